@@ -1,0 +1,1 @@
+"""Ready-made presets, found by name: one YAML file each."""

@@ -1,0 +1,44 @@
+"""mapose: videos of several interacting animals to identified tracks and 3D poses."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public name -> module. Loaded on first use: `import mapose` must stay light and silent.
+_PUBLIC = {
+    "Skeleton": "skeleton",
+    "Poses": "poses",
+    "Peaks": "poses",
+    "Labels": "labels",
+    "MaposeError": "errors",
+    "Project": "project",
+    "Model": "models",
+    "load": "io",
+    "save": "io",
+    "read": "io",
+    "write": "io",
+    "train": "train",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "assemble": "decode",
+    "track": "tracking",
+    "analyze": "pipeline",
+}
+_MODULES = ("metrics", "plots", "synthetic", "io")
+
+__all__ = ["__version__", *_PUBLIC, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(importlib.import_module(f"mapose.{_PUBLIC[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"mapose.{name}")
+    raise AttributeError(f"module 'mapose' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

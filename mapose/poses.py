@@ -1,0 +1,384 @@
+"""Poses and peaks, the two array types that everything else passes on.
+
+Axes are named by letters throughout the package: F frames, I individuals, K keypoints, E edges,
+V views, H and W rows and columns of an image or map. Pixels have x to the right and y down; the
+centre of the top-left pixel is (0, 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.errors import ShapeError, suggest_name
+from mapose.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+Floats = npt.NDArray[np.float32]
+Names = str | Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """Poses of several individuals over time, in 2D or 3D.
+
+    Parameters
+    ----------
+    array : float32, (F, I, K, 3) or (F, I, K, 4)
+        x, y[, z], confidence. A missing keypoint has NaN coordinates and confidence 0; whatever
+        has a NaN or infinite coordinate on creation is made so.
+    skeleton : Skeleton
+        Names of the K keypoints.
+    individuals : sequence of str, optional
+        Names of the I individuals; None for slots without order between frames.
+    rate : float, optional
+        Frames per second.
+    unit : str
+        Unit of the coordinates, ``"px"`` or a length such as ``"mm"``.
+    frames : int64, (F,), optional
+        Video frame of each row, ascending; by default 0 to F-1.
+    identity : float32, (F, I), optional
+        Probability that the individual's name is right; NaN where it is absent.
+    covariance : float32, (F, I, K, d, d), optional
+        Covariance of the coordinates, unit²; NaN where missing.
+
+    Raises
+    ------
+    ShapeError
+        If shapes, names or numbers do not fit; all faults are listed at once.
+
+    Examples
+    --------
+    >>> poses = Poses(np.ones((5, 2, 1, 3)), Skeleton(["snout"]), ["a", "b"], rate=25)
+    >>> poses["a", "snout"].shape
+    (5, 3)
+    >>> print(poses)
+    Poses: 5 frames, 2 individuals, 1 keypoints, 2D in px, 25 frames/s, 100 % found
+    """
+
+    array: Floats
+    skeleton: Skeleton
+    individuals: Sequence[str] | None = None
+    rate: float | None = None
+    unit: str = "px"
+    frames: npt.NDArray[np.int64] = None  # type: ignore[assignment]
+    identity: Floats | None = None
+    covariance: Floats | None = None
+
+    def __post_init__(self) -> None:
+        array = np.array(self.array, dtype=np.float32)
+        if array.ndim != 4 or array.shape[-1] not in (3, 4):
+            raise ShapeError(
+                "poses: wanted an array (frames, individuals, keypoints, 3 or 4) of x, y[, z], "
+                f"confidence; came {array.shape}"
+            )
+        _blank_missing(array)
+        put = object.__setattr__
+        put(self, "array", array)
+        frames = np.arange(len(array)) if self.frames is None else np.asarray(self.frames)
+        put(self, "frames", frames.astype(np.int64))
+        if self.individuals is not None:
+            put(self, "individuals", tuple(str(n) for n in self.individuals))
+        for name in ("identity", "covariance"):
+            if getattr(self, name) is not None:
+                put(self, name, np.asarray(getattr(self, name), np.float32))
+        faults = list(self._find_faults())
+        if faults:
+            raise ShapeError("poses: " + "; ".join(faults))
+
+    def _find_faults(self) -> Iterable[str]:
+        f, i, k, c = self.array.shape
+        if k != len(self.skeleton.keypoints):
+            yield f"the skeleton has {len(self.skeleton.keypoints)} keypoints, the array {k}"
+        if self.individuals is not None and len(self.individuals) != i:
+            yield f"{len(self.individuals)} names for {i} individuals"
+        if self.individuals is not None and len(set(self.individuals)) < len(self.individuals):
+            yield f"individuals need different names, came {', '.join(self.individuals)}"
+        if self.frames.shape != (f,):
+            yield f"frames: wanted shape ({f},), came {self.frames.shape}"
+        elif (np.diff(self.frames) <= 0).any():
+            yield "frames: numbers must ascend"
+        if self.rate is not None and not (np.isfinite(self.rate) and self.rate > 0):
+            yield f"rate: wanted frames per second above 0, came {self.rate}"
+        if self.identity is not None and self.identity.shape != (f, i):
+            yield f"identity: wanted shape {(f, i)}, came {self.identity.shape}"
+        wanted = (f, i, k, c - 1, c - 1)
+        if self.covariance is not None and self.covariance.shape != wanted:
+            yield f"covariance: wanted shape {wanted}, came {self.covariance.shape}"
+
+    @property
+    def points(self) -> Floats:
+        """Coordinates, float32 (F, I, K, d) in `unit`; NaN = missing."""
+        return self.array[..., :-1]
+
+    @property
+    def confidence(self) -> Floats:
+        """Confidence, float32 (F, I, K), 0 to 1; 0 = missing."""
+        return self.array[..., -1]
+
+    @property
+    def dimensions(self) -> int:
+        """2 for image, 3 for world coordinates."""
+        return int(self.array.shape[-1]) - 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the individuals; ``slot0, slot1, ...`` where they have none."""
+        if self.individuals is not None:
+            return tuple(self.individuals)
+        return tuple(f"slot{i}" for i in range(self.array.shape[1]))
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __str__(self) -> str:
+        f, i, k, _ = self.array.shape
+        found = 100 * float((self.confidence > 0).mean()) if self.array.size else 0.0
+        rate = f", {self.rate:g} frames/s" if self.rate else ""
+        return (
+            f"Poses: {f} frames, {i} individuals, {k} keypoints, {self.dimensions}D in "
+            f"{self.unit}{rate}, {found:.0f} % found"
+        )
+
+    def __getitem__(self, key: str | tuple[str, str]) -> Any:
+        """Pick one individual (Poses) or one keypoint of it (float32 (F, xyc) array)."""
+        if isinstance(key, tuple):
+            individual, keypoint = key
+            return self.sel(individual=individual, keypoint=keypoint).array[:, 0, 0]
+        return self.sel(individual=key)
+
+    def sel(
+        self,
+        *,
+        individual: Names | None = None,
+        keypoint: Names | None = None,
+        frames: slice | Sequence[int] | npt.NDArray[np.integer] | None = None,
+    ) -> Poses:
+        """Pick individuals, keypoints and frames by name and number.
+
+        Parameters
+        ----------
+        individual, keypoint : str or sequence of str, optional
+            Names to keep, in this order; all by default.
+        frames : slice or sequence of int, optional
+            Video frame numbers to keep. A slice has an exclusive end and steps in frame
+            numbers; numbers that are not there are an error in a list and skipped in a slice.
+
+        Returns
+        -------
+        Poses
+            With the same companions. Edges that lost a keypoint are dropped.
+
+        Raises
+        ------
+        ShapeError
+            If a name or frame does not exist; the nearest name is suggested.
+        """
+        rows = self._find_rows(frames)
+        who = _find_names(individual, self.names, "individual")
+        what = _find_names(keypoint, self.skeleton.keypoints, "keypoint")
+        kept = [self.skeleton.keypoints[k] for k in what]
+        pick = np.ix_(rows, who, what)
+        return replace(
+            self,
+            array=self.array[pick],
+            skeleton=Skeleton(
+                kept,
+                [e for e in self.skeleton.edges if set(e) <= set(kept)],
+                [m for m in self.skeleton.mirror if set(m) <= set(kept)],
+            ),
+            individuals=None if self.individuals is None else [self.names[i] for i in who],
+            frames=self.frames[rows],
+            identity=None if self.identity is None else self.identity[np.ix_(rows, who)],
+            covariance=None if self.covariance is None else self.covariance[pick],
+        )
+
+    def _find_rows(self, frames: Any) -> npt.NDArray[np.int64]:
+        if frames is None:
+            return np.arange(len(self))
+        if isinstance(frames, slice):
+            last = int(self.frames[-1]) + 1 if len(self) else 0
+            wanted = np.arange(*frames.indices(last))
+            return np.flatnonzero(np.isin(self.frames, wanted))
+        asked = np.atleast_1d(np.asarray(frames, np.int64))
+        rows = np.searchsorted(self.frames, asked)
+        there = rows < len(self)
+        there[there] = self.frames[rows[there]] == asked[there]
+        if not there.all():
+            raise ShapeError(
+                f"frames {asked[~there][:5].tolist()} are not among the {len(self)} frames here"
+            )
+        return rows
+
+    def to_pandas(self, scorer: str = "mapose") -> pd.DataFrame:
+        """Make a table with the column levels that DeepLabCut users know.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per frame (the index is the frame number); columns scorer, individuals,
+            bodyparts, coords (x, y[, z], likelihood). A single unnamed animal has no level
+            individuals. Missing = NaN coordinates and likelihood 0.
+        """
+        import pandas as pd
+
+        coords = [*"xyz"[: self.dimensions], "likelihood"]
+        levels = [[scorer], list(self.names), list(self.skeleton.keypoints), coords]
+        labels = ["scorer", "individuals", "bodyparts", "coords"]
+        if self.individuals is None and self.array.shape[1] == 1:
+            levels.pop(1)
+            labels.pop(1)
+        columns = pd.MultiIndex.from_product(levels, names=labels)
+        return pd.DataFrame(self.array.reshape(len(self), -1), self.frames, columns)
+
+    def to_xarray(self) -> xr.Dataset:
+        """Make a dataset as the `movement` package defines it.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``position`` (time, space, keypoint, individual) and ``confidence`` (time, keypoint,
+            individual); time in seconds if the rate is known, else in frames. `identity`, where
+            known, is a further variable (time, individual).
+        """
+        import xarray as xr
+
+        time = self.frames / self.rate if self.rate else self.frames
+        data: dict[str, Any] = {
+            "position": (
+                ("time", "space", "keypoint", "individual"),
+                self.points.transpose(0, 3, 2, 1),
+            ),
+            "confidence": (("time", "keypoint", "individual"), self.confidence.swapaxes(1, 2)),
+        }
+        if self.identity is not None:
+            data["identity"] = (("time", "individual"), self.identity)
+        coords = {
+            "time": time,
+            "space": ["x", "y", "z"][: self.dimensions],
+            "keypoint": list(self.skeleton.keypoints),
+            "individual": list(self.names),
+        }
+        attrs: dict[str, Any] = {"source_software": "mapose", "ds_type": "poses"}
+        attrs["time_unit"] = "seconds" if self.rate else "frames"
+        if self.rate:
+            attrs["fps"] = self.rate
+        return xr.Dataset(data, coords, attrs)
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """Keypoint candidates of a run of frames, and how well pairs of them hang together.
+
+    Ragged over frames: one row per peak, sorted by frame.
+
+    Parameters
+    ----------
+    frame : int64, (N,)
+        Row of the frame within this run, 0 to ``n_frames`` - 1, ascending.
+    keypoint : int64, (N,)
+        Channel of the skeleton.
+    xy : float32, (N, 2)
+        Position in image pixels.
+    score : float32, (N,)
+        0 to 1.
+    covariance : float32, (N, 2, 2)
+        Of the position, px².
+    pairs : int64, (M, 2)
+        Candidate links: rows of two peaks of the same frame, in the order of the edge's ends.
+    edge : int64, (M,)
+        Edge of the skeleton that each candidate would be.
+    affinity : float32, (M,)
+        Mean of the affinity field along the pair, -1 to 1.
+    n_frames : int
+        Frames in this run, with or without peaks.
+
+    Raises
+    ------
+    ShapeError
+        If the lengths do not fit.
+    """
+
+    frame: npt.NDArray[np.int64]
+    keypoint: npt.NDArray[np.int64]
+    xy: Floats
+    score: Floats
+    covariance: Floats
+    pairs: npt.NDArray[np.int64]
+    edge: npt.NDArray[np.int64]
+    affinity: Floats
+    n_frames: int
+
+    def __post_init__(self) -> None:
+        n, m = len(self.frame), len(self.edge)
+        wanted = {
+            "keypoint": (n,),
+            "xy": (n, 2),
+            "score": (n,),
+            "covariance": (n, 2, 2),
+            "pairs": (m, 2),
+            "affinity": (m,),
+        }
+        faults = [
+            f"{name}: wanted shape {shape}, came {getattr(self, name).shape}"
+            for name, shape in wanted.items()
+            if getattr(self, name).shape != shape
+        ]
+        if n and (self.frame[-1] >= self.n_frames or (np.diff(self.frame) < 0).any()):
+            faults.append(f"frame: must ascend and stay below {self.n_frames}")
+        if faults:
+            raise ShapeError("peaks: " + "; ".join(faults))
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def join_peaks(parts: Sequence[Peaks]) -> Peaks:
+    """Put runs of peaks one after the other; frames and rows are counted on.
+
+    Raises
+    ------
+    ShapeError
+        If there is nothing to join.
+    """
+    if not parts:
+        raise ShapeError("peaks: nothing to join, wanted at least one run")
+    rows = np.cumsum([0] + [len(p) for p in parts])
+    starts = np.cumsum([0] + [p.n_frames for p in parts])
+    return Peaks(
+        frame=np.concatenate([p.frame + s for p, s in zip(parts, starts, strict=False)]),
+        keypoint=np.concatenate([p.keypoint for p in parts]),
+        xy=np.concatenate([p.xy for p in parts]),
+        score=np.concatenate([p.score for p in parts]),
+        covariance=np.concatenate([p.covariance for p in parts]),
+        pairs=np.concatenate([p.pairs + r for p, r in zip(parts, rows, strict=False)]),
+        edge=np.concatenate([p.edge for p in parts]),
+        affinity=np.concatenate([p.affinity for p in parts]),
+        n_frames=int(starts[-1]),
+    )
+
+
+def _blank_missing(array: Floats) -> None:
+    """Make every keypoint with an unusable number NaN with confidence 0, in place."""
+    missing = ~np.isfinite(array[..., :-1]).all(-1)
+    array[missing, :-1] = np.nan
+    array[missing, -1] = 0
+    confidence = array[..., -1]
+    confidence[~np.isfinite(confidence)] = 0
+
+
+def _find_names(asked: Names | None, known: Sequence[str], what: str) -> npt.NDArray[np.int64]:
+    if asked is None:
+        return np.arange(len(known))
+    names = [asked] if isinstance(asked, str) else list(asked)
+    for name in names:
+        if name not in known:
+            raise ShapeError(f"no {what} {name!r} here: {suggest_name(name, known)}")
+    return np.array([known.index(name) for name in names], np.int64)

@@ -1,0 +1,24 @@
+"""What all tests share: the way to the real recordings, and a seeded generator."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def recordings() -> Path:
+    """Folder of the real recordings; the test is skipped where they are not at hand."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("MAPOSE_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(
+            "needs the real recordings: set MAPOSE_DATA to their folder (see CONTRIBUTING.md)"
+        )
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
