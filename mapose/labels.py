@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +82,14 @@ class Labels:
     def __len__(self) -> int:
         return len(self.points)
 
+    @property
+    def row_names(self) -> list[str]:
+        """``video:frame`` of each row, or ``video:image`` where the number is not known."""
+        names = []
+        for video, frame, image in zip(self.videos, self.frames, self.images, strict=True):
+            names.append(f"{video}:{frame}" if frame >= 0 or image is None else f"{video}:{image.name}")
+        return names
+
     def take(self, rows: npt.ArrayLike) -> Labels:
         """Pick frames by row.
 
@@ -101,3 +109,18 @@ class Labels:
             self.identified,
             self.sources,
         )
+
+    def renamed(self, names: dict[str, str]) -> Labels:
+        """Make the same labels with some keypoints called otherwise.
+
+        Parameters
+        ----------
+        names : dict of str to str
+            Old name to new name.
+
+        Raises
+        ------
+        ShapeError
+            If an old name is unknown or two keypoints would share a name.
+        """
+        return replace(self, skeleton=self.skeleton.renamed(names))

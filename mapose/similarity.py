@@ -25,15 +25,38 @@ def find_areas(points: Array) -> npt.NDArray[np.float64]:
     float64, (...)
         Area in px², at least 1; NaN where fewer than two keypoints are there.
     """
-    points = np.asarray(points, np.float64)
-    there = np.asarray(np.isfinite(points)).all(axis=-1)
-    low = np.where(there[..., None], points, np.inf).min(-2)
-    high = np.where(there[..., None], points, -np.inf).max(-2)
-    enough = there.sum(-1) >= 2
-    sides = np.where(enough[..., None], high - low, np.nan)
+    sides, enough = _find_sides(points)
+    sides = np.where(enough[..., None], sides, np.nan)
     # A box of a straight animal along an axis has no area; a tenth of its length is its width.
     longest = sides.max(-1, keepdims=True)
     return np.asarray(np.maximum(np.maximum(sides, 0.1 * longest).prod(-1), 1.0))
+
+
+def find_lengths(points: Array) -> npt.NDArray[np.float64]:
+    """Find the length of each pose: the diagonal of its bounding box.
+
+    Parameters
+    ----------
+    points : float, (..., K, 2)
+        Keypoints in pixels; NaN = missing.
+
+    Returns
+    -------
+    float64, (...)
+        Pixels; NaN where fewer than two keypoints are there.
+    """
+    sides, enough = _find_sides(points)
+    return np.asarray(np.where(enough, np.hypot(sides[..., 0], sides[..., 1]), np.nan))
+
+
+def _find_sides(points: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Find the sides of bounding boxes (..., 2), and where two keypoints are there (...)."""
+    points = np.asarray(points, np.float64)
+    there = np.asarray(np.isfinite(points)).all(axis=-1)
+    low = np.where(there[..., None], points, np.inf).min(-2, initial=np.inf)
+    high = np.where(there[..., None], points, -np.inf).max(-2, initial=-np.inf)
+    enough = there.sum(-1) >= 2
+    return np.where(enough[..., None], high, 0) - np.where(enough[..., None], low, 0), enough
 
 
 def find_distances(a: Array, b: Array) -> npt.NDArray[np.float64]:

@@ -1,1 +1,28 @@
-"""..."""
+"""From labelled images to training batches."""
+
+from mapose.data.augment import Augmentation, draw_view, find_rotation
+from mapose.data.dataset import (
+    TrainingSet,
+    find_factor,
+    find_view_size,
+    is_grey,
+    make_training_set,
+    pad_images,
+    prepare_image,
+)
+from mapose.data.targets import draw_fields, draw_scores
+
+__all__ = [
+    "Augmentation",
+    "TrainingSet",
+    "draw_fields",
+    "draw_scores",
+    "draw_view",
+    "find_factor",
+    "find_rotation",
+    "find_view_size",
+    "is_grey",
+    "make_training_set",
+    "pad_images",
+    "prepare_image",
+]

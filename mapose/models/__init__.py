@@ -1,1 +1,18 @@
-"""..."""
+"""Networks and their folders."""
+
+from mapose.models.checkpoint import Model, find_device, load_tensors, save_tensors, write_yaml
+from mapose.models.losses import Losses, find_losses
+from mapose.models.network import Maps, PoseNetwork, build_network
+
+__all__ = [
+    "Losses",
+    "Maps",
+    "Model",
+    "PoseNetwork",
+    "build_network",
+    "find_device",
+    "find_losses",
+    "load_tensors",
+    "save_tensors",
+    "write_yaml",
+]

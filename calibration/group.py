@@ -1,0 +1,188 @@
+"""Several cameras of one world, and the file that keeps them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from calibration.camera import Camera, Floats
+from calibration.errors import CalibrationError
+
+UNKNOWN_UNIT = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class CameraGroup:
+    """Cameras in a fixed order, found by name.
+
+    Parameters
+    ----------
+    cameras : sequence of Camera
+        At least one, all named differently.
+    unit : str
+        Unit of the world, such as ``"mm"``; ``"unknown"`` if a file did not say.
+
+    Raises
+    ------
+    CalibrationError
+        If there is no camera or a name comes twice.
+    """
+
+    cameras: tuple[Camera, ...]
+    unit: str = UNKNOWN_UNIT
+
+    def __init__(self, cameras: Sequence[Camera], unit: str = UNKNOWN_UNIT) -> None:
+        object.__setattr__(self, "cameras", tuple(cameras))
+        object.__setattr__(self, "unit", unit)
+        if not self.cameras:
+            raise CalibrationError("a camera group needs at least one camera, came none")
+        repeated = sorted({n for n in self.names if self.names.count(n) > 1})
+        if repeated:
+            raise CalibrationError(f"cameras need different names, repeated: {', '.join(repeated)}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the V cameras, in order."""
+        return tuple(camera.name for camera in self.cameras)
+
+    def __len__(self) -> int:
+        return len(self.cameras)
+
+    def __iter__(self) -> Iterator[Camera]:
+        return iter(self.cameras)
+
+    def __getitem__(self, name: str) -> Camera:
+        """Pick a camera by name.
+
+        Raises
+        ------
+        CalibrationError
+            If there is none of this name; the nearest one is suggested.
+        """
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        near = difflib.get_close_matches(str(name), self.names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.names)}"
+        raise CalibrationError(f"no camera {name!r} in this group: {hint}")
+
+    def project(self, points: npt.ArrayLike) -> Floats:
+        """Find the pixels at which every camera sees world points.
+
+        Parameters
+        ----------
+        points : float, (..., 3)
+            World points in `unit`; NaN = missing.
+
+        Returns
+        -------
+        float64, (V, ..., 2)
+            Pixels of each camera; NaN where missing or behind the camera.
+        """
+        return np.stack([camera.project(points) for camera in self.cameras])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the group as TOML in the keys that Anipose made standard.
+
+        Numbers are written so that `load` gives back exactly the same ones. The file is
+        complete or not there.
+        """
+        path = Path(path)
+        text = "\n".join(_write_camera(i, c) for i, c in enumerate(self.cameras))
+        text += f"\n[metadata]\nunit = {_quote(self.unit)}\n"
+        part = path.with_name(path.name + ".part")
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], unit: str | None = None) -> CameraGroup:
+        """Read a TOML file in Anipose's keys.
+
+        Parameters
+        ----------
+        path : path
+            File of `save`, Anipose, Pose2Sim or caliscope.
+        unit : str, optional
+            Unit of the world. By default what the file says; few do, then ``"unknown"``.
+
+        Returns
+        -------
+        CameraGroup
+            In the order of the file; a section without ``name`` is called by its title.
+
+        Raises
+        ------
+        CalibrationError
+            If the file is missing, not TOML, or lacks keys; all missing keys are listed.
+        """
+        try:
+            tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CalibrationError(f"no calibration file at {path}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise CalibrationError(f"{path} is not a TOML file: {error}") from error
+        metadata = tables.pop("metadata", {})
+        cameras = [_read_camera(k, t, path) for k, t in tables.items() if isinstance(t, dict)]
+        if not cameras:
+            raise CalibrationError(f"{path} holds no camera: wanted sections such as [cam_0]")
+        return cls(cameras, unit or str(metadata.get("unit", UNKNOWN_UNIT)))
+
+
+_KEYS = ("size", "matrix", "rotation", "translation")
+
+
+def _read_camera(section: str, table: dict[str, Any], path: object) -> Camera:
+    missing = [key for key in _KEYS if key not in table]
+    if missing:
+        raise CalibrationError(
+            f"{path}, section [{section}]: wanted the keys {', '.join(_KEYS)}; "
+            f"missing: {', '.join(missing)}"
+        )
+    try:
+        width, height = table["size"]
+        return Camera(
+            name=str(table.get("name", section)),
+            size=(round(width), round(height)),
+            matrix=table["matrix"],
+            distortion=table.get("distortions", ()),
+            rotation=table["rotation"],
+            translation=table["translation"],
+            model="fisheye" if table.get("fisheye", False) else "pinhole",
+        )
+    except CalibrationError as error:
+        raise CalibrationError(f"{path}, section [{section}]: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise CalibrationError(
+            f"{path}, section [{section}]: wanted lists of numbers ({error})"
+        ) from error
+
+
+def _write_camera(index: int, camera: Camera) -> str:
+    lines = [
+        f"[cam_{index}]",
+        f"name = {_quote(camera.name)}",
+        f"size = {list(camera.size)}",
+        f"matrix = {camera.matrix.tolist()}",
+        f"distortions = {camera.distortion.tolist()}",
+        f"rotation = {camera.rotation.tolist()}",
+        f"translation = {camera.translation.tolist()}",
+    ]
+    if camera.model == "fisheye":
+        lines.append("fisheye = true")
+    return "\n".join(lines) + "\n"
+
+
+def _quote(text: str) -> str:
+    """Make a TOML basic string."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return (
+        '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    )

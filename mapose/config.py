@@ -1,0 +1,156 @@
+"""Typed, strict settings: one model per stage, presets by name, overrides from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mapose.errors import SettingsError, suggest_name
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkSettings(_Strict):
+    """What the network looks like."""
+
+    widths: tuple[int, ...] = Field((24, 48, 96, 128, 160), min_length=3, max_length=6)
+    depths: tuple[int, ...] = (0, 1, 1, 1, 1)
+    stride: Literal[2, 4, 8] = 4
+    factor: int | None = Field(None, ge=1, le=16, description="image pixels per input pixel")
+    channels: Literal[1, 3] | None = Field(None, description="grey or colour")
+
+
+class AugmentSettings(_Strict):
+    """How far a random view goes from the labelled image; None = found from the labels."""
+
+    rotation: float | None = Field(None, ge=0, le=180, description="degrees to either side")
+    scale: float = Field(1.25, ge=1)
+    translation: float = Field(0.25, ge=0, le=0.5)
+    flip: bool | None = None
+    contrast: float = Field(0.3, ge=0, lt=1)
+    brightness: float = Field(0.15, ge=0, lt=1)
+    noise: float = Field(8.0, ge=0)
+    blur: float = Field(1.0, ge=0)
+    dropout: int = Field(3, ge=0)
+    background: float = Field(0.1, ge=0, le=1)
+
+
+class TrainSettings(_Strict):
+    """How the network is trained."""
+
+    steps: int = Field(8000, ge=1)
+    minutes: float = Field(20.0, gt=0, description="the schedule ends at whichever comes first")
+    batch: int = Field(8, ge=1)
+    view: int | None = Field(None, ge=64, description="side of training views, input pixels")
+    rate: float = Field(2e-3, gt=0, description="highest learning rate")
+    decay: float = Field(1e-2, ge=0, description="weight decay")
+    average: float = Field(0.998, ge=0, lt=1, description="decay of the weight average")
+    test: float = Field(0.1, ge=0, lt=1, description="share of frames kept for testing")
+    every: int = Field(250, ge=1, description="steps between validations")
+    patience: int = Field(16, ge=1, description="validations without improvement before stopping")
+    missing: Literal["absent", "unknown"] = "absent"
+    seed: int = 0
+
+
+class Settings(_Strict):
+    """All settings of a training run."""
+
+    network: NetworkSettings = NetworkSettings()
+    augment: AugmentSettings = AugmentSettings()
+    train: TrainSettings = TrainSettings()
+
+
+def list_presets() -> list[str]:
+    """List the names of the presets that come with mapose."""
+    files = resources.files("mapose.configs").iterdir()
+    return sorted(Path(f.name).stem for f in files if f.name.endswith(".yaml"))
+
+
+def load_settings(preset: str | Path = "small", overrides: Iterable[str] = ()) -> Settings:
+    """Make settings from a preset and overrides.
+
+    Parameters
+    ----------
+    preset : str or Path
+        Name of a preset, or a YAML file of the same form.
+    overrides : iterable of str
+        ``section.key=value`` each, the value in YAML.
+
+    Raises
+    ------
+    SettingsError
+        If the preset, a section, a key or a value is not usable; all faults at once, with the
+        nearest known name.
+
+    Examples
+    --------
+    >>> load_settings("small", ["train.steps=100"]).train.steps
+    100
+    """
+    raw = _read_preset(preset)
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot):
+            raise SettingsError(f"--set: wanted section.key=value, came {override!r}")
+        if not isinstance(raw.setdefault(section, {}), dict):
+            raise SettingsError(f"settings: section {section!r} must hold key: value lines")
+        raw[section][key] = yaml.safe_load(value)
+    return parse_settings(Settings, raw)
+
+
+def parse_settings(model: type[Any], raw: Any) -> Any:
+    """Check plain values against a settings model.
+
+    Parameters
+    ----------
+    model : type of pydantic.BaseModel
+        The model.
+    raw : dict
+        What a YAML file holds.
+
+    Raises
+    ------
+    SettingsError
+        All faults at once; for an unknown key the nearest known one.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        faults = [_describe(model, e["loc"], e["type"], e["msg"]) for e in error.errors()]
+        raise SettingsError("settings: " + "; ".join(faults)) from None
+
+
+def _describe(model: type[BaseModel], place: Sequence[int | str], kind: str, text: str) -> str:
+    name = ".".join(str(p) for p in place)
+    if kind != "extra_forbidden":
+        return f"{name}: {text}"
+    for part in place[:-1]:
+        model = model.model_fields[str(part)].annotation  # type: ignore[assignment]
+    return f"no setting {name!r}: {suggest_name(str(place[-1]), model.model_fields)}"
+
+
+def _read_preset(preset: str | Path) -> dict[str, Any]:
+    path = Path(preset)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise SettingsError(f"no settings file {path}")
+        text = path.read_text(encoding="utf-8")
+    elif str(preset) in list_presets():
+        text = (resources.files("mapose.configs") / f"{preset}.yaml").read_text(encoding="utf-8")
+    else:
+        raise SettingsError(f"no preset {str(preset)!r}: {suggest_name(str(preset), list_presets())}")
+    try:
+        raw = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{preset}: not readable as YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise SettingsError(f"{preset}: wanted sections of key: value lines")
+    return raw

@@ -1,0 +1,174 @@
+"""Random views of a labelled image: pixels, keypoints and left/right names move together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Image = npt.NDArray[np.uint8]
+
+#: Grey that the network sees as 0; what lies outside an image has it.
+OUTSIDE = 128
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far a random view may go from the image.
+
+    Parameters
+    ----------
+    rotation : float
+        Largest angle, degrees, to either side.
+    scale : float
+        Largest factor by which the animal grows; it shrinks by as much.
+    translation : float
+        Largest shift of the animal from the middle, as a share of the view.
+    flip : bool
+        Whether half of the views are mirrored.
+    contrast, brightness : float
+        Largest relative change of contrast; largest change of brightness as a share of 255.
+    noise : float
+        Largest standard deviation of pixel noise, grey levels.
+    blur : float
+        Largest standard deviation of a blur, pixels.
+    dropout : int
+        Most rectangles that hide parts of the view.
+    background : float
+        Share of views at a random place instead of at an animal.
+    """
+
+    rotation: float = 180.0
+    scale: float = 1.25
+    translation: float = 0.25
+    flip: bool = True
+    contrast: float = 0.3
+    brightness: float = 0.15
+    noise: float = 8.0
+    blur: float = 1.0
+    dropout: int = 3
+    background: float = 0.1
+
+
+def draw_view(
+    image: Image,
+    points: Floats,
+    size: int,
+    *,
+    augmentation: Augmentation,
+    flip_order: npt.NDArray[np.int64],
+    rng: np.random.Generator,
+) -> tuple[Image, Floats]:
+    """Cut a random view out of a labelled image.
+
+    Parameters
+    ----------
+    image : uint8, (H, W, C)
+        Image at the network's scale.
+    points : float32, (I, K, 2)
+        Keypoints in its pixels; NaN = missing.
+    size : int
+        Side of the square view, pixels.
+    augmentation : Augmentation
+        Limits of the random change.
+    flip_order : int64, (K,)
+        Channel that each keypoint takes in a mirrored image.
+    rng : numpy.random.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    view : uint8, (size, size, C)
+    points : float32, (I, K, 2)
+        Keypoints in pixels of the view; NaN where missing or out of view.
+    """
+    matrix, mirrored = _draw_matrix(image.shape, points, size, augmentation, rng)
+    view = cv2.warpAffine(
+        image,
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(OUTSIDE,) * 3,
+    ).reshape(size, size, -1)
+    moved = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    if mirrored:
+        moved = moved[:, flip_order]
+    outside = ~((moved > -0.5) & (moved < size - 0.5)).all(-1)
+    moved[outside] = np.nan
+    return _change_light(view, augmentation, rng), moved
+
+
+def _draw_matrix(
+    shape: tuple[int, ...], points: Floats, size: int, a: Augmentation, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float64], bool]:
+    """Draw the 2x3 matrix from image to view pixels, and whether it mirrors."""
+    there = np.isfinite(points).all(-1)
+    animals = np.flatnonzero(there.any(-1))
+    place = rng.uniform(0, 1, 2) * (shape[1] - 1, shape[0] - 1)
+    if len(animals) and rng.random() >= a.background:
+        one = points[rng.choice(animals)]
+        place = np.nanmean(one, axis=0)
+    turn = np.deg2rad(rng.uniform(-a.rotation, a.rotation))
+    zoom = np.exp(rng.uniform(-1, 1) * np.log(a.scale))
+    mirrored = bool(a.flip and rng.random() < 0.5)
+    matrix = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    if mirrored:
+        matrix = matrix @ np.diag([-1.0, 1.0])
+    middle = (size - 1) / 2 + rng.uniform(-1, 1, 2) * a.translation * size
+    return np.column_stack([matrix, middle - matrix @ place]), mirrored
+
+
+def _change_light(view: Image, a: Augmentation, rng: np.random.Generator) -> Image:
+    pixels = view.astype(np.float32)
+    if a.blur and rng.random() < 0.3:
+        sigma = rng.uniform(0.3, max(a.blur, 0.31))
+        pixels = cv2.GaussianBlur(pixels, (0, 0), sigma).reshape(view.shape)
+    gain = 1 + rng.uniform(-a.contrast, a.contrast)
+    shift = 255 * rng.uniform(-a.brightness, a.brightness)
+    mean = pixels.mean()
+    pixels = (pixels - mean) * gain + mean + shift
+    if a.noise and rng.random() < 0.5:
+        sigma = rng.uniform(0, a.noise)
+        pixels += sigma * rng.standard_normal(pixels.shape, dtype=np.float32)
+    size = view.shape[0]
+    for _ in range(rng.integers(0, a.dropout + 1)):
+        high, wide = rng.integers(size // 32, size // 8 + 1, 2)
+        y, x = rng.integers(0, size, 2)
+        pixels[y : y + high, x : x + wide] = rng.uniform(0, 255)
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def find_rotation(points: Floats) -> float:
+    """Find how far to rotate views, from how the labelled animals are turned.
+
+    Animals seen from above are turned every way and gain from any rotation; animals seen from
+    the side or held in place are not, and would only be made harder to tell.
+
+    Parameters
+    ----------
+    points : float32, (N, K, 2)
+        Poses in pixels; NaN = missing.
+
+    Returns
+    -------
+    float
+        Degrees to either side, 15 to 180.
+    """
+    there = np.isfinite(points).all(-1)
+    poses = points[there.sum(-1) >= 2]
+    if len(poses) < 2:
+        return 180.0 if points.shape[1] == 1 else 30.0
+    shape = poses[..., 0] + 1j * poses[..., 1]
+    shape = np.nan_to_num(shape - np.nanmean(shape, axis=1, keepdims=True))
+    reference = shape[np.argmax((shape != 0).sum(1))]
+    for _ in range(3):
+        turn = np.exp(1j * np.angle((shape * reference.conj()).sum(1)))
+        reference = (shape / turn[:, None]).mean(0)
+    focus = abs(turn.mean())
+    spread = np.rad2deg(np.sqrt(-2 * np.log(np.clip(focus, 1e-9, 1 - 1e-9))))
+    limit = 15 + 2 * spread
+    return 180.0 if limit > 75 else float(limit)

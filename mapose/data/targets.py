@@ -1,0 +1,99 @@
+"""Target maps, drawn for a whole batch at once on the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mapose.grid import to_cells
+
+#: Spread of a target peak in cells. One cell keeps two animals' noses apart at three cells.
+SPREAD = 1.0
+#: Half the width of a limb in cells.
+LIMB = 1.0
+
+
+def draw_scores(points: Tensor, size: tuple[int, int], *, pitch: float) -> tuple[Tensor, Tensor]:
+    """Draw scoremaps and offsets.
+
+    Parameters
+    ----------
+    points : float (B, I, K, 2)
+        Keypoints in input pixels; NaN = missing.
+    size : (int, int)
+        Rows and columns of the maps.
+    pitch : float
+        Input pixels per cell.
+
+    Returns
+    -------
+    scores : float (B, K, H, W)
+        A Gaussian of height 1 at every keypoint, cut off at 3 spreads; the highest counts.
+    offsets : float (B, 2K, H, W)
+        From the cell to the nearest keypoint of the channel, in cells; 0 where the score is 0.
+    """
+    cells = to_cells(points, pitch)
+    gap_x = cells[..., 0, None] - torch.arange(size[1], device=points.device)
+    gap_y = cells[..., 1, None] - torch.arange(size[0], device=points.device)
+    # A Gaussian is the product of one in x and one in y: only the product is a full map.
+    high = _bell(gap_x)[..., None, :] * _bell(gap_y)[..., :, None]
+    scores, nearest = high.max(dim=1)
+    offset_x = gap_x.transpose(1, 2).gather(2, nearest)
+    offset_y = gap_y.permute(0, 2, 3, 1).gather(3, nearest)
+    offsets = torch.stack([offset_x, offset_y], dim=2).flatten(1, 2)
+    near = (scores > 0).repeat_interleave(2, dim=1)
+    return scores, torch.where(near, offsets, 0.0)
+
+
+def draw_fields(
+    points: Tensor, edges: Tensor, size: tuple[int, int], *, pitch: float
+) -> tuple[Tensor, Tensor]:
+    """Draw part-affinity fields.
+
+    Parameters
+    ----------
+    points : float (B, I, K, 2)
+        Keypoints in input pixels; NaN = missing.
+    edges : int64 (E, 2)
+        Keypoints at the two ends of each limb.
+    size : (int, int)
+        Rows and columns of the maps.
+    pitch : float
+        Input pixels per cell.
+
+    Returns
+    -------
+    fields : float (B, 2E, H, W)
+        Unit vector from the first to the second end on the limb, 0 elsewhere; the mean where
+        limbs of several individuals cross.
+    on_limb : float (B, E, H, W)
+        1 on a limb, 0 elsewhere.
+
+    References
+    ----------
+    Cao et al. 2017 (CVPR), section 2.3.
+    """
+    cells = to_cells(points, pitch)
+    start, end = cells[:, :, edges[:, 0]], cells[:, :, edges[:, 1]]
+    limb = end - start
+    length = limb.norm(dim=-1)
+    unit = limb / length.clamp(min=1e-3)[..., None]
+    x = torch.arange(size[1], device=points.device) - start[..., 0, None]
+    y = torch.arange(size[0], device=points.device) - start[..., 1, None]
+    along = unit[..., 0, None, None] * x[..., None, :] + unit[..., 1, None, None] * y[..., :, None]
+    beside = unit[..., 0, None, None] * y[..., :, None] - unit[..., 1, None, None] * x[..., None, :]
+    # A comparison with NaN is False: a limb with a missing end leaves no trace.
+    reach = length[..., None, None]
+    on = (along >= -LIMB) & (along <= reach + LIMB) & (beside.abs() <= LIMB) & (reach > 0.1)
+    count = on.sum(dim=1)
+    unit = torch.nan_to_num(unit)
+    total = torch.einsum("biehw,bied->bedhw", on.float(), unit)
+    b, e = total.shape[:2]
+    fields = total / count.clamp(min=1)[:, :, None]
+    return fields.reshape(b, 2 * e, *size), (count > 0).float()
+
+
+def _bell(gap: Tensor) -> Tensor:
+    """Gaussian of a distance in cells; 0 beyond 3 spreads and where missing."""
+    value = torch.exp(-0.5 * (gap / SPREAD).square())
+    return torch.where(gap.abs() <= 3 * SPREAD, value, 0.0)

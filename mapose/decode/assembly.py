@@ -1,0 +1,267 @@
+"""Assemble keypoint candidates into individuals."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.decode.groups import group_peaks, join_fragments
+from mapose.decode.links import choose_links
+from mapose.errors import SettingsError, ShapeError
+from mapose.poses import Peaks, Poses
+from mapose.skeleton import Skeleton
+
+Ints = npt.NDArray[np.int64]
+Weights = npt.NDArray[np.float64]
+
+_log = logging.getLogger(__name__)
+
+#: Weight of a link that speaks against two peaks relative to one that speaks for them: fields
+#: of overlapping or hidden limbs fade much more often than fields appear where there is no limb.
+AGAINST = 0.3
+
+
+def assemble(
+    peaks: Peaks,
+    skeleton: Skeleton,
+    *,
+    individuals: int | None = None,
+    min_affinity: float = 0.2,
+    min_keypoints: int | None = None,
+    reach: npt.NDArray[np.floating] | None = None,
+) -> Poses:
+    """Assemble peaks into individuals, frame by frame, for a whole run at once.
+
+    1. On each edge of the skeleton, links are chosen so that no peak has two partners.
+    2. Whatever they connect is an animal, unless it holds a keypoint twice; then it is taken apart
+       and put together again by the evidence of all its links.
+    3. Fragments that can only be parts of one animal are joined, if ``reach`` is known.
+    4. The best groups of each frame are kept.
+
+    With one individual the best peak of each keypoint is taken instead; see Notes.
+
+    Parameters
+    ----------
+    peaks : Peaks
+        Candidates of a run of frames. Peaks with a NaN or infinite position or score are left
+        out, links with such an affinity too.
+    skeleton : Skeleton
+        Whose K keypoints and E edges the peaks and links refer to.
+    individuals : int, optional
+        Number of animals, if known: no frame gets more, and none is invented. None = unknown.
+    min_affinity : float
+        From here on, -1 to 1, a link speaks for its peaks being of one animal. On crowds of 2 to
+        10 animals 0.2 gives the most keypoints to the right animal; 0.15 to 0.3 differ by less
+        than 1 %.
+    min_keypoints : int, optional
+        Smaller groups are dropped. By default 2 if the number of animals is known, else a quarter
+        of the keypoints but at least 2; 1 if there are at most 2 keypoints or no edges. Does
+        not count for one individual.
+    reach : float, (K, K), optional
+        Largest plausible distance of each two keypoints of an animal, px; NaN or infinite =
+        unknown. A scatter of the peaks of two standard deviations is added to it.
+
+    Returns
+    -------
+    Poses
+        Unordered slots (F, I, K, 3), the best individual of a frame first; confidence is the
+        peak's score. I is ``individuals``, or the most found in a frame of this run, at least 1.
+
+    Raises
+    ------
+    ShapeError
+        If peaks, skeleton and reach do not fit.
+    SettingsError
+        If a number is out of range.
+
+    Notes
+    -----
+    One individual: of each keypoint the peak is taken with the largest sum of its score and the
+    mean support (affinity times score) by its partners along the edges, so that a reflection
+    with a high score but no body does not win. A peak out of reach of more than half of the others
+    is left out.
+
+    References
+    ----------
+    Cao et al. 2017 (CVPR, part affinity fields); redundant edges and several steps differ.
+
+    Examples
+    --------
+    >>> peaks = Peaks(
+    ...     frame=np.array([0, 0]), keypoint=np.array([0, 1]), xy=np.ones((2, 2), np.float32),
+    ...     score=np.ones(2, np.float32), covariance=np.ones((2, 2, 2), np.float32),
+    ...     pairs=np.array([[0, 1]]), edge=np.array([0]), affinity=np.array([0.9]), n_frames=3,
+    ... )
+    >>> print(assemble(peaks, Skeleton(["snout", "tail"], [("snout", "tail")])))
+    Poses: 3 frames, 1 individuals, 2 keypoints, 2D in px, 33 % found
+    """
+    limits = _check(peaks, skeleton, individuals, min_keypoints, reach)
+    peaks = _drop_unusable(peaks)
+    far = _find_far(peaks, limits)
+    if individuals == 1:
+        affinity = np.where(far, 0, np.maximum(peaks.affinity, 0))
+        slot = _pick_single(peaks, skeleton.edge_index, affinity, limits)
+        return _fill(peaks, slot, skeleton, 1)
+    weight = np.where(far, -1.0, peaks.affinity) - min_affinity
+    member = _group(peaks, skeleton, weight, limits, individuals)
+    if min_keypoints is None:
+        few = len(skeleton.keypoints) <= 2 or not skeleton.edges
+        quarter = -(-len(skeleton.keypoints) // 4) if individuals is None else 0
+        min_keypoints = 1 if few else max(2, quarter)
+    slot = _rank_groups(peaks, member, min_keypoints)
+    if individuals is not None:
+        slot[slot >= individuals] = -1
+    return _fill(peaks, slot, skeleton, individuals or int(slot.max(initial=0)) + 1)
+
+
+def _check(
+    peaks: Peaks,
+    skeleton: Skeleton,
+    individuals: int | None,
+    min_keypoints: int | None,
+    reach: npt.NDArray[np.floating] | None,
+) -> Weights:
+    """Refuse what does not fit; return reach with infinity for unknown."""
+    count, edges = len(skeleton.keypoints), len(skeleton.edges)
+    for name, rows, most in (("keypoint", peaks.keypoint, count), ("edge", peaks.edge, edges)):
+        if len(rows) and (rows.min() < 0 or rows.max() >= most):
+            raise ShapeError(
+                f"peaks: the skeleton has {most} {name}s, came number {rows.max()}; "
+                "use the skeleton of the model that found these peaks"
+            )
+    for name, number in (("individuals", individuals), ("min_keypoints", min_keypoints)):
+        if number is not None and number < 1:
+            raise SettingsError(f"{name}: wanted at least 1 or None, came {number}")
+    if reach is None:
+        return np.full((count, count), np.inf)
+    limits = np.array(reach, np.float64)
+    if limits.shape != (count, count):
+        raise ShapeError(f"reach: wanted shape {(count, count)}, came {limits.shape}")
+    limits[~(limits > 0)] = np.inf
+    return np.asarray(np.minimum(limits, limits.T))
+
+
+def _drop_unusable(peaks: Peaks) -> Peaks:
+    """Leave out peaks and links with numbers that are not finite."""
+    kept = np.asarray(np.isfinite(peaks.xy)).all(axis=1) & np.isfinite(peaks.score)
+    linked = np.isfinite(peaks.affinity) & np.asarray(kept[peaks.pairs]).all(axis=1)
+    if kept.all() and linked.all():
+        return peaks
+    _log.debug("left out %d peaks and %d links", (~kept).sum(), (~linked).sum())
+    row = np.cumsum(kept) - 1
+    return Peaks(
+        frame=peaks.frame[kept],
+        keypoint=peaks.keypoint[kept],
+        xy=peaks.xy[kept],
+        score=peaks.score[kept],
+        covariance=peaks.covariance[kept],
+        pairs=row[peaks.pairs[linked]],
+        edge=peaks.edge[linked],
+        affinity=peaks.affinity[linked],
+        n_frames=peaks.n_frames,
+    )
+
+
+def _find_far(peaks: Peaks, limits: Weights) -> npt.NDArray[np.bool_]:
+    """Tell which links are longer than any animal allows, given the scatter of their ends."""
+    a, b = peaks.pairs.T
+    if not np.isfinite(limits).any():
+        return np.zeros(len(a), bool)
+    variance = np.nan_to_num(np.trace(peaks.covariance, axis1=1, axis2=2), posinf=0.0)
+    allowed = limits[peaks.keypoint[a], peaks.keypoint[b]]
+    allowed = allowed + 2 * np.sqrt(variance[a] + variance[b])
+    x, y = (peaks.xy[a] - peaks.xy[b]).T
+    return np.asarray(x * x + y * y > allowed * allowed)
+
+
+def _group(
+    peaks: Peaks, skeleton: Skeleton, weight: Weights, limits: Weights, most: int | None
+) -> Ints:
+    """Find the group of each peak."""
+    for_ = np.flatnonzero(weight > 0)
+    chosen = np.zeros(len(weight), bool)
+    ends = peaks.pairs[for_] * max(len(skeleton.edges), 1) + peaks.edge[for_, None]
+    chosen[for_[choose_links(ends, weight[for_])]] = True
+    evidence = np.where(weight < 0, AGAINST * weight, weight)
+    groups = group_peaks(peaks.keypoint, peaks.pairs, evidence, chosen)
+    if np.isfinite(limits).any():
+        loose = ~np.isin(np.arange(len(limits)), skeleton.edge_index)
+        groups = join_fragments(
+            groups, peaks.frame, peaks.keypoint, peaks.xy, limits, loose=loose, most=most
+        )
+    return groups.member
+
+
+def _rank_groups(peaks: Peaks, member: Ints, min_keypoints: int) -> Ints:
+    """Find the slot of each peak: its group's rank by total score in its frame; -1 = dropped."""
+    found, first, member, size = np.unique(
+        member, return_index=True, return_inverse=True, return_counts=True
+    )
+    total = np.bincount(member, peaks.score, minlength=len(found))
+    frame = peaks.frame[first]
+    valid = size >= min_keypoints
+    order = np.lexsort((-total, ~valid, frame))
+    rank = np.empty(len(found), np.int64)
+    rank[order] = np.arange(len(found)) - np.searchsorted(frame[order], frame[order])
+    return np.where(valid, rank, -1)[member]
+
+
+def _pick_single(peaks: Peaks, edges: Ints, affinity: Weights, limits: Weights) -> Ints:
+    """Pick the best supported peak of each keypoint: slot 0; -1 = left out."""
+    a, b = peaks.pairs.T
+    # On each edge the best partner counts; then the mean over the keypoint's edges.
+    best = np.zeros((len(peaks), 2, max(len(edges), 1)))
+    np.maximum.at(best[:, 0], (a, peaks.edge), affinity * peaks.score[b])
+    np.maximum.at(best[:, 1], (b, peaks.edge), affinity * peaks.score[a])
+    degree = np.bincount(edges.ravel(), minlength=len(limits))
+    value = peaks.score + best.sum(axis=(1, 2)) / np.maximum(degree, 1)[peaks.keypoint]
+    order = np.lexsort((-value, peaks.keypoint, peaks.frame))
+    place = peaks.frame[order] * len(limits) + peaks.keypoint[order]
+    picked = order[np.diff(place, prepend=-1) > 0]
+    slot = np.full(len(peaks), -1)
+    slot[picked] = 0
+    slot[picked[_find_stray(peaks, picked, limits)]] = -1
+    return slot
+
+
+def _find_stray(peaks: Peaks, picked: Ints, limits: Weights) -> npt.NDArray[np.bool_]:
+    """Tell which of one animal's peaks are out of reach of most others, the worst one first."""
+    table = np.full((peaks.n_frames, len(limits)), -1)
+    table[peaks.frame[picked], peaks.keypoint[picked]] = np.arange(len(picked))
+    stray = np.zeros(len(picked), bool)
+    if not np.isfinite(limits).any():
+        return stray
+    variance = np.nan_to_num(np.trace(peaks.covariance[picked], axis1=1, axis2=2), posinf=0.0)
+    rows = np.arange(peaks.n_frames)
+    while len(rows):
+        here = table[rows]
+        both = (here[:, :, None] >= 0) & (here[:, None] >= 0) & np.isfinite(limits)
+        both &= ~np.eye(len(limits), dtype=bool)
+        xy = peaks.xy[picked][here]
+        gap = np.linalg.norm(xy[:, :, None] - xy[:, None], axis=-1)
+        slack = 2 * np.sqrt(variance[here][:, :, None] + variance[here][:, None])
+        far = both & (gap > limits + slack)
+        share = far.sum(axis=2) / np.maximum(both.sum(axis=2), 1)
+        # Of two that are equally far from the others the weaker one goes.
+        worst = (share - 1e-3 * peaks.score[picked][here]).argmax(axis=1)
+        bad = share[np.arange(len(rows)), worst] > 0.5
+        stray[here[bad, worst[bad]]] = True
+        rows = rows[bad]
+        table[rows, worst[bad]] = -1
+    return stray
+
+
+def _fill(peaks: Peaks, slot: Ints, skeleton: Skeleton, individuals: int) -> Poses:
+    """Put peaks into their slots."""
+    shape = (peaks.n_frames, individuals, len(skeleton.keypoints))
+    array = np.full((*shape, 3), np.nan, np.float32)
+    array[..., 2] = 0
+    covariance = np.full((*shape, 2, 2), np.nan, np.float32)
+    kept = slot >= 0
+    at = (peaks.frame[kept], slot[kept], peaks.keypoint[kept])
+    array[(*at, slice(2))] = peaks.xy[kept]
+    array[(*at, 2)] = peaks.score[kept]
+    covariance[at] = peaks.covariance[kept]
+    return Poses(array, skeleton, covariance=covariance)

@@ -1,0 +1,201 @@
+"""How good a model is on labelled frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.assignment import assign
+from mapose.decode import assemble
+from mapose.io import read_image
+from mapose.labels import Labels
+from mapose.metrics import OksMap, PoseError, oks_map, pose_error
+from mapose.models import Model
+from mapose.poses import Poses
+from mapose.prediction import Predictor
+from mapose.similarity import find_distances, find_lengths
+
+Image = npt.NDArray[np.uint8]
+
+#: The p-cutoff that DeepLabCut users report with.
+CUTOFF = 0.6
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Errors of a model on the frames it was trained on and on others.
+
+    Parameters
+    ----------
+    train, test : PoseError or None
+        Distances to the labels, px; None without such frames.
+    train_map, test_map : OksMap or None
+        OKS mAP.
+    found : Poses
+        The predictions, one row per labelled frame.
+    """
+
+    train: PoseError | None
+    test: PoseError | None
+    train_map: OksMap | None
+    test_map: OksMap | None
+    found: Poses
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make plain numbers, ready for YAML or JSON."""
+        parts: dict[str, Any] = {}
+        for name in ("train", "test"):
+            error, score = getattr(self, name), getattr(self, f"{name}_map")
+            if error is not None:
+                parts[name] = {**error.to_dict(), **score.to_dict()}
+        return parts
+
+    def __str__(self) -> str:
+        lines = []
+        for name in ("train", "test"):
+            error, score = getattr(self, name), getattr(self, f"{name}_map")
+            if error is not None:
+                lines += [f"-- {name} frames --", str(error), str(score)]
+        return "\n".join(lines)
+
+
+def evaluate(
+    model: Model,
+    labels: Labels,
+    *,
+    images: Sequence[Image] | None = None,
+    device: str | None = None,
+    cutoff: float = CUTOFF,
+) -> Evaluation:
+    """Compare a model's predictions with labels.
+
+    Parameters
+    ----------
+    model : Model
+        Its split says which of the labelled frames it was trained on; all others are test
+        frames.
+    labels : Labels
+        Labelled frames with image files.
+    images : sequence of uint8 (H, W, 3), optional
+        The images, if they are at hand already.
+    device : str, optional
+        Where to compute.
+    cutoff : float
+        Confidence below which a keypoint does not count in the figures with p-cutoff.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    ShapeError
+        If the model is for other keypoints.
+    """
+    predictor = Predictor(model, device=device)
+    shown = images if images is not None else [read_image(p) for p in labels.images if p]
+    peaks = predictor.find_images(shown)
+    found = assemble(peaks, model.body, individuals=model.individuals, reach=model.reach)
+    trained = np.isin(labels.row_names, model.split.get("train", []))
+    parts: dict[str, Any] = {}
+    for name, rows in (("train", trained), ("test", ~trained)):
+        parts[name] = parts[f"{name}_map"] = None
+        if rows.any():
+            truth, answer = labels.points[rows], found.sel(frames=np.flatnonzero(rows))
+            parts[name] = pose_error(
+                truth, answer.points, confidence=answer.confidence, cutoff=cutoff
+            )
+            parts[f"{name}_map"] = oks_map(truth, answer.points, answer.confidence)
+    return Evaluation(**parts, found=found)
+
+
+def find_candidate_errors(
+    predictor: Predictor,
+    images: Sequence[Image],
+    labels: Labels,
+    rows: npt.NDArray[np.int64],
+) -> float:
+    """Find the mean distance from labelled keypoints to the candidates nearest to them.
+
+    Does not depend on the assembly, which makes it a fair judge of a half-trained network.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The network.
+    images : sequence of uint8 (H, W, 3)
+        Of all labelled frames.
+    labels : Labels
+        All labelled frames.
+    rows : int64
+        Frames to look at.
+
+    Returns
+    -------
+    float
+        Image pixels; one that has no candidate counts as the size of a typical animal. NaN
+        without rows.
+    """
+    if not len(rows):
+        return float("nan")
+    peaks = predictor.find_images(images[i] for i in rows)
+    truth = labels.points[rows]
+    missed = float(np.nanmedian(find_lengths(labels.points)))
+    misses = []
+    for f in range(len(rows)):
+        for k in range(truth.shape[2]):
+            wanted = truth[f, :, k]
+            wanted = wanted[np.isfinite(wanted).all(-1)]
+            there = peaks.xy[(peaks.frame == f) & (peaks.keypoint == k)]
+            distance = find_distances(wanted[:, None], there[:, None])[..., 0]
+            i, j = assign(distance)
+            misses += distance[i, j].tolist() + [missed] * (len(wanted) - len(i))
+    return float(np.mean(misses))
+
+
+def write_evaluation(found: Evaluation, labels: Labels, folder: Path, *, most: int = 20) -> Path:
+    """Write an evaluation: a table of all distances, figures, and labelled frames.
+
+    Parameters
+    ----------
+    found : Evaluation
+        Result of `evaluate`.
+    labels : Labels
+        The same labels.
+    folder : Path
+        Receives ``errors.csv``, ``errors.png`` and ``frames/``; made if it is not there.
+    most : int
+        Frames drawn, spread evenly.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    (folder / "frames").mkdir(parents=True, exist_ok=True)
+    poses = found.found
+    order = match_individuals(labels.points, poses.points)
+    points = np.take_along_axis(poses.points, order[..., None, None], 1)
+    confidence = np.take_along_axis(poses.confidence, order[..., None], 1)
+    _make_table(labels, points, confidence, found.trained).to_csv(folder / "errors.csv", index=False)
+    plot_errors(labels.points, points, keypoints=labels.skeleton.keypoints).savefig(
+        folder / "errors.png", dpi=150
+    )
+    for i in np.unique(np.linspace(0, len(labels) - 1, most).astype(int)):
+        image = labels.images[i]
+        if image is not None:
+            drawn = draw_evaluation(
+                read_image(image),
+                labels.points[i],
+                poses.points[i],
+                poses.confidence[i],
+                labels.skeleton,
+            )
+            kind = "train" if found.trained[i] else "test"
+            name = f"{kind}-{labels.videos[i]}-{image.stem}.png"
+            write_image(drawn, folder / "frames" / name)
+    return folder

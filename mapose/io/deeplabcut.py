@@ -1,0 +1,306 @@
+"""DeepLabCut: projects, labelled frames (CollectedData) and results, as csv and h5."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import yaml
+
+from mapose.errors import FormatError
+from mapose.io.instances import unname_slots
+from mapose.io.pytables import Grid, read_grid
+from mapose.io.sources import find_frame_numbers, find_images, find_sources, find_video, split_path
+from mapose.labels import Labels
+from mapose.poses import Poses
+from mapose.skeleton import Skeleton
+
+log = logging.getLogger(__name__)
+
+SINGLE = "single"  # DeepLabCut's individual that owns the body parts which belong to no animal
+_LEVELS = ("scorer", "individuals", "bodyparts", "coords")
+
+
+def is_deeplabcut_csv(path: Path) -> bool:
+    """Tell by the first cells of its rows whether a csv has DeepLabCut's header."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        first = [file.readline().split(",")[0].strip() for _ in range(4)]
+    return first[:3] == ["scorer", "bodyparts", "coords"] or first == list(_LEVELS)
+
+
+def is_deeplabcut_folder(path: Path) -> bool:
+    """Tell whether a folder is a DeepLabCut project or one of its labeled-data folders."""
+    return bool(_find_label_folders(path))
+
+
+def read_deeplabcut_labels(path: Path) -> Labels:
+    """Read frames labelled in DeepLabCut.
+
+    Parameters
+    ----------
+    path : Path
+        A project folder or its ``config.yaml``, one folder of ``labeled-data``, or one
+        CollectedData file. Where there is an h5 and a csv, the h5 counts, as in DeepLabCut.
+
+    Returns
+    -------
+    Labels
+        Individuals are known by name in all frames if the project says ``identity: true`` or
+        there is only one. Body parts of no animal belong to the individual ``single``.
+
+    Raises
+    ------
+    FormatError
+        If there are no labels or it is not clear which.
+    """
+    folder = path if path.is_dir() else path.parent
+    config = read_config(_find_config(folder))
+    if path.is_dir() or path.name == "config.yaml":
+        files = [_pick_file(f, str(config.get("scorer"))) for f in _find_label_folders(folder)]
+    else:
+        files = [path]
+    if not files:
+        raise FormatError(
+            f"{folder}: wanted a DeepLabCut project, found no CollectedData file in labeled-data"
+        )
+    grids = [_read_labelled(file) for file in files]
+    keypoints, individuals = _merge_names(grids, config)
+    names = [["/".join(r) for r in map(_as_image, g.rows)] for g in grids]
+    images, videos, points = [], [], []
+    for file, grid, rows in zip(files, grids, names, strict=True):
+        images += find_images(rows, file.parent)
+        videos += [_name_video(r, file.parent) for r in rows]
+        points.append(_arrange(grid, keypoints, individuals)[..., :2])
+    return Labels(
+        np.concatenate(points),
+        Skeleton(keypoints, _read_edges(config, keypoints)),
+        tuple(videos),
+        find_frame_numbers([n for rows in names for n in rows], videos),
+        tuple(images),
+        tuple(individuals),
+        bool(config.get("identity")) or len(set(individuals) - {SINGLE}) == 1,
+        _find_project_videos(videos, folder, config),
+    )
+
+
+def read_deeplabcut_poses(path: Path) -> Poses:
+    """Read what DeepLabCut, Lightning Pose or another tool with this layout found in a video.
+
+    Parameters
+    ----------
+    path : Path
+        Result as csv or h5; rows are frame numbers, coordinates x, y[, z][, likelihood].
+
+    Returns
+    -------
+    Poses
+        Confidence 1 where the file has no likelihood. The rate is not in such files.
+
+    Raises
+    ------
+    FormatError
+        If the rows are no frame numbers or the columns are not DeepLabCut's.
+    """
+    grid = _read_any(path)
+    try:
+        frames = np.array([int(float(row[-1])) for row in grid.rows], np.int64)
+    except ValueError:
+        images = ["/".join(r) for r in map(_as_image, grid.rows)]
+        frames = find_frame_numbers(images, [path.stem] * len(images))
+        if (frames < 0).any() or len({split_path(i)[-2] if "/" in i else "" for i in images}) > 1:
+            raise FormatError(
+                f"{path}: its rows are labelled images, not the frames of one video; read it as "
+                "labels"
+            ) from None
+    order = np.argsort(frames, kind="stable")
+    keypoints, individuals = _merge_names([grid], {})
+    array = _arrange(grid, keypoints, individuals)[order]
+    named = unname_slots(individuals) if len(grid.columns[0]) == 4 else None
+    return Poses(
+        array,
+        Skeleton(keypoints),
+        named,
+        frames=frames[order],
+        unit="px" if array.shape[-1] == 3 else "unknown",
+    )
+
+
+def read_config(path: Path | None) -> dict[str, Any]:
+    """Read a project's config.yaml as far as it can be understood; {} where it cannot."""
+    if path is None:
+        return {}
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    # Windows paths in double quotes are no valid YAML: their backslashes look like escapes.
+    for attempt in (text, text.replace("\\", "/")):
+        try:
+            config = yaml.safe_load(attempt)
+            return config if isinstance(config, dict) else {}
+        except (yaml.YAMLError, ValueError):
+            continue
+    log.warning("%s is not valid YAML and is left aside: no skeleton, no video paths", path)
+    return {}
+
+
+def _find_config(folder: Path) -> Path | None:
+    places = [folder, folder.parent, folder.parent.parent]
+    return next((p / "config.yaml" for p in places if (p / "config.yaml").is_file()), None)
+
+
+def _find_label_folders(folder: Path) -> list[Path]:
+    """List the folders with CollectedData of a project, or the folder itself if it has some."""
+    if any(folder.glob("CollectedData*")):
+        return [folder]
+    for place in (folder / "labeled-data", folder):
+        found = sorted({f.parent for f in place.glob("*/CollectedData*")})
+        # napari makes a "_cropped" twin of some folders and DeepLabCut a "_labeled" one.
+        found = [f for f in found if not f.name.endswith("_labeled")]
+        if found:
+            return found
+    return []
+
+
+def _pick_file(folder: Path, scorer: str) -> Path:
+    """Choose the CollectedData file of a folder: the project's scorer, h5 before csv."""
+    found = [f for f in folder.glob("CollectedData*") if f.suffix in (".h5", ".csv")]
+    stems = sorted({f.stem for f in found})
+    own = [s for s in stems if s == f"CollectedData_{scorer}"] or stems
+    if len(own) != 1:
+        raise FormatError(
+            f"{folder}: labels of several scorers ({', '.join(own) or 'none readable'}), and the "
+            "config names none of them; read the file that you mean"
+        )
+    return max((f for f in found if f.stem == own[0]), key=lambda f: f.suffix == ".h5")
+
+
+def _read_labelled(path: Path) -> Grid:
+    try:
+        return _read_any(path)
+    except FormatError as error:
+        csv = path.with_suffix(".csv")
+        if path.suffix == ".csv" or not csv.is_file():
+            raise
+        log.warning("%s; taking %s instead", error, csv.name)
+        return _read_any(csv)
+
+
+def _read_any(path: Path) -> Grid:
+    """Read either kind of file and check that it has DeepLabCut's columns of one scorer."""
+    grid = _read_csv(path) if path.suffix.lower() == ".csv" else read_grid(path)
+    if not grid.columns or any(len(c) not in (3, 4) for c in grid.columns):
+        raise FormatError(
+            f"{path}: wanted columns of scorer, [individuals,] bodyparts, coords; came "
+            f"{grid.columns[:2]}"
+        )
+    scorers = sorted({c[0] for c in grid.columns})
+    if len(scorers) > 1:
+        raise FormatError(f"{path}: holds the work of several scorers: {', '.join(scorers)}")
+    double = len(grid.columns) - len(set(grid.columns))
+    if double:
+        raise FormatError(f"{path}: {double} columns have the same name as another")
+    return grid
+
+
+def _read_csv(path: Path) -> Grid:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        head = [[c.strip() for c in file.readline().rstrip("\r\n").split(",")] for _ in range(4)]
+    n = 4 if head[3][0] == "coords" else 3
+    if head[n - 1][0] != "coords":
+        raise FormatError(f"{path}: wanted DeepLabCut's header rows {', '.join(_LEVELS)}")
+    # Leading columns are the row's name. The first line may be shorter than the others where
+    # somebody added body parts by hand, so it is the coords that count the columns.
+    n_index = next((i for i, c in enumerate(head[n - 1]) if i and c), 1)
+    body = pd.read_csv(path, header=None, skiprows=n, encoding="utf-8-sig", low_memory=False)
+    width = len(head[n - 1])
+    if len(body.columns) != width:
+        raise FormatError(f"{path}: {width} columns in the header, {len(body.columns)} below it")
+    columns = [(_at(head[0], i), *(h[i] for h in head[1:n])) for i in range(n_index, width)]
+    values = body.iloc[:, n_index:].apply(pd.to_numeric, errors="coerce")
+    rows = list(body.iloc[:, :n_index].astype(str).itertuples(index=False, name=None))
+    return Grid(columns, rows, values.to_numpy(np.float64))
+
+
+def _at(cells: list[str], i: int) -> str:
+    return cells[i] if i < len(cells) else cells[-1]
+
+
+def _as_image(row: tuple[Any, ...]) -> list[str]:
+    """Take a row's name apart: old files have a path, newer ones three levels."""
+    return [part for cell in row for part in split_path(str(cell))]
+
+
+def _name_video(image: str, folder: Path) -> str:
+    parts = image.split("/")
+    name = parts[-2] if len(parts) > 1 else folder.name
+    # Lightning Pose keeps images in labeled-data itself where there is one video.
+    return folder.name if name == "labeled-data" else name
+
+
+def _merge_names(grids: Iterable[Grid], config: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Collect body parts, in the order of the config, and individuals, `SINGLE` last."""
+    parts: dict[str, None] = {}
+    individuals: dict[str, None] = {}
+    for grid in grids:
+        parts |= dict.fromkeys(c[-2] for c in grid.columns)
+        individuals |= dict.fromkeys(c[1] if len(c) == 4 else "animal0" for c in grid.columns)
+    wanted: list[Any] = []
+    for key in ("bodyparts", "multianimalbodyparts", "uniquebodyparts"):
+        value = config.get(key)
+        wanted += value if isinstance(value, list) else []
+    order = {str(name): i for i, name in reversed(list(enumerate(wanted)))}
+    keypoints = sorted(parts, key=lambda p: order.get(p, len(order)))
+    return keypoints, sorted(individuals, key=lambda i: i == SINGLE)
+
+
+def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> npt.NDArray[np.float32]:
+    """Put columns into float32 (F, I, K, 3 or 4): x, y[, z], likelihood."""
+    coords = {c[-1] for c in grid.columns}
+    axes = ["x", "y", *(["z"] if "z" in coords else [])]
+    if not set(axes) <= coords:
+        raise FormatError(f"wanted the coords x, y and perhaps likelihood; came {sorted(coords)}")
+    place = {a: i for i, a in enumerate(axes)} | {"likelihood": len(axes)}
+    shape = (len(grid.rows), len(individuals), len(keypoints), len(axes) + 1)
+    array = np.full(shape, np.nan, np.float32)
+    array[..., -1] = 1
+    for j, name in enumerate(grid.columns):
+        i = individuals.index(name[1] if len(name) == 4 else "animal0")
+        k = keypoints.index(name[-2])
+        if name[-1] in place:
+            array[:, i, k, place[name[-1]]] = grid.values[:, j]
+        elif name[-1] == "visible":  # Lightning Pose: 0 not labelled, 1 occluded, 2 visible
+            array[grid.values[:, j] == 0, i, k, :-1] = np.nan
+    return array
+
+
+def _read_edges(config: dict[str, Any], keypoints: list[str]) -> list[tuple[str, str]]:
+    """Take the skeleton from the config: pairs, or chains of several names, of known parts."""
+    edges: dict[frozenset[str], tuple[str, str]] = {}
+    skeleton = config.get("skeleton")
+    for chain in skeleton if isinstance(skeleton, list) else []:
+        names = [str(n) for n in chain] if isinstance(chain, list) else []
+        for a, b in pairwise(names):
+            if a != b and {a, b} <= set(keypoints):
+                edges.setdefault(frozenset((a, b)), (a, b))
+    return list(edges.values())
+
+
+def _find_project_videos(
+    videos: list[str], folder: Path, config: dict[str, Any]
+) -> dict[str, Path]:
+    """Find the videos beside the labels, else where the config says they once were."""
+    sources = find_sources(videos, folder)
+    listed = config.get("video_sets")
+    for name in listed if isinstance(listed, dict) else {}:
+        path = Path(str(name))
+        stem = re.sub(r"\.\w{2,4}$", "", split_path(str(name))[-1]) if str(name).strip() else ""
+        if stem in videos and stem not in sources:
+            found = path if path.is_file() else find_video(str(name), [folder])
+            if found:
+                sources[stem] = found
+    return sources

@@ -1,0 +1,279 @@
+"""One door for all formats: what a file is, is found by looking into it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from mapose.errors import FormatError, suggest_name
+from mapose.io import coco, deeplabcut, deepposekit, exports, sleap, sleap_analysis, table
+from mapose.io.pytables import is_pytables
+from mapose.io.store import load, save
+from mapose.labels import Labels
+from mapose.poses import Poses
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_POSES: dict[str, Callable[[Path], Poses]] = {
+    "mapose": load,
+    "dlc": deeplabcut.read_deeplabcut_poses,
+    "slp": sleap.read_slp_poses,
+    "sleap-h5": sleap_analysis.read_analysis_poses,
+    "movement": exports.read_movement,
+    "csv": table.read_table_poses,
+}
+_LABELS: dict[str, Callable[[Path], Labels]] = {
+    "dlc": deeplabcut.read_deeplabcut_labels,
+    "slp": sleap.read_slp_labels,
+    "sleap-h5": sleap_analysis.read_analysis_labels,
+    "deepposekit": deepposekit.read_deepposekit_labels,
+    "coco": coco.read_coco_labels,
+    "csv": table.read_table_labels,
+}
+_WRITERS: dict[str, Callable[[Poses, Path], None]] = {
+    "dlc-h5": exports.write_deeplabcut_h5,
+    "dlc-csv": exports.write_deeplabcut_csv,
+    "csv": exports.write_csv,
+    "movement": exports.write_movement,
+    "slp": exports.write_slp,
+    "mapose": save,
+}
+_SUFFIXES = {".mapose.h5": "mapose", ".slp": "slp", ".nc": "movement", ".csv": "csv"}
+# The names under which poses are exported are understood for reading as well.
+_ALIASES = {"dlc-h5": "dlc", "dlc-csv": "dlc"}
+
+
+def read(path: str | Path, format: str | None = None) -> Poses:
+    """Read the poses of one video, whichever tool wrote them.
+
+    Parameters
+    ----------
+    path : str or Path
+        Our own ``.mapose.h5``; DeepLabCut csv or h5; SLEAP ``.slp`` or ``analysis.h5``; movement
+        netCDF; a table with frame numbers.
+    format : str, optional
+        ``mapose``, ``dlc``, ``slp``, ``sleap-h5``, ``movement`` or ``csv``; by default found
+        by looking into the file.
+
+    Returns
+    -------
+    Poses
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, unknown or damaged.
+    """
+    path = _check_path(path)
+    if path.is_dir():
+        raise FormatError(f"{path} is a folder: name the file with the poses of one video")
+    chosen = format or detect_format(path)
+    return _pick(_ALIASES.get(chosen, chosen), _POSES, path)(path)
+
+
+def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool = False) -> Labels:
+    """Read labelled frames that another tool made.
+
+    Parameters
+    ----------
+    path : str or Path
+        A DeepLabCut project, labeled-data folder or CollectedData file; SLEAP ``.slp``,
+        ``.pkg.slp`` or ``analysis.h5``; DeepPoseKit h5; COCO keypoints json; a csv, or a folder
+        with one csv per image.
+    format : str, optional
+        ``dlc``, ``slp``, ``sleap-h5``, ``deepposekit``, ``coco`` or ``csv``; by default found by
+        looking into the file. Also ``leap``, ``alphatracker``, ``labelstudio``, ``jabs``,
+        ``ultralytics`` and ``nwb``, as far as sleap-io reads them.
+    keep_empty : bool
+        Keep frames without any mark. Most tools list frames that nobody has labelled yet among
+        the others, so that they do not tell that there is no animal.
+
+    Returns
+    -------
+    Labels
+        Images that do not exist are None; a video that was found is in `sources`.
+
+    Raises
+    ------
+    FormatError
+        If the labels are missing, unknown or damaged, or no frame has a mark.
+    """
+    path = _check_path(path)
+    chosen = format or detect_format(path)
+    if chosen in sleap.THROUGH_SLEAP:
+        labels = sleap.read_slp_labels(path, format=chosen)
+    else:
+        labels = _pick(_ALIASES.get(chosen, chosen), _LABELS, path)(path)
+    marked = np.isfinite(labels.points).any((1, 2, 3))
+    if not marked.any():
+        raise FormatError(f"{path}: none of its {len(labels)} frames has a marked keypoint")
+    if marked.all() or keep_empty:
+        return labels
+    log.info("%s: %d frames without any mark are left out", path.name, (~marked).sum())
+    return labels.take(np.flatnonzero(marked))
+
+
+def read_embedded_images(
+    path: str | Path, labels: Labels
+) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Hand out the images that lie inside a label file.
+
+    Parameters
+    ----------
+    path : str or Path
+        What `read_labels` was given.
+    labels : Labels
+        What it returned, or some of its frames.
+
+    Yields
+    ------
+    row : int
+        Row of `labels`; rows whose image is not in the file do not come.
+    image : uint8, (H, W) or (H, W, RGB)
+    """
+    path = _check_path(path)
+    if path.is_dir():
+        return
+    chosen = detect_format(path)
+    if chosen == "slp":
+        yield from sleap.read_slp_images(path, labels)
+    elif chosen == "deepposekit":
+        yield from deepposekit.read_deepposekit_images(path, labels)
+
+
+def write(
+    poses: Poses, path: str | Path, format: str | None = None, *, video: str | Path | None = None
+) -> None:
+    """Write poses for another tool.
+
+    Parameters
+    ----------
+    poses : Poses
+    path : str or Path
+        Replaced when all is written.
+    format : str, optional
+        ``dlc-h5``, ``dlc-csv``, ``slp``, ``movement``, ``csv`` or ``mapose``; by default by the
+        suffix (``.slp``, ``.nc``, ``.csv``, ``.mapose.h5``).
+    video : str or Path, optional
+        The video that the poses belong to, for formats that name it (``slp``).
+
+    Raises
+    ------
+    FormatError
+        If the format is unknown or cannot hold these poses.
+    MissingExtraError
+        If a library is missing.
+    """
+    path = Path(path)
+    if format is None:
+        format = next((f for end, f in _SUFFIXES.items() if path.name.lower().endswith(end)), None)
+    if format is None:
+        raise FormatError(
+            f"{path.name}: the suffix does not tell the format; wanted format= one of "
+            + ", ".join(_WRITERS)
+        )
+    if format == "slp":
+        exports.write_slp(poses, path, video=video)
+    else:
+        _pick(format, _WRITERS, path)(poses, path)
+
+
+def detect_format(path: Path) -> str:
+    """Find out by content what wrote a file or folder.
+
+    Returns
+    -------
+    str
+        A name that `read` or `read_labels` takes.
+
+    Raises
+    ------
+    FormatError
+        If nothing fits.
+    """
+    if path.is_dir():
+        return _detect_folder(path)
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return "dlc" if deeplabcut.is_deeplabcut_csv(path) else "csv"
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return "dlc"
+    if path.suffix.lower() == ".json":
+        return _detect_json(path)
+    if path.suffix.lower() == ".mat":
+        return "leap"
+    if h5py.is_hdf5(path):
+        return _detect_hdf5(path)
+    with path.open("rb") as file:
+        if file.read(3) == b"CDF":  # netCDF 3
+            return "movement"
+    raise FormatError(f"{path}: not a file of poses or labels that mapose knows; say format=")
+
+
+def _detect_folder(path: Path) -> str:
+    if deeplabcut.is_deeplabcut_folder(path):
+        return "dlc"
+    if next(path.rglob("*.csv"), None):
+        return "csv"
+    inside = sorted(
+        f for f in path.iterdir() if f.suffix.lower() in (".slp", ".json", ".h5") and f.is_file()
+    )
+    hint = f"; name the file, such as {inside[0].name}" if inside else ""
+    raise FormatError(f"{path}: no DeepLabCut project and no csv in this folder{hint}")
+
+
+def _detect_json(path: Path) -> str:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise FormatError(f"{path} is not json: {error}") from error
+    if coco.is_coco(document):
+        return "coco"
+    if isinstance(document, list) and document and isinstance(document[0], dict):
+        if "annotations" in document[0] and "filename" in document[0]:
+            return "alphatracker"
+        if "data" in document[0]:
+            return "labelstudio"
+    raise FormatError(f"{path}: neither COCO nor another json of keypoints that mapose knows")
+
+
+def _detect_hdf5(path: Path) -> str:
+    try:
+        with h5py.File(path) as file:
+            keys = set(file)
+            if is_pytables(file):
+                return "dlc"
+    except OSError as error:
+        raise FormatError(f"{path} is a damaged HDF5 file: {error}") from error
+    if {"frames", "instances", "metadata"} <= keys:
+        return "slp"
+    if {"tracks", "node_names"} <= keys:
+        return "sleap-h5"
+    if {"annotations", "images"} <= keys:
+        return "deepposekit"
+    return "movement" if "position" in keys else "mapose"
+
+
+def _check_path(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.exists():
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        hint = suggest_name(path.name, beside[:20]) if beside else "nor is there its folder"
+        raise FormatError(f"there is no {path}: {hint}")
+    return path
+
+
+def _pick(format: str, known: dict[str, T], path: Path) -> T:
+    if format not in known:
+        raise FormatError(
+            f"{path.name}: format {format!r} cannot be used here; {suggest_name(format, known)}"
+        )
+    return known[format]

@@ -1,0 +1,208 @@
+"""The project's own label store: plain text that a person and git can read.
+
+``labels/<video>/labels.csv`` lies beside its frames, one row per individual and keypoint:
+``image,frame,individual,keypoint,x,y,visible``. A keypoint that is not marked has ``visible`` 0
+and no coordinates; a frame whose number is unknown has an empty ``frame``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mapose.errors import FormatError, suggest_name
+from mapose.files import write_atomically
+from mapose.labels import Labels
+from mapose.skeleton import Skeleton
+
+COLUMNS = ("image", "frame", "individual", "keypoint", "x", "y", "visible")
+FILE = "labels.csv"
+
+
+def save_labels(labels: Labels, folder: str | Path) -> list[Path]:
+    """Write labels as one csv per video, beside the frames that are there already.
+
+    Parameters
+    ----------
+    labels : Labels
+        Every image must be a file in ``folder/<video>``. Coordinates are kept to 0.001 px.
+    folder : Path
+        The folder ``labels`` of a project. Videos that ``labels`` does not hold stay as they
+        are; a video that it holds is replaced as a whole.
+
+    Returns
+    -------
+    list of Path
+        The files written, each with rows sorted by frame.
+
+    Raises
+    ------
+    FormatError
+        If there is nothing to save, or an image is missing, lies elsewhere or comes twice.
+    """
+    folder = Path(folder)
+    if not len(labels):
+        raise FormatError(f"no labels to save in {folder}: the label set has no frames")
+    _check_images(labels, folder)
+    videos = np.array(labels.videos)
+    paths = []
+    for video in sorted(set(labels.videos)):
+        part = labels.take(np.flatnonzero(videos == video))
+        path = folder / video / FILE
+        with write_atomically(path, error=FormatError) as partial:
+            _make_table(part).to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def load_labels(
+    folder: str | Path, skeleton: Skeleton, *, identified: bool | None = None
+) -> Labels:
+    """Read all labels of a project.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder ``labels`` of a project.
+    skeleton : Skeleton
+        Of the project. A keypoint of it that no file mentions is not marked anywhere.
+    identified : bool, optional
+        Whether an individual is the same animal in all frames of a video: the files do not
+        say. By default only where there is but one individual.
+
+    Returns
+    -------
+    Labels
+        Sorted by video, then as in the files. NaN and infinite coordinates count as not marked.
+
+    Raises
+    ------
+    FormatError
+        If there are no labels, an image does not exist, a keypoint is unknown, or a row is
+        double or unreadable.
+    """
+    folder = Path(folder)
+    files = sorted(folder.glob(f"*/{FILE}"))
+    tables = [_read_table(file, skeleton) for file in files]
+    rows = pd.concat(tables) if tables else pd.DataFrame(columns=[*COLUMNS, "video"])
+    if rows.empty:
+        raise FormatError(
+            f"no labels in {folder}: wanted {FILE} with at least one row in a folder per video; "
+            "label some frames or import labels"
+        )
+    frames = rows.drop_duplicates(["video", "image"])
+    images = [folder / v / i for v, i in zip(frames.video, frames.image, strict=True)]
+    _check_exist(images, folder)
+    row = pd.MultiIndex.from_frame(frames[["video", "image"]]).get_indexer(
+        pd.MultiIndex.from_frame(rows[["video", "image"]])
+    )
+    column, individuals = pd.factorize(rows.individual)
+    keypoint = [skeleton.index(k) for k in rows.keypoint]
+    shape = (len(frames), len(individuals), len(skeleton.keypoints), 2)
+    points = np.full(shape, np.nan, np.float32)
+    points[row, column, keypoint] = rows[["x", "y"]].to_numpy(np.float32)
+    return Labels(
+        points,
+        skeleton,
+        tuple(frames.video),
+        frames.frame.to_numpy(np.int64),
+        tuple(images),
+        tuple(individuals),
+        len(individuals) == 1 if identified is None else identified,
+    )
+
+
+def _make_table(labels: Labels) -> pd.DataFrame:
+    """Lay out one video's labels, one row per individual and keypoint, sorted by frame."""
+    names = [p.name if p else "" for p in labels.images]
+    order = sorted(range(len(labels)), key=lambda r: (labels.frames[r], names[r]))
+    f, i, k, _ = labels.points.shape
+    xy = labels.points[order].reshape(-1, 2)
+    marked = np.isfinite(xy[:, 0] + xy[:, 1])
+    texts = np.where(marked[:, None], np.char.mod("%.3f", xy), "")
+    numbers = ["" if labels.frames[r] < 0 else str(labels.frames[r]) for r in order]
+    return pd.DataFrame(
+        {
+            "image": np.repeat([names[r] for r in order], i * k),
+            "frame": np.repeat(numbers, i * k),
+            "individual": np.tile(np.repeat(labels.individuals, k), f),
+            "keypoint": np.tile(labels.skeleton.keypoints, f * i),
+            "x": texts[:, 0],
+            "y": texts[:, 1],
+            "visible": marked.astype(int),
+        },
+        columns=COLUMNS,
+    )
+
+
+def _read_table(path: Path, skeleton: Skeleton) -> pd.DataFrame:
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:
+        raise FormatError(f"{path} cannot be read as a table: {error}") from error
+    missing = [c for c in COLUMNS if c not in rows]
+    if missing:
+        raise FormatError(f"{path}: wanted the columns {', '.join(COLUMNS)}; missing {missing}")
+    for name in dict.fromkeys(rows.keypoint):
+        if name not in skeleton.keypoints:
+            hint = suggest_name(name, skeleton.keypoints)
+            raise FormatError(f"{path}: no keypoint {name!r} in the skeleton: {hint}")
+    double = rows[rows.duplicated(["image", "individual", "keypoint"])]
+    if len(double):
+        first = double.iloc[0]
+        raise FormatError(
+            f"{path}: {len(double)} rows come twice, first {first.image}, {first.individual}, "
+            f"{first.keypoint}; remove one of each"
+        )
+    for name in ("frame", "x", "y", "visible"):
+        rows[name] = _read_numbers(rows[name], path)
+    rows["frame"] = rows.frame.fillna(-1).astype(np.int64)
+    rows.loc[rows.visible == 0, ["x", "y"]] = np.nan
+    return rows.assign(video=path.parent.name)
+
+
+def _read_numbers(column: pd.Series, path: Path) -> pd.Series:
+    numbers = pd.to_numeric(column.replace("", "nan"), errors="coerce")
+    wrong = column[numbers.isna() & ~column.str.strip().str.lower().isin(["", "nan"])]
+    if len(wrong):
+        raise FormatError(
+            f"{path}, line {wrong.index[0] + 2}: {column.name} is {wrong.iloc[0]!r}, not a number"
+        )
+    return numbers
+
+
+def _check_images(labels: Labels, folder: Path) -> None:
+    """Refuse labels whose frames do not lie where the csv will say."""
+    faults = []
+    for video in sorted(set(labels.videos)):
+        if video in ("", ".", "..") or Path(video).name != video:
+            raise FormatError(f"a video called {video!r} cannot have a folder: rename it")
+    for video, image in zip(labels.videos, labels.images, strict=True):
+        if image is None:
+            faults.append(f"a frame of {video} without an image file")
+        elif not image.is_file():
+            faults.append(f"{image} (no such file)")
+        elif image.parent.resolve() != (folder / video).resolve():
+            faults.append(f"{image} (not in {folder / video})")
+    if faults:
+        raise FormatError(_tell(faults, "cannot save labels: frames must lie beside them as files"))
+    twice = len(labels) - len(set(zip(labels.videos, labels.images, strict=True)))
+    if twice:
+        raise FormatError(f"cannot save labels: {twice} images are labelled twice")
+
+
+def _check_exist(images: Sequence[Path], folder: Path) -> None:
+    lost = [str(p.relative_to(folder)) for p in images if not p.is_file()]
+    if lost:
+        raise FormatError(
+            _tell(lost, f"labels in {folder} for images that do not exist")
+            + "; put the images back or remove their rows"
+        )
+
+
+def _tell(faults: list[str], what: str, most: int = 5) -> str:
+    more = f" and {len(faults) - most} more" if len(faults) > most else ""
+    return f"{what}: {', '.join(faults[:most])}{more}"

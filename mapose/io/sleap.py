@@ -1,0 +1,304 @@
+"""SLEAP label files (.slp), with or without images inside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sleap_io as sio
+
+from mapose.errors import FormatError, VideoError
+from mapose.io.instances import assign_columns, fill_array, name_columns, unname_slots
+from mapose.io.sources import VIDEO_SUFFIXES, find_video, list_videos, split_path
+from mapose.io.video import Video
+from mapose.labels import Labels
+from mapose.poses import Poses
+from mapose.skeleton import Skeleton
+
+log = logging.getLogger(__name__)
+
+# Other tools whose label files sleap-io turns into its own type, by the name it gives them.
+THROUGH_SLEAP = ("leap", "alphatracker", "labelstudio", "jabs", "ultralytics", "nwb")
+
+
+@dataclass(frozen=True)
+class _Instances:
+    """What all instances of a file come to: one entry per instance, in the order of frames.
+
+    ``row`` counts the labelled frames that are kept; ``video`` and ``number`` are per such frame.
+    """
+
+    xy: npt.NDArray[np.float32]
+    score: npt.NDArray[np.float32]
+    row: npt.NDArray[np.int64]
+    tracks: list[str | None]
+    video: list[int]
+    number: npt.NDArray[np.int64]
+
+
+def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
+    """Read labels from a SLEAP file: what a person placed, else what a network found.
+
+    Parameters
+    ----------
+    path : Path
+        ``.slp`` or ``.pkg.slp``.
+    format : str
+        ``"slp"``, or another format that sleap-io reads (`THROUGH_SLEAP`).
+
+    Returns
+    -------
+    Labels
+        One frame for each that holds a user's instance (or is marked as empty); if the file
+        has no user's instances at all, for each that holds a predicted one. `images` are known
+        only where the file names image files; images inside the file are handed out by
+        `read_slp_images`.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read or holds no instances.
+    """
+    source = _load(path, format)
+    by_hand = any(lf.has_user_instances for lf in source)
+    taken = _collect(source, path, "user" if by_hand else "predicted")
+    names, sources = _name_videos(source, path, taken)
+    videos = [names[v] for v in taken.video]
+    columns, individuals, identified = assign_columns(taken.row, taken.tracks, videos)
+    shape = (len(videos), len(individuals))
+    return Labels(
+        fill_array(taken.xy, taken.row, columns, shape),
+        _read_skeleton(source, path),
+        tuple(videos),
+        taken.number,
+        tuple(
+            _find_listed_image(source.videos[v], int(n), path)
+            for v, n in zip(taken.video, taken.number, strict=True)
+        ),
+        tuple(individuals),
+        identified,
+        sources,
+    )
+
+
+def read_slp_poses(path: Path) -> Poses:
+    """Read the poses of one video from a SLEAP file.
+
+    Parameters
+    ----------
+    path : Path
+        ``.slp`` with predictions, corrected or not: a user's instance, where there is one,
+        stands for the prediction it came from, with confidence 1.
+
+    Returns
+    -------
+    Poses
+        All frames from 0 to the last one, as SLEAP leaves out frames in which it found nothing;
+        only the labelled frames if there are no predictions. Tracks are individuals; instances
+        without a track fill slots.
+
+    Raises
+    ------
+    FormatError
+        If the file holds no instances, or those of several videos.
+    """
+    source = _load(path, "slp")
+    taken = _collect(source, path, "all")
+    names, sources = _name_videos(source, path, taken)
+    used = sorted(set(taken.video))
+    if len(used) > 1:
+        listed = ", ".join(names[v] for v in used[:5])
+        raise FormatError(f"{path}: wanted the poses of one video, found {len(used)}: {listed}")
+    columns, individuals = name_columns(taken.row, taken.tracks)
+    numbers = taken.number
+    if any(i for lf in source for i in lf.predicted_instances):
+        numbers = np.arange(int(taken.number.max()) + 1)
+    values = np.concatenate([taken.xy, taken.score[..., None]], -1)
+    rows = np.searchsorted(numbers, taken.number)[taken.row]
+    video = sources.get(names[used[0]])
+    return Poses(
+        fill_array(values, rows, columns, (len(numbers), len(individuals))),
+        _read_skeleton(source, path),
+        unname_slots(individuals),
+        rate=_find_rate(video),
+        frames=numbers,
+    )
+
+
+def read_slp_images(path: Path, labels: Labels) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Hand out the images that a ``.pkg.slp`` holds.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    labels : Labels
+        Read from it by `read_slp_labels`, or some of its frames.
+
+    Yields
+    ------
+    row : int
+        Row of the labels.
+    image : uint8, (H, W) or (H, W, RGB)
+    """
+    source = _load(path, "slp", open_videos=True)
+    names, _ = _name_videos(source, path, None)
+    embedded = {
+        names[v]: video
+        for v, video in enumerate(source.videos)
+        if getattr(video.backend, "has_embedded_images", False)
+    }
+    for row, (name, frame) in enumerate(zip(labels.videos, labels.frames, strict=True)):
+        if name in embedded and int(frame) in embedded[name].backend.frame_map:
+            image = np.asarray(embedded[name][int(frame)], np.uint8)
+            yield row, image[..., 0] if image.shape[-1] == 1 else image
+
+
+def _load(path: Path, format: str, *, open_videos: bool = False) -> Any:
+    try:
+        if format == "slp":
+            return sio.load_slp(str(path), open_videos=open_videos)
+        return sio.load_file(str(path), format=format)
+    except Exception as error:  # sleap-io raises whatever the damage leads to
+        raise FormatError(f"{path} cannot be read as {format}: {error}") from error
+
+
+def _read_skeleton(source: Any, path: Path) -> Skeleton:
+    if not source.skeletons:
+        raise FormatError(f"{path}: holds no skeleton, so there are no keypoints")
+    chosen = source.skeletons[0]
+    if any(s.node_names != chosen.node_names for s in source.skeletons):
+        lists = "; ".join(", ".join(s.node_names) for s in source.skeletons)
+        raise FormatError(f"{path}: wanted one skeleton, found {len(source.skeletons)}: {lists}")
+    edges: dict[frozenset[str], tuple[str, str]] = {}
+    for edge in chosen.edges:
+        pair = (edge.source.name, edge.destination.name)
+        edges.setdefault(frozenset(pair), pair)
+    mirror = [tuple(n.name for n in s.nodes) for s in chosen.symmetries]
+    return Skeleton(chosen.node_names, edges.values(), [m for m in mirror if len(m) == 2])
+
+
+def _collect(source: Any, path: Path, kind: str) -> _Instances:
+    """Go through all frames once; within a frame, those to be trusted more come last."""
+    place = {id(video): v for v, video in enumerate(source.videos)}
+    frames = sorted(source, key=lambda lf: (place[id(lf.video)], lf.frame_idx))
+    chosen: list[Any] = []
+    rows: list[int] = []
+    kept: list[Any] = []
+    for lf in frames:
+        predicted = lf.predicted_instances if kind == "predicted" else lf.unused_predictions
+        found = [] if kind == "user" else sorted(predicted, key=lambda i: float(i.score or 0))
+        if kind == "predicted":
+            found = list(predicted)
+        elif lf.user_instances:
+            found += lf.user_instances
+        if found or (kind == "user" and getattr(lf, "is_negative", False)):
+            rows += [len(kept)] * len(found)
+            chosen += found
+            kept.append(lf)
+    if not chosen:
+        raise FormatError(f"{path}: holds no labelled or predicted instance")
+    names = source.skeletons[0].node_names
+    if any(len(i.skeleton.nodes) != len(names) for i in chosen):
+        raise FormatError(f"{path}: its instances do not share one skeleton")
+    xy = np.stack([i.points["xy"] for i in chosen]).astype(np.float32)
+    xy[~np.stack([i.points["visible"] for i in chosen])] = np.nan
+    by_hand = [not isinstance(i, sio.PredictedInstance) for i in chosen]
+    score = [
+        np.ones(len(names)) if h else i.points["score"]
+        for i, h in zip(chosen, by_hand, strict=True)
+    ]
+    return _Instances(
+        xy,
+        np.clip(np.stack(score), 0, 1).astype(np.float32),
+        np.array(rows, np.int64),
+        [i.track.name if i.track is not None else None for i in chosen],
+        [place[id(lf.video)] for lf in kept],
+        np.array([lf.frame_idx for lf in kept], np.int64),
+    )
+
+
+def _name_videos(
+    source: Any, path: Path, taken: _Instances | None
+) -> tuple[list[str], dict[str, Path]]:
+    """Name each video by its stem, and find its file."""
+    stored = [_stored_name(video) for video in source.videos]
+    found: list[Path | None] = []
+    for name in stored:
+        last = Path(split_path(name)[-1]) if split_path(name) else Path("video")
+        exact = Path(name) if Path(name).is_absolute() else path.parent / Path(*split_path(name))
+        is_video = exact.is_file() and exact.suffix.lower() in VIDEO_SUFFIXES
+        found.append(
+            exact if is_video else find_video(last.name, [path.parent, path.parent.parent])
+        )
+    if len(stored) == 1 and found[0] is None and taken is not None:
+        found = [_find_stand_in(source.videos[0], path, int(taken.number.max()))]
+    names: list[str] = []
+    for name, file in zip(stored, found, strict=True):
+        parts = split_path(str(file) if file else name) or ["video"]
+        stem = Path(parts[-1]).stem
+        # Two recordings may share a file name and lie in different folders.
+        names.append(
+            stem if stem not in names else "-".join([*parts[-2:-1], stem, str(len(names))])
+        )
+    return names, {n: f for n, f in zip(names, found, strict=True) if f is not None}
+
+
+def _stored_name(video: Any) -> str:
+    """Find the name of the recording, behind images that were copied into the label file."""
+    while getattr(video, "source_video", None) is not None:
+        video = video.source_video
+    name = video.filename
+    if isinstance(name, list):
+        folders = split_path(str(name[0]))[:-1] if name else []
+        return folders[-1] if folders else "images"
+    return str(name)
+
+
+def _find_stand_in(video: Any, path: Path, last: int) -> Path | None:
+    """Take the only video beside the labels, if it has the frames and the size that they need."""
+    beside = list_videos(path.parent)
+    shape = video.backend_metadata.get("shape") if video.backend_metadata else None
+    if len(beside) != 1 or isinstance(video.filename, list):
+        return None
+    try:
+        with Video(beside[0]) as candidate:
+            n_frames, (width, height) = candidate.n_frames, candidate.size
+    except VideoError:
+        return None
+    fits = n_frames > last if not shape else (n_frames, height, width) == tuple(shape[:3])
+    if fits:
+        log.warning(
+            "%s: the video %s is not there; taking %s, the only one beside it, which has %d frames",
+            path.name,
+            split_path(_stored_name(video))[-1],
+            beside[0].name,
+            n_frames,
+        )
+    return beside[0] if fits else None
+
+
+def _find_listed_image(video: Any, number: int, path: Path) -> Path | None:
+    """Find the image file of a frame where SLEAP's video is a list of image files."""
+    listed = video.filename
+    if not isinstance(listed, list) or number >= len(listed):
+        return None
+    parts = split_path(str(listed[number]))
+    tries = [Path(listed[number])]
+    tries += [path.parent.joinpath(*parts[-n:]) for n in range(min(3, len(parts)), 0, -1)]
+    return next((t for t in tries if t.is_file()), None)
+
+
+def _find_rate(video: Path | None) -> float | None:
+    if video is None:
+        return None
+    try:
+        with Video(video) as opened:
+            return opened.rate or None
+    except VideoError:
+        return None

@@ -1,0 +1,185 @@
+"""Where the frames of labels lie: image files, videos, and the names and numbers in their paths.
+
+Label files of other tools are moved, zipped and copied between systems, so that the paths in them
+seldom hold. What a path says is looked for beside the label file instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+log = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".wmv", ".mpg", ".mpeg", ".mts")
+# Folder names that say nothing about the video their images come from.
+_GENERIC = {
+    "",
+    ".",
+    "..",
+    "labeled-data",
+    "labels",
+    "annotations",
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "frames",
+}
+_GENERIC |= {"data", "train", "val", "valid", "test"}
+
+
+def split_path(name: str) -> list[str]:
+    r"""Split a path of any system into its parts.
+
+    Examples
+    --------
+    >>> split_path(r"C:\\mice\\day 1.avi")
+    ['C:', 'mice', 'day 1.avi']
+    """
+    return [part for part in re.split(r"[\\/]+", name) if part]
+
+
+def find_frame_numbers(names: Sequence[str], videos: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Find frame numbers in the names of image files.
+
+    Parameters
+    ----------
+    names : sequence of str, (F,)
+        Image paths, such as ``img0123.png``: the digits at the end count.
+    videos : sequence of str, (F,)
+        Video of each image.
+
+    Returns
+    -------
+    int64, (F,)
+        Frame number; -1 where there is none, or where a video would have a number twice.
+
+    Examples
+    --------
+    >>> find_frame_numbers(["a/img007.png", "a/photo.png"], ["a", "a"]).tolist()
+    [7, -1]
+    """
+    numbers = []
+    for name in names:
+        found = re.search(r"(\d{1,12})$", Path(_last(name)).stem)
+        numbers.append(int(found.group(1)) if found else -1)
+    seen: dict[tuple[str, int], int] = {}
+    for key in zip(videos, numbers, strict=True):
+        seen[key] = seen.get(key, 0) + 1
+    unclear = {video for (video, number), n in seen.items() if n > 1 and number >= 0}
+    pairs = zip(videos, numbers, strict=True)
+    return np.array([-1 if v in unclear else n for v, n in pairs], np.int64)
+
+
+def name_videos(names: Sequence[str], otherwise: str) -> list[str]:
+    """Name the video of each image after the folder that the image lies in.
+
+    Folders called ``images``, ``labeled-data`` and the like are passed over; where nothing is
+    left, the name is ``otherwise``.
+
+    Examples
+    --------
+    >>> name_videos(["labeled-data/m4s1/img1.png", "images/img1.png"], "mice")
+    ['m4s1', 'mice']
+    """
+
+    def name(path: str) -> str:
+        folders = [f for f in split_path(path)[:-1] if f.lower() not in _GENERIC]
+        return folders[-1] if folders else otherwise
+
+    return [name(path) for path in names]
+
+
+def find_images(names: Sequence[str], folder: Path) -> list[Path | None]:
+    """Find image files by the paths that a label file gives.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Paths as written in the label file, of any system.
+    folder : Path
+        Folder of the label file. The path is tried from here, from two folders up and from
+        ``images`` or ``frames`` beside; then the bare name, if no two images share it.
+
+    Returns
+    -------
+    list of Path or None
+        None where there is no such file.
+    """
+    bases = [folder, folder.parent, folder.parent.parent]
+    bases += [b / n for b in bases[:2] for n in ("images", "frames", "labeled-data")]
+    bases = [b for b in bases if b.is_dir()]
+    bare = [_last(n) for n in names]
+    bare_is_enough = len(set(bare)) == len(set(names))
+
+    def candidates(name: str) -> Iterator[Path]:
+        parts = split_path(name)
+        tails = [parts[-n:] for n in range(len(parts), 1, -1)]
+        if bare_is_enough or len(parts) == 1:
+            tails.append(parts[-1:])
+        suffixes = ("",) if Path(parts[-1]).suffix.lower() in IMAGE_SUFFIXES else IMAGE_SUFFIXES
+        if Path(name).is_absolute():
+            yield Path(name)
+        for tail in tails:
+            for base in bases:
+                for suffix in suffixes:
+                    yield base.joinpath(*tail[:-1], tail[-1] + suffix)
+
+    return [next((c for c in candidates(name) if c.is_file()), None) for name in names]
+
+
+def find_video(name: str, folders: Iterable[Path]) -> Path | None:
+    """Find a video file by its stem; the suffix and its case do not matter.
+
+    Parameters
+    ----------
+    name : str
+        Path, file name or stem.
+    folders : iterable of Path
+        Where to look, first come first served; each with its subfolder ``videos``.
+    """
+    last = _last(name)
+    stem = Path(last).stem if Path(last).suffix.lower() in VIDEO_SUFFIXES else last
+    for folder in folders:
+        for place in (folder, folder / "videos"):
+            found = [v for v in list_videos(place) if v.stem == stem]
+            exact = [v for v in found if v.name == last]
+            if found:
+                return (exact or found)[0]
+    return None
+
+
+def find_sources(videos: Iterable[str], folder: Path, *, up: int = 2) -> dict[str, Path]:
+    """Find the video of each name in a folder, those above it, and their folders ``videos``.
+
+    Parameters
+    ----------
+    videos : iterable of str
+        Stems.
+    folder : Path
+        Where to start.
+    up : int
+        How many folders to climb.
+    """
+    places = [folder, *folder.resolve().parents[:up]]
+    found = {video: find_video(video, places) for video in dict.fromkeys(videos)}
+    return {video: path for video, path in found.items() if path is not None}
+
+
+def list_videos(folder: Path) -> list[Path]:
+    """List the video files of a folder, by name; empty if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in VIDEO_SUFFIXES)
+
+
+def _last(name: str) -> str:
+    parts = split_path(name)
+    return parts[-1] if parts else ""

@@ -1,0 +1,402 @@
+"""Reading video frame by frame: each frame under its own number, whatever the file is like."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, suppress
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.frame import PictureType
+from av.video.reformatter import VideoReformatter
+
+from mapose.errors import VideoError
+from mapose.io.container import (
+    FrameIndex,
+    index_frames,
+    is_hidden,
+    open_container,
+    pick_stream,
+)
+from mapose.io.video_writer import VideoWriter
+
+__all__ = ["Video", "VideoWriter", "prefetch"]
+
+logger = logging.getLogger(__name__)
+
+Image = npt.NDArray[np.uint8]
+T = TypeVar("T")
+
+
+class Video:
+    """Read a video, by iteration or by frame number.
+
+    A frame keeps its number whatever happens to its neighbours: where one cannot be decoded,
+    None stands in its place and `gaps` remembers it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file in any container and codec that FFmpeg reads.
+    gray : bool
+        Give images (H, W) of luminance, which is two to three times as fast, instead of
+        (H, W, RGB).
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    name : str
+        Its name without suffix.
+    rate : float
+        Frames per second.
+
+    Raises
+    ------
+    VideoError
+        If the file is missing, not a video, or cut off before its index.
+
+    Examples
+    --------
+    >>> path = getfixture("tmp_path") / "clip.mp4"
+    >>> with VideoWriter(path, 25) as writer:
+    ...     for level in range(10):
+    ...         writer.write(np.full((48, 64), 20 * level, np.uint8))
+    >>> with Video(path, gray=True) as video:
+    ...     len(video), video.size, video[3].shape
+    (10, (64, 48), (48, 64))
+    """
+
+    def __init__(self, path: str | Path, *, gray: bool = False) -> None:
+        self.path = Path(path)
+        self.name = self.path.stem
+        self.gray = gray
+        self._gaps: set[int] = set()
+        self._cursor: tuple[int, Generator[tuple[int, Image | None]]] | None = None
+        with open_container(self.path) as container:
+            stream = pick_stream(container, self.path)
+            self._turns = _find_rotation(container, stream)
+            size = (int(stream.width), int(stream.height))
+            self._size = size[::-1] if self._turns % 2 else size
+            self.rate = float(stream.average_rate or stream.guessed_rate or 0)
+
+    @cached_property
+    def _index(self) -> FrameIndex:
+        with open_container(self.path) as container:
+            return index_frames(container, pick_stream(container, self.path))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the images, pixels."""
+        return self._size
+
+    @property
+    def n_frames(self) -> int:
+        """Frames that iteration gives, gaps included: counted, not taken from the header."""
+        return int(self._index.count)
+
+    @property
+    def gaps(self) -> tuple[int, ...]:
+        """Frames that turned out undecodable so far, ascending."""
+        return tuple(sorted(self._gaps))
+
+    def __len__(self) -> int:
+        return self.n_frames
+
+    def __iter__(self) -> Iterator[Image | None]:
+        """Give the images in order; None where one cannot be decoded."""
+        for _, image in self.iterate():
+            yield image
+
+    def iterate(
+        self, start: int = 0, stop: int | None = None
+    ) -> Generator[tuple[int, Image | None]]:
+        """Decode a run of frames.
+
+        Each call reads the file on its own, so several may run side by side in threads.
+
+        Parameters
+        ----------
+        start, stop : int
+            First frame, and the one after the last; to the end by default.
+
+        Yields
+        ------
+        index : int
+            Frame number; each number of the run comes once, in order.
+        image : uint8, (H, W, 3) RGB or (H, W), or None
+            None where the frame cannot be decoded.
+
+        Raises
+        ------
+        VideoError
+            If `start` is not between 0 and the number of frames.
+        """
+        if not 0 <= start <= len(self):
+            raise VideoError(f"{self.path.name}: no frame {start}, it has 0 to {len(self) - 1}")
+        stop = len(self) if stop is None else min(stop, len(self))
+        convert = _Converter(self.gray, self._turns)
+        timed = self._index.timed
+        at, careful = start, not timed
+        while at < stop:
+            # After a hole, the run up to the next keyframe is decoded once more, carefully.
+            until = min(stop, self._index.find_next_key(at)) if careful and timed else stop
+            with closing(self._decode(at, until, careful=careful)) as frames:
+                for n, frame in frames:
+                    if n > at and not careful:
+                        break
+                    if n < at:
+                        continue
+                    yield from self._mark_gaps(at, n)
+                    yield n, convert(frame)
+                    at = n + 1
+            if careful:
+                yield from self._mark_gaps(at, until)
+                at = until
+            careful = not careful
+
+    def read(self, index: int) -> Image:
+        """Decode one frame; reading on from the last one is as fast as iterating.
+
+        Parameters
+        ----------
+        index : int
+            Frame number; negative ones count from the end.
+
+        Returns
+        -------
+        uint8, (H, W, 3) RGB or (H, W)
+
+        Raises
+        ------
+        VideoError
+            If there is no such frame or it cannot be decoded.
+        """
+        wanted = index + len(self) if index < 0 else index
+        if not 0 <= wanted < len(self):
+            raise VideoError(f"{self.path.name}: no frame {index}, it has 0 to {len(self) - 1}")
+        if self._cursor is None or not self._lies_ahead(wanted, self._cursor[0]):
+            self.close()
+            self._cursor = (wanted, self.iterate(wanted))
+        frames, self._cursor = self._cursor[1], None  # an interrupted run is not taken up again
+        image = next(image for n, image in frames if n == wanted)
+        self._cursor = (wanted + 1, frames)
+        if image is None:
+            raise VideoError(f"{self.path.name}: frame {wanted} is damaged and cannot be decoded")
+        return image
+
+    __getitem__ = read
+
+    def _lies_ahead(self, wanted: int, cursor: int) -> bool:
+        """Tell whether reading on is the shortest way to a frame."""
+        if not self._index.timed:
+            return wanted >= cursor
+        return cursor <= wanted and self._index.find_key(wanted) <= cursor
+
+    def close(self) -> None:
+        """Let go of the file; the next read opens it again."""
+        if self._cursor is not None:
+            self._cursor[1].close()
+            self._cursor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        width, height = self._size
+        return f"Video({self.path.name!r}, {width}x{height}, {self.rate:g} frames/s)"
+
+    def _mark_gaps(self, start: int, stop: int) -> Iterator[tuple[int, None]]:
+        if stop > start and not self._gaps:
+            logger.warning(
+                "%s: frame %d cannot be decoded; it is left out, the rest is read",
+                self.path.name,
+                start,
+            )
+        for n in range(start, stop):
+            self._gaps.add(n)
+            yield n, None
+
+    def _decode(
+        self, start: int, stop: int, *, careful: bool = False
+    ) -> Generator[tuple[int, Any]]:
+        """Decode what can be decoded from `start` to `stop`: frame numbers and frames.
+
+        Decoding several frames at once loses the good neighbours of a damaged frame at the end
+        of a file, so a careful pass uses one thread.
+        """
+        index = self._index
+        if index.timed and start >= len(index.times):
+            return
+        keys = [index.find_key(start), index.find_key(start, back=1)] if index.timed else []
+        for key in [*keys, 0]:
+            with closing(self._decode_from(key, threads="NONE" if careful else "AUTO")) as frames:
+                first = next((f for f in frames if f[0] >= key), None)
+                if key > 0 and not _is_entry(first, key):
+                    continue
+                for n, frame in chain([first] if first else [], frames):
+                    if n >= stop:
+                        return
+                    if n >= start:
+                        yield n, frame
+                return
+
+    def _decode_from(self, key: int, *, threads: str) -> Generator[tuple[int, Any]]:
+        """Decode from a keyframe to the end of the file: frame numbers and frames."""
+        index = self._index
+        with ExitStack() as stack:
+            packets, stream = self._find_packets(stack, key, threads)
+            ordinal, n = 0, -1
+            for packet in packets:
+                if not index.timed and packet.size and not is_hidden(packet, stream):
+                    packet.opaque, ordinal = ordinal, ordinal + 1
+                for frame in _decode_packet(packet):
+                    n = index.find_frame(frame.pts) if index.timed else _count_on(n, frame)
+                    yield n, frame
+
+    def _find_packets(self, stack: ExitStack, key: int, threads: str) -> tuple[Iterable[Any], Any]:
+        """Open the file so that its packets begin at a keyframe, or at the start if need be."""
+        container = stack.enter_context(open_container(self.path))
+        stream = pick_stream(container, self.path)
+        stream.thread_type = threads
+        stream.codec_context.copy_opaque = True
+        if key == 0:
+            return container.demux(stream), stream
+        try:
+            # x264 names its version in the first packet only, and the decoder works around the
+            # faults of old versions by it (4:4:4 before build 151): let it see that packet.
+            _decode_packet(next(container.demux(stream)))
+            container.seek(int(self._index.times[key]), stream=stream)
+            packets = container.demux(stream)
+            first = next((p for p in packets if p.is_keyframe and p.size), None)
+        except av.FFmpegError:
+            first = None
+        if first is not None and 0 <= self._index.find_frame(first.pts) <= key:
+            return chain([first], packets), stream
+        return self._find_packets(stack, 0, threads)
+
+
+class _Converter:
+    """Make arrays from decoded frames; keeps the conversion tables from frame to frame."""
+
+    def __init__(self, gray: bool, turns: int) -> None:
+        self.format = "gray" if gray else "rgb24"
+        self.turns = turns
+        self.reformatter = VideoReformatter()  # reuse makes gray twice as fast
+
+    def __call__(self, frame: Any) -> Image:
+        same: Any = self.reformatter.reformat(frame, format=self.format, threads=1)
+        image: Image = same.to_ndarray()
+        return np.ascontiguousarray(np.rot90(image, self.turns)) if self.turns else image
+
+
+def _find_rotation(container: av.container.InputContainer, stream: Any) -> int:
+    """Find how many quarter turns, counterclockwise, bring a phone's video upright."""
+    for packet in container.demux(stream):
+        for frame in _decode_packet(packet):
+            return int(round(frame.rotation / 90) % 4)
+    return 0
+
+
+def _is_entry(first: tuple[int, Any] | None, key: int) -> bool:
+    """Tell whether decoding really can begin at a keyframe, by the first frame that came of it.
+
+    It cannot where the keyframe is damaged, nor in streams that refresh the image bit by bit
+    (x264's intra refresh) and call a frame of other types a keyframe.
+    """
+    types = (PictureType.NONE, PictureType.I, PictureType.SI)
+    return first is not None and first[0] == key and first[1].pict_type in types
+
+
+def _count_on(last: int, frame: Any) -> int:
+    """Give a frame without a time its number: the next, or its keyframe's place if later."""
+    behind = frame.opaque if frame.key_frame and frame.opaque is not None else 0
+    return max(last + 1, behind)
+
+
+def _decode_packet(packet: Any) -> list[Any]:
+    """Decode one packet; nothing comes of a damaged one."""
+    if packet.is_corrupt:  # cut off within the packet: half an image
+        return []
+    try:
+        return [f for f in packet.decode() if not f.is_corrupt]
+    except av.FFmpegError as fault:
+        logger.debug("packet at %s: %s", packet.pts, fault)
+        return []
+
+
+def prefetch(iterable: Iterable[T], *, depth: int = 8) -> Generator[T]:
+    """Run an iterable in a thread, ahead of whoever uses its items.
+
+    Parameters
+    ----------
+    iterable : iterable
+        What to run; a generator is closed in its thread when nobody wants more.
+    depth : int
+        Items to hold at most. 8 frames hide the jitter of decoding and cost little memory.
+
+    Yields
+    ------
+    object
+        The items in order; what the iterable raises is raised here.
+
+    Examples
+    --------
+    >>> list(prefetch(range(5), depth=2))
+    [0, 1, 2, 3, 4]
+    """
+    items: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=max(depth, 1))
+    stopped = threading.Event()
+
+    def put(kind: str, item: Any) -> None:
+        while not stopped.is_set():
+            with suppress(queue.Full):
+                items.put((kind, item), timeout=0.1)
+                return
+
+    def work() -> None:
+        iterator = iter(iterable)
+        try:
+            for item in iterator:
+                put("item", item)
+                if stopped.is_set():
+                    break
+            put("end", None)
+        except BaseException as fault:
+            put("fault", fault)
+        finally:
+            if isinstance(iterator, Generator):
+                iterator.close()
+
+    thread = threading.Thread(target=work, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, item = items.get()
+            if kind == "end":
+                return
+            if kind == "fault":
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        with suppress(queue.Empty):
+            items.get_nowait()  # wakes a thread that waits for room
+        thread.join()

@@ -1,0 +1,220 @@
+"""A trained model: a folder with ``weights.safetensors`` and ``model.yaml``, never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mapose.errors import FormatError
+from mapose.models.network import PoseNetwork, build_network
+from mapose.skeleton import Pair, Skeleton
+
+WEIGHTS, DESCRIPTION = "weights.safetensors", "model.yaml"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network and all that is needed to use it on a video.
+
+    Parameters
+    ----------
+    network : PoseNetwork
+        On the CPU, in training form (batch norms not folded).
+    architecture : dict
+        Arguments of `build_network`.
+    skeleton : Skeleton
+        Keypoints and limbs as the lab named them.
+    links : sequence of pairs of str
+        Edges with an affinity field, in channel order; they may differ from the skeleton's.
+    factor, channels : int
+        How images are prepared, see `mapose.data.prepare_image`.
+    individuals : int or None
+        Animals per frame, where known.
+    reach : float64, (K, K)
+        Largest distance of two keypoints of one animal, image pixels; NaN = unknown.
+    variance : float64, (K,)
+        Factor that turns the spread of a peak into a covariance.
+    split : dict
+        ``train`` and ``test``: lists of ``video:frame``.
+    record : dict
+        Settings, metrics and provenance, for people.
+    """
+
+    network: PoseNetwork
+    architecture: dict[str, Any]
+    skeleton: Skeleton
+    links: tuple[Pair, ...]
+    factor: int
+    channels: int
+    individuals: int | None
+    reach: npt.NDArray[np.float64]
+    variance: npt.NDArray[np.float64]
+    split: dict[str, list[str]] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def pitch(self) -> float:
+        """Image pixels per map cell."""
+        return float(self.factor * self.network.stride)
+
+    @property
+    def body(self) -> Skeleton:
+        """The keypoints with `links` for edges: what assembly works on."""
+        return Skeleton(self.skeleton.keypoints, self.links, self.skeleton.mirror)
+
+    @property
+    def hash(self) -> str:
+        """Fingerprint of the weights, 16 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def with_links(self, keep: list[int]) -> Model:
+        """Make a model that predicts only some of the affinity fields.
+
+        Parameters
+        ----------
+        keep : list of int
+            Rows of `links` to keep.
+        """
+        k = self.network.keypoints
+        rows = list(range(3 * k)) + [3 * k + 2 * e + i for e in keep for i in (0, 1)]
+        state = dict(self.network.state_dict())
+        for name in ("heads.weight", "heads.bias"):
+            state[name] = state[name][rows].clone()
+        architecture = {**self.architecture, "edges": len(keep)}
+        network = build_network(**architecture)
+        network.load_state_dict(state)
+        links = tuple(self.links[e] for e in keep)
+        return replace(self, network=network, architecture=architecture, links=links)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model folder; each file is written beside its name and renamed."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_tensors(self.network.state_dict(), folder / WEIGHTS)
+        description = {
+            "schema": _SCHEMA,
+            "network": self.architecture,
+            "skeleton": self.skeleton.to_dict(),
+            "links": [list(pair) for pair in self.links],
+            "image": {"factor": self.factor, "channels": self.channels},
+            "individuals": self.individuals,
+            "reach": _to_lists(self.reach),
+            "variance": _to_lists(self.variance),
+            "split": self.split,
+            "record": self.record,
+        }
+        write_yaml(description, folder / DESCRIPTION)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Model:
+        """Read a model folder.
+
+        Raises
+        ------
+        FormatError
+            If files are missing, damaged or from a newer version.
+        """
+        folder = Path(folder)
+        for name in (DESCRIPTION, WEIGHTS):
+            if not (folder / name).is_file():
+                raise FormatError(f"{folder}: wanted a model folder with {name} in it")
+        try:
+            raw = yaml.safe_load((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            if raw["schema"] > _SCHEMA:
+                raise FormatError(f"{folder}: made by a newer mapose; update mapose to open it")
+            network = build_network(**raw["network"])
+            network.load_state_dict(load_tensors(folder / WEIGHTS))
+            return cls(
+                network=network.eval(),
+                architecture=raw["network"],
+                skeleton=Skeleton(**raw["skeleton"]),
+                links=tuple((a, b) for a, b in raw["links"]),
+                factor=raw["image"]["factor"],
+                channels=raw["image"]["channels"],
+                individuals=raw["individuals"],
+                reach=_to_array(raw["reach"]),
+                variance=_to_array(raw["variance"]),
+                split=raw["split"],
+                record=raw["record"],
+            )
+        except (KeyError, TypeError, RuntimeError, yaml.YAMLError) as error:
+            raise FormatError(f"{folder}: not a complete model ({error})") from error
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write named tensors as safetensors, to a temporary name first."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read named tensors.
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged.
+    """
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise FormatError(f"{path}: damaged weights ({error}); copy the model again") from error
+
+
+def write_yaml(value: Any, path: Path) -> None:
+    """Write plain values as YAML, to a temporary name first."""
+    temporary = path.with_name(path.name + ".part")
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def find_device(name: str | None = None) -> torch.device:
+    """Choose the device: the one named, else CUDA, Apple's GPU, or the CPU.
+
+    Raises
+    ------
+    FormatError
+        If the named device is not there.
+    """
+    if name:
+        try:
+            torch.empty(1, device=name)
+        except (RuntimeError, AssertionError) as error:
+            raise FormatError(f"device {name!r} cannot be used here: {error}") from None
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _to_lists(array: npt.NDArray[np.float64]) -> Any:
+    rounded = np.round(array, 4)
+    return [_to_lists(row) for row in rounded] if array.ndim > 1 else [
+        None if not np.isfinite(v) else float(v) for v in rounded
+    ]
+
+
+def _to_array(value: Any) -> npt.NDArray[np.float64]:
+    return np.array(value, dtype=np.float64)

@@ -1,0 +1,294 @@
+"""Video in, identified tracks out: streaming, overlapped, and never from the beginning again.
+
+While the network works on one batch, the next frames are decoded in a thread before it and the
+last candidates are assembled in the thread after it. Every `CHUNK` frames become one small
+complete file in a folder beside the result. A run that was killed takes up after the last of
+these files; since batches never reach over a chunk's border and the tracker is fed the same
+poses, the result is that of a run without interruption.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose import __version__
+from mapose.decode import assemble
+from mapose.errors import SettingsError
+from mapose.io import PosesWriter, Video, load, load_peaks, load_provenance, prefetch, save
+from mapose.models import Model
+from mapose.poses import Peaks, Poses, join_peaks
+from mapose.prediction import Predictor, read_batches
+from mapose.tracking import Tracker, TrackletSummaries, arrange, stitch
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".mapose.h5"
+#: Frames per durable file: a second of work on a GPU, some seconds on a laptop.
+CHUNK = 256
+#: Images per network call; larger ones gain nothing on a CPU and little on a GPU.
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class AnalysisProgress:
+    """Where an analysis stands.
+
+    Parameters
+    ----------
+    done, total : int
+        Frames.
+    resumed : int
+        Frames that an earlier run had done.
+    """
+
+    done: int
+    total: int
+    resumed: int
+
+
+def analyze(
+    video: str | os.PathLike[str],
+    model: Model | str | os.PathLike[str],
+    individuals: int | None = None,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    keep_peaks: bool = False,
+    device: str | None = None,
+    on_progress: Callable[[AnalysisProgress], None] = lambda _: None,
+) -> Poses:
+    """Analyse a video: find, assemble and track its animals.
+
+    Parameters
+    ----------
+    video : path
+        Video file.
+    model : Model or path
+        Model or model folder.
+    individuals : int, optional
+        Animals in view at most; the model's number by default.
+    output : path, optional
+        Result file; ``<video>.mapose.h5`` beside the video by default. If it holds the result
+        of the same video, model and options already, that is given without new work.
+    keep_peaks : bool
+        Keep the candidates in the file.
+    device : str, optional
+        Where to compute; the fastest by default.
+    on_progress : function of AnalysisProgress, optional
+        Called after every chunk.
+
+    Returns
+    -------
+    Poses
+        One individual per animal, ``track0``, ``track1``, ...; px.
+
+    Raises
+    ------
+    VideoError
+        If the video cannot be opened, or the disk is full; what is done stays and is taken up
+        by the next call.
+    FormatError
+        If the model folder is not complete.
+    """
+    return load(
+        analyze_file(
+            video,
+            model,
+            individuals=individuals,
+            output=output,
+            keep_peaks=keep_peaks,
+            device=device,
+            on_progress=on_progress,
+        )
+    )
+
+
+def analyze_file(
+    video: str | os.PathLike[str],
+    model: Model | str | os.PathLike[str],
+    *,
+    individuals: int | None = None,
+    output: str | os.PathLike[str] | None = None,
+    keep_peaks: bool = False,
+    device: str | None = None,
+    on_progress: Callable[[AnalysisProgress], None] = lambda _: None,
+) -> Path:
+    """Analyse a video as `analyze` does, and give the path of the result.
+
+    Memory does not grow with the length of the video.
+    """
+    model = model if isinstance(model, Model) else Model.load(model)
+    count = individuals or model.individuals
+    if count is not None and count < 1:
+        raise SettingsError(f"individuals: wanted at least one animal, came {count}")
+    target = Path(output) if output else Path(video).with_suffix(SUFFIX)
+    with Video(video, gray=model.channels == 1) as source:
+        job = _describe_job(source, model, count, keep_peaks)
+        if target.is_file() and load_provenance(target).get("job") == job:
+            on_progress(AnalysisProgress(len(source), len(source), len(source)))
+            return target
+        parts = _Parts(target.with_name(target.name + ".parts"), job)
+        tracker = Tracker(individuals=count)
+        summaries = TrackletSummaries()
+        ids: list[npt.NDArray[np.int32]] = []
+
+        def follow(poses: Poses) -> None:
+            found = tracker.update_many(poses.points, poses.confidence)
+            summaries.add(found, poses.points, poses.confidence)
+            ids.append(found.astype(np.int32))
+
+        for poses in parts.read():
+            follow(poses)
+        resumed = min(len(ids) * CHUNK, len(source))
+        on_progress(AnalysisProgress(resumed, len(source), resumed))
+        predictor = Predictor(model, individuals=count, device=device)
+        for poses, peaks in _find_chunks(source, predictor, count, resumed):
+            parts.add(poses, peaks if keep_peaks else None)
+            follow(poses)
+            on_progress(AnalysisProgress(int(poses.frames[-1]) + 1, len(source), resumed))
+        names = stitch(summaries, individuals=count)
+        provenance = {"job": job, **_describe_source(source, model)}
+        _write_result(target, parts, ids, names, count, provenance)
+    parts.remove()
+    return target
+
+
+def _find_chunks(
+    video: Video, predictor: Predictor, count: int | None, start: int
+) -> Iterator[tuple[Poses, Peaks]]:
+    """Give the assembled poses of chunk after chunk, from frame ``start`` on."""
+    model = predictor.model
+    batches = read_batches(video, predictor, slice(start, len(video)), BATCH)
+    found = prefetch(predictor.find_batches(prefetch(batches, depth=4)), depth=4)
+    waiting: list[Peaks] = []
+    for peaks in found:
+        waiting.append(peaks)
+        size = sum(p.n_frames for p in waiting)
+        if size == CHUNK or start + size == len(video):
+            joined = join_peaks(waiting)
+            poses = assemble(joined, model.body, individuals=count, reach=model.reach)
+            frames = np.arange(start, start + size)
+            yield replace(poses, frames=frames, rate=video.rate, skeleton=model.skeleton), joined
+            waiting, start = [], start + size
+
+
+class _Parts:
+    """The chunks of an unfinished analysis, one complete file each.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they lie.
+    job : dict
+        What they are chunks of; parts of another job are thrown away.
+    """
+
+    def __init__(self, folder: Path, job: dict[str, Any]) -> None:
+        self.folder = folder
+        description = folder / "job.json"
+        text = json.dumps(job, sort_keys=True)
+        if not description.is_file() or description.read_text(encoding="utf-8") != text:
+            if folder.exists():
+                logger.info("%s is of another video, model or option: starting anew", folder)
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True)
+            temporary = folder / "job.json.part"
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, description)
+        self.count = 0
+        while self._name(self.count).is_file():
+            self.count += 1
+
+    def _name(self, number: int) -> Path:
+        return self.folder / f"{number:06d}{SUFFIX}"
+
+    def add(self, poses: Poses, peaks: Peaks | None) -> None:
+        """Make a chunk durable: written beside its name, flushed to the disk, renamed."""
+        save(poses, self._name(self.count), peaks=peaks)
+        self.count += 1
+
+    def read(self) -> Iterator[Poses]:
+        """Read the poses of chunk after chunk."""
+        for number in range(self.count):
+            yield load(self._name(number))
+
+    def read_peaks(self, number: int) -> Peaks | None:
+        """Read the candidates of a chunk, where they were kept."""
+        return load_peaks(self._name(number))
+
+    def remove(self) -> None:
+        """Delete all chunks."""
+        shutil.rmtree(self.folder)
+
+
+def _write_result(
+    target: Path,
+    parts: _Parts,
+    ids: list[npt.NDArray[np.int32]],
+    mapping: npt.NDArray[np.int64],
+    count: int | None,
+    provenance: dict[str, Any],
+) -> None:
+    """Join the chunks into the result, every tracklet in the column of its individual."""
+    animals = count or max(1, int(mapping.max(initial=-1)) + 1)
+    names = [f"track{i}" for i in range(animals)]
+    writer = None
+    for number, poses in enumerate(parts.read()):
+        if writer is None:
+            writer = PosesWriter(
+                target,
+                poses.skeleton,
+                names,
+                rate=poses.rate,
+                provenance=provenance,
+            )
+        named = arrange(poses, ids[number], mapping, names)
+        writer.append(named, parts.read_peaks(number))
+    if writer is not None:
+        writer.close()
+
+
+def _describe_job(
+    video: Video, model: Model, count: int | None, keep_peaks: bool
+) -> dict[str, Any]:
+    """Say what decides the result: an unfinished analysis goes on only if all of it is equal."""
+    return {
+        "mapose": __version__,
+        "video": fingerprint(video.path),
+        "frames": len(video),
+        "model": model.hash,
+        "individuals": count,
+        "keep_peaks": keep_peaks,
+    }
+
+
+def _describe_source(video: Video, model: Model) -> dict[str, Any]:
+    trained = [n.partition(":")[2] for n in model.split.get("train", [])
+               if n.partition(":")[0] == video.name]
+    return {
+        "source": video.path.name,
+        "size": list(video.size),
+        "trained_frames": sorted(int(n) for n in trained if n.isdigit()),
+        "settings": model.record.get("settings", {}),
+    }
+
+
+def fingerprint(path: Path) -> str:
+    """Tell one video file from another: its size, and a hash of its first and last megabyte."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(2**20))
+        file.seek(max(0, size - 2**20))
+        digest.update(file.read())
+    return digest.hexdigest()[:16]

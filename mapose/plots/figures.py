@@ -1,0 +1,118 @@
+"""Ground of all figures: a figure without pyplot, plain axes, time axes, thinning."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mapose.poses import Poses
+
+INK = "0.2"
+FAINT = "0.55"
+
+
+class Plot(Figure):
+    """A matplotlib figure that notebooks show although pyplot knows nothing of it."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+def make_plot(width: float, height: float) -> Plot:
+    """Make an empty figure, size in inches, whose parts keep clear of each other."""
+    return Plot(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
+
+
+def dress_axes(
+    axes: Axes, *, title: str = "", x: str = "", y: str = "", grid: str | None = None
+) -> None:
+    """Give axes the common look: few lines, small type, a title at the left.
+
+    Parameters
+    ----------
+    axes : Axes
+        Changed in place.
+    title, x, y : str
+        Words above, below and beside.
+    grid : "x", "y" or "both", optional
+        Faint lines to read values by.
+    """
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("0.6")
+    axes.tick_params(labelsize=8, colors=INK, color="0.6", length=3)
+    if title:
+        axes.set_title(title, loc="left", fontsize=9.5, color=INK, fontweight="bold")
+    axes.set_xlabel(x, fontsize=8.5, color=INK)
+    axes.set_ylabel(y, fontsize=8.5, color=INK)
+    if grid:
+        axes.grid(axis=grid, color="0.92", linewidth=0.8)  # type: ignore[arg-type]
+        axes.set_axisbelow(True)
+
+
+def to_rgb(colours: npt.NDArray[np.uint8]) -> list[tuple[float, float, float]]:
+    """Turn uint8 (N, 3) into the numbers that matplotlib takes."""
+    return [(r / 255, g / 255, b / 255) for r, g, b in colours.tolist()]
+
+
+def find_times(poses: Poses) -> tuple[npt.NDArray[np.float64], str]:
+    """Tell when each row was: seconds, minutes or hours if the rate is known, else frames.
+
+    Returns
+    -------
+    times : float64, (F,)
+    label : str
+        For the axis.
+    """
+    frames = poses.frames.astype(np.float64)
+    if not poses.rate:
+        return frames, "frame"
+    seconds = frames / poses.rate
+    last = float(seconds[-1]) if len(seconds) else 0.0
+    for unit, name, longest in ((1, "s", 180), (60, "min", 180 * 60)):
+        if last <= longest:
+            return seconds / unit, f"time ({name})"
+    return seconds / 3600, "time (h)"
+
+
+def find_bins(frames: npt.NDArray[np.int64], most: int) -> tuple[npt.NDArray[np.int64], int]:
+    """Share rows out to bins of equal length in video frames.
+
+    Parameters
+    ----------
+    frames : int64, (F,)
+        Frame number of each row, ascending.
+    most : int
+        Bins wanted at most.
+
+    Returns
+    -------
+    bins : int64, (F,)
+        Bin of each row, ascending; bins without a row are possible.
+    count : int
+        Number of bins.
+    """
+    if not len(frames):
+        return np.zeros(0, np.int64), 0
+    span = int(frames[-1] - frames[0]) + 1
+    length = -(-span // most)
+    return (frames - frames[0]) // length, -(-span // length)
+
+
+def reduce_bins(
+    ufunc: np.ufunc, values: npt.NDArray[Any], bins: npt.NDArray[np.int64], count: int
+) -> npt.NDArray[np.float64]:
+    """Reduce the rows of each bin, (F, ...) to (count, ...); NaN where a bin has no row."""
+    out = np.full((count, *values.shape[1:]), np.nan)
+    if len(bins):
+        starts = np.flatnonzero(np.diff(bins, prepend=-1))
+        out[bins[starts]] = ufunc.reduceat(values, starts, axis=0)
+    return out

@@ -1,0 +1,312 @@
+"""Poses drawn on images and videos: limbs, keypoints, name tags, trails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.errors import ShapeError
+from mapose.plots.extents import find_boxes, find_centres, find_radius, hide_doubtful, smooth_path
+from mapose.plots.strokes import (
+    Colours,
+    Floats,
+    Image,
+    Pen,
+    copy_image,
+    draw_animal,
+    find_limb_colours,
+    make_pen,
+    paint_trails,
+)
+from mapose.plots.tags import TagPlacer, draw_tag, find_tag_shape, find_text_size
+from mapose.poses import Poses
+from mapose.skeleton import Skeleton
+
+Frame = tuple[int, Image | None]
+
+_GREY = 88
+CUTOFF = 0.1
+
+
+def draw_poses(
+    image: npt.ArrayLike,
+    points: npt.ArrayLike,
+    confidence: npt.ArrayLike | None,
+    skeleton: Skeleton,
+    *,
+    names: Sequence[str] | None = None,
+    colours: Colours = "individual",
+    cutoff: float = CUTOFF,
+) -> Image:
+    """Draw the poses of one frame on its image.
+
+    Sizes follow the image and the distance between keypoints. Keypoints with a confidence below
+    0.5 are hollow and their limbs faint.
+
+    Parameters
+    ----------
+    image : uint8, (H, W) or (H, W, 1) or (H, W, 3)
+        Grey or RGB; not changed.
+    points : float, (I, K, 2)
+        Pixels; NaN = missing, not drawn.
+    confidence : float, (I, K), optional
+        0 to 1; None = all certain.
+    skeleton : Skeleton
+        Its edges are drawn as limbs.
+    names : sequence of str, optional
+        Name tags of the individuals, placed beside the animals.
+    colours : "individual", "keypoint" or uint8 (I, 3)
+        One colour per individual (equal index, equal colour), or one per keypoint with limbs in
+        the colour of the individual, or own colours of the individuals (red, green, blue).
+    cutoff : float
+        Keypoints of lower confidence are not drawn.
+
+    Returns
+    -------
+    uint8, (H, W, 3)
+        A new RGB image.
+
+    Raises
+    ------
+    ShapeError
+        If the image is not uint8 or the shapes do not fit.
+    SettingsError
+        If ``colours`` is an unknown word.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> grey = np.zeros((60, 80), np.uint8)
+    >>> worm = Skeleton(["head", "tail"], [("head", "tail")])
+    >>> draw_poses(grey, [[[20, 30], [60, 30]]], None, worm).shape
+    (60, 80, 3)
+    """
+    canvas = copy_image(image)
+    at, sure = _check_points(points, confidence, skeleton)
+    if names is not None and len(names) != len(at):
+        raise ShapeError(f"names: wanted {len(at)}, one per individual, came {len(names)}")
+    radius = find_radius(at, canvas.shape)
+    pen = make_pen(radius, len(at), skeleton, colours)
+    at = hide_doubtful(at, sure, cutoff)
+    for i in range(len(at)):
+        draw_animal(canvas, at[i], sure[i], pen, i)
+    if names is not None:
+        placer = TagPlacer(canvas.shape, 1.5 * radius + 3)
+        _draw_names(canvas, find_boxes(at), names, pen, placer)
+    return canvas
+
+
+def draw_trails(
+    image: npt.ArrayLike,
+    trails: npt.ArrayLike,
+    *,
+    colours: npt.ArrayLike | None = None,
+    width: float | None = None,
+) -> Image:
+    """Draw where animals came from as lines that fade with age.
+
+    Parameters
+    ----------
+    image : uint8, (H, W) or (H, W, 1) or (H, W, 3)
+        Grey or RGB; not changed. Draw trails first and poses on top of them.
+    trails : float, (F, I, 2)
+        Past positions, oldest first, pixels; NaN = a gap in the line.
+    colours : uint8, (I, 3), optional
+        Red, green, blue; by default the colours of the individuals.
+    width : float, optional
+        px; by default it follows the image.
+
+    Returns
+    -------
+    uint8, (H, W, 3)
+        A new RGB image.
+
+    Raises
+    ------
+    ShapeError
+        If the image is not uint8 or the trails have another shape.
+    """
+    canvas = copy_image(image)
+    trails = np.asarray(trails, np.float64)
+    if trails.ndim != 3 or trails.shape[-1] != 2:
+        raise ShapeError(f"trails: wanted (frames, individuals, 2), came {trails.shape}")
+    chosen = find_limb_colours("individual" if colours is None else colours, trails.shape[1])
+    if width is None:
+        width = 0.002 * float(np.hypot(*canvas.shape[:2]))
+    paint_trails(canvas, trails, chosen, width)
+    return canvas
+
+
+def draw_video(
+    frames: Iterable[Frame],
+    poses: Poses,
+    *,
+    trail: int = 50,
+    names: bool = True,
+    colours: Colours = "individual",
+    cutoff: float = CUTOFF,
+    stamp: bool = False,
+) -> Iterator[Image]:
+    """Draw poses on the frames of a video, one at a time.
+
+    Parameters
+    ----------
+    frames : iterable of (int, uint8 (H, W) or (H, W, 3) or None)
+        Frame number and image. None stands for a frame that could not be read; it comes out
+        grey, with a note. Frames without a row in ``poses`` come out without a pose.
+    poses : Poses
+        In image pixels. Rows are found by their frame number.
+    trail : int
+        Draw the path of the body centre over this many frames; 0 = none. Unordered slots
+        (``individuals`` None) have neither trails nor names, unless there is one only.
+    names : bool
+        Draw name tags.
+    colours, cutoff
+        As in `draw_poses`.
+    stamp : bool
+        Write the frame number, and the time if the rate is known, into the lower left corner.
+
+    Yields
+    ------
+    uint8, (H, W, 3)
+        RGB, one for each frame that comes in, all of the size of the first readable one
+        (640 x 480 if there is none).
+
+    Raises
+    ------
+    ShapeError
+        If the poses are not in 2D pixels or an image is not uint8.
+    SettingsError
+        If ``colours`` is an unknown word.
+    """
+    if poses.dimensions != 2:
+        raise ShapeError("drawing on video: wanted poses in 2D, came 3D; project them first")
+    sample = poses.points[np.linspace(0, len(poses) - 1, min(len(poses), 200)).astype(int)]
+    individuals = poses.array.shape[1]
+    ordered = poses.individuals is not None
+    painter = _Painter(
+        poses,
+        trail=trail if ordered or individuals == 1 else 0,
+        names=names and ordered,
+        cutoff=cutoff,
+    )
+    # A first pen here, so that a wrong argument is told on the call and not on the first frame.
+    pen = make_pen(1.0, individuals, poses.skeleton, colours)
+
+    def draw() -> Iterator[Image]:
+        tools: tuple[Pen, TagPlacer] | None = None
+        for index, image, readable in _fill_missing(frames):
+            if tools is None:
+                radius = find_radius(sample, image.shape)
+                tools = replace(pen, radius=radius), TagPlacer(image.shape, 1.5 * radius + 3)
+            if readable:
+                painter.paint(image, index, *tools)
+            if stamp:
+                _draw_stamp(image, index, poses.rate)
+            yield image
+
+    return draw()
+
+
+@dataclass(frozen=True)
+class _Painter:
+    """Draws single rows of poses."""
+
+    poses: Poses
+    trail: int
+    names: bool
+    cutoff: float
+
+    def paint(self, canvas: Image, index: int, pen: Pen, placer: TagPlacer) -> None:
+        """Draw trails, animals and names of a video frame, in place."""
+        row = int(np.searchsorted(self.poses.frames, index))
+        if row == len(self.poses) or self.poses.frames[row] != index:
+            return
+        if self.trail > 0:
+            first = int(np.searchsorted(self.poses.frames, index - self.trail))
+            path = smooth_path(find_centres(self._take(slice(first, row + 1))))
+            paint_trails(canvas, path, pen.limbs, 0.8 * pen.radius)
+        points = self._take(slice(row, row + 1))[0]
+        for i in range(len(points)):
+            draw_animal(canvas, points[i], self.poses.confidence[row, i], pen, i)
+        if self.names:
+            # Averaged over neighbouring frames: a leg that twitches does not shake the tag.
+            # The mean over boxes is that over any two corners, NaN left out.
+            boxes = find_boxes(self._take(slice(max(0, row - 4), row + 5)))
+            steady = find_centres(boxes.swapaxes(0, 1))
+            steady[~np.isfinite(points).any((1, 2))] = np.nan
+            _draw_names(canvas, steady, self.poses.names, pen, placer)
+
+    def _take(self, rows: slice) -> Floats:
+        return hide_doubtful(self.poses.points[rows], self.poses.confidence[rows], self.cutoff)
+
+
+def _draw_names(
+    canvas: Image, boxes: Floats, names: Sequence[str], pen: Pen, placer: TagPlacer
+) -> None:
+    size = find_text_size(canvas.shape)
+    height, width = canvas.shape[:2]
+    away = (boxes[:, :2] > (width, height)).any(1) | (boxes[:, 2:] < 0).any(1)
+    boxes = np.where(away[:, None], np.nan, boxes)
+    corners = placer.place(boxes, [find_tag_shape(n, size) for n in names])
+    for name, corner, colour in zip(names, corners, pen.limbs, strict=True):
+        if np.isfinite(corner).all():
+            red, green, blue = colour.tolist()
+            draw_tag(canvas, name, (corner[0], corner[1]), size=size, fill=(red, green, blue))
+
+
+def _draw_stamp(canvas: Image, index: int, rate: float | None) -> None:
+    text = f"frame {index}"
+    if rate:
+        minutes, seconds = divmod(index / rate, 60)
+        text += f"   {int(minutes)}:{seconds:05.2f}"
+    size = find_text_size(canvas.shape)
+    height, _ = find_tag_shape(text, size)
+    draw_tag(canvas, text, (4, canvas.shape[0] - height - 4), size=size, opacity=0.55)
+
+
+def _check_points(
+    points: npt.ArrayLike, confidence: npt.ArrayLike | None, skeleton: Skeleton
+) -> tuple[Floats, Floats]:
+    at = np.asarray(points, np.float64)
+    if at.ndim != 3 or at.shape[1:] != (len(skeleton.keypoints), 2):
+        raise ShapeError(
+            f"points: wanted (individuals, {len(skeleton.keypoints)} keypoints, 2), came {at.shape}"
+        )
+    sure = np.ones(at.shape[:2]) if confidence is None else np.asarray(confidence, np.float64)
+    if sure.shape != at.shape[:2]:
+        raise ShapeError(f"confidence: wanted shape {at.shape[:2]}, came {sure.shape}")
+    return at, sure
+
+
+def _fill_missing(frames: Iterable[Frame]) -> Iterator[tuple[int, Image, bool]]:
+    """Copy images as RGB and put a grey one, with a note, where there is none."""
+    shape: tuple[int, ...] | None = None
+    waiting: list[int] = []  # unreadable frames before the first image, whose size is not known
+    for index, image in frames:
+        if image is None and shape is None:
+            waiting.append(index)
+            continue
+        canvas = None if image is None else copy_image(image)
+        if canvas is not None and shape is None:
+            shape = canvas.shape
+            yield from ((i, _make_grey(i, shape), False) for i in waiting)
+            waiting = []
+        if canvas is None:
+            yield index, _make_grey(index, shape), False
+        else:
+            yield index, canvas, True
+    yield from ((i, _make_grey(i, shape), False) for i in waiting)
+
+
+def _make_grey(index: int, shape: tuple[int, ...] | None) -> Image:
+    height, width = (shape or (480, 640))[:2]
+    canvas = np.full((height, width, 3), _GREY, np.uint8)
+    text = f"frame {index} could not be read"
+    size = find_text_size(canvas.shape)
+    high, wide = find_tag_shape(text, size)
+    draw_tag(canvas, text, ((width - wide) / 2, (height - high) / 2), size=size, opacity=0.35)
+    return canvas

@@ -1,0 +1,202 @@
+"""The course of a training as a figure."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mapose.errors import FormatError
+from mapose.plots.figures import FAINT, INK, dress_axes, find_bins, make_plot, reduce_bins
+
+Columns = dict[str, npt.NDArray[np.float64]]
+
+_MOST_BINS = 600
+_TOTAL = "#1890cc"
+_TEST, _TRAIN = "#d6409f", "0.55"
+_PARTS = ("#f59a14", "#247800", "#9060fc", "#c08460")
+
+
+def plot_training(log: str | Path | Mapping[str, npt.ArrayLike]) -> Figure:
+    """Plot loss and error in pixels over the steps of a training.
+
+    Works while the training runs: half a last line and empty cells are fine.
+
+    Parameters
+    ----------
+    log : path of a csv file, or mapping of name to column
+        ``step`` and ``loss``; if there, ``seconds`` (a second axis in minutes), parts of the
+        loss (any name that ends in ``_loss``), ``rate`` (learning rate), ``train_error`` and
+        ``test_error`` (px; empty or NaN except at validation steps).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Panels for the loss, the error and the learning rate, as far as there are columns.
+
+    Raises
+    ------
+    FormatError
+        If there is no such file or it has no columns step and loss.
+
+    Examples
+    --------
+    >>> figure = plot_training({"step": [1, 2, 3], "loss": [1.0, 0.5, 0.4]})
+    >>> len(figure.axes)
+    1
+    """
+    columns = _read_log(log)
+    missing = {"step", "loss"} - set(columns)
+    if missing:
+        raise FormatError(
+            f"training log: wanted columns step and loss, came {', '.join(columns) or 'none'}"
+        )
+    order = np.argsort(columns["step"], kind="stable")
+    columns = {name: values[order] for name, values in columns.items()}
+    with_error = any(
+        np.isfinite(columns.get(n, np.nan)).any() for n in ("train_error", "test_error")
+    )
+    with_rate = "rate" in columns
+    heights = [3.0] + [2.4] * with_error + [0.9] * with_rate
+    figure = make_plot(7.5, 1.0 + 0.85 * sum(heights))
+    panels = list(
+        figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    )
+    _plot_losses(panels[0], columns)
+    if with_error:
+        _plot_errors(panels[1], columns)
+    if with_rate:
+        panels[-1].plot(columns["step"], columns["rate"], color=FAINT, linewidth=1.4)
+        dress_axes(panels[-1], y="learning rate", grid="y")
+        panels[-1].set_ylim(bottom=0)
+        panels[-1].ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
+        panels[-1].yaxis.get_offset_text().set_fontsize(7)
+    panels[-1].set_xlabel("step", fontsize=8.5, color=INK)
+    panels[0].margins(x=0.01)
+    _add_minutes(panels[0], columns)
+    return figure
+
+
+def _read_log(log: str | Path | Mapping[str, npt.ArrayLike]) -> Columns:
+    if isinstance(log, Mapping):
+        return {str(name): np.asarray(values, np.float64) for name, values in log.items()}
+    path = Path(log)
+    if not path.is_file():
+        raise FormatError(f"training log: no file {path}; a training writes it into its model")
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        names = reader.fieldnames or []
+    columns = {n: np.array([_to_number(row[n]) for row in rows]) for n in names}
+    if "step" in columns:
+        whole = np.isfinite(columns["step"])
+        columns = {n: values[whole] for n, values in columns.items()}
+    return columns
+
+
+def _to_number(cell: str | None) -> float:
+    try:
+        return float(cell or "nan")
+    except ValueError:
+        return float("nan")
+
+
+def _plot_losses(axes: Axes, columns: Columns) -> None:
+    parts = [n for n in columns if n.endswith("_loss")]
+    colours = dict(zip(parts, (c for _ in range(9) for c in _PARTS), strict=False))
+    for name in parts:
+        steps, values = _thin(columns["step"], columns[name])
+        axes.plot(
+            steps, _smooth(values), color=colours[name], linewidth=1.1,
+            label=name.removesuffix("_loss"),
+        )  # fmt: skip
+    steps, values = _thin(columns["step"], columns["loss"])
+    axes.plot(steps, values, color=_TOTAL, linewidth=0.8, alpha=0.3)
+    axes.plot(steps, _smooth(values), color=_TOTAL, linewidth=2, label="loss")
+    if (values[np.isfinite(values)] > 0).any():
+        axes.set_yscale("log")
+    dress_axes(axes, title="Training", y="loss", grid="y")
+    if parts:
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right", ncols=2)
+
+
+def _plot_errors(axes: Axes, columns: Columns) -> None:
+    for name, colour, label in (("train_error", _TRAIN, "train"), ("test_error", _TEST, "test")):
+        values = columns.get(name, np.full(len(columns["step"]), np.nan))
+        there = np.isfinite(values)
+        if there.any():
+            axes.plot(
+                columns["step"][there], values[there], "o-", color=colour, markersize=3.5,
+                linewidth=1.5, label=label,
+            )  # fmt: skip
+    dress_axes(axes, y="mean error (px)", grid="y")
+    shown = np.concatenate([columns.get(n, np.zeros(0)) for n in ("train_error", "test_error")])
+    shown = shown[np.isfinite(shown)]
+    # The first validations may be hundreds of px off: they must not flatten the end.
+    if shown.max() > 20 * max(shown.min(), 1e-9):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right")
+    test = columns.get("test_error", np.zeros(0))
+    if np.isfinite(test).any():
+        best = int(np.nanargmin(test))
+        axes.plot(
+            columns["step"][best], test[best], "o", markersize=9, color=_TEST, fillstyle="none"
+        )
+        axes.annotate(
+            f"best {test[best]:.2f} px\nat step {columns['step'][best]:.0f}",
+            (columns["step"][best], test[best]), xytext=(0, 10), textcoords="offset points",
+            ha="center", va="bottom", fontsize=8, color=_TEST,
+        )  # fmt: skip
+
+
+def _add_minutes(axes: Axes, columns: Columns) -> None:
+    """Put the time that went by above the first panel."""
+    seconds, steps = columns.get("seconds"), columns["step"]
+    if seconds is None or np.isfinite(seconds).sum() < 2:
+        return
+    there = np.isfinite(seconds)
+    # Both must ascend for the axis to be read either way; a resumed run may repeat steps.
+    clock = np.maximum.accumulate(seconds[there]) / 60 + 1e-9 * np.arange(there.sum())
+    count = steps[there] + 1e-9 * np.arange(there.sum())
+
+    def to_minutes(step: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.interp(step, count, clock)
+
+    def to_steps(minute: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.interp(minute, clock, count)
+
+    top = axes.secondary_xaxis("top", functions=(to_minutes, to_steps))
+    top.set_xlabel("minutes", fontsize=8.5, color=INK)
+    top.tick_params(labelsize=8, colors=INK, color="0.6", length=3)
+    top.spines["top"].set_color("0.6")
+
+
+def _thin(
+    steps: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Average long columns within bins."""
+    there = np.isfinite(values)
+    steps, values = steps[there], values[there]
+    if len(steps) <= _MOST_BINS:
+        return steps, values
+    bins, count = find_bins(np.arange(len(steps)), _MOST_BINS)
+    sizes = np.bincount(bins, minlength=count)
+    return tuple(reduce_bins(np.add, v, bins, count) / sizes for v in (steps, values))  # type: ignore[return-value]
+
+
+def _smooth(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Average over a window of 3 % of the course, shorter at its ends."""
+    half = len(values) // 66
+    if half == 0:
+        return values
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(len(values))
+    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
+    return (sums[high] - sums[low]) / (high - low)

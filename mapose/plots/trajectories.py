@@ -1,0 +1,345 @@
+"""Poses over time as figures: paths, positions, confidences, histograms."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from mapose.errors import ShapeError
+from mapose.plots.colours import find_identity_colours
+from mapose.plots.extents import find_centres
+from mapose.plots.figures import (
+    FAINT,
+    INK,
+    dress_axes,
+    find_bins,
+    find_times,
+    make_plot,
+    reduce_bins,
+    to_rgb,
+)
+from mapose.poses import Poses
+
+# More points than this in one path are not told apart on a page but cost time and file size.
+_MOST_POINTS = 20_000
+_MOST_BINS = 1_000
+# More rows than this are not read one by one: keypoints and individuals are averaged.
+_MOST_ROWS = 60
+
+
+def plot_trajectories(
+    poses: Poses, *, image: npt.NDArray[np.uint8] | None = None, keypoint: str | None = None
+) -> Figure:
+    """Plot the paths of the animals, seen as the camera sees them.
+
+    One animal is coloured by time, several by individual; unordered slots (``individuals`` None)
+    are points without lines, as their order may change from frame to frame.
+
+    Parameters
+    ----------
+    poses : Poses
+        In 2D. Paths longer than 20 000 frames are thinned out evenly.
+    image : uint8, (H, W) or (H, W, 3), optional
+        Background, in the frame of reference of the poses.
+    keypoint : str, optional
+        By default the body centre: the mean of the keypoints that are there.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        With ``savefig``; pyplot is neither needed nor touched.
+
+    Raises
+    ------
+    ShapeError
+        If the poses are 3D or there is no such keypoint.
+
+    Examples
+    --------
+    >>> from mapose import Skeleton
+    >>> walk = Poses(np.random.rand(100, 2, 1, 3), Skeleton(["snout"]), ["ann", "bob"])
+    >>> [line.get_label() for line in plot_trajectories(walk).axes[0].lines[:2]]
+    ['ann', 'bob']
+    """
+    if poses.dimensions != 2:
+        raise ShapeError("trajectories: wanted poses in 2D, came 3D; use plot_positions")
+    paths = _pick_paths(poses, keypoint)
+    step = -(-len(poses) // _MOST_POINTS) or 1
+    paths = paths[::step]
+    times, label = find_times(poses)
+    box = _find_view(paths, image)
+    wide, high = box[1] - box[0], box[2] - box[3]
+    size = 5.6 / max(wide, high)
+    figure = make_plot(max(3.2, size * wide) + 1.3, max(2.4, size * high) + 0.6)
+    axes = figure.add_subplot()
+    if image is not None:
+        axes.imshow(image, extent=box, cmap="gray", vmin=0, vmax=255, alpha=0.85)
+    if paths.shape[1] == 1:
+        _plot_by_time(axes, paths[:, 0], times[::step], label)
+    else:
+        _plot_by_individual(axes, paths, poses)
+    axes.set_aspect("equal")
+    axes.set_xlim(box[0], box[1])
+    axes.set_ylim(box[2], box[3])
+    what = keypoint or "body centre"
+    dress_axes(axes, title=f"Path of the {what}", x=f"x ({poses.unit})", y=f"y ({poses.unit})")
+    return figure
+
+
+def plot_positions(poses: Poses, *, keypoint: str | None = None) -> Figure:
+    """Plot x, y (and z) of the animals over time.
+
+    Parameters
+    ----------
+    poses : Poses
+        In 2D or 3D. Long recordings are drawn as the range within each of 1000 bins, so that
+        no excursion is lost.
+    keypoint : str, optional
+        By default the body centre: the mean of the keypoints that are there.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per coordinate.
+
+    Raises
+    ------
+    ShapeError
+        If there is no such keypoint.
+    """
+    paths = _pick_paths(poses, keypoint)
+    times, label = find_times(poses)
+    if len(poses) > 2 * _MOST_BINS:
+        bins, count = find_bins(poses.frames, _MOST_BINS)
+        ends = [reduce_bins(u, paths, bins, count) for u in (np.fmin, np.fmax)]
+        paths = np.stack(ends, 1).reshape(-1, *paths.shape[1:])
+        times = np.repeat(np.linspace(times[0], times[-1], count), 2)
+    figure = make_plot(8, 0.7 + 1.7 * poses.dimensions)
+    panels = figure.subplots(poses.dimensions, sharex=True, squeeze=False)[:, 0]
+    style = {"linewidth": 1.0} if poses.individuals or paths.shape[1] == 1 else {"linestyle": ""}
+    for c, axes in enumerate(panels):
+        for i, colour in enumerate(to_rgb(find_identity_colours(paths.shape[1]))):
+            marker = "." if "linestyle" in style else None
+            axes.plot(
+                times, paths[:, i, c], color=colour, marker=marker, markersize=2,
+                label=poses.names[i], **style,
+            )  # fmt: skip
+        last = c == poses.dimensions - 1
+        dress_axes(axes, x=label if last else "", y=f"{'xyz'[c]} ({poses.unit})", grid="y")
+        axes.margins(x=0)
+    what = keypoint or "body centre"
+    panels[0].set_title(f"Position of the {what}", loc="left", fontsize=9.5, fontweight="bold")
+    if poses.individuals is not None:
+        _add_legend(panels[0], len(poses.names))
+    return figure
+
+
+def plot_confidence(poses: Poses) -> Figure:
+    """Plot how certain the keypoints are over time, as a heat map.
+
+    One panel per individual with one row per keypoint; where that would be more than 60 rows,
+    one panel of individuals (mean over keypoints) and one of keypoints (mean over individuals).
+    The share of frames in which each row was found stands at its right end.
+
+    Parameters
+    ----------
+    poses : Poses
+        Long recordings are averaged within 1000 bins. Missing counts as 0; frames without a row
+        are grey.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per individual, or two, and a colour bar.
+    """
+    confidence = poses.confidence
+    individuals, keypoints = confidence.shape[1:]
+    if individuals * keypoints <= _MOST_ROWS:
+        blocks = [
+            (name, list(poses.skeleton.keypoints), confidence[:, i])
+            for i, name in enumerate(poses.names)
+        ]
+    else:
+        blocks = [
+            ("individuals", list(poses.names), confidence.mean(2)),
+            ("keypoints", list(poses.skeleton.keypoints), confidence.mean(1)),
+        ]
+    bins, count = find_bins(poses.frames, _MOST_BINS)
+    rows = np.bincount(bins, minlength=count)[:, None]
+    times, label = find_times(poses)
+    span = (times[0], times[-1]) if len(times) > 1 else (0.0, 1.0)
+    heights = [len(names) for _, names, _ in blocks]
+    figure = make_plot(8.5, 0.9 + 0.45 * len(blocks) + 0.17 * sum(heights))
+    panels = figure.subplots(len(blocks), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    single = len(blocks) == 1 and poses.individuals is None
+    for axes, (title, names, values) in zip(panels, blocks, strict=True):
+        sums = reduce_bins(np.add, values.astype(np.float64), bins, count)
+        picture = axes.imshow(
+            (sums / np.maximum(rows, 1)).T,
+            aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest",
+            extent=(*span, len(names) - 0.5, -0.5),
+        )  # fmt: skip
+        axes.set_facecolor("0.85")
+        dress_axes(axes, title="Confidence" if single else title)
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(axis="y", length=0)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        for y, share in enumerate((values > 0).mean(0) if len(values) else []):
+            axes.annotate(
+                f"{100 * share:.0f} %", (1, y), xycoords=("axes fraction", "data"),
+                xytext=(4, 0), textcoords="offset points", va="center", fontsize=7, color=FAINT,
+            )  # fmt: skip
+    panels[-1].set_xlabel(label, fontsize=8.5, color=INK)
+    bar = figure.colorbar(picture, ax=list(panels), pad=0.01, aspect=30, shrink=0.9)
+    bar.set_label("mean confidence", fontsize=8.5, color=INK)
+    bar.ax.tick_params(labelsize=8, length=0)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    return figure
+
+
+def plot_histograms(poses: Poses) -> Figure:
+    """Plot how confidences and step lengths of each keypoint are distributed.
+
+    Heights are logarithmic: the one jump among thousands of steps is what one looks for.
+
+    Parameters
+    ----------
+    poses : Poses
+        In 2D or 3D. Individuals are pooled; steps are taken between neighbouring frames.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels, one row per keypoint in each.
+    """
+    names = poses.skeleton.keypoints
+    steps = np.linalg.norm(np.diff(poses.points, axis=0), axis=-1)
+    steps = steps[np.diff(poses.frames) == 1]
+    found = poses.confidence > 0
+    figure = make_plot(8.5, 1.1 + 0.3 * len(names))
+    left, right = figure.subplots(1, 2, sharey=True)
+    _plot_ridges(
+        left,
+        [poses.confidence[:, :, k][found[:, :, k]] for k in range(len(names))],
+        np.linspace(0, 1, 51),
+    )
+    finite = [s[np.isfinite(s)] for s in np.moveaxis(steps, 2, 0)]
+    reach = max((float(s.max()) for s in finite if s.size), default=1.0)
+    low = max(reach, 1e-3) * 1e-4
+    edges = np.geomspace(low, max(reach, 1e-3) * 1.05, 61)
+    _plot_ridges(right, [s.clip(low) for s in finite], edges)
+    right.set_xscale("log")
+    right.set_xlim(edges[0], edges[-1])
+    unit = f"{poses.unit} per frame"
+    dress_axes(left, title="Confidence of what was found", x="confidence", grid="x")
+    dress_axes(right, title="Step length", x=f"step ({unit}); bar: median", grid="x")
+    left.set_xlim(0, 1)
+    left.set_yticks(range(len(names)), names)
+    left.set_ylim(len(names) - 0.45, -1.05)
+    for axes in (left, right):
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    return figure
+
+
+def _plot_ridges(
+    axes: Axes, samples: list[npt.NDArray[np.floating]], edges: npt.NDArray[np.float64]
+) -> None:
+    """Draw one histogram per row, filled, with logarithmic heights and a bar at the median."""
+    counts = np.array([np.histogram(s, edges)[0] for s in samples], np.float64)
+    heights = np.log1p(counts) / max(float(np.log1p(counts.max(initial=0))), 1e-9) * 0.88
+    for k, sample in enumerate(samples):
+        axes.stairs(
+            k - heights[k], edges, baseline=k, fill=True, color="#4fb3f0", alpha=0.75, linewidth=0
+        )
+        axes.axhline(k, color="0.8", linewidth=0.6)
+        if sample.size:
+            middle = float(np.median(sample))
+            axes.plot([middle, middle], [k, k - 0.8], color=INK, linewidth=1.2)
+
+
+def _pick_paths(poses: Poses, keypoint: str | None) -> npt.NDArray[np.floating]:
+    """Take one keypoint, or the mean of all; (F, I, d)."""
+    if keypoint is None:
+        return find_centres(poses.points)
+    return poses.points[:, :, poses.skeleton.index(keypoint)]
+
+
+def _find_view(
+    paths: npt.NDArray[np.floating], image: npt.NDArray[np.uint8] | None
+) -> tuple[float, float, float, float]:
+    """Choose left, right, bottom, top of the axes; y grows downwards."""
+    if image is not None:
+        return (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
+    seen = paths[np.isfinite(paths).all(-1)]
+    if not len(seen):
+        return (0.0, 1.0, 1.0, 0.0)
+    low, high = seen.min(0), seen.max(0)
+    margin = 0.04 * max(float((high - low).max()), 1.0)
+    return (
+        float(low[0]) - margin,
+        float(high[0]) + margin,
+        float(high[1]) + margin,
+        float(low[1]) - margin,
+    )
+
+
+def _plot_by_time(
+    axes: Axes,
+    path: npt.NDArray[np.floating],
+    times: npt.NDArray[np.float64],
+    label: str,
+) -> None:
+    pairs = np.stack([path[:-1], path[1:]], 1)
+    whole = np.isfinite(pairs).all((1, 2))
+    lines = LineCollection(
+        list(pairs[whole]), array=times[:-1][whole], cmap="plasma", linewidths=1.1, rasterized=True
+    )
+    axes.add_collection(lines)
+    _mark_ends(axes, path, ("0.25", "0.25"))
+    if whole.any():
+        bar = axes.figure.colorbar(lines, ax=axes, pad=0.02, aspect=30, shrink=0.8)
+        bar.set_label(label, fontsize=8.5, color=INK)
+        bar.ax.tick_params(labelsize=8, length=0)
+        bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def _plot_by_individual(axes: Axes, paths: npt.NDArray[np.floating], poses: Poses) -> None:
+    colours = to_rgb(find_identity_colours(paths.shape[1]))
+    ordered = poses.individuals is not None
+    # The more lines lie over each other, the thinner each: where animals stay still shows.
+    opacity = float(np.clip(40 / np.sqrt(len(paths) + 1), 0.35, 0.95))
+    for i, colour in enumerate(colours):
+        axes.plot(
+            *paths[:, i].T,
+            linestyle="-" if ordered else "",
+            marker="" if ordered else ".",
+            markersize=2, linewidth=1.1, alpha=opacity, color=colour,
+            label=poses.names[i], rasterized=len(paths) > 2000,
+        )  # fmt: skip
+    if ordered:
+        for i, colour in enumerate(colours):
+            _mark_ends(axes, paths[:, i], (colour, colour))
+        _add_legend(axes, len(colours))
+
+
+def _mark_ends(axes: Axes, path: npt.NDArray[np.floating], colours: tuple) -> None:
+    """Mark where a path starts (hollow) and ends (full)."""
+    seen = path[np.isfinite(path).all(-1)]
+    if len(seen):
+        axes.plot(*seen[0], "o", markersize=5, markerfacecolor="white", markeredgecolor=colours[0])
+        axes.plot(*seen[-1], "o", markersize=5.5, color=colours[1], markeredgecolor="white")
+
+
+def _add_legend(axes: Axes, count: int) -> None:
+    legend = axes.legend(
+        loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8,
+        handlelength=1.2, labelcolor=INK, ncols=1 + count // 24,
+    )  # fmt: skip
+    for line in legend.get_lines():
+        line.set_linewidth(2.5)
+        line.set_alpha(1)

@@ -1,0 +1,230 @@
+"""Join tracklets into individuals: one flow through a graph of the whole recording."""
+
+from __future__ import annotations
+
+import logging
+import networkx as nx
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linprog
+
+from mapose.errors import SettingsError
+from mapose.tracking.motion import DECAY
+from mapose.tracking.tracklets import MARGIN, Tracklets, TrackletSummaries
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+log = logging.getLogger(__name__)
+
+#: Frames by which a tracklet may begin before the one it continues has ended: a track that loses
+#: its animal often hangs on to something else for a moment.
+_OVERLAP = 5
+#: Continuations considered for each tracklet; beyond the nearest ones chance takes over.
+_CHOICES = 20
+#: How far an animal gets in a gap: so many body sizes at once, and so many more per sqrt(frame).
+_START, _DIFFUSION = 0.25, 0.25
+#: Posture changes the size of an animal's box by about so much.
+_SIZE_SPREAD = 0.15
+
+
+def stitch(
+    summaries: TrackletSummaries, *, individuals: int | None = None, min_frames: int = 10
+) -> Ints:
+    """Join tracklets into individuals so that most of what was seen is explained.
+
+    Every individual is a path through tracklets that follow each other. A path gains the frames
+    of its tracklets, weighted by their scores, and pays ``min_frames`` to begin. A join costs a
+    share of that: nothing for going on in place, all of it when the motion over the gap is as
+    unlikely as turning up anywhere in the arena (Student's t around the extrapolated place, its
+    spread growing with the gap; sizes count too). The best set of paths is a min-cost flow, and
+    always exists: a flow of nothing is one.
+
+    Parameters
+    ----------
+    summaries : TrackletSummaries
+        All tracklets of the recording.
+    individuals : int, optional
+        Number of animals: at most so many paths are found, gaps of any length are bridged, and
+        what fits nobody is left out. By default only joins likelier than chance are made, and
+        every path that pays is an individual.
+    min_frames : int
+        Frames, joined ones included, from about which a path is an individual; in a very short
+        recording half its length.
+
+    Returns
+    -------
+    int64, (highest id + 1,)
+        Individual of each tracklet, numbered by first appearance; -1 = nobody.
+
+    Raises
+    ------
+    SettingsError
+        If ``individuals`` or ``min_frames`` is below 1.
+
+    References
+    ----------
+    Zhang, Li, Nevatia 2008, Global data association for multi-object tracking using network flows
+    (CVPR); solved as a linear programme by HiGHS (Huangfu, Hall 2018), whose vertices are whole
+    numbers because the incidence matrix of a graph is totally unimodular.
+    """
+    for name, value in (("individuals", individuals), ("min_frames", min_frames)):
+        if value is not None and value < 1:
+            raise SettingsError(f"{name}: wanted 1 or more, came {value}")
+    tracklets = summaries.to_arrays()
+    mapping = np.full(int(tracklets.ids.max(initial=-1)) + 1, -1, np.int64)
+    if not len(tracklets) or summaries.arena is None:
+        return mapping
+    length = int(tracklets.last.max() - tracklets.first.min()) + 1
+    price = min(min_frames, length / 2)
+    chance = _find_chance(tracklets, summaries.arena)
+    graph = _make_graph(tracklets, price / chance, chance, individuals)
+    flow = _solve_flow(graph)
+    paths = _read_paths(flow, tracklets)
+    for number, path in enumerate(paths):
+        mapping[tracklets.ids[path]] = number
+    if individuals is not None and len(paths) < individuals:
+        log.warning("%d individuals were asked for, %d were ever seen", individuals, len(paths))
+    return mapping
+
+
+def _find_chance(tracklets: Tracklets, arena: Floats) -> float:
+    """Find the cost, in nats, of an animal turning up anywhere, over going on in place."""
+    area = float(np.maximum(arena[1] - arena[0], 1.0).prod())
+    return max(float(np.log(area / (_START * _find_scale(tracklets)) ** 2)), 1.0)
+
+
+def _find_scale(tracklets: Tracklets) -> float:
+    known = np.isfinite(tracklets.size)
+    return float(np.median(tracklets.size[known])) if known.any() else 20.0
+
+
+def _score_joins(tracklets: Tracklets, i: Ints, j: Ints) -> Floats:
+    """Find the cost, in nats, of tracklets ``j`` continuing tracklets ``i``, (N,) each."""
+    scale = _find_scale(tracklets)
+    gap = np.maximum(tracklets.first[j] - tracklets.last[i], 1).astype(np.float64)
+    between = tracklets.head[j] - tracklets.tail[i]
+    common = np.isfinite(between).all(-1)
+    moved = np.where(common[..., None], between, 0.0).sum(1)
+    moved /= np.maximum(common.sum(1), 1)[:, None]
+    apart = ~common.any(1)
+    if apart.any():
+        centres = np.nanmean(tracklets.head[j[apart]], 1) - np.nanmean(tracklets.tail[i[apart]], 1)
+        moved[apart] = centres
+    # Each side coasts half of the gap.
+    coast = DECAY * (1 - DECAY ** (gap / 2)) / (1 - DECAY)
+    moved -= (tracklets.velocity[i, 1] + tracklets.velocity[j, 0]) * coast[:, None]
+    spread = _START + _DIFFUSION * np.sqrt(gap - 1)
+    squared = np.einsum("nd,nd->n", moved, moved) / (spread * scale) ** 2
+    cost = 2 * np.log(spread / _START) + 2 * np.log1p(squared / 2)
+    ratio = np.nan_to_num(np.log(tracklets.size[j] / tracklets.size[i]))
+    # Few frames say little about the size.
+    doubt = 1 + MARGIN / tracklets.n[i] + MARGIN / tracklets.n[j]
+    return np.asarray(cost + np.log1p((ratio / _SIZE_SPREAD) ** 2 / doubt))
+
+
+def _find_joins(tracklets: Tracklets, limit: float) -> tuple[Ints, Ints, Floats]:
+    """Find the likely continuations of each tracklet: from, to, cost in nats below ``limit``."""
+    # Beyond this gap even the very same place is no likelier than chance.
+    horizon = ((np.exp(limit / 2) - 1) * _START / _DIFFUSION) ** 2 + 1
+    low = np.searchsorted(tracklets.first, _find_earliest(tracklets), "left")
+    high = np.searchsorted(tracklets.first, tracklets.last + horizon, "right")
+    found = []
+    for i, (a, b) in enumerate(zip(low, high, strict=True)):
+        j = np.arange(a, b)
+        j = j[tracklets.last[j] > tracklets.last[i]]
+        cost = _score_joins(tracklets, np.full(len(j), i), j)
+        best = np.argsort(cost, kind="stable")[:_CHOICES]
+        best = best[cost[best] < limit]
+        found.append((np.full(len(best), i), j[best], cost[best]))
+    rows, columns, costs = (np.concatenate(x) for x in zip(*found, strict=True))
+    return rows, columns, costs
+
+
+def _find_earliest(tracklets: Tracklets) -> Ints:
+    """Find the first frame in which a continuation of each tracklet may begin."""
+    return np.maximum(tracklets.last - _OVERLAP + 1, tracklets.first + 1)
+
+
+def _make_graph(
+    tracklets: Tracklets, unit: float, chance: float, individuals: int | None
+) -> nx.DiGraph:
+    """Draw the flow network; ``unit`` is what a nat costs in frames.
+
+    A tracklet is an edge (in, j) -> (out, j). With a known number of animals an ended path may
+    also wait in a pool, a chain through time, and come out at any later tracklet: so gaps of
+    any length can be bridged with few edges.
+    """
+    total = len(tracklets)
+    gain = tracklets.score / max(float(np.median(tracklets.score / tracklets.n)), 1e-6)
+    price = unit * chance
+    graph = nx.DiGraph()
+    graph.add_edge("sink", "source", cost=0.0, capacity=individuals or total)
+    for j in range(total):
+        graph.add_edge("source", ("in", j), cost=price, capacity=1)
+        graph.add_edge(("in", j), ("out", j), cost=-float(gain[j]), capacity=1)
+        graph.add_edge(("out", j), "sink", cost=0.0, capacity=1)
+    for i, j, cost in zip(*_find_joins(tracklets, chance), strict=True):
+        overlap = max(int(tracklets.last[i] - tracklets.first[j]) + 1, 0)
+        graph.add_edge(("out", int(i)), ("in", int(j)), cost=unit * cost + overlap, capacity=1)
+    if individuals is not None:
+        door = np.searchsorted(tracklets.first, _find_earliest(tracklets), "left")
+        for j in range(total):
+            graph.add_edge(("pool", j), ("in", j), cost=0.0, capacity=1)
+            if j + 1 < total:
+                graph.add_edge(("pool", j), ("pool", j + 1), cost=0.0, capacity=individuals)
+            if door[j] < total:
+                # A little less than a new animal: one that was here is likelier to come back.
+                cost = 0.9 * price
+                graph.add_edge(("out", j), ("pool", int(door[j])), cost=cost, capacity=1)
+    return graph
+
+
+def _solve_flow(graph: nx.DiGraph) -> dict[tuple, float]:
+    """Find the cheapest circulation, as flow per edge."""
+    edges = list(graph.edges(data=True))
+    balance = nx.incidence_matrix(graph, edgelist=[e[:2] for e in edges], oriented=True)
+    answer = linprog(
+        [e[2]["cost"] for e in edges],
+        A_eq=balance,
+        b_eq=np.zeros(balance.shape[0]),
+        bounds=[(0, e[2]["capacity"]) for e in edges],
+        method="highs-ds",
+    )
+    if answer.x is None:
+        log.warning("tracklets were not joined, the best stand alone: %s", answer.message)
+        return _choose_alone(graph)
+    return {e[:2]: x for e, x in zip(edges, answer.x, strict=True)}
+
+
+def _choose_alone(graph: nx.DiGraph) -> dict[tuple, float]:
+    """Make a flow without joins: the tracklets that explain most, each an individual."""
+    flow = dict.fromkeys(graph.edges, 0.0)
+    seen = [(cost, u[1]) for u, v, cost in graph.edges(data="cost") if u[0] == "in"]
+    for _, j in sorted(seen)[: graph.edges["sink", "source"]["capacity"]]:
+        for edge in (("source", ("in", j)), (("in", j), ("out", j)), (("out", j), "sink")):
+            flow[edge] = 1.0
+    return flow
+
+
+def _read_paths(flow: dict[tuple, float], tracklets: Tracklets) -> list[list[int]]:
+    """Follow the flow: tracklets of each individual, in time."""
+    used = [edge for edge, x in flow.items() if x > 0.5]
+    into = {v[1]: u for u, v in used if v[0] == "in"}
+    door = {u[1]: v[1] for u, v in used if u[0] == "out" and v[0] == "pool"}
+    paths: dict[int, list[int]] = {}  # by their present end
+    waiting: set[int] = set()
+    for j in sorted(into):
+        waiting |= {i for i in paths if door.get(i, j + 1) <= j}
+        before = into[j]
+        if before == "source":
+            path = []
+        elif before[0] == "out":
+            path = paths.pop(before[1])
+        else:  # who waits in the pool is anybody: the likeliest comes out
+            pool = np.array(sorted(waiting))
+            best = int(pool[_score_joins(tracklets, pool, np.full(len(pool), j)).argmin()])
+            waiting.discard(best)
+            path = paths.pop(best)
+        paths[j] = [*path, j]
+    return sorted(paths.values())

@@ -1,0 +1,402 @@
+"""Follow animals from frame to frame: detections in, tracklet ids out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.assignment import assign
+from mapose.errors import SettingsError, ShapeError
+from mapose.similarity import DEFAULT_SIGMA, find_areas, find_oks
+from mapose.tracking.motion import KalmanBank, RunningMedian
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: Longest hiding, in frames, after which the tracker itself takes an animal up again; longer
+#: ones are left to `stitch`, which sees both sides of the gap.
+MAX_GAP = 30
+#: Frames in which a track must be seen before it counts as an animal.
+CONFIRM = 3
+#: How far from where it is expected an animal may turn up in the next frame, in body sizes. Flies
+#: have been seen to leap 1.1 sizes in a frame.
+_REACH = 1.5
+#: By how many body sizes that grows with each frame in which the animal was not seen, and to what.
+_SPREAD, _FURTHEST = 0.15, 4.0
+#: Two detections more alike than this are the same animal seen twice: at a spread of a tenth of
+#: the body they are 5 % of it apart.
+_SAME = 0.97
+#: A detection that no track wants and that is this like one just taken starts no track.
+_SHADOW = 0.6
+#: Cost up to which a detection belongs to a track rather than to nobody; a pose that is nowhere
+#: near (1) at the very edge of the reach (1) costs 2.
+_LIMIT = 2.0
+
+
+@dataclass(frozen=True)
+class _Detections:
+    """Poses of a run of frames, made ready at once (missing keypoints are 0 with weight 0)."""
+
+    points: Floats  # (F, I, K, d), missing = NaN
+    filled: Floats  # (F, I, K, d), missing = 0
+    weight: Floats  # (F, I, K), 0 = missing
+    size: Floats  # (F, I), NaN where not measurable
+    there: npt.NDArray[np.bool_]  # (F, I), False for empty slots and for duplicates
+
+
+class Tracker:
+    """Give every detection the id of the tracklet it belongs to, frame by frame.
+
+    Each track has a Kalman filter for the body's centre and carries its last shape along. A
+    detection costs ``1 - OKS`` against the predicted pose plus how surprising its distance is;
+    one matching over all tracks and detections of a frame decides. Distances are measured in
+    body sizes, which are learned on the way, as is how erratically the animals move: 15 px birds
+    and 200 px mice need no settings. The result does not depend on how a recording is cut into
+    chunks.
+
+    Ids count up from 0 and are never used again. An animal that was hidden for longer than
+    ``max_gap`` comes back under a new id: `mapose.tracking.stitch` joins the two.
+
+    Parameters
+    ----------
+    individuals : int, optional
+        Number of animals: at most so many tracks are `confirmed` at a time.
+    max_gap : int
+        Frames for which a track that is not seen is kept.
+    size : float, optional
+        Square root of the area of an animal's bounding box, in the unit of the points; learned
+        from the detections by default. With a single keypoint there is no box: then a quarter of
+        the distance between neighbours is taken.
+
+    Attributes
+    ----------
+    live : int64, (T,)
+        Ids of the tracks that are kept now.
+    confirmed : int64, (<=T,)
+        Those of them that were seen in three frames or more.
+
+    Raises
+    ------
+    SettingsError
+        If a number is not usable.
+
+    Examples
+    --------
+    >>> tracker = Tracker()
+    >>> two = np.array([[[10.0, 10], [20, 14]], [[90, 90], [95, 80]]])
+    >>> tracker.update(two).tolist(), tracker.update(two[::-1] + 1).tolist()
+    ([0, 1], [1, 0])
+    """
+
+    def __init__(
+        self, *, individuals: int | None = None, max_gap: int = MAX_GAP, size: float | None = None
+    ) -> None:
+        if individuals is not None and individuals < 1:
+            raise SettingsError(f"individuals: wanted 1 or more, came {individuals}")
+        if max_gap < 0:
+            raise SettingsError(f"max_gap: wanted 0 frames or more, came {max_gap}")
+        if size is not None and not (np.isfinite(size) and size > 0):
+            raise SettingsError(f"size: wanted a length above 0, came {size}")
+        self.individuals, self.max_gap = individuals, max_gap
+        self._size, self._fixed = RunningMedian(size), size is not None
+        self._surprise = RunningMedian()
+        self._next, self._frame = 0, -1
+        self._bank: KalmanBank | None = None  # made when the first frame tells K and d
+
+    @property
+    def live(self) -> Ints:
+        return np.empty(0, np.int64) if self._bank is None else self._ids.copy()
+
+    @property
+    def confirmed(self) -> Ints:
+        return np.empty(0, np.int64) if self._bank is None else self._ids[self._sure]
+
+    @property
+    def size(self) -> float | None:
+        """Body size in the unit of the points as known now; None before the first animal."""
+        return self._size.value
+
+    def update(self, points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -> Ints:
+        """Take in the next frame.
+
+        Parameters
+        ----------
+        points : float, (I, K, d)
+            Detections, in any order; NaN = missing keypoint. I may change between frames.
+        confidence : float, (I, K), optional
+            Weight of each keypoint, 0 to 1.
+
+        Returns
+        -------
+        int64, (I,)
+            Id of each detection's tracklet; -1 for empty slots and rejected duplicates.
+
+        Raises
+        ------
+        ShapeError
+            If the shape is not as described, or K or d differ from earlier frames.
+        """
+        several = None if confidence is None else np.asarray(confidence)[None]
+        return self.update_many(np.asarray(points)[None], several)[0]
+
+    def update_many(
+        self,
+        points: npt.ArrayLike,
+        confidence: npt.ArrayLike | None = None,
+        *,
+        frames: npt.ArrayLike | None = None,
+    ) -> Ints:
+        """Take in the next run of frames, faster than one by one and with the same result.
+
+        Parameters
+        ----------
+        points : float, (F, I, K, d)
+            Detections, in any order; NaN = missing keypoint.
+        confidence : float, (F, I, K), optional
+            Weight of each keypoint, 0 to 1.
+        frames : int, (F,), optional
+            Frame numbers, ascending; by default they count on from the last run.
+
+        Returns
+        -------
+        int64, (F, I)
+            Id of each detection's tracklet; -1 for empty slots and rejected duplicates.
+
+        Raises
+        ------
+        ShapeError
+            If shapes do not fit or frames do not ascend.
+        """
+        points = np.asarray(points, np.float64)
+        numbers = self._check(points, confidence, frames)
+        ids = np.full(points.shape[:2], -1, np.int64)
+        # Blocks of about 10 MB: large enough to hide the cost of a call, small enough to stay
+        # in memory with 40 detections of 50 keypoints.
+        pairs = max(points.shape[1] ** 2 * points.shape[2], 1)
+        block = max(400_000 // pairs, 1)
+        for start in range(0, len(points), block):
+            rows = slice(start, start + block)
+            found = _prepare(points[rows], None if confidence is None else confidence[rows])
+            for f, number in enumerate(numbers[rows]):
+                ids[start + f] = self._step(found, f, int(number))
+        return ids
+
+    def _check(
+        self, points: Floats, confidence: npt.ArrayLike | None, frames: npt.ArrayLike | None
+    ) -> Ints:
+        if points.ndim != 4 or points.shape[2] < 1 or points.shape[3] not in (2, 3):
+            raise ShapeError(
+                "tracker: wanted points (frames, individuals, keypoints, 2 or 3), "
+                f"came {points.shape}"
+            )
+        if confidence is not None and np.shape(confidence) != points.shape[:3]:
+            raise ShapeError(
+                f"tracker: wanted confidence {points.shape[:3]} to fit the points, "
+                f"came {np.shape(confidence)}"
+            )
+        if self._bank is None:
+            self._start(*points.shape[2:])
+        elif self._shape.shape[1:] != points.shape[2:]:
+            raise ShapeError(
+                f"tracker: began with {self._shape.shape[1]} keypoints in "
+                f"{self._shape.shape[2]}D, came {points.shape[2]} in {points.shape[3]}D"
+            )
+        numbers = self._frame + 1 + np.arange(len(points))
+        if frames is not None:
+            numbers = np.asarray(frames, np.int64)
+            steps = np.diff(numbers, prepend=self._frame)
+            if numbers.shape != (len(points),) or (steps <= 0).any():
+                raise ShapeError(
+                    f"tracker: wanted {len(points)} ascending frame numbers above {self._frame}"
+                )
+        return numbers
+
+    def _start(self, keypoints: int, dimensions: int) -> None:
+        self._bank = KalmanBank(dimensions)
+        self._ids = np.empty(0, np.int64)
+        self._shape: Floats = np.empty((0, keypoints, dimensions))  # from the centre, NaN = unknown
+        self._hits = np.empty(0, np.int64)
+        self._unseen = np.empty(0, np.int64)
+        self._sure = np.empty(0, bool)
+
+    def _step(self, found: _Detections, f: int, number: int) -> Ints:
+        """Match one frame of ``found`` with the tracks and bring them up to date."""
+        assert self._bank is not None
+        steps, self._frame = number - self._frame, number
+        ids = np.full(found.there.shape[1], -1, np.int64)
+        slots = np.flatnonzero(found.there[f])
+        if len(slots):
+            self._learn_size(found, f)
+        if len(self._ids):
+            self._predict(steps)
+        rows = columns = np.empty(0, np.int64)
+        if len(self._ids) and len(slots):
+            cost, gaps = self._score_pairs(found, f, slots)
+            # Clipping makes "nobody" an option at the limit, so that one far-off detection
+            # cannot push every other track to its second choice.
+            rows, columns = assign(np.minimum(cost, _LIMIT))
+            good = cost[rows, columns] < _LIMIT
+            rows, columns = rows[good], columns[good]
+            self._update(rows, gaps[rows, columns], found.points[f, slots[columns]])
+            ids[slots[columns]] = self._ids[rows]
+        self._bury(rows)
+        if len(columns) < len(slots):
+            self._give_birth(found, f, slots, columns, ids)
+        return ids
+
+    def _learn_size(self, found: _Detections, f: int) -> None:
+        if not self._fixed:
+            self._size.add(found.size[f])
+
+    @property
+    def _scale(self) -> float:
+        return self._size.value or 20.0  # a lone point in an empty world: any guess will do
+
+    def _predict(self, steps: int) -> None:
+        """Move the tracks on by so many frames; after max_gap they are gone anyway."""
+        assert self._bank is not None
+        # Half the usual surprise of a step, but never less than a jitter of 2 % of the body.
+        acceleration = max(self._surprise.value or 0.25 * self._scale, 0.02 * self._scale)
+        for _ in range(min(steps, self.max_gap + 2)):
+            self._bank.predict(acceleration)
+        self._unseen += steps
+
+    def _score_pairs(self, found: _Detections, f: int, slots: Ints) -> tuple[Floats, Floats]:
+        """Find the cost (T, N) of every track with every detection, and how far apart they are."""
+        assert self._bank is not None
+        predicted = self._bank.centres[:, None] + self._shape
+        points, weight = found.points[f, slots], found.weight[f, slots]
+        known = np.isfinite(predicted[..., 0]).astype(np.float64)
+        # Weighted mean displacement over the keypoints that both have, (T, N, d).
+        total = known @ weight.T
+        gaps = np.tensordot(known, found.filled[f, slots] * weight[..., None], (1, 1))
+        gaps -= np.einsum("tkd,nk->tnd", np.nan_to_num(predicted), weight)
+        gaps /= np.maximum(total, 1e-12)[..., None]
+        unlike = total <= 0  # no keypoint in common: compare the centres
+        if unlike.any():
+            gaps[unlike] = (_find_centres(points)[None] - self._bank.centres[:, None])[unlike]
+        oks = find_oks(points, predicted, areas=np.full(len(slots), self._scale**2)).T
+        squared = np.einsum("tnd,tnd->tn", gaps, gaps)
+        variance = (self._bank.variances + self._noise**2)[:, None]
+        reach = self._find_reach()[:, None]
+        # Heavy tails: a leap costs by its logarithm, so that one animal leaping is likelier than
+        # two animals stepping aside for each other.
+        cost = 1 - oks + np.log1p(squared / variance) / np.log1p(reach**2 / variance)
+        return np.where(squared <= reach**2, cost, np.inf), gaps
+
+    @property
+    def _noise(self) -> float:
+        return max(0.5 * (self._surprise.value or 0.0), 0.02 * self._scale)
+
+    def _find_reach(self) -> Floats:
+        """Find how far from its prediction each track is looked for, (T,)."""
+        assert self._bank is not None
+        hidden = np.maximum(self._unseen - 1, 0)
+        reach = np.minimum(_REACH + _SPREAD * hidden, _FURTHEST)
+        return np.maximum(reach * self._scale, 4 * np.sqrt(self._bank.variances))
+
+    def _update(self, rows: Ints, gaps: Floats, points: Floats) -> None:
+        assert self._bank is not None
+        steady = self._unseen[rows] == 1
+        seen = self._bank.centres[rows] + gaps
+        self._bank.update(rows, gaps, self._noise)
+        shape = points - seen[:, None]
+        self._shape[rows] = np.where(np.isfinite(shape), shape, self._shape[rows])
+        self._hits[rows] += 1
+        self._unseen[rows] = 0
+        self._surprise.add(np.sqrt(np.einsum("nd,nd->n", gaps, gaps))[steady])
+        if not self._sure[rows].all():
+            self._confirm()
+
+    def _confirm(self) -> None:
+        """Take tracks seen often enough for animals, oldest first, as many as there may be.
+
+        In a full house a newcomer takes the place of the animal that is longest out of sight: it
+        may be the same one, come out elsewhere, and tracks that hold no place die young.
+        """
+        ready = np.flatnonzero(~self._sure & (self._hits >= CONFIRM))
+        if self.individuals is not None:
+            free = self.individuals - int(self._sure.sum())
+            hidden = np.flatnonzero(self._sure & (self._unseen >= CONFIRM))
+            hidden = hidden[np.argsort(-self._unseen[hidden], kind="stable")]
+            self._sure[hidden[: max(len(ready) - free, 0)]] = False
+            ready = ready[: max(free, 0) + len(hidden)]
+        self._sure[ready] = True
+
+    def _bury(self, seen: Ints) -> None:
+        """Forget tracks that were not seen for too long; unconfirmed ones at once."""
+        kept = self._unseen <= np.where(self._sure, self.max_gap, 0)
+        if kept.all():
+            return
+        assert self._bank is not None
+        self._bank.keep(kept)
+        for name in ("_ids", "_shape", "_hits", "_unseen", "_sure"):
+            setattr(self, name, getattr(self, name)[kept])
+
+    def _give_birth(self, found: _Detections, f: int, slots: Ints, taken: Ints, ids: Ints) -> None:
+        """Start tracks for the detections that nobody took, unless they shadow one that was."""
+        assert self._bank is not None
+        left = np.ones(len(slots), bool)
+        left[taken] = False
+        fresh = slots[left]
+        if len(taken):
+            areas = np.full(len(fresh), self._scale**2)
+            oks = find_oks(found.points[f, fresh], found.points[f, slots[taken]], areas=areas)
+            fresh = fresh[~(oks > _SHADOW).any(1)]
+        if not len(fresh):
+            return
+        points = found.points[f, fresh]
+        centres = _find_centres(points)
+        ids[fresh] = self._next + np.arange(len(fresh))
+        self._next += len(fresh)
+        self._bank.start(centres, self._noise, 0.25 * self._scale)
+        self._ids = np.concatenate([self._ids, ids[fresh]])
+        self._shape = np.concatenate([self._shape, points - centres[:, None]])
+        self._hits = np.concatenate([self._hits, np.ones(len(fresh), np.int64)])
+        self._unseen = np.concatenate([self._unseen, np.zeros(len(fresh), np.int64)])
+        self._sure = np.concatenate([self._sure, np.zeros(len(fresh), bool)])
+
+
+def _prepare(points: Floats, confidence: npt.ArrayLike | None) -> _Detections:
+    """Measure a run of frames (F, I, K, d) once and for all."""
+    seen = np.isfinite(points).all(-1)
+    points = np.where(seen[..., None], points, np.nan)
+    weight = seen.astype(np.float64)
+    if confidence is not None:
+        # A keypoint that is there never counts for nothing.
+        weight *= np.clip(np.nan_to_num(np.asarray(confidence, np.float64)), 0.01, 1)
+    areas = find_areas(points)
+    there = seen.any(-1)
+    there &= ~_find_duplicates(points, areas, weight.sum(-1))
+    size = np.sqrt(areas)
+    if points.shape[2] == 1:
+        size = _find_spacing(points[:, :, 0]) / 4
+    filled = np.where(seen[..., None], points, 0.0)
+    return _Detections(points, filled, weight, size, there)
+
+
+def _find_duplicates(points: Floats, areas: Floats, score: Floats) -> npt.NDArray[np.bool_]:
+    """Mark detections (F, I) whose every keypoint lies on a better-scored detection's."""
+    oks = find_oks(points, points, areas=areas)
+    slot = np.arange(points.shape[1])
+    worse = score[:, :, None] < score[:, None, :]
+    tied = (score[:, :, None] == score[:, None, :]) & (slot[:, None] > slot)
+    return np.asarray(((oks > _SAME) & (worse | tied)).any(-1))
+
+
+def _find_spacing(centres: Floats) -> Floats:
+    """Find the distance of each point (F, I, d) to its nearest neighbour in the frame."""
+    gaps = centres[:, :, None] - centres[:, None]
+    squared = np.einsum("fijd,fijd->fij", gaps, gaps)
+    squared[:, np.arange(centres.shape[1]), np.arange(centres.shape[1])] = np.nan
+    nearest = np.where(np.isfinite(squared), squared, np.inf).min(-1, initial=np.inf)
+    return np.where(np.isfinite(nearest), np.sqrt(nearest), np.nan)
+
+
+def _find_centres(points: Floats) -> Floats:
+    """Find the mean of the keypoints that are there, (..., K, d) to (..., d)."""
+    there = np.isfinite(points)
+    total = np.where(there, points, 0.0).sum(-2)
+    return np.asarray(total / np.maximum(there.sum(-2), 1))

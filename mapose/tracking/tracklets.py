@@ -1,0 +1,197 @@
+"""Remember of each tracklet what is needed to join it with others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.errors import ShapeError
+from mapose.similarity import find_areas
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: Frames at either end of a tracklet from which its pose and velocity there are read.
+MARGIN = 5
+#: Tracklets of fewer frames are noise (`Tracker` confirms a track at its third).
+_FEWEST = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Tracklets:
+    """Summaries as arrays, one row per tracklet, in the order of their first frames."""
+
+    ids: Ints
+    first: Ints
+    last: Ints
+    n: Ints
+    score: Floats  # summed over frames
+    size: Floats  # NaN where not measurable
+    head: Floats  # (T, K, d) pose at the first frame
+    tail: Floats
+    velocity: Floats  # (T, 2, d) per frame, at the first and last frame
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class TrackletSummaries:
+    """What has to be remembered of each tracklet to join it with others.
+
+    Memory grows with the number of tracklets, not of frames: first and last frame, the poses of
+    a few frames at both ends, number of frames, score and body size. Fill it chunk by chunk.
+
+    Examples
+    --------
+    >>> from mapose.tracking import stitch
+    >>> summaries = TrackletSummaries()
+    >>> still = np.full((8, 1, 3, 2), [[0.0, 0], [9, 0], [5, 5]])
+    >>> summaries.add(np.repeat([[0], [1]], 4, axis=0), still)
+    >>> len(summaries), stitch(summaries, individuals=1).tolist()
+    (2, [0, 0])
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[int, int] = {}
+        self._last: dict[int, int] = {}
+        self._n: dict[int, int] = {}
+        self._score: dict[int, float] = {}
+        self._size: dict[int, tuple[float, int]] = {}  # summed logarithm, number of frames
+        self._head: dict[int, tuple[Ints, Floats]] = {}  # up to MARGIN frames and their poses
+        self._tail: dict[int, tuple[Ints, Floats]] = {}
+        self._young: set[int] = set()  # shorter than _FEWEST so far
+        self._next = 0
+        #: Corners of the box that holds all keypoints, float64 (2, d).
+        self.arena: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self._n)
+
+    def add(
+        self,
+        ids: Ints,
+        points: npt.ArrayLike,
+        confidence: npt.ArrayLike | None = None,
+        *,
+        frames: npt.ArrayLike | None = None,
+    ) -> None:
+        """Take in the next run of frames.
+
+        Parameters
+        ----------
+        ids : int64, (F, I)
+            From `Tracker.update_many`; -1 = no tracklet.
+        points : float, (F, I, K, d)
+            The detections; NaN = missing.
+        confidence : float, (F, I, K), optional
+            0 to 1; a sure animal weighs more when there are more than there should be.
+        frames : int, (F,), optional
+            Frame numbers; by default they count on from the last run.
+
+        Raises
+        ------
+        ShapeError
+            If the shapes do not fit.
+        """
+        points = np.asarray(points, np.float64)
+        ids = np.asarray(ids)
+        if points.ndim != 4 or ids.shape != points.shape[:2]:
+            raise ShapeError(
+                "tracklets: wanted ids (frames, individuals) and points (frames, individuals, "
+                f"keypoints, d), came {ids.shape} and {points.shape}"
+            )
+        numbers = self._next + np.arange(len(ids)) if frames is None else np.asarray(frames)
+        if len(ids):
+            self._next = int(numbers[-1]) + 1
+        f, i = np.nonzero(ids >= 0)
+        if not len(f):
+            return
+        who = ids[f, i]
+        order = np.argsort(who, kind="stable")  # keeps the frames of each tracklet ascending
+        who, when, poses = who[order], numbers[f[order]], points[f[order], i[order]]
+        score = np.ones(len(who))
+        if confidence is not None:
+            score = np.nan_to_num(np.asarray(confidence, np.float64))[f[order], i[order]].mean(-1)
+        self._forget_noise(int(numbers[0]))
+        self._grow_arena(poses)
+        size = np.log(find_areas(poses)) / 2
+        starts = np.flatnonzero(np.diff(who, prepend=-1))
+        for low, high in zip(starts, [*starts[1:], len(who)], strict=True):
+            rows = slice(low, high)
+            self._add_tracklet(int(who[low]), when[rows], poses[rows], score[rows], size[rows])
+
+    def _forget_noise(self, now: int) -> None:
+        """Drop tracklets that ended before they were worth keeping."""
+        kept = [self._first, self._last, self._n, self._score, self._size, self._head, self._tail]
+        for who in [w for w in self._young if self._last[w] < now - 1 or self._n[w] >= _FEWEST]:
+            self._young.discard(who)
+            if self._n[who] < _FEWEST:
+                for what in kept:
+                    del what[who]
+
+    def _grow_arena(self, poses: Floats) -> None:
+        there = np.isfinite(poses)
+        low = np.where(there, poses, np.inf).min((0, 1))
+        high = np.where(there, poses, -np.inf).max((0, 1))
+        if self.arena is not None:
+            low, high = np.minimum(low, self.arena[0]), np.maximum(high, self.arena[1])
+        self.arena = np.stack([low, high])
+
+    def _add_tracklet(
+        self, who: int, when: Ints, poses: Floats, score: Floats, size: Floats
+    ) -> None:
+        self._first.setdefault(who, int(when[0]))
+        self._last[who] = int(when[-1])
+        if who not in self._n:
+            self._young.add(who)
+        self._n[who] = self._n.get(who, 0) + len(when)
+        self._score[who] = self._score.get(who, 0.0) + float(score.sum())
+        known = size[np.isfinite(size)]
+        total, count = self._size.get(who, (0.0, 0))
+        self._size[who] = (total + float(known.sum()), count + len(known))
+        head, tail = self._head.get(who), self._tail.get(who)
+        if head is None or len(head[0]) < MARGIN:
+            self._head[who] = _append(head, when, poses, slice(MARGIN))
+        self._tail[who] = _append(tail, when, poses, slice(-MARGIN, None))
+
+    def to_arrays(self) -> Tracklets:
+        """Put the summaries into arrays, in the order of their first frames."""
+        ids = np.array(sorted(self._n, key=lambda i: (self._first[i], i)), np.int64)
+        ends = [
+            (_find_end(*(a[::-1] for a in self._head[i])), _find_end(*self._tail[i])) for i in ids
+        ]
+        return Tracklets(
+            ids=ids,
+            first=np.array([self._first[i] for i in ids], np.int64),
+            last=np.array([self._last[i] for i in ids], np.int64),
+            n=np.array([self._n[i] for i in ids], np.int64),
+            score=np.array([self._score[i] for i in ids]),
+            size=np.array([np.exp(s / c) if c else np.nan for s, c in map(self._size.get, ids)]),
+            head=np.array([head[0] for head, _ in ends]),
+            tail=np.array([tail[0] for _, tail in ends]),
+            velocity=np.array([[head[1], tail[1]] for head, tail in ends]),
+        )
+
+
+def _append(
+    old: tuple[Ints, Floats] | None, when: Ints, poses: Floats, rows: slice
+) -> tuple[Ints, Floats]:
+    if old is not None:
+        when, poses = np.concatenate([old[0], when]), np.concatenate([old[1], poses])
+    return when[rows].copy(), poses[rows].copy()
+
+
+def _find_end(when: Ints, poses: Floats) -> tuple[Floats, Floats]:
+    """Find pose (K, d) and velocity (d,) at the last of a few rows; time may run backwards.
+
+    A keypoint that is missing there is taken from the nearest row that has it.
+    """
+    there = np.isfinite(poses[..., 0])
+    rows = np.where(there, np.arange(len(poses))[:, None], 0).max(0)
+    pose = poses[rows, np.arange(poses.shape[1])]
+    common = there[0] & there[-1]
+    if len(when) < 2 or not common.any():
+        return pose, np.zeros(poses.shape[-1])
+    return pose, (poses[-1] - poses[0])[common].mean(0) / (when[-1] - when[0])

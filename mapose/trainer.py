@@ -1,0 +1,305 @@
+"""Training: one readable loop, and what is needed to stop and go on exactly."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+
+from mapose.config import TrainSettings
+from mapose.data import Augmentation, TrainingSet, draw_fields, draw_scores
+from mapose.errors import SettingsError
+from mapose.io import prefetch
+from mapose.models import (
+    Losses,
+    Maps,
+    PoseNetwork,
+    find_losses,
+    load_tensors,
+    save_tensors,
+    write_yaml,
+)
+
+logger = logging.getLogger(__name__)
+
+#: Columns of ``training.csv``; errors in image pixels, empty between validations.
+COLUMNS = (
+    "step seconds loss scoremap_loss offset_loss affinity_loss rate train_error test_error".split()
+)
+_STATE, _LAST, _BEST = "state.yaml", "last.safetensors", "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training run stands, given to the caller after every step.
+
+    Parameters
+    ----------
+    share : float
+        Part of the schedule that is done, 0 to 1.
+    step : int
+        Steps done.
+    seconds : float
+        Time trained, over all runs.
+    loss : float
+        Mean of the last steps.
+    train_error, test_error : float
+        Last validation, image pixels; NaN before the first or without test frames.
+    """
+
+    share: float
+    step: int
+    seconds: float
+    loss: float
+    train_error: float
+    test_error: float
+
+
+class Trainer:
+    """Fits a network to a training set.
+
+    Parameters
+    ----------
+    network : PoseNetwork
+        Trained in place.
+    data : TrainingSet
+        Labelled images at the network's scale.
+    folder : Path
+        Receives the log and what is needed to go on.
+    edges : int64, (E, 2)
+        Keypoints at the ends of each affinity channel.
+    settings : TrainSettings
+        Length, rate, batch and so on.
+    augmentation : Augmentation
+        Limits of the random views.
+    view : int
+        Side of the views, input pixels.
+    """
+
+    def __init__(
+        self,
+        network: PoseNetwork,
+        data: TrainingSet,
+        *,
+        folder: Path,
+        edges: npt.NDArray[np.int64],
+        settings: TrainSettings,
+        augmentation: Augmentation,
+        view: int,
+    ) -> None:
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = next(network.parameters()).device
+        self.data, self.folder, self.settings = data, folder, settings
+        self.edges = torch.as_tensor(edges, device=self.device)
+        self.drawing = {
+            "batch": settings.batch,
+            "size": view,
+            "augmentation": augmentation,
+            "seed": settings.seed,
+        }
+        self.average = copy.deepcopy(network).eval()
+        self.optimizer = torch.optim.AdamW(
+            _group_parameters(network, settings.decay), lr=settings.rate, fused=True
+        )
+        self.step, self.seconds = 0, 0.0
+        self.best, self.waited = math.inf, 0
+        self.errors = (math.nan, math.nan)
+
+    @property
+    def share(self) -> float:
+        """Part of the schedule that is done: by steps or by time, whichever is further."""
+        by_time = self.seconds / (60 * self.settings.minutes)
+        return min(1.0, max(self.step / self.settings.steps, by_time))
+
+    def run(
+        self,
+        validate: Callable[[PoseNetwork], tuple[float, float]],
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> PoseNetwork:
+        """Train to the end of the schedule or until the test error stops falling.
+
+        Parameters
+        ----------
+        validate : function of PoseNetwork
+            Gives the train and test error of the averaged network, image pixels.
+        on_progress : function of Progress, optional
+            Called after every step.
+
+        Returns
+        -------
+        PoseNetwork
+            The averaged network: the last one after a full schedule, where the learning rate
+            has come down to nothing, or the best one after an early stop.
+        """
+        losses: list[list[float]] = []
+        batches = prefetch(self._draw_batches(), depth=4)
+        clock = time.monotonic()
+        for views, points, known in batches:
+            losses.append(self._train_step(views, points, known))
+            now = time.monotonic()
+            self.seconds, clock = self.seconds + now - clock, now
+            done = self.share >= 1
+            if done or self.step % self.settings.every == 0:
+                self.errors = validate(self.average)
+                self._note_best(self.errors[1])
+                self._log(np.mean(losses, axis=0))
+                losses = losses[-1:]
+                self.save()
+                done |= self.waited >= self.settings.patience
+            mean = float(np.mean([row[0] for row in losses[-50:]]))
+            on_progress(Progress(self.share, self.step, self.seconds, mean, *self.errors))
+            if done:
+                break
+        if self.share < 1 and self.waited >= self.settings.patience:
+            logger.info("stopped early: no better since %d validations", self.waited)
+            self.average.load_state_dict(load_tensors(self.folder / _BEST))
+        return self.average
+
+    def _draw_batches(self) -> Iterator[tuple]:
+        step = self.step
+        while True:
+            yield self.data.draw_batch(step, **self.drawing)  # type: ignore[arg-type]
+            step += 1
+
+    def _train_step(self, views: Any, points: Any, known: Any) -> list[float]:
+        self._set_rate()
+        self.network.train()
+        on_cuda = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=on_cuda):
+            images = torch.from_numpy(views).to(self.device)
+            maps = self.network(images.permute(0, 3, 1, 2).float().sub(128).div(64))
+        losses = self._compare(maps, torch.from_numpy(points), torch.from_numpy(known))
+        self.optimizer.zero_grad()
+        losses.total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        self.step += 1
+        self._update_average()
+        parts = torch.stack([losses.total, losses.scoremap, losses.offset, losses.affinity])
+        return [float(v) for v in parts.detach()]
+
+    def _compare(self, maps: Maps, points: torch.Tensor, known: torch.Tensor) -> Losses:
+        points, known = points.to(self.device), known.to(self.device)
+        size, pitch = maps.scores.shape[2:], float(self.network.stride)
+        scores, offsets = draw_scores(points, size, pitch=pitch)
+        fields, on_limb = draw_fields(points, self.edges, size, pitch=pitch)
+        maps = Maps(maps.scores.float(), maps.offsets.float(), maps.fields.float())
+        return find_losses(maps, Maps(scores, offsets, fields), known, on_limb=on_limb)
+
+    def _set_rate(self) -> None:
+        """Warm up over 2 % of the schedule, then follow a cosine down to a hundredth."""
+        warm = min(1.0, (self.share + 1e-4) / 0.02)
+        rate = self.settings.rate * warm * (0.505 + 0.495 * math.cos(math.pi * self.share))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # While young the average follows fast: its first weights are random.
+        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        new, old = self.network.state_dict(), self.average.state_dict()
+        for name, value in old.items():
+            if value.dtype.is_floating_point:
+                value.lerp_(new[name], 1 - decay)
+            else:
+                value.copy_(new[name])
+
+    def _note_best(self, error: float) -> None:
+        if math.isnan(error):
+            return
+        self.waited += 1
+        if error < self.best:
+            self.best, self.waited = error, 0
+            save_tensors(self.average.state_dict(), self.folder / _BEST)
+
+    def _log(self, losses: npt.NDArray[np.float64]) -> None:
+        path = self.folder / "training.csv"
+        is_new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if is_new:
+                writer.writerow(COLUMNS)
+            rate = self.optimizer.param_groups[0]["lr"]
+            row = [*losses, rate, *self.errors]
+            writer.writerow([self.step, f"{self.seconds:.1f}", *(f"{v:.6g}" for v in row)])
+
+    def save(self) -> None:
+        """Write all that is needed to go on exactly from here."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for i, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+        save_tensors(tensors, self.folder / f"step-{self.step}.safetensors")
+        state = {"step": self.step, "seconds": self.seconds, "best": self.best}
+        state |= {"waited": self.waited, "errors": list(self.errors)}
+        # The state names its tensors, so that a kill between the two writes loses nothing.
+        write_yaml(state, self.folder / _STATE)
+        for old in self.folder.glob("step-*.safetensors"):
+            if old.name != f"step-{self.step}.safetensors":
+                old.unlink()
+
+    def load(self) -> None:
+        """Take up a run where `save` left it.
+
+        Raises
+        ------
+        SettingsError
+            If there is nothing to take up, or it is a run of another network.
+        """
+        path = self.folder / _STATE
+        if not path.is_file():
+            raise SettingsError(f"{self.folder}: no interrupted training here to resume")
+        state = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tensors = load_tensors(self.folder / f"step-{state['step']}.safetensors")
+        parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        try:
+            self.network.load_state_dict(parts["network"])
+            self.average.load_state_dict(parts["average"])
+        except RuntimeError as error:
+            raise SettingsError(f"{self.folder}: a run with other settings: {error}") from None
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in parts["optimizer"].items():
+            i, _, key = name.partition(".")
+            moments.setdefault(int(i), {})[key] = value
+        saved = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**saved, "state": moments})
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best, self.waited = state["best"], state["waited"]
+        self.errors = tuple(state["errors"])
+        _trim_log(self.folder / "training.csv", self.step)
+
+
+def _group_parameters(network: PoseNetwork, decay: float) -> list[dict[str, Any]]:
+    """Weight decay is for convolutions only, not for biases and norms."""
+    flat = [p for p in network.parameters() if p.ndim < 2]
+    deep = [p for p in network.parameters() if p.ndim >= 2]
+    return [{"params": deep, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
+
+
+def _trim_log(path: Path, step: int) -> None:
+    """Drop the rows that were logged after the state was saved."""
+    if not path.is_file():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if int(r["step"]) <= step]
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(temporary, path)

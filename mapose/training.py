@@ -1,0 +1,374 @@
+"""From a project's labels to a trained model."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+
+from mapose import __version__
+from mapose.config import Settings, load_settings, parse_settings
+from mapose.data import (
+    Augmentation,
+    find_factor,
+    find_rotation,
+    find_view_size,
+    is_grey,
+    make_training_set,
+)
+from mapose.decode import propose_edges, select_edges
+from mapose.errors import FormatError, SettingsError
+from mapose.evaluation import Evaluation, evaluate, find_candidate_errors
+from mapose.io import read_image
+from mapose.labels import Labels
+from mapose.models import Model, PoseNetwork, build_network, find_device, write_yaml
+from mapose.poses import Peaks
+from mapose.prediction import Predictor
+from mapose.project import Project
+from mapose.trainer import Progress, Trainer
+
+logger = logging.getLogger(__name__)
+
+Image = npt.NDArray[np.uint8]
+
+_RUN = "run.yaml"
+#: Labelled images that a validation looks at, of each kind; more would cost more than it tells.
+_VALIDATED = 40
+
+
+def train(
+    project: Project | str | os.PathLike[str],
+    name: str | None = None,
+    *,
+    preset: str | Path = "small",
+    overrides: Iterable[str] = (),
+    resume: bool = False,
+    device: str | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Model:
+    """Train a network on a project's labels.
+
+    Parameters
+    ----------
+    project : Project or path
+        With labels.
+    name : str, optional
+        Of the new model, ``models/<name>``; by default the preset's with a number.
+    preset : str or Path
+        Name of a preset or a settings file.
+    overrides : iterable of str
+        ``section.key=value`` each.
+    resume : bool
+        Go on with the run of this name (by default the newest one that is not finished); it
+        keeps the settings it was begun with.
+    device : str, optional
+        Where to compute; the fastest by default.
+    on_progress : function of Progress, optional
+        Called after every step.
+
+    Returns
+    -------
+    Model
+        Saved in the project, with its evaluation in ``record``.
+
+    Raises
+    ------
+    FormatError
+        If there are no labels, or too few to train on.
+    SettingsError
+        If a setting is not usable or there is nothing to resume.
+    """
+    project = project if isinstance(project, Project) else Project.load(project)
+    labels = project.load_labels()
+    folder, settings = _open_run(project, name, load_settings(preset, overrides), resume, preset)
+    run = _prepare(project, labels, settings, find_device(device))
+    trainer = Trainer(
+        run.model.network,
+        make_training_set(
+            [run.images[i] for i in run.train],
+            labels.points[run.train],
+            run.known[run.train],
+            flip_order=labels.skeleton.flip_order,
+            factor=run.model.factor,
+            channels=run.model.channels,
+        ),
+        folder=folder,
+        edges=run.model.body.edge_index,
+        settings=settings.train,
+        augmentation=run.augmentation,
+        view=run.view,
+    )
+    if resume:
+        trainer.load()
+    network = trainer.run(run.validate, on_progress)
+    return _finish(run, network.cpu(), folder, trainer)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a training run works on."""
+
+    settings: Settings
+    labels: Labels
+    images: Sequence[Image]
+    known: npt.NDArray[np.bool_]
+    train: npt.NDArray[np.int64]
+    test: npt.NDArray[np.int64]
+    model: Model
+    augmentation: Augmentation
+    view: int
+
+    def validate(self, network: PoseNetwork) -> tuple[float, float]:
+        """Find the error of a network on some train frames and some test frames, px."""
+        model = replace(self.model, network=network)
+        device = next(network.parameters()).device.type
+        predictor = Predictor(model, device=device)
+        return (
+            find_candidate_errors(predictor, self.images, self.labels, self.train[:_VALIDATED]),
+            find_candidate_errors(predictor, self.images, self.labels, self.test[:_VALIDATED]),
+        )
+
+
+def split_frames(
+    labels: Labels, test: float, seed: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Split labelled frames at random into train and test rows.
+
+    Parameters
+    ----------
+    labels : Labels
+        All labelled frames.
+    test : float
+        Share of test frames, 0 to 1; at least one frame is left to train on, and at least one
+        to test with unless the share is 0.
+    seed : int
+        Seed of the split.
+
+    Returns
+    -------
+    train, test : int64
+        Rows, ascending.
+
+    Raises
+    ------
+    FormatError
+        If there are fewer than two frames, or no keypoint is marked.
+    """
+    if len(labels) < 2 or not np.isfinite(labels.points).any():
+        raise FormatError(
+            f"{len(labels)} labelled frames with {int(np.isfinite(labels.points[..., 0]).sum())} "
+            "keypoints: training needs at least two frames; label or import some"
+        )
+    order = np.random.default_rng(seed).permutation(len(labels))
+    count = min(max(round(test * len(labels)), test > 0), len(labels) - 1)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def find_known(labels: Labels, missing: str) -> npt.NDArray[np.bool_]:
+    """Find which keypoints were looked for in which frame.
+
+    Parameters
+    ----------
+    labels : Labels
+        All labelled frames.
+    missing : str
+        What a keypoint that is not marked means: ``"absent"`` = it cannot be seen; where a
+        whole video has no mark of a keypoint, it was not looked for. ``"unknown"`` = nobody
+        looked.
+
+    Returns
+    -------
+    bool, (F, K)
+    """
+    marked = np.isfinite(labels.points).all(-1)
+    if missing == "unknown":
+        present = marked.any(-1)
+        return np.asarray((marked | ~present[..., None]).all(1))
+    known = np.ones((len(labels), labels.points.shape[2]), bool)
+    videos = np.array(labels.videos)
+    for video in set(labels.videos):
+        rows = videos == video
+        known[rows] = marked[rows].any((0, 1)) | ~marked[rows].any()
+    return known
+
+
+def _open_run(
+    project: Project, name: str | None, settings: Settings, resume: bool, preset: str | Path
+) -> tuple[Path, Settings]:
+    """Find or make the folder of a run, and the settings that hold in it."""
+    models = project.path / "models"
+    if resume:
+        open_runs = [p.parent for p in models.glob("*/state.yaml")]
+        chosen = [p for p in open_runs if name in (None, p.name)]
+        if not chosen:
+            raise SettingsError(f"{models}: no interrupted training to resume")
+        folder = max(chosen, key=lambda p: (p / "state.yaml").stat().st_mtime)
+        raw = yaml.safe_load((folder / _RUN).read_text(encoding="utf-8"))
+        return folder, parse_settings(Settings, raw)
+    number = 1
+    while name is None and (models / f"{Path(preset).stem}-{number}").exists():
+        number += 1
+    folder = models / (name or f"{Path(preset).stem}-{number}")
+    if folder.exists():
+        raise SettingsError(f"{folder} exists already: choose another name, or --resume")
+    folder.mkdir(parents=True)
+    write_yaml(settings.model_dump(mode="json"), folder / _RUN)
+    return folder, settings
+
+
+def _prepare(project: Project, labels: Labels, settings: Settings, device: torch.device) -> _Run:
+    """Find from the labels whatever the settings leave open, and build the network."""
+    images = [read_image(path) for path in labels.images if path is not None]
+    train_rows, test_rows = split_frames(labels, settings.train.test, settings.train.seed)
+    poses = labels.points.reshape(-1, *labels.points.shape[2:])
+    sizes = [(i.shape[1], i.shape[0]) for i in images]
+    net = settings.network
+    factor = net.factor or find_factor(poses, min(sizes, key=max))
+    channels = net.channels or (1 if is_grey(images) else 3)
+    rotation = find_rotation(poses)
+    given = settings.augment.model_dump(exclude={"rotation", "flip"})
+    augment = settings.augment
+    augmentation = Augmentation(
+        rotation=rotation if augment.rotation is None else augment.rotation,
+        flip=rotation > 90 if augment.flip is None else augment.flip,
+        **given,
+    )
+    links = _propose_links(project, labels.points[train_rows])
+    architecture = {
+        "channels": channels,
+        "keypoints": len(labels.skeleton.keypoints),
+        "edges": len(links),
+        "widths": list(net.widths),
+        "depths": list(net.depths),
+        "stride": net.stride,
+    }
+    torch.manual_seed(settings.train.seed)
+    model = Model(
+        network=build_network(**architecture).to(device),
+        architecture=architecture,
+        skeleton=labels.skeleton,
+        links=links,
+        factor=factor,
+        channels=channels,
+        individuals=project.count,
+        reach=find_reach(labels.points[train_rows]),
+        variance=np.ones(len(labels.skeleton.keypoints)),
+        split={
+            "train": [labels.row_names[i] for i in train_rows],
+            "test": [labels.row_names[i] for i in test_rows],
+        },
+    )
+    view = settings.train.view or find_view_size(poses / factor, max(map(max, sizes)) // factor)
+    known = find_known(labels, settings.train.missing)
+    return _Run(
+        settings, labels, images, known, train_rows, test_rows, model, augmentation, view
+    )
+
+
+def _propose_links(project: Project, points: npt.NDArray) -> tuple[tuple[str, str], ...]:
+    """Choose the edges that get an affinity field: none for a single animal."""
+    if project.count == 1:
+        return ()
+    names = project.skeleton.keypoints
+    given = [(int(a), int(b)) for a, b in project.skeleton.edge_index]
+    return tuple((names[a], names[b]) for a, b in propose_edges(points, given))
+
+
+def find_reach(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Find how far two keypoints of one animal can be apart.
+
+    Parameters
+    ----------
+    points : float32, (F, I, K, 2)
+        Labelled poses, px; NaN = missing.
+
+    Returns
+    -------
+    float64, (K, K)
+        1.3 times the largest labelled distance, px; NaN where two keypoints never occur
+        together.
+    """
+    poses = points.reshape(-1, *points.shape[2:]).astype(np.float64)
+    gap = np.linalg.norm(poses[:, :, None] - poses[:, None], axis=-1)
+    most = np.where(np.isfinite(gap), gap, -np.inf).max(axis=0, initial=-np.inf)
+    return np.where(np.isfinite(most), 1.3 * most, np.nan)
+
+
+def _finish(run: _Run, network: PoseNetwork, folder: Path, trainer: Trainer) -> Model:
+    """Choose links, calibrate covariances, evaluate and save."""
+    model = replace(run.model, network=network)
+    labels = run.labels
+    if model.links:
+        peaks = Predictor(model, device="cpu").find_images(run.images[i] for i in run.train)
+        model = model.with_links(
+            [int(e) for e in select_edges(peaks, labels.points[run.train], model.body)]
+        )
+    held_out = run.test if len(run.test) else run.train
+    peaks = Predictor(model, device="cpu").find_images(run.images[i] for i in held_out)
+    model = replace(model, variance=calibrate_variance(peaks, labels.points[held_out]))
+    found = evaluate(model, labels, images=run.images, device="cpu")
+    model = replace(model, record=_make_record(run, found, trainer))
+    model.save(folder)
+    for leftover in [*folder.glob("step-*.safetensors"), folder / "state.yaml"]:
+        leftover.unlink(missing_ok=True)
+    return model
+
+
+def calibrate_variance(
+    peaks: Peaks, truth: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """Find the factor per keypoint that makes covariances of peaks true.
+
+    The squared Mahalanobis distance of a 2D normal error has the median 1.386; the factor makes
+    it so on labelled frames that were not trained on. Keypoints with few labels lean on the
+    factor of all.
+
+    Parameters
+    ----------
+    peaks : Peaks
+        Candidates, covariance not yet calibrated.
+    truth : float32, (F, I, K, 2)
+        Labels of the same frames, px; NaN = missing.
+
+    Returns
+    -------
+    float64, (K,)
+    """
+    keypoints = truth.shape[2]
+    ratios: list[npt.NDArray[np.float64]] = []
+    for k in range(keypoints):
+        rows = np.flatnonzero(peaks.keypoint == k)
+        gap = truth[peaks.frame[rows], :, k] - peaks.xy[rows, None]
+        distance = np.where(np.isfinite(gap).all(-1), (gap**2).sum(-1), np.inf)
+        nearest = distance.argmin(1) if distance.shape[1] else np.zeros(len(rows), int)
+        gap = gap[np.arange(len(rows)), nearest].astype(np.float64)
+        spread = peaks.covariance[rows] + 1e-6 * np.eye(2)
+        squared = np.einsum("ni,nij,nj->n", gap, np.linalg.inv(spread), gap)
+        near = np.isfinite(squared) & (distance.min(1, initial=np.inf) < 30**2)
+        ratios.append(squared[near] / 1.386)
+    everything = np.concatenate(ratios)
+    overall = float(np.median(everything)) if len(everything) else 1.0
+    weight = np.array([len(r) for r in ratios])
+    own = np.array([np.median(r) if len(r) else overall for r in ratios])
+    return np.exp((weight * np.log(own + 1e-9) + 20 * np.log(overall + 1e-9)) / (weight + 20))
+
+
+def _make_record(run: _Run, found: Evaluation, trainer: Trainer) -> dict[str, Any]:
+    return {
+        "mapose": __version__,
+        "torch": torch.__version__,
+        "steps": trainer.step,
+        "seconds": round(trainer.seconds, 1),
+        "view": run.view,
+        "rotation": round(run.augmentation.rotation, 1),
+        "settings": run.settings.model_dump(mode="json"),
+        "metrics": found.to_dict(),
+    }

@@ -1,0 +1,161 @@
+"""Crowds of articulated animals as keypoint candidates, with the truth beside them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapose.poses import Peaks
+from mapose.skeleton import Skeleton
+
+# Name, place along the spine (0 snout, 1 tail base), place across it; both in body lengths.
+BODY = {
+    "snout": (0.0, 0.0),
+    "earL": (0.17, -0.12),
+    "earR": (0.17, 0.12),
+    "neck": (0.28, 0.0),
+    "forepawL": (0.38, -0.16),
+    "forepawR": (0.38, 0.16),
+    "back": (0.58, 0.0),
+    "hindpawL": (0.85, -0.2),
+    "hindpawR": (0.85, 0.2),
+    "tailbase": (1.0, 0.0),
+    "tailmid": (1.35, 0.0),
+    "tailtip": (1.7, 0.0),
+}
+KEYPOINTS = tuple(BODY)
+TREE = (
+    ("snout", "earL"),
+    ("snout", "earR"),
+    ("snout", "neck"),
+    ("neck", "forepawL"),
+    ("neck", "forepawR"),
+    ("neck", "back"),
+    ("back", "tailbase"),
+    ("tailbase", "hindpawL"),
+    ("tailbase", "hindpawR"),
+    ("tailbase", "tailmid"),
+    ("tailmid", "tailtip"),
+)
+
+
+@dataclass
+class Crowd:
+    """Peaks as a network would find them, and whose they are."""
+
+    peaks: Peaks
+    skeleton: Skeleton
+    points: np.ndarray  # (F, I, K, 2) where the animals are
+    owner: np.ndarray  # (N,) animal of each peak, -1 = none
+
+
+def move_animals(rng, frames, animals, *, length=60.0, room=1.0):
+    """Animals on smooth paths through a square of ``room`` times their own area each."""
+    side = length * np.sqrt(animals) * room
+    time = np.arange(frames)[:, None, None]
+    periods = rng.uniform(150, 500, (1, animals, 3, 2))
+    phases = rng.uniform(0, 2 * np.pi, (1, animals, 3, 2))
+    angles = 2 * np.pi * time[..., None] / periods + phases
+    shares = np.array([0.6, 0.3, 0.1])[None, None, :, None]
+    centre = side * (0.5 + 0.5 * (shares * np.sin(angles)).sum(2))
+    velocity = (shares / periods * np.cos(angles)).sum(2)
+    heading = np.arctan2(velocity[..., 1], velocity[..., 0])
+    bend = 0.8 * np.sin(2 * np.pi * time[..., 0] / rng.uniform(20, 90, animals) + phases[..., 0, 0])
+    # The spine's direction turns along it; positions are its integral.
+    step = 0.01
+    along = np.arange(0, 2, step)
+    direction = heading[..., None] + np.pi + bend[..., None] * (along - 0.3)
+    direction += 1.5 * bend[..., None] * np.clip(along - 1, 0, None)
+    spine = np.stack([np.cos(direction), np.sin(direction)], -1).cumsum(2) * step
+    places = np.array(list(BODY.values()))
+    at = np.round(places[:, 0] / step).astype(int)
+    normal = np.stack([-np.sin(direction), np.cos(direction)], -1)[:, :, at]
+    body = spine[:, :, at] + places[:, 1, None] * normal
+    size = length * rng.uniform(0.85, 1.15, (animals, 1, 1))
+    return centre[:, :, None] + size * (body - body[:, :, 6:7])
+
+
+def draw_crowd(
+    rng, frames, animals, *, edges=TREE, missing=0.1, false=0.05, weak=0.15, room=1.0
+):
+    """Peaks with gaps, jitter and false alarms, linked as an imperfect network would.
+
+    The affinity field of an edge is the mean of the unit vectors of all limbs that pass a place,
+    so overlapping animals spoil each other's links; ``weak`` limbs have lost part of theirs.
+    """
+    skeleton = Skeleton(KEYPOINTS, edges)
+    points = move_animals(rng, frames, animals, room=room)
+    seen = rng.random(points.shape[:3]) >= missing
+    frame, owner, keypoint = np.nonzero(seen)
+    xy = points[seen] + rng.normal(0, 1, (seen.sum(), 2))
+    score = rng.uniform(0.5, 1, len(xy))
+    frame, owner, keypoint, xy, score = _add_false(
+        rng, (frame, owner, keypoint, xy, score), int(false * len(xy)), points
+    )
+    order = np.lexsort((rng.random(len(frame)), frame))
+    frame, owner, keypoint, xy, score = (
+        x[order] for x in (frame, owner, keypoint, xy, score)
+    )
+    pairs, edge = _pair_up(frame, keypoint, skeleton.edge_index)
+    strength = rng.uniform(0.7, 1, (frames, animals, len(edges)))
+    lost = rng.random(strength.shape) < weak
+    strength[lost] *= rng.random(lost.sum())
+    affinity = _integrate(xy, frame, pairs, edge, points, strength, skeleton.edge_index)
+    affinity += rng.normal(0, 0.08, len(affinity))
+    peaks = Peaks(
+        frame=frame,
+        keypoint=keypoint,
+        xy=xy.astype(np.float32),
+        score=score.astype(np.float32),
+        covariance=np.tile(np.eye(2, dtype=np.float32), (len(frame), 1, 1)),
+        pairs=pairs,
+        edge=edge,
+        affinity=affinity.clip(-1, 1).astype(np.float32),
+        n_frames=frames,
+    )
+    return Crowd(peaks, skeleton, points, owner)
+
+
+def _add_false(rng, columns, count, points):
+    """Half of the false peaks lie on another body part, half anywhere near an animal."""
+    frame, owner, keypoint, xy, score = columns
+    f, i, k = (rng.integers(0, n, count) for n in points.shape[:3])
+    near = points[f, i, k] + rng.normal(0, 1, (count, 2)) * rng.choice([2, 25], (count, 1))
+    return (
+        np.r_[frame, f],
+        np.r_[owner, np.full(count, -1)],
+        np.r_[keypoint, (k + rng.integers(1, points.shape[2], count)) % points.shape[2]],
+        np.r_[xy, near],
+        np.r_[score, rng.uniform(0.1, 0.6, count)],
+    )
+
+
+def _pair_up(frame, keypoint, edges):
+    pairs, kinds = [], []
+    for e, (i, j) in enumerate(edges):
+        a, b = np.flatnonzero(keypoint == i), np.flatnonzero(keypoint == j)
+        low, high = np.searchsorted(frame[b], frame[a]), np.searchsorted(frame[b], frame[a], "right")
+        first = np.repeat(a, high - low)
+        within = np.arange(len(first)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
+        pairs.append(np.stack([first, b[np.repeat(low, high - low) + within]], 1))
+        kinds.append(np.full(len(first), e))
+    return np.concatenate(pairs), np.concatenate(kinds)
+
+
+def _integrate(xy, frame, pairs, edge, points, strength, edges, *, width=4.0, samples=8):
+    start, gap = xy[pairs[:, 0]], xy[pairs[:, 1]] - xy[pairs[:, 0]]
+    unit = gap / np.maximum(np.linalg.norm(gap, axis=1, keepdims=True), 1e-6)
+    where = start[:, None] + gap[:, None] * np.linspace(0, 1, samples)[:, None]
+    total, count = np.zeros(where.shape[:2]), np.zeros(where.shape[:2])
+    for animal in range(points.shape[1]):
+        f, ends = frame[pairs[:, 0]], edges[edge]
+        head, tail = points[f, animal, ends[:, 0]], points[f, animal, ends[:, 1]]
+        limb = tail - head
+        size = np.maximum(np.linalg.norm(limb, axis=1, keepdims=True), 1e-6)
+        away = where - head[:, None]
+        along = np.einsum("msd,md->ms", away, limb / size)
+        across = away[..., 0] * (limb / size)[:, None, 1] - away[..., 1] * (limb / size)[:, None, 0]
+        on = (np.abs(across) <= width) & (along >= -2) & (along <= size + 2)
+        agree = (unit * limb / size).sum(1) * strength[f, animal, edge]
+        total += on * agree[:, None]
+        count += on
+    return (total / np.maximum(count, 1)).mean(1)
