@@ -127,12 +127,17 @@ def import_(
 
     Example: mapose import flies --from labels.slp --count 200
     """
-    from mapose.project import import_project
+    from mapose.importing import import_project
 
     names = dict(_split_pairs(rename, "=", "--rename"))
-    project, report = import_project(
-        folder, source, count=count, rename=names, individuals=individuals
-    )
+    with _show_progress("importing") as (progress, task):
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        project, report = import_project(
+            folder, source, count=count, rename=names, individuals=individuals, on_progress=show
+        )
     console.print(f"{project.path}: {report}")
     console.print(
         f"{len(project.skeleton.keypoints)} keypoints, {project.count} individuals; "
@@ -361,8 +366,13 @@ def export(
     Example: mapose export monday.mapose.h5 --to dlc-h5
     """
     from mapose.io import read, write
+    from mapose.pipeline import SUFFIX
 
-    console.print(str(write(read(file), output, to, beside=file)), soft_wrap=True)
+    endings = {"dlc-h5": ".h5", "dlc-csv": ".dlc.csv", "csv": ".csv", "movement": ".nc"}
+    stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
+    place = output or file.with_name(stem + endings.get(to, f".{to}"))
+    write(read(file), place, to)
+    console.print(str(place), soft_wrap=True)
 
 
 @app.command()

@@ -146,7 +146,8 @@ def _read_preset(preset: str | Path) -> dict[str, Any]:
     elif str(preset) in list_presets():
         text = (resources.files("mapose.configs") / f"{preset}.yaml").read_text(encoding="utf-8")
     else:
-        raise SettingsError(f"no preset {str(preset)!r}: {suggest_name(str(preset), list_presets())}")
+        hint = suggest_name(str(preset), list_presets())
+        raise SettingsError(f"no preset {str(preset)!r}: {hint}")
     try:
         raw = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:

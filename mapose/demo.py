@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from mapose.errors import SettingsError
 from mapose.comparison import Comparison, compare_poses
+from mapose.errors import SettingsError
+from mapose.importing import import_labels
 from mapose.io import VideoWriter, load, load_provenance, prefetch, save
 from mapose.labels import Labels
 from mapose.pipeline import SUFFIX, analyze_file
@@ -93,7 +93,7 @@ def run_demo(
     video = _draw_video(scene, folder / "videos" / "arena.mp4", on_progress)
     truth = scene.truth(occluded=False)
     save(truth, folder / "results" / f"truth{SUFFIX}", provenance={"source": "synthetic scene"})
-    project.import_labels(_take_labels(truth, video), count=LABELLED)
+    import_labels(project, _take_labels(truth, video), count=LABELLED)
     model = train(
         Project.load(folder),
         overrides=[f"train.minutes={minutes}", "train.every=200"],

@@ -16,8 +16,9 @@ from mapose import __version__
 from mapose.models import find_device
 
 _LIBRARIES = (
-    "torch numpy scipy pandas opencv-contrib-python av h5py networkx filterpy pydantic sleap-io"
-).split()
+    *("torch", "numpy", "scipy", "pandas", "opencv-contrib-python", "av", "h5py", "networkx"),
+    *("filterpy", "pydantic", "sleap-io"),
+)
 _EXTRAS = {"transformers": "pretrained backbones", "tables": "export to DeepLabCut h5"}
 
 
@@ -68,9 +69,7 @@ def diagnose() -> Diagnosis:
     Diagnosis
     """
     versions = {name: _find_version(name) for name in (*_LIBRARIES, *_EXTRAS)}
-    faults = [
-        f"{name} is missing: pip install {name}" for name in _LIBRARIES if not versions[name]
-    ]
+    faults = [f"{name} is missing: pip install {name}" for name in _LIBRARIES if not versions[name]]
     device = find_device()
     cores = os.cpu_count() or 1
     note = device.type

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from mapose.assignment import assign
 from mapose.decode import assemble
-from mapose.io import read_image
+from mapose.io import read_image, write_image
 from mapose.labels import Labels
-from mapose.metrics import OksMap, PoseError, oks_map, pose_error
+from mapose.metrics import OksMap, PoseError, match_individuals, oks_map, pose_error
 from mapose.models import Model
+from mapose.plots import draw_evaluation, plot_errors
 from mapose.poses import Poses
 from mapose.prediction import Predictor
 from mapose.similarity import find_distances, find_lengths
@@ -37,6 +40,8 @@ class Evaluation:
         OKS mAP.
     found : Poses
         The predictions, one row per labelled frame.
+    test_frames : bool, (F,)
+        Which of them were not trained on.
     """
 
     train: PoseError | None
@@ -44,6 +49,7 @@ class Evaluation:
     train_map: OksMap | None
     test_map: OksMap | None
     found: Poses
+    test_frames: npt.NDArray[np.bool_]
 
     def to_dict(self) -> dict[str, Any]:
         """Make plain numbers, ready for YAML or JSON."""
@@ -107,10 +113,14 @@ def evaluate(
         if rows.any():
             truth, answer = labels.points[rows], found.sel(frames=np.flatnonzero(rows))
             parts[name] = pose_error(
-                truth, answer.points, confidence=answer.confidence, cutoff=cutoff
+                truth,
+                answer.points,
+                confidence=answer.confidence,
+                cutoff=cutoff,
+                keypoints=labels.skeleton.keypoints,
             )
-            parts[f"{name}_map"] = oks_map(truth, answer.points, answer.confidence)
-    return Evaluation(**parts, found=found)
+            parts[f"{name}_map"] = oks_map(truth, answer.points, scores=answer.confidence.mean(-1))
+    return Evaluation(**parts, found=found, test_frames=~trained)
 
 
 def find_candidate_errors(
@@ -177,25 +187,43 @@ def write_evaluation(found: Evaluation, labels: Labels, folder: Path, *, most: i
         The folder.
     """
     (folder / "frames").mkdir(parents=True, exist_ok=True)
-    poses = found.found
-    order = match_individuals(labels.points, poses.points)
-    points = np.take_along_axis(poses.points, order[..., None, None], 1)
-    confidence = np.take_along_axis(poses.confidence, order[..., None], 1)
-    _make_table(labels, points, confidence, found.trained).to_csv(folder / "errors.csv", index=False)
-    plot_errors(labels.points, points, keypoints=labels.skeleton.keypoints).savefig(
-        folder / "errors.png", dpi=150
-    )
+    partner = match_individuals(labels.points, found.found.points)
+    row = np.arange(len(labels))[:, None]
+    points = np.where(partner[..., None, None] < 0, np.nan, found.found.points[row, partner])
+    confidence = np.where(partner[..., None] < 0, 0, found.found.confidence[row, partner])
+    table = _make_table(labels, points, confidence, found.test_frames)
+    table.to_csv(folder / "errors.csv", index=False)
+    names = labels.skeleton.keypoints
+    figure = plot_errors(labels.points, points, keypoints=names, test=found.test_frames)
+    figure.savefig(folder / "errors.png", dpi=150)
     for i in np.unique(np.linspace(0, len(labels) - 1, most).astype(int)):
         image = labels.images[i]
-        if image is not None:
-            drawn = draw_evaluation(
-                read_image(image),
-                labels.points[i],
-                poses.points[i],
-                poses.confidence[i],
-                labels.skeleton,
-            )
-            kind = "train" if found.trained[i] else "test"
-            name = f"{kind}-{labels.videos[i]}-{image.stem}.png"
-            write_image(drawn, folder / "frames" / name)
+        if image is None:
+            continue
+        drawn = draw_evaluation(
+            read_image(image), labels.points[i], points[i], confidence[i], labels.skeleton
+        )
+        kind = "test" if found.test_frames[i] else "train"
+        write_image(drawn, folder / "frames" / f"{kind}-{labels.videos[i]}-{image.stem}.png")
     return folder
+
+
+def _make_table(
+    labels: Labels,
+    points: npt.NDArray[np.floating],
+    confidence: npt.NDArray[np.floating],
+    test: npt.NDArray[np.bool_],
+) -> pd.DataFrame:
+    """Lay out one row per labelled keypoint with its distance, px."""
+    frame, who, what = np.nonzero(np.isfinite(labels.points).all(-1))
+    gap = points[frame, who, what] - labels.points[frame, who, what]
+    return pd.DataFrame(
+        {
+            "frame": np.array(labels.row_names)[frame],
+            "test": test[frame],
+            "individual": np.array(labels.individuals)[who],
+            "keypoint": np.array(labels.skeleton.keypoints)[what],
+            "error_px": np.linalg.norm(gap, axis=-1).round(3),
+            "confidence": confidence[frame, who, what].round(4),
+        }
+    )

@@ -87,7 +87,9 @@ class Labels:
         """``video:frame`` of each row, or ``video:image`` where the number is not known."""
         names = []
         for video, frame, image in zip(self.videos, self.frames, self.images, strict=True):
-            names.append(f"{video}:{frame}" if frame >= 0 or image is None else f"{video}:{image.name}")
+            names.append(
+                f"{video}:{frame}" if frame >= 0 or image is None else f"{video}:{image.name}"
+            )
         return names
 
     def take(self, rows: npt.ArrayLike) -> Labels:
@@ -98,7 +100,8 @@ class Labels:
         rows : int or bool array, (N,) or (F,)
             Rows to keep, in this order.
         """
-        picked = np.arange(len(self))[np.asarray(rows)]
+        index = np.asarray(rows)
+        picked = np.arange(len(self))[index if index.size else index.astype(np.int64)]
         return Labels(
             self.points[picked],
             self.skeleton,

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from mapose import __version__
 from mapose.decode import assemble
 from mapose.errors import SettingsError
+from mapose.files import write_atomically
 from mapose.io import PosesWriter, Video, load, load_peaks, load_provenance, prefetch, save
 from mapose.models import Model
 from mapose.poses import Peaks, Poses, join_peaks
@@ -202,9 +203,8 @@ class _Parts:
                 logger.info("%s is of another video, model or option: starting anew", folder)
                 shutil.rmtree(folder)
             folder.mkdir(parents=True)
-            temporary = folder / "job.json.part"
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, description)
+            with write_atomically(description) as temporary:
+                temporary.write_text(text, encoding="utf-8")
         self.count = 0
         while self._name(self.count).is_file():
             self.count += 1
@@ -221,6 +221,11 @@ class _Parts:
         """Read the poses of chunk after chunk."""
         for number in range(self.count):
             yield load(self._name(number))
+
+    @property
+    def first(self) -> Poses:
+        """The first chunk."""
+        return load(self._name(0))
 
     def read_peaks(self, number: int) -> Peaks | None:
         """Read the candidates of a chunk, where they were kept."""
@@ -242,20 +247,12 @@ def _write_result(
     """Join the chunks into the result, every tracklet in the column of its individual."""
     animals = count or max(1, int(mapping.max(initial=-1)) + 1)
     names = [f"track{i}" for i in range(animals)]
-    writer = None
-    for number, poses in enumerate(parts.read()):
-        if writer is None:
-            writer = PosesWriter(
-                target,
-                poses.skeleton,
-                names,
-                rate=poses.rate,
-                provenance=provenance,
-            )
-        named = arrange(poses, ids[number], mapping, names)
-        writer.append(named, parts.read_peaks(number))
-    if writer is not None:
-        writer.close()
+    with PosesWriter(
+        target, parts.first.skeleton, names, rate=parts.first.rate, provenance=provenance
+    ) as writer:
+        for number, poses in enumerate(parts.read()):
+            named = arrange(poses, ids[number], mapping, names)
+            writer.append(named, parts.read_peaks(number))
 
 
 def _describe_job(
@@ -273,8 +270,11 @@ def _describe_job(
 
 
 def _describe_source(video: Video, model: Model) -> dict[str, Any]:
-    trained = [n.partition(":")[2] for n in model.split.get("train", [])
-               if n.partition(":")[0] == video.name]
+    trained = [
+        n.partition(":")[2]
+        for n in model.split.get("train", [])
+        if n.partition(":")[0] == video.name
+    ]
     return {
         "source": video.path.name,
         "size": list(video.size),

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from mapose.config import parse_settings
-from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
-from mapose.io import Video, load_labels, read_images, read_labels, save_labels
+from mapose.errors import SettingsError, ShapeError, suggest_name
+from mapose.io import (
+    Video,
+    load_labels,
+)
 from mapose.labels import Labels
 from mapose.models import Model, write_yaml
 from mapose.skeleton import Skeleton, find_mirror
@@ -202,62 +200,6 @@ class Project:
         """
         return load_labels(self.path / "labels", self.skeleton)
 
-    def import_labels(
-        self, labels: Labels, *, count: int | None = None, seed: int = 0
-    ) -> ImportReport:
-        """Take over labels made elsewhere, with their images.
-
-        Parameters
-        ----------
-        labels : Labels
-            As `mapose.io.read_labels` gives them.
-        count : int, optional
-            Take this many frames, spread evenly over the recording; all by default.
-        seed : int
-            Seed of the choice.
-
-        Returns
-        -------
-        ImportReport
-            What was taken and what was not, and why. Frames that are labelled here already
-            stay as they are.
-
-        Raises
-        ------
-        FormatError
-            If no frame can be taken.
-        ShapeError
-            If the labels have keypoints that the project has not.
-        """
-        labels = _reorder(labels, self.skeleton)
-        old = self._try_labels()
-        rows, without = _choose_rows(labels, count, seed)
-        taken = {} if old is None else {(v, p.name) for v, p in zip(old.videos, old.images) if p}
-        kept, images, twice = [], [], 0
-        for row, image in read_images(labels, rows):
-            name = _name_image(labels, row)
-            if (labels.videos[row], name) in taken:
-                twice += 1
-                continue
-            file = self.path / "labels" / labels.videos[row] / name
-            _write_image(image, file)
-            kept.append(row)
-            images.append(file)
-        if not kept and not twice:
-            raise FormatError(
-                f"none of the {len(labels)} labelled frames has an image: neither image files "
-                "nor a video were found beside the labels"
-            )
-        if kept:
-            new = replace(labels.take(kept), images=tuple(images), sources={})
-            save_labels(new if old is None else join_labels(old, new), self.path / "labels")
-        self.add_videos((labels.sources or {}).values())
-        return ImportReport(len(kept), len(labels), twice, without)
-
-    def _try_labels(self) -> Labels | None:
-        has = any((self.path / "labels").glob("*/labels.csv"))
-        return self.load_labels() if has else None
-
     def list_models(self) -> list[str]:
         """List the names of the trained models, oldest first."""
         found = [p.parent for p in (self.path / "models").glob("*/model.yaml")]
@@ -278,157 +220,20 @@ class Project:
             raise SettingsError(f"no model {name!r} here: {suggest_name(name, names)}")
         return Model.load(self.path / "models" / (name or names[-1]))
 
+    def check_model(self, model: Model) -> None:
+        """Make sure that a model is for this project's keypoints.
 
-@dataclass(frozen=True)
-class ImportReport:
-    """What an import took.
-
-    Parameters
-    ----------
-    taken, offered : int
-        Frames taken, and frames with labels in the source.
-    twice : int
-        Frames that were labelled here already and stayed as they were.
-    without : int
-        Frames whose image was not found.
-    """
-
-    taken: int
-    offered: int
-    twice: int
-    without: int
-
-    def __str__(self) -> str:
-        text = f"{self.taken} of {self.offered} labelled frames taken"
-        if self.twice:
-            text += f"; {self.twice} were here already and stayed as they were"
-        if self.without:
-            text += f"; {self.without} have neither an image nor a video"
-        return text
-
-
-def import_project(
-    path: str | os.PathLike[str],
-    source: str | os.PathLike[str],
-    *,
-    count: int | None = None,
-    rename: Mapping[str, str] | None = None,
-    individuals: int | None = None,
-) -> tuple[Project, ImportReport]:
-    """Bring labels of another tool into a project, which is made if it is not there.
-
-    Parameters
-    ----------
-    path : path
-        Project folder, old or new.
-    source : path
-        A DeepLabCut project or csv, a SLEAP file, a COCO json, or a table of another tool.
-    count : int, optional
-        Frames to take, spread evenly; all by default.
-    rename : dict of str to str, optional
-        Old keypoint name to new name.
-    individuals : int, optional
-        Animals at most; by default as many as the fullest labelled frame has.
-
-    Raises
-    ------
-    FormatError, ShapeError, SettingsError
-        If the source cannot be read, or does not fit the project.
-    """
-    labels = read_labels(Path(source))
-    if rename:
-        labels = labels.renamed(dict(rename))
-    if (Path(path) / FILE).is_file():
-        project = Project.load(path)
-    else:
-        present = np.isfinite(labels.points).all(-1).any(-1)
-        most = int(present.sum(1).max(initial=1))
-        names = labels.individuals if labels.identified else max(most, 1)
-        project = Project.create(path, labels.skeleton, individuals=individuals or names)
-    return project, project.import_labels(labels, count=count)
-
-
-def join_labels(old: Labels, new: Labels) -> Labels:
-    """Put two label sets of one skeleton together; individuals are matched by name."""
-    names = tuple(dict.fromkeys((*old.individuals, *new.individuals)))
-    shape = (len(old) + len(new), len(names), *old.points.shape[2:])
-    points = np.full(shape, np.nan, np.float32)
-    for part, start in ((old, 0), (new, len(old))):
-        columns = [names.index(i) for i in part.individuals]
-        points[start : start + len(part), columns] = part.points
-    return replace(
-        old,
-        points=points,
-        videos=old.videos + new.videos,
-        frames=np.concatenate([old.frames, new.frames]),
-        images=old.images + new.images,
-        individuals=names,
-        identified=old.identified and new.identified,
-    )
-
-
-def _reorder(labels: Labels, skeleton: Skeleton) -> Labels:
-    """Bring the keypoints of labels into the project's order; absent ones become NaN."""
-    shape = (*labels.points.shape[:2], len(skeleton.keypoints), 2)
-    points = np.full(shape, np.nan, np.float32)
-    for k, name in enumerate(labels.skeleton.keypoints):
-        if name not in skeleton.keypoints:
-            hint = suggest_name(name, skeleton.keypoints)
-            raise ShapeError(f"the project has no keypoint {name!r}: {hint}; use --rename old=new")
-        points[:, :, skeleton.index(name)] = labels.points[:, :, k]
-    return replace(labels, points=points, skeleton=skeleton)
-
-
-def _choose_rows(labels: Labels, count: int | None, seed: int) -> tuple[npt.NDArray, int]:
-    """Choose rows that have an image; one at random from each of ``count`` equal stretches."""
-    sources = labels.sources or {}
-    has_image = np.array(
-        [
-            i is not None or v in sources or labels.embedded is not None
-            for i, v in zip(labels.images, labels.videos, strict=True)
-        ],
-        bool,
-    )
-    rows = np.flatnonzero(has_image)
-    if count is not None and count < len(rows):
-        edges = np.linspace(0, len(rows), count + 1)
-        share = np.random.default_rng(seed).uniform(size=count)
-        rows = rows[np.floor(edges[:-1] + share * np.diff(edges)).astype(int)]
-    return rows, int((~has_image).sum())
-
-
-def _name_image(labels: Labels, row: int) -> str:
-    image, frame = labels.images[row], int(labels.frames[row])
-    if image is not None:
-        return image.with_suffix(".png").name
-    return f"frame{frame if frame >= 0 else row:06d}.png"
-
-
-def _write_image(image: Path | npt.NDArray[np.uint8], file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(file.name + ".part")
-    if isinstance(image, Path) and image.suffix.lower() == ".png":
-        shutil.copyfile(image, temporary)
-    else:
-        pixels = read_image(image) if isinstance(image, Path) else image
-        order = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-        temporary.write_bytes(cv2.imencode(".png", order)[1].tobytes())
-    os.replace(temporary, file)
-
-
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an image file as RGB, uint8 (H, W, 3).
-
-    Raises
-    ------
-    FormatError
-        If it is missing or not an image.
-    """
-    data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if image is None:
-        raise FormatError(f"{path}: wanted an image, found {'no file' if not len(data) else 'none'}")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        Raises
+        ------
+        ShapeError
+            If it is for others.
+        """
+        mine, its = self.skeleton.keypoints, model.skeleton.keypoints
+        if mine != its:
+            raise ShapeError(
+                f"the model is for the keypoints {', '.join(its)}; the project {self.path} has "
+                f"{', '.join(mine)}: choose another model, or train one"
+            )
 
 
 def _find_relative(path: Path, folder: Path) -> Path:

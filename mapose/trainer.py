@@ -6,7 +6,6 @@ import copy
 import csv
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import yaml
 from mapose.config import TrainSettings
 from mapose.data import Augmentation, TrainingSet, draw_fields, draw_scores
 from mapose.errors import SettingsError
+from mapose.files import write_atomically
 from mapose.io import prefetch
 from mapose.models import (
     Losses,
@@ -35,9 +35,17 @@ from mapose.models import (
 logger = logging.getLogger(__name__)
 
 #: Columns of ``training.csv``; errors in image pixels, empty between validations.
-COLUMNS = (
-    "step seconds loss scoremap_loss offset_loss affinity_loss rate train_error test_error".split()
-)
+COLUMNS = [
+    "step",
+    "seconds",
+    "loss",
+    "scoremap_loss",
+    "offset_loss",
+    "affinity_loss",
+    "rate",
+    "train_error",
+    "test_error",
+]
 _STATE, _LAST, _BEST = "state.yaml", "last.safetensors", "best.safetensors"
 
 
@@ -297,9 +305,10 @@ def _trim_log(path: Path, step: int) -> None:
         return
     with path.open(newline="", encoding="utf-8") as file:
         rows = [r for r in csv.DictReader(file) if int(r["step"]) <= step]
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        write_atomically(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(temporary, path)

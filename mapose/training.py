@@ -268,9 +268,7 @@ def _prepare(project: Project, labels: Labels, settings: Settings, device: torch
     )
     view = settings.train.view or find_view_size(poses / factor, max(map(max, sizes)) // factor)
     known = find_known(labels, settings.train.missing)
-    return _Run(
-        settings, labels, images, known, train_rows, test_rows, model, augmentation, view
-    )
+    return _Run(settings, labels, images, known, train_rows, test_rows, model, augmentation, view)
 
 
 def _propose_links(project: Project, points: npt.NDArray) -> tuple[tuple[str, str], ...]:
@@ -322,9 +320,7 @@ def _finish(run: _Run, network: PoseNetwork, folder: Path, trainer: Trainer) -> 
     return model
 
 
-def calibrate_variance(
-    peaks: Peaks, truth: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
+def calibrate_variance(peaks: Peaks, truth: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Find the factor per keypoint that makes covariances of peaks true.
 
     The squared Mahalanobis distance of a 2D normal error has the median 1.386; the factor makes
@@ -364,7 +360,7 @@ def calibrate_variance(
 def _make_record(run: _Run, found: Evaluation, trainer: Trainer) -> dict[str, Any]:
     return {
         "mapose": __version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "steps": trainer.step,
         "seconds": round(trainer.seconds, 1),
         "view": run.view,

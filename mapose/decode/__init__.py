@@ -1,1 +1,15 @@
-"""..."""
+"""From maps to candidates to individuals. Only `affinity` and `peaks` take tensors."""
+
+from mapose.decode.affinity import score_links
+from mapose.decode.assembly import assemble
+from mapose.decode.edges import propose_edges, select_edges
+from mapose.decode.peaks import Candidates, find_peaks
+
+__all__ = [
+    "Candidates",
+    "assemble",
+    "find_peaks",
+    "propose_edges",
+    "score_links",
+    "select_edges",
+]

@@ -78,7 +78,7 @@ def score_links(
     # Where nothing can be linked there is one empty chunk, of the right type.
     chunks = [
         _integrate(fields, frame[p[:, 0]], cells[p], e, samples)
-        for p, e in zip(pairs.split(CHUNK), edge.split(CHUNK), strict=True)
+        for p, e in zip(torch.split(pairs, CHUNK), torch.split(edge, CHUNK), strict=True)
     ]
     return pairs, edge, torch.cat(chunks)
 

@@ -28,7 +28,7 @@ def assemble(
     skeleton: Skeleton,
     *,
     individuals: int | None = None,
-    min_affinity: float = 0.2,
+    min_affinity: float = 0.1,
     min_keypoints: int | None = None,
     reach: npt.NDArray[np.floating] | None = None,
 ) -> Poses:
@@ -52,9 +52,10 @@ def assemble(
     individuals : int, optional
         Number of animals, if known: no frame gets more, and none is invented. None = unknown.
     min_affinity : float
-        From here on, -1 to 1, a link speaks for its peaks being of one animal. On crowds of 2 to
-        10 animals 0.2 gives the most keypoints to the right animal; 0.15 to 0.3 differ by less
-        than 1 %.
+        From here on, -1 to 1, a link speaks for its peaks being of one animal. In simulated
+        crowds anything from 0.05 to 0.3 differs by less than 0.5 %; with fields of only a
+        quarter of their strength, as after a short training, 0.1 loses nothing, 0.15 loses 0.8 %
+        and 0.2 loses 10 %.
     min_keypoints : int, optional
         Smaller groups are dropped. By default 2 if the number of animals is known, else a quarter
         of the keypoints but at least 2; 1 if there are at most 2 keypoints or no edges. Does

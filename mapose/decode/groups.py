@@ -144,8 +144,8 @@ def join_fragments(
     while len(pairs):
         value = _rate_pairs(pairs, groups, place, reach)
         pairs, value = pairs[value > 0], value[value > 0]
-        lead = find_lead(pairs.T.ravel(), np.tile(value, 2)).reshape(2, -1).min(axis=0)
-        joined = pairs[lead >= CLEAR_MARGIN]
+        clear = _find_leads(pairs, value, np.isfinite(place[..., 0])) >= CLEAR_MARGIN
+        joined = pairs[clear][_find_mutual(pairs[clear], value[clear], count)]
         if not len(joined) and most is not None:
             surplus = np.bincount(at[able], minlength=at.max() + 1) - most
             joined = _match_fragments(pairs, value, at, surplus)
@@ -196,16 +196,35 @@ def _merge_linked(groups: Groups) -> Groups:
     Keuper et al. 2015 (ICCV, greedy additive edge contraction for multicuts).
     """
     while True:
-        order = np.argsort(groups.evidence, kind="stable")
-        order = order[groups.evidence[order] > 0]
-        # Of repeated indices the last one written stays, which is the strongest.
-        best = np.full(len(groups.mask), -1)
-        best[groups.pairs[order].ravel()] = np.repeat(order, 2)
-        ends = groups.pairs[order]
-        mutual = (best[ends[:, 0]] == order) & (best[ends[:, 1]] == order)
-        if not mutual.any():
+        linked = np.flatnonzero(groups.evidence > 0)
+        best = _find_mutual(groups.pairs[linked], groups.evidence[linked], len(groups.mask))
+        if not len(best):
             return groups
-        groups = groups.merged(*ends[mutual].T)
+        groups = groups.merged(*groups.pairs[linked[best]].T)
+
+
+def _find_mutual(pairs: Ints, value: Weights, count: int) -> Ints:
+    """Find the rows of pairs that are the best of both their groups."""
+    order = np.argsort(value, kind="stable")
+    best = np.full(count, -1)
+    # Of repeated indices the last one written stays, which is the strongest.
+    best[pairs[order].ravel()] = np.repeat(order, 2)
+    mutual = (best[pairs[order, 0]] == order) & (best[pairs[order, 1]] == order)
+    return np.asarray(order[mutual])
+
+
+def _find_leads(pairs: Ints, value: Weights, has: Bools) -> Weights:
+    """Find how far each pair is ahead of its rivals.
+
+    The rivals of a fragment are those that would bring a keypoint which it brings too; two
+    fragments of the same animal are none.
+    """
+    lead = np.full(len(pairs), np.inf)
+    for host, guest in ((0, 1), (1, 0)):
+        rows, keypoint = np.nonzero(has[pairs[:, guest]])
+        place = pairs[rows, host] * has.shape[1] + keypoint
+        np.minimum.at(lead, rows, find_lead(place, value[rows]))
+    return lead
 
 
 def _pair_fragments(able: Ints, at: Ints, mask: npt.NDArray[np.uint64]) -> Ints:

@@ -119,6 +119,8 @@ def find_lead(group: Ints, weight: Weights) -> Weights:
     float64, (M,)
         Negative for all but the best; infinite where there is no other.
     """
+    if not len(group):
+        return np.empty(0)
     order = np.lexsort((-weight, group))
     group, sorted_ = group[order], weight[order]
     start = np.flatnonzero(np.concatenate([[True], group[1:] != group[:-1]]))

@@ -70,7 +70,7 @@ def read_deeplabcut_labels(path: Path) -> Labels:
         raise FormatError(
             f"{folder}: wanted a DeepLabCut project, found no CollectedData file in labeled-data"
         )
-    grids = [_read_labelled(file) for file in files]
+    grids = [_drop_double_rows(_read_labelled(file), file) for file in files]
     keypoints, individuals = _merge_names(grids, config)
     names = [["/".join(r) for r in map(_as_image, g.rows)] for g in grids]
     images, videos, points = [], [], []
@@ -205,6 +205,16 @@ def _read_any(path: Path) -> Grid:
     if double:
         raise FormatError(f"{path}: {double} columns have the same name as another")
     return grid
+
+
+def _drop_double_rows(grid: Grid, path: Path) -> Grid:
+    """Keep the last row of each image: merging label files by hand leaves double ones."""
+    last = {tuple(_as_image(row)): r for r, row in enumerate(grid.rows)}
+    if len(last) == len(grid.rows):
+        return grid
+    log.warning("%s: %d images come twice, the last row counts", path, len(grid.rows) - len(last))
+    kept = sorted(last.values())
+    return Grid(grid.columns, [grid.rows[r] for r in kept], grid.values[kept])
 
 
 def _read_csv(path: Path) -> Grid:

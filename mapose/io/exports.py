@@ -27,7 +27,7 @@ def write_deeplabcut_h5(poses: Poses, path: Path, *, scorer: str = "mapose") -> 
         If PyTables is not installed.
     """
     try:
-        import tables  # noqa: F401
+        import tables
     except ImportError as error:
         raise MissingExtraError(
             'writing DeepLabCut h5 needs PyTables: pip install "mapose[dlc]" (dlc-csv works '
@@ -35,7 +35,12 @@ def write_deeplabcut_h5(poses: Poses, path: Path, *, scorer: str = "mapose") -> 
         ) from error
     frame = poses.to_pandas(scorer).astype(np.float64)
     with write_atomically(path, error=FormatError) as partial:
-        frame.to_hdf(partial, key="df_with_missing", format="table", mode="w")
+        try:
+            frame.to_hdf(partial, key="df_with_missing", format="table", mode="w")
+        except tables.exceptions.HDF5ExtError:
+            # A table keeps its column names in an attribute of at most 64 KB, which some 900
+            # keypoints of all animals together fill. DeepLabCut opens the other format as well.
+            frame.to_hdf(partial, key="df_with_missing", format="fixed", mode="w")
 
 
 def write_deeplabcut_csv(poses: Poses, path: Path, *, scorer: str = "mapose") -> None:
@@ -70,7 +75,7 @@ def write_movement(poses: Poses, path: Path) -> None:
     dataset = poses.to_xarray()
     dataset.attrs["unit"] = poses.unit
     with write_atomically(path, error=FormatError) as partial:
-        dataset.to_netcdf(partial)
+        dataset.to_netcdf(partial, engine="h5netcdf")
 
 
 def read_movement(path: Path) -> Poses:
@@ -85,12 +90,14 @@ def read_movement(path: Path) -> Poses:
     Raises
     ------
     FormatError
-        If it is no such dataset, or no netCDF library that can open it is installed.
+        If it is no such dataset.
     """
     import xarray as xr
 
+    with path.open("rb") as file:
+        engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"  # netCDF 3 or 4
     try:
-        with xr.open_dataset(path) as opened:
+        with xr.open_dataset(path, engine=engine) as opened:
             dataset = opened.load()
     except (ValueError, OSError) as error:
         raise FormatError(f"{path} cannot be opened as netCDF: {error}") from error

@@ -265,9 +265,10 @@ def _detect_hdf5(path: Path) -> str:
 def _check_path(path: str | Path) -> Path:
     path = Path(path)
     if not path.exists():
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        hint = suggest_name(path.name, beside[:20]) if beside else "nor is there its folder"
-        raise FormatError(f"there is no {path}: {hint}")
+        if not path.parent.is_dir():
+            raise FormatError(f"there is no {path}, nor is there its folder")
+        beside = sorted(p.name for p in path.parent.iterdir())[:20]
+        raise FormatError(f"there is no {path}: {suggest_name(path.name, beside)}")
     return path
 
 

@@ -30,18 +30,30 @@ def count_in_frame(rows: npt.ArrayLike) -> Ints:
     return counts
 
 
-def name_columns(rows: Ints, tracks: Sequence[str | None]) -> tuple[Ints, list[str]]:
+def name_columns(
+    rows: Ints, tracks: Sequence[str | None], *, order: Sequence[str] = ()
+) -> tuple[Ints, list[str]]:
     """Give every track a column of its own, and instances without one further columns.
+
+    Parameters
+    ----------
+    rows : int64, (N,)
+        Frame row of each instance.
+    tracks : sequence of str or None, (N,)
+        Track of each instance.
+    order : sequence of str
+        Tracks that come first, in this order; the others come as they appear.
 
     Returns
     -------
     columns : int64, (N,)
         Column of each instance.
     names : list of str
-        Track names in order of appearance, then ``untracked0, ...``; ``slot0, ...`` where no
+        Track names, then ``untracked0, ...``; ``slot0, ...`` where no
         instance has a track.
     """
-    names = list(dict.fromkeys(t for t in tracks if t is not None))
+    used = dict.fromkeys(t for t in tracks if t is not None)
+    names = list(dict.fromkeys([*(t for t in order if t in used), *used]))
     place = {name: i for i, name in enumerate(names)}
     columns = np.array([-1 if t is None else place[t] for t in tracks], np.int64)
     loose = columns < 0
@@ -53,7 +65,11 @@ def name_columns(rows: Ints, tracks: Sequence[str | None]) -> tuple[Ints, list[s
 
 
 def assign_columns(
-    rows: Ints, tracks: Sequence[str | None], videos: Sequence[str]
+    rows: Ints,
+    tracks: Sequence[str | None],
+    videos: Sequence[str],
+    *,
+    order: Sequence[str] = (),
 ) -> tuple[Ints, list[str], bool]:
     """Choose a column for each instance of a label set.
 
@@ -69,6 +85,8 @@ def assign_columns(
         Track of each instance.
     videos : sequence of str, (F,)
         Video of each frame row.
+    order : sequence of str
+        Tracks that come first, in this order.
 
     Returns
     -------
@@ -93,7 +111,7 @@ def assign_columns(
         most[videos[row]] = max(most[videos[row]], int(slot) + 1)
     if any(len(known) > most[v] for v, known in members.items()):
         return slots, unnamed, n_slots == 1
-    columns, names = name_columns(rows, tracks)
+    columns, names = name_columns(rows, tracks, order=order)
     if len(names) > n_slots:
         pairs = zip(rows, tracks, strict=True)
         return np.array([members[videos[r]][t] for r, t in pairs], np.int64), unnamed, True

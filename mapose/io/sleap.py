@@ -69,7 +69,9 @@ def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
     taken = _collect(source, path, "user" if by_hand else "predicted")
     names, sources = _name_videos(source, path, taken)
     videos = [names[v] for v in taken.video]
-    columns, individuals, identified = assign_columns(taken.row, taken.tracks, videos)
+    columns, individuals, identified = assign_columns(
+        taken.row, taken.tracks, videos, order=[t.name for t in source.tracks]
+    )
     shape = (len(videos), len(individuals))
     return Labels(
         fill_array(taken.xy, taken.row, columns, shape),
@@ -114,7 +116,9 @@ def read_slp_poses(path: Path) -> Poses:
     if len(used) > 1:
         listed = ", ".join(names[v] for v in used[:5])
         raise FormatError(f"{path}: wanted the poses of one video, found {len(used)}: {listed}")
-    columns, individuals = name_columns(taken.row, taken.tracks)
+    columns, individuals = name_columns(
+        taken.row, taken.tracks, order=[t.name for t in source.tracks]
+    )
     numbers = taken.number
     if any(i for lf in source for i in lf.predicted_instances):
         numbers = np.arange(int(taken.number.max()) + 1)
@@ -179,12 +183,15 @@ def _read_skeleton(source: Any, path: Path) -> Skeleton:
     for edge in chosen.edges:
         pair = (edge.source.name, edge.destination.name)
         edges.setdefault(frozenset(pair), pair)
-    mirror = [tuple(n.name for n in s.nodes) for s in chosen.symmetries]
-    return Skeleton(chosen.node_names, edges.values(), [m for m in mirror if len(m) == 2])
+    # A symmetry is a set: its order is that of the keypoints.
+    mirror = [
+        sorted((n.name for n in s.nodes), key=chosen.node_names.index) for s in chosen.symmetries
+    ]
+    return Skeleton(chosen.node_names, edges.values(), sorted(m for m in mirror if len(m) == 2))
 
 
 def _collect(source: Any, path: Path, kind: str) -> _Instances:
-    """Go through all frames once; within a frame, those to be trusted more come last."""
+    """Go through all frames once; within a frame, what a user placed comes last and so stays."""
     place = {id(video): v for v, video in enumerate(source.videos)}
     frames = sorted(source, key=lambda lf: (place[id(lf.video)], lf.frame_idx))
     chosen: list[Any] = []
@@ -192,11 +199,8 @@ def _collect(source: Any, path: Path, kind: str) -> _Instances:
     kept: list[Any] = []
     for lf in frames:
         predicted = lf.predicted_instances if kind == "predicted" else lf.unused_predictions
-        found = [] if kind == "user" else sorted(predicted, key=lambda i: float(i.score or 0))
-        if kind == "predicted":
-            found = list(predicted)
-        elif lf.user_instances:
-            found += lf.user_instances
+        found = [] if kind == "user" else list(predicted)
+        found += [] if kind == "predicted" else lf.user_instances
         if found or (kind == "user" and getattr(lf, "is_negative", False)):
             rows += [len(kept)] * len(found)
             chosen += found

@@ -20,13 +20,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from mapose.errors import VideoError
-from mapose.io.container import (
-    FrameIndex,
-    index_frames,
-    is_hidden,
-    open_container,
-    pick_stream,
-)
+from mapose.io.container import FrameIndex, index_frames, is_hidden, open_container, pick_stream
 from mapose.io.video_writer import VideoWriter
 
 __all__ = ["Video", "VideoWriter", "prefetch"]
@@ -41,7 +35,8 @@ class Video:
     """Read a video, by iteration or by frame number.
 
     A frame keeps its number whatever happens to its neighbours: where one cannot be decoded,
-    None stands in its place and `gaps` remembers it.
+    None stands in its place and `gaps` remembers it. A frame with a fault that the decoder could
+    patch is given as patched.
 
     Parameters
     ----------
@@ -246,6 +241,8 @@ class Video:
         if index.timed and start >= len(index.times):
             return
         keys = [index.find_key(start), index.find_key(start, back=1)] if index.timed else []
+        if len(index.keys):  # what is shown before the first keyframe hangs on lost ones
+            start = max(start, int(index.keys[0]))
         for key in [*keys, 0]:
             with closing(self._decode_from(key, threads="NONE" if careful else "AUTO")) as frames:
                 first = next((f for f in frames if f[0] >= key), None)
@@ -336,7 +333,7 @@ def _decode_packet(packet: Any) -> list[Any]:
     if packet.is_corrupt:  # cut off within the packet: half an image
         return []
     try:
-        return [f for f in packet.decode() if not f.is_corrupt]
+        return list(packet.decode())
     except av.FFmpegError as fault:
         logger.debug("packet at %s: %s", packet.pts, fault)
         return []

@@ -61,9 +61,11 @@ class VideoWriter:
         self._reformatter = VideoReformatter()
 
     def __enter__(self) -> Self:
-        temporary = self._stack.enter_context(write_atomically(self.path, error=VideoError))
-        self._file = self._stack.enter_context(temporary.open("wb+"))
-        self._stack.push(self._finish)
+        with ExitStack() as stack:
+            temporary = stack.enter_context(write_atomically(self.path, error=VideoError))
+            self._file = stack.enter_context(temporary.open("wb+"))
+            stack.push(self._finish)
+            self._stack = stack.pop_all()
         return self
 
     def write(self, image: Image) -> None:

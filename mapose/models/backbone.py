@@ -54,9 +54,7 @@ class Encoder(nn.Module):
         self.strides = tuple(2 ** (i + 1) for i in range(len(widths)))
         before = (inputs, *widths[:-1])
         self.stages = nn.ModuleList(
-            nn.Sequential(
-                make_convolution(i, o, stride=2), *[Residual(o) for _ in range(depth)]
-            )
+            nn.Sequential(make_convolution(i, o, stride=2), *[Residual(o) for _ in range(depth)])
             for i, o, depth in zip(before, widths, depths, strict=True)
         )
 

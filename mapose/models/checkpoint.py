@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mapose.errors import FormatError
+from mapose.files import write_atomically
 from mapose.models.network import PoseNetwork, build_network
 from mapose.skeleton import Pair, Skeleton
 
@@ -160,12 +160,8 @@ class Model:
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write named tensors as safetensors, to a temporary name first."""
-    temporary = path.with_name(path.name + ".part")
-    try:
+    with write_atomically(path) as temporary:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -184,10 +180,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 def write_yaml(value: Any, path: Path) -> None:
     """Write plain values as YAML, to a temporary name first."""
-    temporary = path.with_name(path.name + ".part")
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def find_device(name: str | None = None) -> torch.device:
@@ -211,9 +206,11 @@ def find_device(name: str | None = None) -> torch.device:
 
 def _to_lists(array: npt.NDArray[np.float64]) -> Any:
     rounded = np.round(array, 4)
-    return [_to_lists(row) for row in rounded] if array.ndim > 1 else [
-        None if not np.isfinite(v) else float(v) for v in rounded
-    ]
+    return (
+        [_to_lists(row) for row in rounded]
+        if array.ndim > 1
+        else [None if not np.isfinite(v) else float(v) for v in rounded]
+    )
 
 
 def _to_array(value: Any) -> npt.NDArray[np.float64]:

@@ -54,9 +54,7 @@ def find_losses(maps: Maps, targets: Maps, known: Tensor, *, on_limb: Tensor) ->
     scoremap = (gap.detach() * entropy * counted).sum() / keypoints
 
     weight = (wanted * counted).repeat_interleave(2, dim=1)
-    miss = functional.smooth_l1_loss(
-        maps.offsets, targets.offsets, reduction="none", beta=0.25
-    )
+    miss = functional.smooth_l1_loss(maps.offsets, targets.offsets, reduction="none", beta=0.25)
     offset = (miss * weight).sum() / keypoints
 
     if not maps.fields.shape[1]:

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mapose.errors import ShapeError
-from mapose.plots.figures import FAINT, INK, dress_axes, make_plot
+from mapose.grid import to_cells
+from mapose.plots.extents import find_radius
+from mapose.plots.figures import FAINT, INK, dress_axes, label_log_axis, make_plot
+from mapose.plots.strokes import (
+    Image,
+    copy_image,
+    draw_crosses,
+    draw_keypoints,
+    draw_links,
+    make_pen,
+    take_points,
+)
+from mapose.plots.tags import draw_tag, find_tag_shape, find_text_size
+from mapose.skeleton import Skeleton
 
 _TEST, _TRAIN = "#d6409f", "0.55"
 _MOST_DOTS = 1_500
@@ -26,7 +40,7 @@ def plot_errors(
 ) -> Figure:
     """Plot the distance between labels and predictions for each keypoint.
 
-    Every label is a dot; the thick bar holds the middle half, the notch is the median. What was
+    Every label is a dot; the thick bar holds the middle half, the black tick is the median. What was
     labelled but not found is counted at the right, for it has no distance.
 
     Parameters
@@ -57,7 +71,7 @@ def plot_errors(
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['all', 'snout', 'tail']
     """
-    truth, found = np.asarray(truth, np.float64), np.asarray(found, np.float64)
+    truth, found = take_points(truth), take_points(found)
     if truth.ndim != 4 or truth.shape != found.shape:
         raise ShapeError(
             "errors: wanted truth and found of one shape (frames, individuals, keypoints, 2), "
@@ -72,12 +86,12 @@ def plot_errors(
             raise ShapeError(f"test: wanted shape ({len(truth)},), came {chosen.shape}")
         groups = {"train": ~chosen, "test": chosen}
     errors = np.linalg.norm(found - truth, axis=-1)
-    labelled = np.isfinite(truth).all(-1)
+    labelled = np.asarray(np.isfinite(truth).all(-1))
     names = ["all", *keypoints]
     figure = make_plot(7.5, 1.1 + (0.34 if test is None else 0.5) * len(names))
     axes = figure.add_subplot()
     seen = errors[np.isfinite(errors)]
-    low = 10 ** np.floor(np.log10(max(float(np.quantile(seen, 0.01)), 0.02))) if len(seen) else 0.1
+    low = max(float(np.quantile(seen, 0.01)), 0.02) if len(seen) else 0.1
     offset = np.linspace(-0.2, 0.2, len(groups)) if len(groups) > 1 else [0.0]
     for (group, rows), shift in zip(groups.items(), offset, strict=True):
         colour = _TRAIN if group == "train" else _TEST
@@ -87,6 +101,7 @@ def plot_errors(
             _plot_row(axes, errors[rows][:, :, part][picked], y + shift, (low, colour))
     axes.set_xscale("log")
     axes.set_xlim(left=0.9 * low)
+    label_log_axis(axes.xaxis)
     axes.axhline(0.5, color="0.85", linewidth=0.8)
     dress_axes(axes, title="Distance from the label", x=f"error ({unit})", grid="x")
     axes.set_yticks(range(len(names)), names)
@@ -103,6 +118,90 @@ def plot_errors(
     return figure
 
 
+def draw_evaluation(
+    image: npt.ArrayLike,
+    truth: npt.ArrayLike,
+    found: npt.ArrayLike,
+    confidence: npt.ArrayLike | None,
+    skeleton: Skeleton,
+    *,
+    crop: bool = False,
+) -> Image:
+    """Draw labels (crosses) and predictions (dots) of one frame on its image.
+
+    Each keypoint has its colour; a thin line joins a label with its prediction. Predictions with
+    a confidence below 0.5 are hollow. The mean distance stands in the lower left corner.
+
+    Parameters
+    ----------
+    image : uint8, (H, W) or (H, W, 1) or (H, W, 3)
+        Grey or RGB; not changed.
+    truth, found : float, (I, K, 2)
+        Labels, and predictions matched to them, pixels; NaN = missing.
+    confidence : float, (I, K), optional
+        Of the predictions, 0 to 1; None = all certain.
+    skeleton : Skeleton
+        Names of the K keypoints.
+    crop : bool
+        Cut out the part around the animals and enlarge it, at most eightfold and to at most
+        800 px: differences of a few px are hard to see on the whole frame.
+
+    Returns
+    -------
+    uint8, (H, W, 3)
+        A new RGB image; of another size with ``crop``.
+
+    Raises
+    ------
+    ShapeError
+        If the image is not uint8 or the shapes do not fit.
+    """
+    canvas = copy_image(image)
+    labels, predictions = take_points(truth), take_points(found)
+    wanted = (len(labels), len(skeleton.keypoints), 2)
+    sure = np.ones(wanted[:2]) if confidence is None else np.asarray(confidence, np.float64)
+    if not labels.shape == predictions.shape == (*sure.shape, 2) == wanted:
+        raise ShapeError(
+            f"evaluation: wanted truth and found (individuals, {wanted[1]} keypoints, 2) and "
+            f"confidence alike, came {labels.shape}, {predictions.shape} and {sure.shape}"
+        )
+    errors = np.linalg.norm(labels - predictions, axis=-1)
+    errors = errors[np.isfinite(errors)]
+    if crop:
+        canvas, labels, predictions = _enlarge(canvas, labels, predictions)
+    radius = find_radius(labels, canvas.shape)
+    pen = make_pen(radius, len(labels), skeleton, "keypoint")
+    for i in range(len(labels)):
+        draw_links(canvas, labels[i], predictions[i], pen, i)
+        draw_keypoints(canvas, predictions[i], sure[i], pen, i)
+        draw_crosses(canvas, labels[i], pen, i)
+    text = f"mean error {errors.mean():.1f} px" if len(errors) else "nothing to compare"
+    size = find_text_size(canvas.shape)
+    height, _ = find_tag_shape(text, size)
+    draw_tag(canvas, text, (4, canvas.shape[0] - height - 4), size=size, opacity=0.55)
+    return canvas
+
+
+def _enlarge(
+    canvas: Image, labels: npt.NDArray[np.float64], predictions: npt.NDArray[np.float64]
+) -> tuple[Image, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Cut out what holds all points, with a margin, and enlarge it and them."""
+    seen = np.concatenate([labels, predictions]).reshape(-1, 2)
+    seen = seen[np.isfinite(seen).all(-1)]
+    if not len(seen):
+        return canvas, labels, predictions
+    size = np.array(canvas.shape[1::-1])
+    margin = 0.15 * np.ptp(seen, axis=0).max() + 10
+    low = np.clip(np.floor(seen.min(0) - margin), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(seen.max(0) + margin) + 1, low + 1, size).astype(int)
+    scale = float(np.clip(800 / (high - low).max(), 1, 8))
+    part = canvas[low[1] : high[1], low[0] : high[0]]
+    large = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    pitch = 1 / scale
+    labels, predictions = to_cells(labels - low, pitch), to_cells(predictions - low, pitch)
+    return np.asarray(large, np.uint8), labels, predictions
+
+
 def _plot_row(
     axes: Axes, errors: npt.NDArray[np.float64], y: float, look: tuple[float, str]
 ) -> None:
@@ -114,10 +213,12 @@ def _plot_row(
         # Spread by the golden ratio: even, and the same each time.
         shown = seen[:: -(-len(seen) // _MOST_DOTS)]
         jitter = (np.arange(len(shown)) * 0.618 % 1 - 0.5) * 0.26
-        axes.plot(shown, y + jitter, ".", color=colour, markersize=3, alpha=0.35, markeredgewidth=0)
+        axes.plot(shown, y + jitter, ".", color=colour, markersize=4, alpha=0.5, markeredgewidth=0)
         quarter, middle, three = np.quantile(seen, [0.25, 0.5, 0.75])
-        axes.plot([quarter, three], [y, y], color=colour, linewidth=5, solid_capstyle="butt")
-        axes.plot(middle, y, "|", color="white", markersize=5.5, markeredgewidth=1.6)
+        axes.plot(
+            [quarter, three], [y, y], color=colour, linewidth=4, alpha=0.8, solid_capstyle="butt"
+        )
+        axes.plot(middle, y, "|", color=INK, markersize=9, markeredgewidth=1.6)
         words = f"median {middle:.1f}"
         lost = 1 - len(seen) / len(errors)
         if lost > 0:

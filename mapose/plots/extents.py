@@ -61,7 +61,7 @@ def find_radius(points: Floats, shape: tuple[int, ...]) -> float:
         dots stay apart, but never so small that they vanish on this image or so large that they
         cover it.
     """
-    diagonal = float(np.hypot(*shape[:2]))
+    diagonal = float(np.hypot(shape[0], shape[1]))
     least, most = max(1.3, 0.0012 * diagonal), max(1.5, 0.0045 * diagonal)
     flat = points.reshape(-1, *points.shape[-2:])
     away = np.linalg.norm(flat[:, :, None] - flat[:, None], axis=-1)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from mapose.poses import Poses
 
@@ -56,6 +58,15 @@ def dress_axes(
     if grid:
         axes.grid(axis=grid, color="0.92", linewidth=0.8)  # type: ignore[arg-type]
         axes.set_axisbelow(True)
+
+
+def label_log_axis(axis: Axis) -> None:
+    """Put plain numbers on a logarithmic axis whose limits are set: at 1, 2, 5 if there is room."""
+    low, high = sorted(axis.get_view_interval())
+    marks = (1, 2, 5) if high < 2000 * low else (1,)
+    axis.set_major_locator(LogLocator(subs=marks, numticks=20))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def to_rgb(colours: npt.NDArray[np.uint8]) -> list[tuple[float, float, float]]:

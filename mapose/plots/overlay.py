@@ -20,6 +20,7 @@ from mapose.plots.strokes import (
     find_limb_colours,
     make_pen,
     paint_trails,
+    take_points,
 )
 from mapose.plots.tags import TagPlacer, draw_tag, find_tag_shape, find_text_size
 from mapose.poses import Poses
@@ -249,8 +250,9 @@ def _draw_names(
 ) -> None:
     size = find_text_size(canvas.shape)
     height, width = canvas.shape[:2]
-    away = (boxes[:, :2] > (width, height)).any(1) | (boxes[:, 2:] < 0).any(1)
-    boxes = np.where(away[:, None], np.nan, boxes)
+    left, top, right, bottom = boxes.T
+    away = (left > width) | (top > height) | (right < 0) | (bottom < 0)
+    boxes = np.where(away.reshape(-1, 1), np.nan, boxes)
     corners = placer.place(boxes, [find_tag_shape(n, size) for n in names])
     for name, corner, colour in zip(names, corners, pen.limbs, strict=True):
         if np.isfinite(corner).all():
@@ -271,7 +273,7 @@ def _draw_stamp(canvas: Image, index: int, rate: float | None) -> None:
 def _check_points(
     points: npt.ArrayLike, confidence: npt.ArrayLike | None, skeleton: Skeleton
 ) -> tuple[Floats, Floats]:
-    at = np.asarray(points, np.float64)
+    at = take_points(points)
     if at.ndim != 3 or at.shape[1:] != (len(skeleton.keypoints), 2):
         raise ShapeError(
             f"points: wanted (individuals, {len(skeleton.keypoints)} keypoints, 2), came {at.shape}"

@@ -101,10 +101,16 @@ def copy_image(image: npt.ArrayLike) -> Image:
     return np.array(given, order="C")
 
 
+def take_points(points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Copy coordinates; a point with an infinite one becomes NaN, as all that is missing."""
+    given = np.asarray(points, np.float64)
+    return np.where(np.isfinite(given).all(-1, keepdims=True), given, np.nan)
+
+
 def _find_near(points: Floats, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """Tell which points are there and not absurdly far from the image, which cv2 cannot draw."""
     size = np.array(shape[1::-1])
-    return (np.abs(points - size / 2) < 2 * size).all(-1)
+    return np.asarray((np.abs(points - size / 2) < 2 * size).all(-1))
 
 
 def _cut(canvas: Image, points: Floats, margin: float) -> tuple[Image, Floats]:
@@ -129,7 +135,7 @@ def draw_animal(
     spots = _to_fixed(at)
     sure = confidence >= _DOUBTFUL
     limbs = [(a, b, sure[a] and sure[b]) for a, b in pen.edges if seen[a] and seen[b]]
-    colour, dots = pen.limbs[individual].tolist(), pen.dots[individual]
+    colour = pen.limbs[individual].tolist()
 
     rim = view.copy()
     for a, b, certain in limbs:
@@ -146,10 +152,47 @@ def draw_animal(
         if certain:
             _line(view, spots[a], spots[b], colour, pen.width)
 
+    draw_keypoints(view, at, confidence, pen, individual)
+
+
+def draw_keypoints(
+    image: Image, points: Floats, confidence: Floats, pen: Pen, individual: int
+) -> None:
+    """Draw the dots of one individual, in place; hollow where doubtful."""
+    seen = _find_near(points, image.shape)
+    sure, dots = confidence >= _DOUBTFUL, pen.dots[individual]
     hollow, full = seen & ~sure, seen & sure
-    _dots(view, at[full], np.full((full.sum(), 3), _DARK), pen.radius + pen.casing, opacity=_SHADE)
-    _dots(view, at[full], dots[full], pen.radius)
-    _dots(view, at[hollow], dots[hollow], pen.radius, ring=max(1.0, 0.35 * pen.radius))
+    rims = np.full((int(full.sum()), 3), _DARK)
+    _dots(image, points[full], rims, pen.radius + pen.casing, opacity=_SHADE)
+    _dots(image, points[full], dots[full], pen.radius)
+    width = max(1.0, 0.35 * pen.radius)
+    _dots(image, points[hollow], dots[hollow], pen.radius, ring=width)
+
+
+def draw_crosses(image: Image, points: Floats, pen: Pen, individual: int) -> None:
+    """Draw a cross with a dark rim at each keypoint, in place."""
+    arms = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]]) * (2.4 * pen.radius + 1)
+    width = max(1, round(0.3 * pen.radius))
+    near = np.flatnonzero(_find_near(points, image.shape))
+    ends = {k: _to_fixed(points[k] + arms) for k in near}
+    rim = image.copy()
+    for left, right, top, bottom in ends.values():
+        _line(rim, left, right, _DARK, width + 2)
+        _line(rim, top, bottom, _DARK, width + 2)
+    cv2.addWeighted(rim, _SHADE, image, 1 - _SHADE, 0, dst=image)
+    for k, (left, right, top, bottom) in ends.items():
+        colour = pen.dots[individual, k].tolist()
+        _line(image, left, right, colour, width)
+        _line(image, top, bottom, colour, width)
+
+
+def draw_links(image: Image, a: Floats, b: Floats, pen: Pen, individual: int) -> None:
+    """Draw thin lines from keypoints (K, 2) to keypoints (K, 2), in place."""
+    near = _find_near(a, image.shape) & _find_near(b, image.shape)
+    starts, ends = _to_fixed(a), _to_fixed(b)
+    for k in np.flatnonzero(near):
+        colour = pen.dots[individual, k].tolist()
+        _line(image, starts[k], ends[k], colour, max(1, round(0.3 * pen.radius)))
 
 
 def _dots(
@@ -207,6 +250,8 @@ def paint_trails(
         if not drawn.any():
             continue
         view, origin = _cut(canvas, trails[inside[:, i], i], width + 2)
+        if not view.size:
+            continue
         path = _to_fixed(trails[:, i] - origin)
         mask = np.zeros(view.shape[:2], np.uint8)
         for t in np.flatnonzero(drawn):

@@ -30,6 +30,8 @@ def _load_font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFon
 @lru_cache(maxsize=512)
 def _make_letters(text: str, size: int) -> npt.NDArray[np.float32]:
     """Rasterise one line with padding around it: coverage, float32 (h, w)."""
+    if size < 14:
+        text = text.replace(" ", "  ")  # one blank of the font is lost among small letters
     font = _load_font(size)
     left, _, right, _ = font.getbbox(text)
     # Capitals set the height, whatever the letters: all plates are alike, and what hangs below
@@ -39,7 +41,8 @@ def _make_letters(text: str, size: int) -> npt.NDArray[np.float32]:
     width, height = int(right - left) + 2 * pad_x, int(bottom - top) + 2 * pad_y
     page = PIL.Image.new("L", (width, height))
     PIL.ImageDraw.Draw(page).text((pad_x - left, pad_y - top), text, fill=255, font=font)
-    return np.asarray(page, np.float32) / 255
+    coverage: npt.NDArray[np.float32] = np.array(page, np.float32) / np.float32(255)
+    return coverage
 
 
 @lru_cache(maxsize=512)
@@ -48,7 +51,7 @@ def _make_tag(
 ) -> tuple[Image, npt.NDArray[np.float32]]:
     """Draw text on a rounded plate: colours uint8 (h, w, 3) and opacity float32 (h, w, 1)."""
     letters = _make_letters(text, size)
-    plate = opacity * _round_plate(*letters.shape, radius=0.28 * len(letters))
+    plate = opacity * _round_plate(letters.shape[0], letters.shape[1], 0.28 * len(letters))
     light = np.dot(fill, (0.299, 0.587, 0.114)) < 125
     ink = np.array(_LIGHT if light else _DARK, np.float32)
     colours = np.asarray(fill, np.float32) * (1 - letters[..., None]) + ink * letters[..., None]
@@ -61,7 +64,7 @@ def _round_plate(height: int, width: int, radius: float) -> npt.NDArray[np.float
     y = np.abs(np.arange(height) - (height - 1) / 2) - (height / 2 - radius)
     x = np.abs(np.arange(width) - (width - 1) / 2) - (width / 2 - radius)
     outside = np.hypot(x.clip(0)[None], y.clip(0)[:, None])
-    return (radius - outside + 0.5).clip(0, 1).astype(np.float32)
+    return np.asarray((radius - outside + 0.5).clip(0, 1), np.float32)
 
 
 def find_tag_shape(text: str, size: int) -> tuple[int, int]:
@@ -177,7 +180,7 @@ class TagPlacer:
                 [left - self._gap - size[0], middle[1]],
             ]
         )
-        return np.clip(spots, 1, np.maximum(self._size - size - 1, 1))
+        return np.asarray(np.clip(spots, 1, np.maximum(self._size - size - 1, 1)))
 
 
 def _sum_overlap(
@@ -186,4 +189,4 @@ def _sum_overlap(
     """Area, px², that a tag at each spot would share with the taken boxes; (spots,)."""
     low = np.maximum(spots[:, None], taken[None, :, :2])
     high = np.minimum(spots[:, None] + size, taken[None, :, 2:])
-    return (high - low).clip(0).prod(-1).sum(-1)
+    return np.asarray((high - low).clip(0).prod(-1).sum(-1))

@@ -12,7 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mapose.errors import FormatError
-from mapose.plots.figures import FAINT, INK, dress_axes, find_bins, make_plot, reduce_bins
+from mapose.plots.figures import (
+    FAINT,
+    INK,
+    dress_axes,
+    find_bins,
+    label_log_axis,
+    make_plot,
+    reduce_bins,
+)
 
 Columns = dict[str, npt.NDArray[np.float64]]
 
@@ -117,9 +125,11 @@ def _plot_losses(axes: Axes, columns: Columns) -> None:
         )  # fmt: skip
     steps, values = _thin(columns["step"], columns["loss"])
     axes.plot(steps, values, color=_TOTAL, linewidth=0.8, alpha=0.3)
-    axes.plot(steps, _smooth(values), color=_TOTAL, linewidth=2, label="loss")
+    dot = "o" if len(steps) == 1 else ""
+    axes.plot(steps, _smooth(values), dot + "-", color=_TOTAL, linewidth=2, label="loss")
     if (values[np.isfinite(values)] > 0).any():
         axes.set_yscale("log")
+        label_log_axis(axes.yaxis)
     dress_axes(axes, title="Training", y="loss", grid="y")
     if parts:
         axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right", ncols=2)
@@ -135,25 +145,22 @@ def _plot_errors(axes: Axes, columns: Columns) -> None:
                 linewidth=1.5, label=label,
             )  # fmt: skip
     dress_axes(axes, y="mean error (px)", grid="y")
-    shown = np.concatenate([columns.get(n, np.zeros(0)) for n in ("train_error", "test_error")])
-    shown = shown[np.isfinite(shown)]
-    # The first validations may be hundreds of px off: they must not flatten the end.
-    if shown.max() > 20 * max(shown.min(), 1e-9):
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right")
     test = columns.get("test_error", np.zeros(0))
     if np.isfinite(test).any():
         best = int(np.nanargmin(test))
-        axes.plot(
-            columns["step"][best], test[best], "o", markersize=9, color=_TEST, fillstyle="none"
-        )
-        axes.annotate(
-            f"best {test[best]:.2f} px\nat step {columns['step'][best]:.0f}",
-            (columns["step"][best], test[best]), xytext=(0, 10), textcoords="offset points",
-            ha="center", va="bottom", fontsize=8, color=_TEST,
-        )  # fmt: skip
+        step = columns["step"][best]
+        axes.plot(step, test[best], "o", markersize=9, color=_TEST, fillstyle="none")
+        words = f"best {test[best]:.2f} px at step {step:.0f}"
+        axes.set_title(words, loc="right", fontsize=8.5, color=_TEST)
+    shown = np.concatenate([columns.get(n, np.zeros(0)) for n in ("train_error", "test_error")])
+    shown = shown[np.isfinite(shown)]
+    # The first validations may be hundreds of px off: they must not flatten the end.
+    if shown.min() > 0 and shown.max() > 8 * shown.min():
+        axes.set_yscale("log")
+        label_log_axis(axes.yaxis)
+    else:
+        axes.set_ylim(0, max(1.12 * shown.max(), 1e-9))
 
 
 def _add_minutes(axes: Axes, columns: Columns) -> None:
@@ -166,11 +173,11 @@ def _add_minutes(axes: Axes, columns: Columns) -> None:
     clock = np.maximum.accumulate(seconds[there]) / 60 + 1e-9 * np.arange(there.sum())
     count = steps[there] + 1e-9 * np.arange(there.sum())
 
-    def to_minutes(step: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.interp(step, count, clock)
+    def to_minutes(step: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        return np.asarray(np.interp(np.asarray(step), count, clock))
 
-    def to_steps(minute: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.interp(minute, clock, count)
+    def to_steps(minute: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        return np.asarray(np.interp(np.asarray(minute), clock, count))
 
     top = axes.secondary_xaxis("top", functions=(to_minutes, to_steps))
     top.set_xlabel("minutes", fontsize=8.5, color=INK)
@@ -199,4 +206,4 @@ def _smooth(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     sums = np.concatenate([[0.0], np.cumsum(values)])
     at = np.arange(len(values))
     low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
-    return (sums[high] - sums[low]) / (high - low)
+    return np.asarray((sums[high] - sums[low]) / (high - low))

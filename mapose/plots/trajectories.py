@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from mapose.errors import ShapeError
@@ -17,6 +21,7 @@ from mapose.plots.figures import (
     dress_axes,
     find_bins,
     find_times,
+    label_log_axis,
     make_plot,
     reduce_bins,
     to_rgb,
@@ -28,6 +33,8 @@ _MOST_POINTS = 20_000
 _MOST_BINS = 1_000
 # More rows than this are not read one by one: keypoints and individuals are averaged.
 _MOST_ROWS = 60
+# Without its pale end, which is lost on white.
+_TIME = ListedColormap(colormaps["plasma"](np.linspace(0, 0.88, 256)))
 
 
 def plot_trajectories(
@@ -66,9 +73,8 @@ def plot_trajectories(
     """
     if poses.dimensions != 2:
         raise ShapeError("trajectories: wanted poses in 2D, came 3D; use plot_positions")
-    paths = _pick_paths(poses, keypoint)
     step = -(-len(poses) // _MOST_POINTS) or 1
-    paths = paths[::step]
+    paths = _pick_paths(poses.points[::step], poses, keypoint)
     times, label = find_times(poses)
     box = _find_view(paths, image)
     wide, high = box[1] - box[0], box[2] - box[3]
@@ -110,7 +116,7 @@ def plot_positions(poses: Poses, *, keypoint: str | None = None) -> Figure:
     ShapeError
         If there is no such keypoint.
     """
-    paths = _pick_paths(poses, keypoint)
+    paths = _pick_paths(poses.points, poses, keypoint)
     times, label = find_times(poses)
     if len(poses) > 2 * _MOST_BINS:
         bins, count = find_bins(poses.frames, _MOST_BINS)
@@ -120,6 +126,7 @@ def plot_positions(poses: Poses, *, keypoint: str | None = None) -> Figure:
     figure = make_plot(8, 0.7 + 1.7 * poses.dimensions)
     panels = figure.subplots(poses.dimensions, sharex=True, squeeze=False)[:, 0]
     style = {"linewidth": 1.0} if poses.individuals or paths.shape[1] == 1 else {"linestyle": ""}
+    what = keypoint or "body centre"
     for c, axes in enumerate(panels):
         for i, colour in enumerate(to_rgb(find_identity_colours(paths.shape[1]))):
             marker = "." if "linestyle" in style else None
@@ -130,8 +137,7 @@ def plot_positions(poses: Poses, *, keypoint: str | None = None) -> Figure:
         last = c == poses.dimensions - 1
         dress_axes(axes, x=label if last else "", y=f"{'xyz'[c]} ({poses.unit})", grid="y")
         axes.margins(x=0)
-    what = keypoint or "body centre"
-    panels[0].set_title(f"Position of the {what}", loc="left", fontsize=9.5, fontweight="bold")
+    dress_axes(panels[0], title=f"Position of the {what}", y=f"x ({poses.unit})")
     if poses.individuals is not None:
         _add_legend(panels[0], len(poses.names))
     return figure
@@ -193,18 +199,20 @@ def plot_confidence(poses: Poses) -> Figure:
                 f"{100 * share:.0f} %", (1, y), xycoords=("axes fraction", "data"),
                 xytext=(4, 0), textcoords="offset points", va="center", fontsize=7, color=FAINT,
             )  # fmt: skip
+    panels[0].set_title("found", loc="right", x=1.05, fontsize=7, color=FAINT, ha="right")
     panels[-1].set_xlabel(label, fontsize=8.5, color=INK)
     bar = figure.colorbar(picture, ax=list(panels), pad=0.01, aspect=30, shrink=0.9)
     bar.set_label("mean confidence", fontsize=8.5, color=INK)
     bar.ax.tick_params(labelsize=8, length=0)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure
 
 
 def plot_histograms(poses: Poses) -> Figure:
     """Plot how confidences and step lengths of each keypoint are distributed.
 
-    Heights are logarithmic: the one jump among thousands of steps is what one looks for.
+    Heights of the step lengths are logarithmic: the one jump among thousands of steps is what
+    one looks for. Those of the confidences are square roots of counts.
 
     Parameters
     ----------
@@ -217,28 +225,23 @@ def plot_histograms(poses: Poses) -> Figure:
         Two panels, one row per keypoint in each.
     """
     names = poses.skeleton.keypoints
-    steps = np.linalg.norm(np.diff(poses.points, axis=0), axis=-1)
-    steps = steps[np.diff(poses.frames) == 1]
-    found = poses.confidence > 0
+    found = [c[c > 0] for c in np.moveaxis(poses.confidence, 2, 0)]
+    steps = [_find_steps(poses, k) for k in range(len(names))]
+    reach = max((float(s.max()) for s in steps if s.size), default=1.0)
+    reach = 1.05 * max(reach, 1e-3)
+    low = 1e-4 * reach
     figure = make_plot(8.5, 1.1 + 0.3 * len(names))
     left, right = figure.subplots(1, 2, sharey=True)
-    _plot_ridges(
-        left,
-        [poses.confidence[:, :, k][found[:, :, k]] for k in range(len(names))],
-        np.linspace(0, 1, 51),
-    )
-    finite = [s[np.isfinite(s)] for s in np.moveaxis(steps, 2, 0)]
-    reach = max((float(s.max()) for s in finite if s.size), default=1.0)
-    low = max(reach, 1e-3) * 1e-4
-    edges = np.geomspace(low, max(reach, 1e-3) * 1.05, 61)
-    _plot_ridges(right, [s.clip(low) for s in finite], edges)
+    _plot_ridges(left, found, np.linspace(0, 1, 51), np.sqrt)
+    _plot_ridges(right, [s.clip(low) for s in steps], np.geomspace(low, reach, 61), np.log1p)
     right.set_xscale("log")
-    right.set_xlim(edges[0], edges[-1])
+    right.set_xlim(low, reach)
+    label_log_axis(right.xaxis)
     unit = f"{poses.unit} per frame"
     dress_axes(left, title="Confidence of what was found", x="confidence", grid="x")
     dress_axes(right, title="Step length", x=f"step ({unit}); bar: median", grid="x")
     left.set_xlim(0, 1)
-    left.set_yticks(range(len(names)), names)
+    left.set_yticks(np.arange(len(names)) - 0.25, names)
     left.set_ylim(len(names) - 0.45, -1.05)
     for axes in (left, right):
         axes.tick_params(axis="y", length=0)
@@ -246,27 +249,40 @@ def plot_histograms(poses: Poses) -> Figure:
     return figure
 
 
+def _find_steps(poses: Poses, keypoint: int) -> npt.NDArray[np.floating]:
+    """Measure how far a keypoint goes from one frame to the next; (N,) all individuals."""
+    points = poses.points[:, :, keypoint]
+    moved = (points[1:] - points[:-1])[np.diff(poses.frames) == 1]
+    steps = np.sqrt(np.square(moved).sum(-1)).ravel()
+    return np.asarray(steps[np.isfinite(steps)])
+
+
 def _plot_ridges(
-    axes: Axes, samples: list[npt.NDArray[np.floating]], edges: npt.NDArray[np.float64]
+    axes: Axes,
+    samples: list[npt.NDArray[np.floating]],
+    edges: npt.NDArray[np.float64],
+    scale: np.ufunc,
 ) -> None:
-    """Draw one histogram per row, filled, with logarithmic heights and a bar at the median."""
-    counts = np.array([np.histogram(s, edges)[0] for s in samples], np.float64)
-    heights = np.log1p(counts) / max(float(np.log1p(counts.max(initial=0))), 1e-9) * 0.88
+    """Draw one histogram per row, filled, with scaled heights and a bar at the median."""
+    heights = scale(np.array([np.histogram(s, edges)[0] for s in samples], np.float64))
+    heights *= 0.88 / max(float(heights.max(initial=0)), 1e-9)
     for k, sample in enumerate(samples):
         axes.stairs(
             k - heights[k], edges, baseline=k, fill=True, color="#4fb3f0", alpha=0.75, linewidth=0
         )
         axes.axhline(k, color="0.8", linewidth=0.6)
         if sample.size:
-            middle = float(np.median(sample))
+            middle = float(np.median(sample[:: 1 + len(sample) // 100_000]))
             axes.plot([middle, middle], [k, k - 0.8], color=INK, linewidth=1.2)
 
 
-def _pick_paths(poses: Poses, keypoint: str | None) -> npt.NDArray[np.floating]:
-    """Take one keypoint, or the mean of all; (F, I, d)."""
+def _pick_paths(
+    points: npt.NDArray[np.floating], poses: Poses, keypoint: str | None
+) -> npt.NDArray[np.floating]:
+    """Take one keypoint of some rows, or the mean of all; (F, I, d)."""
     if keypoint is None:
-        return find_centres(poses.points)
-    return poses.points[:, :, poses.skeleton.index(keypoint)]
+        return find_centres(points)
+    return points[:, :, poses.skeleton.index(keypoint)]
 
 
 def _find_view(
@@ -297,7 +313,7 @@ def _plot_by_time(
     pairs = np.stack([path[:-1], path[1:]], 1)
     whole = np.isfinite(pairs).all((1, 2))
     lines = LineCollection(
-        list(pairs[whole]), array=times[:-1][whole], cmap="plasma", linewidths=1.1, rasterized=True
+        list(pairs[whole]), array=times[:-1][whole], cmap=_TIME, linewidths=1.1, rasterized=True
     )
     axes.add_collection(lines)
     _mark_ends(axes, path, ("0.25", "0.25"))
@@ -305,7 +321,7 @@ def _plot_by_time(
         bar = axes.figure.colorbar(lines, ax=axes, pad=0.02, aspect=30, shrink=0.8)
         bar.set_label(label, fontsize=8.5, color=INK)
         bar.ax.tick_params(labelsize=8, length=0)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
 
 
 def _plot_by_individual(axes: Axes, paths: npt.NDArray[np.floating], poses: Poses) -> None:
@@ -327,7 +343,7 @@ def _plot_by_individual(axes: Axes, paths: npt.NDArray[np.floating], poses: Pose
         _add_legend(axes, len(colours))
 
 
-def _mark_ends(axes: Axes, path: npt.NDArray[np.floating], colours: tuple) -> None:
+def _mark_ends(axes: Axes, path: npt.NDArray[np.floating], colours: tuple[Any, Any]) -> None:
     """Mark where a path starts (hollow) and ends (full)."""
     seen = path[np.isfinite(path).all(-1)]
     if len(seen):
@@ -336,9 +352,11 @@ def _mark_ends(axes: Axes, path: npt.NDArray[np.floating], colours: tuple) -> No
 
 
 def _add_legend(axes: Axes, count: int) -> None:
-    legend = axes.legend(
-        loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8,
-        handlelength=1.2, labelcolor=INK, ncols=1 + count // 24,
+    """Name the individuals beside the axes."""
+    legend = axes.figure.legend(
+        *(part[:count] for part in axes.get_legend_handles_labels()),
+        loc="outside right upper", frameon=False, fontsize=8, handlelength=1.2,
+        labelcolor=INK, ncols=1 + (count - 1) // 20,
     )  # fmt: skip
     for line in legend.get_lines():
         line.set_linewidth(2.5)

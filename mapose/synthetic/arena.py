@@ -34,7 +34,7 @@ class Box:
     @property
     def inside(self) -> npt.NDArray[np.float64]:
         """Where an animal rests in the box, float64 (2,), mm."""
-        return (np.array(self.low[:2]) + self.high[:2]) / 2
+        return np.add(self.low[:2], self.high[:2]) / 2
 
     @property
     def doorstep(self) -> npt.NDArray[np.float64]:
@@ -45,7 +45,7 @@ class Box:
     def holds(self, points: Floats) -> npt.NDArray[np.bool_]:
         """Tell which floor points (..., 2 or 3) lie on the box's floor, bool (...)."""
         xy = np.asarray(points)[..., :2]
-        return ((xy > self.low[:2]) & (xy < self.high[:2])).all(-1)
+        return np.asarray(((xy > self.low[:2]) & (xy < self.high[:2])).all(-1))
 
     def find_entry(self, origin: Floats, directions: Floats) -> npt.NDArray[np.float64]:
         """Find how far along rays the box begins.

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration import Camera
-from mapose.synthetic.arena import Arena
+from mapose.synthetic.arena import Arena, Box
 
 Floats = npt.NDArray[np.floating]
 Image = npt.NDArray[np.float32]
@@ -42,6 +42,11 @@ class Backdrop:
     floor: npt.NDArray[np.float32]
 
 
+def blur(picture: Floats | npt.NDArray[np.uint8], sigma: float) -> npt.NDArray[np.float32]:
+    """Blur a picture (H, W[, 3]) with a Gaussian of this width in pixels."""
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)
+
+
 def make_backdrop(arena: Arena, camera: Camera, rng: np.random.Generator) -> Backdrop:
     """Look at an empty arena through a camera.
 
@@ -67,12 +72,13 @@ def make_backdrop(arena: Arena, camera: Camera, rng: np.random.Generator) -> Bac
         inside = entry < np.minimum(depth, nearest + 1e-6)
         points = origin + np.where(inside, entry, 0)[..., None] * rays
         picture[inside] = _shade_box(points[inside], box)
-        depth[inside] = entry[inside]
         floor[inside] = 0
-    picture = cv2.GaussianBlur(picture, (0, 0), 0.6)
+        # Also behind a wall: there the box still hides who is in it.
+        depth = np.minimum(depth, entry)
+    picture = blur(picture, 0.6)
     light = _find_light(rays, origin, camera)
     picture = picture * light[..., None]
-    return Backdrop(picture, light, depth.astype(np.float32), cv2.GaussianBlur(floor, (0, 0), 0.8))
+    return Backdrop(picture, light, depth.astype(np.float32), blur(floor, 0.8))
 
 
 def _find_rays(camera: Camera) -> Floats:
@@ -118,17 +124,13 @@ def _make_floor(arena: Arena, rng: np.random.Generator) -> Image:
     floor[:] = colour
     if arena.bedding:
         _strew_chips(floor, rng)
-    cloud = sum(
-        cv2.resize(
-            rng.normal(size=(shape[0] // s + 2, shape[1] // s + 2)).astype(np.float32),
-            shape[::-1],
-            interpolation=cv2.INTER_CUBIC,
-        )
-        for s in (24, 60, 160)
-    )
+    cloud = np.zeros(shape, np.float32)
+    for s in (24, 60, 160):
+        spots = rng.normal(size=(shape[0] // s + 2, shape[1] // s + 2)).astype(np.float32)
+        cloud += cv2.resize(spots, shape[::-1], interpolation=cv2.INTER_CUBIC)
     stains = 1 + (0.035 if arena.bedding else 0.012) * cloud
     picture = floor.astype(np.float32) * stains[..., None]
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.7), np.float32)
+    return blur(picture, 0.7)
 
 
 def _strew_chips(floor: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
@@ -141,7 +143,9 @@ def _strew_chips(floor: npt.NDArray[np.uint8], rng: np.random.Generator) -> None
     tone = np.array([188, 164, 128]) * rng.normal(1.0, 0.11, (n, 1)) + rng.normal(0, 4, (n, 3))
     width = rng.integers(1, 5, n)
     fixed = np.round(16 * np.stack([start, end], 1)).astype(int)
-    for line, colour, w in zip(fixed.tolist(), np.clip(tone, 0, 255).tolist(), width.tolist(), strict=True):
+    for line, colour, w in zip(
+        fixed.tolist(), np.clip(tone, 0, 255).tolist(), width.tolist(), strict=True
+    ):
         (x, y), (u, v) = line
         dark = [0.72 * c for c in colour]
         cv2.line(floor, (x + 14, y - 14), (u + 14, v - 14), dark, w, cv2.LINE_AA, 4)
@@ -179,7 +183,7 @@ def _paint_walls(
             nearest[hit] = distance[hit]
 
 
-def _shade_box(points: Floats, box) -> Floats:  # type: ignore[no-untyped-def]
+def _shade_box(points: Floats, box: Box) -> Floats:
     """Find the colour of points (N, 3) on a box of dark red plastic, float64 (N, 3)."""
     low, high = np.array(box.low), np.array(box.high)
     normal = np.zeros_like(points)
@@ -195,7 +199,7 @@ def _shade_box(points: Floats, box) -> Floats:  # type: ignore[no-untyped-def]
     arch = np.hypot(points[:, 1] - middle, np.clip(points[:, 2] - 12, 0, None))
     mouth = (normal[:, 0] * box.mouth > 0) & (arch < 0.36 * (high[1] - low[1]))
     colour[mouth] = (16, 10, 10)
-    return colour
+    return np.asarray(colour)
 
 
 def _find_light(rays: Floats, origin: Floats, camera: Camera) -> npt.NDArray[np.float32]:

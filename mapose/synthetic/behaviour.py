@@ -75,7 +75,10 @@ def simulate_paths(arena: Arena, n: int, seconds: float, rng: np.random.Generato
     table = np.empty((steps, n, 5))
     for t in range(steps):
         herd.advance()
-        table[t] = [(a.x, a.y, a.heading, a.rearing, a.box is not None and a.box in tunnels) for a in herd.animals]
+        table[t] = [
+            (a.x, a.y, a.heading, a.rearing, a.box is not None and a.box in tunnels)
+            for a in herd.animals
+        ]
     return Paths(table[..., :2], table[..., 2], table[..., 3], table[..., 4] > 0)
 
 
@@ -126,7 +129,7 @@ class _Herd:
     """All animals, and the rules between them."""
 
     def __init__(self, arena: Arena, n: int, rng: np.random.Generator) -> None:
-        self.arena, self.rng = arena, rng
+        self.boxes, self.rng = arena.boxes, rng
         self.right, self.top = (arena.half - _MARGIN).tolist()
         self.animals = [
             _Animal(x, y, rng.uniform(-math.pi, math.pi), rng.uniform(0, 1.5), goal=(x, y))
@@ -139,7 +142,7 @@ class _Herd:
         draws = self.rng.uniform(-high, high, (60, n, 2))
         gap = np.linalg.norm(draws[:, :, None] - draws[:, None], axis=-1)
         room = (gap + 1e3 * np.eye(n)).min((1, 2))
-        for box in self.arena.boxes:
+        for box in self.boxes:
             room -= 1e3 * box.holds(draws).any(1)
         places: list[list[float]] = draws[room.argmax()].tolist()
         return places
@@ -161,7 +164,7 @@ class _Herd:
         if animal.box is None:
             animal.x = max(-self.right, min(self.right, animal.x))
             animal.y = max(-self.top, min(self.top, animal.y))
-            for box in self.arena.boxes:
+            for box in self.boxes:
                 self._keep_out(animal, box)
         elif _is_inside(animal, animal.box):
             box, edge = animal.box, 18.0
@@ -199,9 +202,7 @@ class _Herd:
         animal.box = None
         if animal.mode == APPROACH_BOX and animal.clock > 0:
             # The doorstep is reached: now through the mouth.
-            animal.box = min(
-                self.arena.boxes, key=lambda b: math.dist(b.doorstep, (animal.x, animal.y))
-            )
+            animal.box = min(self.boxes, key=lambda b: math.dist(b.doorstep, (animal.x, animal.y)))
             animal.start(ENTER, 5.0, 110.0, _as_place(animal.box.inside))
         elif animal.mode not in (REST, LEAVE) and rng.random() < 0.6:
             self._rest(animal)
@@ -216,7 +217,7 @@ class _Herd:
             animal.start(REST, 0.3 + self.rng.exponential(1.6), 0.0)
 
     def _set_out(self, animal: _Animal) -> None:
-        rng, boxes, what = self.rng, self.arena.boxes, self.rng.random()
+        rng, boxes, what = self.rng, self.boxes, self.rng.random()
         pace, seconds = rng.uniform(70, 190), rng.uniform(1.5, 5.0)
         if boxes and what < 0.07:
             box = boxes[int(rng.integers(len(boxes)))]

@@ -8,6 +8,7 @@ frames (head, front and rear trunk), so that drawing and truth cannot disagree.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +63,8 @@ LENGTHS = np.array([15.0, 13.0, 21.0, 21.0, 16.0] + [13.0] * N_TAIL)
 # Paws follow the chain in the array of joints: left and right front, left and right hind.
 N_JOINTS = N_CHAIN + 4
 #: Height of the joints above the floor of a standing animal, mm.
-HEIGHTS = np.array([9.0, 14.5, 15.5, 16.0, 16.0, 10.0] + [4.5, 3.0, 2.2, 1.8, 1.5, 1.2])
-_RADII = np.array([2.6, 8.2, 9.4, 13.4, 14.6, 5.0] + [2.5, 2.2, 1.9, 1.6, 1.3, 0.9])
+HEIGHTS = np.array([9.0, 14.5, 15.5, 16.0, 16.0, 10.0, 4.5, 3.0, 2.2, 1.8, 1.5, 1.2])
+_RADII = np.array([2.6, 8.2, 9.4, 13.4, 14.6, 5.0, 2.5, 2.2, 1.9, 1.6, 1.3, 0.9])
 
 # Local frames: forward, left, up. Where each begins and ends on the chain.
 HEAD_FRAME, FRONT_FRAME, REAR_FRAME = range(3)
@@ -107,8 +108,11 @@ class Anchors:
         float, (..., I, N, 3)
             In mm.
         """
-        shift = np.einsum("na,...nax->...nx", self.offset, frames[..., self.frame, :, :])
-        return np.einsum("nj,...jx->...nx", self.mix, joints) + shift * scale[:, None, None]
+        # Offsets of all frames stacked: one product of matrices instead of many small ones.
+        spread = np.zeros((len(self.frame), 3, 3))
+        spread[np.arange(len(self.frame)), self.frame] = self.offset
+        shift = spread.reshape(-1, 9) @ frames.reshape(*frames.shape[:-3], 9, 3)
+        return np.asarray(self.mix @ joints + shift * scale[:, None, None])
 
 
 @dataclass(frozen=True)
@@ -133,12 +137,28 @@ class Limbs:
     along: Floats
     material: npt.NDArray[np.int64]
 
-    @property
+    @cached_property
+    def taper(self) -> Floats:
+        """How fast the radius grows along the limb at both ends, float64 (C, 2)."""
+        length = np.maximum(np.diff(self.along, axis=1)[:, 0] * LENGTHS[:TAIL_BASE].sum(), 1e-6)
+        growth = np.where(self.in_chain, np.diff(self.radius, axis=1)[:, 0] / length, 0.0)
+        # Where two limbs meet, both take the mean.
+        meeting = np.append(0.5 * (growth[:-1] + growth[1:]), 0.0)
+        start = np.where(np.roll(self.joined, 1), np.roll(meeting, 1), growth)
+        end = np.where(self.joined, meeting, growth)
+        return np.asarray(np.clip(np.stack([start, end], axis=1), -0.8, 0.8))
+
+    @cached_property
     def joined(self) -> npt.NDArray[np.bool_]:
         """Whether the next limb goes on where this one ends, bool (C,)."""
         same = (self.end.mix[:-1] == self.start.mix[1:]).all(-1)
         same &= (self.end.offset[:-1] == 0).all(-1) & (self.start.offset[1:] == 0).all(-1)
         return np.append(same, False)
+
+    @cached_property
+    def in_chain(self) -> npt.NDArray[np.bool_]:
+        """Whether the limb is joined to another one, bool (C,)."""
+        return self.joined | np.roll(self.joined, 1)
 
 
 def find_frames(joints: Floats) -> Floats:
@@ -179,7 +199,8 @@ def _make_anchors(rows: list[tuple[Floats, int, tuple[float, float, float]]]) ->
 
 
 _NONE = (0.0, 0.0, 0.0)
-_EAR = (-2.0, 8.6, 6.6)
+# Tip of an ear's axis, and the middle of what is seen of the ear from above.
+_EAR, _EAR_MIDDLE = (-2.0, 8.6, 6.6), (-1.8, 8.2, 6.4)
 
 
 def _make_keypoints() -> Anchors:
@@ -188,8 +209,8 @@ def _make_keypoints() -> Anchors:
     return _make_anchors(
         [
             (_mix((NOSE, 1.0)), HEAD_FRAME, _NONE),
-            (at["head"], HEAD_FRAME, _EAR),
-            (at["head"], HEAD_FRAME, _flip(_EAR)),
+            (at["head"], HEAD_FRAME, _EAR_MIDDLE),
+            (at["head"], HEAD_FRAME, _flip(_EAR_MIDDLE)),
             (_mix((NECK, 1.0)), HEAD_FRAME, _NONE),
             (shoulder, FRONT_FRAME, (0.0, 9.0, -2.0)),
             (shoulder, FRONT_FRAME, (0.0, -9.0, -2.0)),
@@ -218,65 +239,74 @@ def _find_spine(at: Floats) -> Floats:
     return weights
 
 
+_End = tuple[Floats, int, tuple[float, float, float]]
+
+
+@dataclass(frozen=True)
+class _Limb:
+    start: _End
+    end: _End
+    radius: tuple[float, float]
+    along: tuple[float, float]
+    material: int
+
+
 def _make_limbs() -> Limbs:
-    rows: list[tuple[tuple[Floats, int, tuple[float, float, float]], ...]] = []
-    radius: list[tuple[float, float]] = []
-    along: list[tuple[float, float]] = []
-    material: list[int] = []
-
-    def add(start, end, radii, coat, what):  # type: ignore[no-untyped-def]
-        rows.append((start, end))
-        radius.append(radii)
-        along.append(coat)
-        material.append(what)
-
-    _add_trunk_and_tail(add)
-    _add_legs(add)
-    _add_head(add)
-    start, end = zip(*rows, strict=True)
+    limbs = [*_make_trunk_and_tail(), *_make_legs(), *_make_head()]
     return Limbs(
-        _make_anchors(list(start)),
-        _make_anchors(list(end)),
-        np.array(radius),
-        np.array(along),
-        np.array(material, np.int64),
+        _make_anchors([limb.start for limb in limbs]),
+        _make_anchors([limb.end for limb in limbs]),
+        np.array([limb.radius for limb in limbs]),
+        np.array([limb.along for limb in limbs]),
+        np.array([limb.material for limb in limbs], np.int64),
     )
 
 
-def _add_trunk_and_tail(add) -> None:  # type: ignore[no-untyped-def]
+def _make_trunk_and_tail() -> list[_Limb]:
     thickness = PchipInterpolator(np.arange(N_CHAIN), _RADII)
     place = np.append(0.0, np.cumsum(LENGTHS)) / LENGTHS[:TAIL_BASE].sum()
     trunk, tail = np.linspace(0, TAIL_BASE, 16), np.linspace(TAIL_BASE, N_CHAIN - 1, 13)
-    for at, what in ((trunk, FUR), (tail, SKIN)):
-        spine, radii = _find_spine(at), thickness(at)
-        coat = np.interp(at, np.arange(N_CHAIN), place)
-        for i in range(len(at) - 1):
-            ends = [(spine[i], REAR_FRAME, _NONE), (spine[i + 1], REAR_FRAME, _NONE)]
-            add(*ends, (radii[i], radii[i + 1]), (coat[i], coat[i + 1]), what)
+    limbs = []
+    for at, material in ((trunk, FUR), (tail, SKIN)):
+        ends = [(mix, REAR_FRAME, _NONE) for mix in _find_spine(at)]
+        radius = thickness(at).tolist()
+        along = np.interp(at, np.arange(N_CHAIN), place).tolist()
+        limbs += [
+            _Limb(
+                ends[i], ends[i + 1], (radius[i], radius[i + 1]), (along[i], along[i + 1]), material
+            )
+            for i in range(len(at) - 1)
+        ]
+    return limbs
 
 
-def _add_legs(add) -> None:  # type: ignore[no-untyped-def]
+def _make_legs() -> list[_Limb]:
     shoulder, hip = _mix((NECK, 0.45), (CENTRE, 0.55)), _mix((HIP, 1.0))
-    for side in (1.0, -1.0):
-        fore, hind = (N_CHAIN, N_CHAIN + 2) if side > 0 else (N_CHAIN + 1, N_CHAIN + 3)
+    limbs = []
+    for number, side in enumerate((1.0, -1.0)):
         legs = (
-            (shoulder, FRONT_FRAME, (0.0, 7.0 * side, -4.0), fore, (5.5, 2.6), 0.42, 5.0),
-            (hip, REAR_FRAME, (2.0, 8.5 * side, -3.0), hind, (8.5, 3.0), 0.78, 10.0),
+            (shoulder, FRONT_FRAME, (0.0, 7.0 * side, -4.0), N_CHAIN, (5.5, 2.6), 0.42, 5.0),
+            (hip, REAR_FRAME, (2.0, 8.5 * side, -3.0), N_CHAIN + 2, (8.5, 3.0), 0.78, 10.0),
         )
-        for body, frame, offset, paw, radii, coat, foot in legs:
-            ankle, toe = _mix((paw, 1.0)), (foot, 0.6 * side, 0.0)
-            add((body, frame, offset), (ankle, frame, _NONE), radii, (coat, coat), FUR)
-            add((ankle, frame, _NONE), (ankle, frame, toe), (2.3, 1.7), (coat, coat), SKIN)
+        for body, frame, offset, paw, radius, coat, foot in legs:
+            ankle, toe = _mix((paw + number, 1.0)), (foot, 0.6 * side, 0.0)
+            joint = (ankle, frame, _NONE)
+            limbs.append(_Limb((body, frame, offset), joint, radius, (coat, coat), FUR))
+            limbs.append(_Limb(joint, (ankle, frame, toe), (2.3, 1.7), (coat, coat), SKIN))
+    return limbs
 
 
-def _add_head(add) -> None:  # type: ignore[no-untyped-def]
-    head, nose = _mix((HEAD, 1.0)), _mix((NOSE, 1.0))
-    add(*[(nose, HEAD_FRAME, (0.9, 0.0, 0.2))] * 2, (1.5, 1.5), (0.0, 0.0), SKIN)
+def _make_head() -> list[_Limb]:
+    head = _mix((HEAD, 1.0))
+    tip = (_mix((NOSE, 1.0)), HEAD_FRAME, (0.9, 0.0, 0.2))
+    limbs = [_Limb(tip, tip, (1.5, 1.5), (0.0, 0.0), SKIN)]
     for side in (1.0, -1.0):
-        ear = (_EAR[0], _EAR[1] * side, _EAR[2])
-        root, eye = (0.5, 5.2 * side, 5.0), (7.0, 5.0 * side, 4.2)
-        add((head, HEAD_FRAME, root), (head, HEAD_FRAME, ear), (2.6, 4.3), (0.2, 0.2), EAR)
-        add(*[(head, HEAD_FRAME, eye)] * 2, (1.5, 1.5), (0.1, 0.1), EYE)
+        root = (head, HEAD_FRAME, (0.5, 5.2 * side, 5.0))
+        ear = (head, HEAD_FRAME, (_EAR[0], _EAR[1] * side, _EAR[2]))
+        eye = (head, HEAD_FRAME, (7.0, 5.0 * side, 4.2))
+        limbs.append(_Limb(root, ear, (2.6, 4.3), (0.2, 0.2), EAR))
+        limbs.append(_Limb(eye, eye, (1.5, 1.5), (0.1, 0.1), EYE))
+    return limbs
 
 
 KEYPOINTS = _make_keypoints()

@@ -65,9 +65,7 @@ def make_coats(n: int, appearance: Appearance, rng: np.random.Generator) -> list
         "distinct": _make_distinct,
     }
     if appearance not in makers:
-        raise SettingsError(
-            f"appearance: wanted one of {', '.join(makers)}, came {appearance!r}"
-        )
+        raise SettingsError(f"appearance: wanted one of {', '.join(makers)}, came {appearance!r}")
     return makers[appearance](n, rng)
 
 
@@ -97,7 +95,7 @@ def _make_similar(n: int, rng: np.random.Generator) -> list[Coat]:
         elif mark == 2:
             _paint_patch(fur, (0.78, 0.5), (0.07, 0.25), (140, 130, 122))
         elif mark == 3:
-            skin = tuple(1.35 * c for c in skin)
+            skin = (1.35 * skin[0], 1.35 * skin[1], 1.35 * skin[2])
         elif mark == 4:
             fur[:, 24:40] *= 0.55
         coats.append(Coat(fur, skin, coat.ear, coat.eye, coat.gloss))
@@ -157,9 +155,7 @@ def _make_hairs(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     return np.asarray(fine / fine.std() * 0.85 + coarse / coarse.std() * 0.5, np.float32)
 
 
-def _paint_patch(
-    fur: npt.NDArray[np.float32], middle: Place, radii: Place, colour: Colour
-) -> None:
+def _paint_patch(fur: npt.NDArray[np.float32], middle: Place, radii: Place, colour: Colour) -> None:
     """Paint an ellipse at (along, across), both 0 to 1, with a soft edge, in place."""
     rows, columns = np.mgrid[0 : fur.shape[0], 0 : fur.shape[1]].astype(np.float32)
     along = (rows / fur.shape[0] - middle[0]) / radii[0]

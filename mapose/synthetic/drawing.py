@@ -7,6 +7,7 @@ surface's direction, the place on the coat and the light.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration import Camera
-from mapose.synthetic.backdrop import LAMP, Backdrop
+from mapose.synthetic.backdrop import LAMP, Backdrop, blur
 from mapose.synthetic.bodies import EAR, EYE, FUR, LIMBS, SKIN, find_frames
 from mapose.synthetic.coats import Coat
 
@@ -35,12 +36,16 @@ class Outlines:
         In pixels.
     per_mm : float64, (..., I, C)
         Pixels per mm.
+    level : float64, (..., I, C)
+        1 for a limb that goes on into others and lies across the line of sight, down to 0 for
+        one that is seen end-on or stands alone.
     """
 
     pixels: Floats
     depth: Floats
     radius: Floats
     per_mm: Floats
+    level: Floats
 
 
 def find_limbs(joints: Floats, scale: Floats) -> Floats:
@@ -48,6 +53,12 @@ def find_limbs(joints: Floats, scale: Floats) -> Floats:
     frames = find_frames(joints)
     ends = [anchors.place(joints, frames, scale) for anchors in (LIMBS.start, LIMBS.end)]
     return np.stack(ends, axis=-2)
+
+
+def find_scale(points: Floats, camera: Camera) -> Floats:
+    """Find how many pixels a millimetre has at world points (..., 3), float64 (...)."""
+    focal = np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1])
+    return np.asarray(focal / np.maximum(camera.to_camera(points)[..., 2], 1.0))
 
 
 def find_outlines(joints: Floats, scale: Floats, camera: Camera) -> Outlines:
@@ -64,11 +75,13 @@ def find_outlines(joints: Floats, scale: Floats, camera: Camera) -> Outlines:
     """
     ends = find_limbs(np.asarray(joints, np.float64), scale)
     depth = np.linalg.norm(ends - camera.centre, axis=-1)
-    ahead = np.maximum(camera.to_camera(ends)[..., 2], 1.0)
-    focal = np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1])
-    per_mm = focal / ahead
+    per_mm = find_scale(ends, camera)
     radius = LIMBS.radius * scale[:, None, None] * per_mm
-    return Outlines(camera.project(ends), depth, radius, per_mm.mean(-1))
+    pixels, per_mm = camera.project(ends), per_mm.mean(-1)
+    true = np.linalg.norm(np.diff(ends, axis=-2)[..., 0, :], axis=-1) * per_mm
+    shown = np.linalg.norm(np.diff(pixels, axis=-2)[..., 0, :], axis=-1)
+    level = np.clip(shown / np.maximum(true, 1e-6), 0, 1) * LIMBS.in_chain
+    return Outlines(pixels, depth, radius, per_mm, level)
 
 
 def draw_animals(
@@ -114,8 +127,13 @@ def draw_animals(
             continue
         window = np.s_[y0:y1, x0:x1]
         surface = _find_surface(outlines, i, (x0, y0, x1, y1))
-        _paint(picture[window], depth[window], surface, _Model(ends[i], coats[i], camera),
-               backdrop.light[window])
+        _paint(
+            picture[window],
+            depth[window],
+            surface,
+            _Model(ends[i], coats[i], camera),
+            backdrop.light[window],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +164,7 @@ def _find_surface(outlines: Outlines, i: int, window: tuple[int, int, int, int])
     rows, columns = np.arange(y0, y1, dtype=np.float32), np.arange(x0, x1, dtype=np.float32)
     pixels = outlines.pixels[i].astype(np.float32)
     radii, depths = outlines.radius[i].tolist(), outlines.depth[i].tolist()
-    scale = outlines.per_mm[i].tolist()
+    scale, level = outlines.per_mm[i].tolist(), outlines.level[i].tolist()
     for c, ((ax, ay), (bx, by)) in enumerate(pixels.tolist()):
         reach = max(radii[c]) + 1.0
         left, right = int(max(min(ax, bx) - reach - x0, 0)), int(max(ax, bx) + reach - x0 + 2)
@@ -170,15 +188,17 @@ def _find_surface(outlines: Outlines, i: int, window: tuple[int, int, int, int])
         np.copyto(depth[part], far, where=nearer)
         np.copyto(limb[part], c, where=nearer)
         np.copyto(along[part], beyond, where=nearer)
-        np.copyto(slope_x[part], ox / r, where=nearer)
-        np.copyto(slope_y[part], oy / r, where=nearer)
+        # Rounded ends would show as hoops around a chain of limbs: leave out their slope.
+        cap = level[c] * (beyond - t)
+        narrow, wide = LIMBS.taper[c] * level[c] / max(math.hypot(ux, uy), 1e-6)
+        taper = narrow + t * (wide - narrow)
+        np.copyto(slope_x[part], (ox - cap * ux) / r - taper * ux, where=nearer)
+        np.copyto(slope_y[part], (oy - cap * uy) / r - taper * uy, where=nearer)
         np.maximum(cover[part], edge, out=cover[part])
     return _Surface(cover, depth, limb, along, slope_x, slope_y)
 
 
-def _paint(
-    picture: Floats, depth: Floats, surface: _Surface, model: _Model, light: Floats
-) -> None:
+def _paint(picture: Floats, depth: Floats, surface: _Surface, model: _Model, light: Floats) -> None:
     """Shade the visible pixels of one animal and lay them over the picture, in place."""
     seen = (surface.cover > 0) & (surface.depth < depth)
     if not seen.any():
@@ -244,9 +264,7 @@ def _draw_shadows(
     floor = ends - LAMP * (ends[..., 2:] / LAMP[2])
     floor[..., 2] = 0
     pixels = camera.project(floor)
-    ahead = np.maximum(camera.to_camera(floor)[..., 2], 1.0)
-    focal = np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1])
-    thick = (LIMBS.radius * scale[:, None, None] * focal / ahead).mean(-1)
+    thick = (LIMBS.radius * scale[:, None, None] * find_scale(floor, camera)).mean(-1)
     flat = LIMBS.material != EYE
     lines = np.round(pixels[:, flat] * 8).reshape(-1, 2, 2)
     for line, w in zip(lines, thick[:, flat].ravel().tolist(), strict=True):
@@ -254,7 +272,7 @@ def _draw_shadows(
             (x, y), (u, v) = line.astype(int).tolist()
             cv2.line(mask, (x, y), (u, v), 255, max(1, round(w)), cv2.LINE_AA, 4)
     soft = max(width / 480, 0.5)
-    shadow = 0.55 * cv2.GaussianBlur(mask, (0, 0), 1.6 * soft).astype(np.float32)
-    shadow += 0.45 * cv2.GaussianBlur(mask, (0, 0), 5.0 * soft).astype(np.float32)
-    shadow = cv2.resize(shadow, (width, height), interpolation=cv2.INTER_LINEAR)
+    shadow = 0.55 * blur(mask, 1.6 * soft)
+    shadow += 0.45 * blur(mask, 5.0 * soft)
+    shadow = np.asarray(cv2.resize(shadow, (width, height)), np.float32)
     picture *= (1 - (0.62 / 255) * shadow * backdrop.floor)[..., None]

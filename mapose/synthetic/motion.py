@@ -13,7 +13,7 @@ from scipy.signal import lfilter
 
 from mapose.synthetic import bodies
 from mapose.synthetic.arena import Arena
-from mapose.synthetic.behaviour import STEP_S, Paths, simulate_paths
+from mapose.synthetic.behaviour import STEP_S, simulate_paths
 from mapose.synthetic.bodies import CENTRE, HEAD, HIP, NECK, NOSE, TAIL_BASE
 
 Floats = npt.NDArray[np.floating]
@@ -84,7 +84,7 @@ def make_motion(
 
 def _sample(values: npt.NDArray[np.generic], times: Floats) -> Floats:
     """Take step values (T, I) at frame times without smoothing."""
-    return values[np.round(times / STEP_S).astype(int)].astype(np.float64)
+    return np.asarray(values[np.round(times / STEP_S).astype(int)], np.float64)
 
 
 def _smooth(values: Floats, sigma: float) -> Floats:
@@ -95,7 +95,7 @@ def _make_noise(shape: tuple[int, int], sigma: float, rng: np.random.Generator) 
     """Make smooth noise of unit variance over frames."""
     noise = _smooth(rng.normal(size=shape), sigma)
     # White noise of variance 1 comes out of a Gaussian of this width with this variance.
-    return noise * np.sqrt(2 * np.sqrt(np.pi) * max(sigma, 0.29))
+    return np.asarray(noise * np.sqrt(2 * np.sqrt(np.pi) * max(sigma, 0.29)))
 
 
 def _lag(values: Floats, seconds: float, rate: float) -> Floats:
@@ -155,6 +155,8 @@ def _lay_chain(middle: Floats, yaw: Floats, pitch: Floats, scale: Floats) -> Flo
     joints[..., HIP, :2] = middle - back
     joints[..., HIP, 2] = heights[HIP] * scale
     _unroll(joints, ahead)
+    # The tail of a rearing animal stays on the floor.
+    joints[..., 2] = np.maximum(joints[..., 2], (0.6 * heights) * scale[:, None])
     return joints
 
 

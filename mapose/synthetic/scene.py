@@ -15,7 +15,7 @@ from mapose.errors import ShapeError
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 from mapose.synthetic.arena import Arena
-from mapose.synthetic.backdrop import Backdrop, make_backdrop
+from mapose.synthetic.backdrop import Backdrop, blur, make_backdrop
 from mapose.synthetic.bodies import SKELETON
 from mapose.synthetic.coats import Appearance, Coat, make_coats
 from mapose.synthetic.drawing import draw_animals
@@ -217,13 +217,14 @@ def make_scene(
     n_frames : int
         How long.
     seed : int
-        Same seed, same scene; the world moves alike at any rate and for any cameras.
+        Same seed, same scene; the cameras do not change what happens in it.
     rate : float
         Frames per second.
     appearance : {"identical", "similar", "distinct"}
         See `make_coats`.
     arena : Arena, optional
-        By default bedding without boxes, 400 x 300 mm and larger for more than four animals.
+        By default bedding without boxes, 400 x 300 mm; if the cameras are not given either, it
+        grows with more than four animals.
     cameras : calibration.CameraGroup or int
         Who watches, or how many as `make_cameras` sets them up.
 
@@ -246,7 +247,7 @@ def make_scene(
             f"{n_animals} animals, {n_frames} frames, rate {rate}"
         )
     if arena is None:
-        room = max(1.0, n_animals / 4) ** 0.5
+        room = max(1.0, n_animals / 4) ** 0.5 if isinstance(cameras, int) else 1.0
         arena = Arena(width=400 * room, depth=300 * room)
     if isinstance(cameras, int):
         cameras = make_cameras(cameras, arena=arena)
@@ -282,44 +283,34 @@ def make_cameras(
     if n < 1:
         raise ShapeError(f"cameras: wanted at least one, came {n}")
     arena = Arena() if arena is None else arena
-    width, height = size
     reach = 2.1 * float(np.hypot(*arena.half))
-    focal = 1.5 * width
+    focal = 1.5 * size[0]
     # The upper rims of the walls just fit into the picture.
     fill = 2 * 1.03 * arena.half * focal / np.array(size)
     above = float(fill.max()) + 0.45 * arena.wall
     top = aim_camera("top", (0, 0, above), size=size, focal=focal, distortion=(-0.03, 0, 0, 0, 0))
     if n == 1:
         return CameraGroup([top], "mm")
-    ring = make_ring(
-        n - 1,
-        radius=reach,
-        height=1.15 * reach,
-        size=size,
-        focal=1.05 * min(width, 4 / 3 * height),
-        seed=n,
-    )
-    around = [_rename(camera, f"cam{i + 1}") for i, camera in enumerate(ring)]
+    ring = make_ring(n - 1, radius=reach, height=1.15 * reach, size=size, seed=n)
+    around = [_fit_arena(camera, f"cam{i + 1}", arena) for i, camera in enumerate(ring)]
     return CameraGroup([top, *around], "mm")
 
 
-def _rename(camera: Camera, name: str) -> Camera:
-    return Camera(
-        name,
-        camera.size,
-        camera.matrix,
-        camera.distortion,
-        camera.rotation,
-        camera.translation,
-        camera.model,
-    )
+def _fit_arena(camera: Camera, name: str, arena: Arena) -> Camera:
+    """Aim a camera so that the arena fills its picture."""
+    x, y = arena.half
+    corners = np.array([(a, b, c) for a in (-x, x) for b in (-y, y) for c in (0.0, arena.wall)])
+    target = np.array([0.0, 0.0, 0.35 * arena.wall])
+    aimed = aim_camera(name, camera.centre, target=target, size=camera.size, focal=1, distortion=())
+    reach = np.abs(aimed.project(corners) - aimed.matrix[:2, 2]).max(0)
+    focal = 0.47 * float((np.array(camera.size) / reach).min())
+    return aim_camera(name, camera.centre, target=target, size=camera.size, focal=focal)
 
 
 def _expose(picture: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Take the picture with a sensor: blur of the lens, noise, mild compression."""
-    picture = cv2.GaussianBlur(picture, (0, 0), 0.55)
+    picture = blur(picture, 0.55)
     height, width = picture.shape[:2]
-    # One rather grey noise for all channels and a little of its own for each.
     grey = rng.standard_normal((height, width), dtype=np.float32)
     picture += (_NOISE * grey)[..., None]
     exposed = np.clip(picture, 0, 255).astype(np.uint8)

@@ -7,15 +7,14 @@ import numpy.typing as npt
 
 from calibration import Camera
 from mapose.synthetic.arena import Arena
-from mapose.synthetic.drawing import Outlines, find_outlines
+from mapose.synthetic.drawing import Outlines, find_outlines, find_scale
 from mapose.synthetic.motion import Motion
 
 Floats = npt.NDArray[np.floating]
 Flags = npt.NDArray[np.bool_]
 
-# A keypoint lies up to this far inside its own body, mm: what is nearer to the camera than it
-# by less than that may touch the body but does not cover it.
-_DEPTH = 4.0
+# No part of a body is further than this from the box around its keypoints, mm.
+_GIRTH = 20.0
 
 
 def find_in_view(points: Floats, camera: Camera, arena: Arena) -> Flags:
@@ -35,7 +34,7 @@ def find_in_view(points: Floats, camera: Camera, arena: Arena) -> Flags:
     bool, (...)
     """
     pixels = camera.project(points)
-    seen: Flags = ((pixels >= -0.5) & (pixels < np.array(camera.size) - 0.5)).all(-1)
+    seen: Flags = np.all((pixels >= -0.5) & (pixels < np.array(camera.size) - 0.5), axis=-1)
     for box in arena.boxes:
         # Rays end at the points, so that the points are at distance 1.
         seen &= box.find_entry(camera.centre, points - camera.centre) >= 1
@@ -48,33 +47,36 @@ def find_hidden(motion: Motion, frames: slice, camera: Camera) -> Flags:
     hidden = np.zeros(points.shape[:-1], bool)
     if points.shape[1] < 2:
         return hidden
-    outlines = find_outlines(motion.joints[frames], motion.scale, camera)
     pixels = camera.project(points)
-    depth = np.linalg.norm(points - camera.centre, axis=-1)
-    reach = outlines.radius.max((-1, -2))
-    low = (outlines.pixels.min((-2, -3)) - reach[..., None])
-    high = (outlines.pixels.max((-2, -3)) + reach[..., None])
+    margin = _GIRTH * motion.scale.max() * find_scale(points, camera).max(-1)[..., None]
+    low, high = pixels.min(-2) - margin, pixels.max(-2) + margin
     for j in range(points.shape[1]):
-        inside = (pixels > low[:, None, None, j]) & (pixels < high[:, None, None, j])
-        asked = inside.all(-1)
+        asked = (pixels > low[:, None, None, j]) & (pixels < high[:, None, None, j])
         asked[:, j] = False
-        frame, who, which = np.nonzero(asked)
-        cover = _find_cover(outlines, frame, j, pixels[frame, who, which])
-        hidden[frame, who, which] |= cover < depth[frame, who, which] - _DEPTH
+        frame, who, which = np.nonzero(asked.all(-1))
+        rows, row = np.unique(frame, return_inverse=True)
+        outlines = find_outlines(motion.joints[frames][rows], motion.scale, camera)
+        asked_pixels = pixels[frame, who, which]
+        own = _find_cover(outlines, (row, who), asked_pixels)
+        other = _find_cover(outlines, (row, np.full_like(who, j)), asked_pixels)
+        hidden[frame, who, which] |= other < own
     return hidden
 
 
 def _find_cover(
-    outlines: Outlines, frame: npt.NDArray[np.intp], j: int, pixels: Floats
+    outlines: Outlines, animal: tuple[npt.NDArray[np.intp], ...], pixels: Floats
 ) -> Floats:
-    """Find how near animal j's surface is at pixels (N, 2), float64 (N,); infinite beside it."""
-    start, end = outlines.pixels[frame, j, :, 0], outlines.pixels[frame, j, :, 1]
-    span, gap = end - start, pixels[:, None] - start
-    length = np.maximum((span * span).sum(-1), 1e-6)
-    t = np.clip((gap * span).sum(-1) / length, 0, 1)
-    away = gap - t[..., None] * span
-    radius, depth = outlines.radius[frame, j], outlines.depth[frame, j]
-    q = (radius[..., 0] + t * (radius[..., 1] - radius[..., 0])) ** 2 - (away * away).sum(-1)
-    rise = np.sqrt(np.maximum(q, 0)) / outlines.per_mm[frame, j]
+    """Find how near an animal's surface is at pixels (N, 2), float64 (N,); infinite beside it.
+
+    The animals, one for each pixel, are (frames, individuals), each int64 (N,).
+    """
+    (ax, ay), (bx, by) = np.moveaxis(outlines.pixels[animal], (-2, -1), (0, 1))
+    ux, uy = bx - ax, by - ay
+    x, y = pixels[:, :1] - ax, pixels[:, 1:] - ay
+    t = np.clip((x * ux + y * uy) / np.maximum(ux * ux + uy * uy, 1e-6), 0, 1)
+    x, y = x - t * ux, y - t * uy
+    radius, depth = outlines.radius[animal], outlines.depth[animal]
+    q = (radius[..., 0] + t * (radius[..., 1] - radius[..., 0])) ** 2 - x * x - y * y
+    rise = np.sqrt(np.maximum(q, 0)) / outlines.per_mm[animal]
     near = depth[..., 0] + t * (depth[..., 1] - depth[..., 0]) - rise
-    return np.where(q > 0, near, np.inf).min(-1)
+    return np.asarray(np.where(q > 0, near, np.inf).min(-1))

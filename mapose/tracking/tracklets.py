@@ -29,6 +29,7 @@ class Tracklets:
     n: Ints
     score: Floats  # summed over frames
     size: Floats  # NaN where not measurable
+    scale: float  # size of a usual animal
     head: Floats  # (T, K, d) pose at the first frame
     tail: Floats
     velocity: Floats  # (T, 2, d) per frame, at the first and last frame
@@ -124,12 +125,12 @@ class TrackletSummaries:
 
     def _forget_noise(self, now: int) -> None:
         """Drop tracklets that ended before they were worth keeping."""
-        kept = [self._first, self._last, self._n, self._score, self._size, self._head, self._tail]
-        for who in [w for w in self._young if self._last[w] < now - 1 or self._n[w] >= _FEWEST]:
+        for who in [w for w in self._young if self._n[w] >= _FEWEST or self._last[w] < now - 1]:
             self._young.discard(who)
             if self._n[who] < _FEWEST:
-                for what in kept:
-                    del what[who]
+                for table in (self._first, self._last, self._n, self._score, self._size):
+                    del table[who]  # type: ignore[attr-defined]
+                del self._head[who], self._tail[who]
 
     def _grow_arena(self, poses: Floats) -> None:
         there = np.isfinite(poses)
@@ -158,20 +159,25 @@ class TrackletSummaries:
 
     def to_arrays(self) -> Tracklets:
         """Put the summaries into arrays, in the order of their first frames."""
+        self._forget_noise(self._next)
         ids = np.array(sorted(self._n, key=lambda i: (self._first[i], i)), np.int64)
-        ends = [
-            (_find_end(*(a[::-1] for a in self._head[i])), _find_end(*self._tail[i])) for i in ids
-        ]
+        heads = [_find_end(*(rows[::-1] for rows in self._head[i])) for i in ids]
+        tails = [_find_end(*self._tail[i]) for i in ids]
+        sums = np.array([self._size[i] for i in ids]).reshape(-1, 2)
+        known = sums[:, 1] > 0
+        size = np.full(len(ids), np.nan)
+        size[known] = np.exp(sums[known, 0] / sums[known, 1])
         return Tracklets(
             ids=ids,
             first=np.array([self._first[i] for i in ids], np.int64),
             last=np.array([self._last[i] for i in ids], np.int64),
             n=np.array([self._n[i] for i in ids], np.int64),
             score=np.array([self._score[i] for i in ids]),
-            size=np.array([np.exp(s / c) if c else np.nan for s, c in map(self._size.get, ids)]),
-            head=np.array([head[0] for head, _ in ends]),
-            tail=np.array([tail[0] for _, tail in ends]),
-            velocity=np.array([[head[1], tail[1]] for head, tail in ends]),
+            size=size,
+            scale=float(np.median(size[known])) if known.any() else 20.0,
+            head=np.array([pose for pose, _ in heads]),
+            tail=np.array([pose for pose, _ in tails]),
+            velocity=np.array([[a[1], b[1]] for a, b in zip(heads, tails, strict=True)]),
         )
 
 

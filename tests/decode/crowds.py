@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from mapose.poses import Peaks
 from mapose.skeleton import Skeleton
@@ -74,32 +75,32 @@ def move_animals(rng, frames, animals, *, length=60.0, room=1.0):
     return centre[:, :, None] + size * (body - body[:, :, 6:7])
 
 
-def draw_crowd(
-    rng, frames, animals, *, edges=TREE, missing=0.1, false=0.05, weak=0.15, room=1.0
-):
+def draw_crowd(rng, frames, animals, *, edges=TREE, room=1.0, **faults):
+    """Peaks of animals that walk over each other; ``faults`` as in `find_crowd`."""
+    points = move_animals(rng, frames, animals, room=room)
+    return find_crowd(rng, points, Skeleton(KEYPOINTS, edges), **faults)
+
+
+def find_crowd(rng, points, skeleton, *, missing=0.1, false=0.05, weak=0.15, width=4.0):
     """Peaks with gaps, jitter and false alarms, linked as an imperfect network would.
 
     The affinity field of an edge is the mean of the unit vectors of all limbs that pass a place,
     so overlapping animals spoil each other's links; ``weak`` limbs have lost part of theirs.
     """
-    skeleton = Skeleton(KEYPOINTS, edges)
-    points = move_animals(rng, frames, animals, room=room)
-    seen = rng.random(points.shape[:3]) >= missing
+    frames, animals = points.shape[:2]
+    seen = (rng.random(points.shape[:3]) >= missing) & np.isfinite(points).all(-1)
     frame, owner, keypoint = np.nonzero(seen)
     xy = points[seen] + rng.normal(0, 1, (seen.sum(), 2))
     score = rng.uniform(0.5, 1, len(xy))
-    frame, owner, keypoint, xy, score = _add_false(
-        rng, (frame, owner, keypoint, xy, score), int(false * len(xy)), points
-    )
-    order = np.lexsort((rng.random(len(frame)), frame))
-    frame, owner, keypoint, xy, score = (
-        x[order] for x in (frame, owner, keypoint, xy, score)
-    )
-    pairs, edge = _pair_up(frame, keypoint, skeleton.edge_index)
+    columns = _add_false(rng, (frame, owner, keypoint, xy, score), int(false * len(xy)), points)
+    order = np.lexsort((rng.random(len(columns[0])), columns[0]))
+    frame, owner, keypoint, xy, score = (x[order] for x in columns)
+    edges = skeleton.edge_index
+    pairs, edge = _pair_up(frame, keypoint, edges)
     strength = rng.uniform(0.7, 1, (frames, animals, len(edges)))
     lost = rng.random(strength.shape) < weak
     strength[lost] *= rng.random(lost.sum())
-    affinity = _integrate(xy, frame, pairs, edge, points, strength, skeleton.edge_index)
+    affinity = _integrate(xy[pairs], frame[pairs[:, 0]], edge, points, strength, edges, width)
     affinity += rng.normal(0, 0.08, len(affinity))
     peaks = Peaks(
         frame=frame,
@@ -115,6 +116,54 @@ def draw_crowd(
     return Crowd(peaks, skeleton, points, owner)
 
 
+def find_reach(points):
+    """Largest distances within an animal, as training would learn them from labels."""
+    gap = np.linalg.norm(points[..., :, None, :] - points[..., None, :, :], axis=-1)
+    return 1.2 * np.nanmax(gap, axis=(0, 1))
+
+
+def find_slots(crowd, poses):
+    """Slot of each peak in assembled poses, -1 = left out."""
+    peaks = crowd.peaks
+    same = (poses.points[peaks.frame, :, peaks.keypoint] == peaks.xy[:, None]).all(-1)
+    return np.where(same.any(1), same.argmax(1), -1)
+
+
+def find_shares(crowd, slot):
+    """Share of the true peaks that are with their animal, and of the peaks used that are so.
+
+    The animal of a slot is the one it holds most of, each animal once a frame.
+    """
+    peaks, animals = crowd.peaks, crowd.points.shape[1]
+    table = np.zeros((peaks.n_frames, animals + 1, slot.max(initial=0) + 2))
+    np.add.at(table, (peaks.frame, crowd.owner, slot), 1)
+    table = table[:, :-1, :-1]
+    right = sum(t[linear_sum_assignment(-t)].sum() for t in table)
+    return right / (crowd.owner >= 0).sum(), right / max((slot >= 0).sum(), 1)
+
+
+def assemble_greedily(crowd, *, individuals, min_affinity=0.1):
+    """The plain way: strongest link first, as long as no keypoint meets its like."""
+    peaks = crowd.peaks
+    group = np.arange(len(peaks))
+    held = [{int(k)} for k in peaks.keypoint]
+    for row in np.argsort(-peaks.affinity, kind="stable"):
+        if peaks.affinity[row] <= min_affinity:
+            break
+        a, b = group[peaks.pairs[row]]
+        if a != b and not held[a] & held[b]:
+            group[group == b] = a
+            held[a] |= held[b]
+    slot = np.full(len(peaks), -1)
+    for frame in range(peaks.n_frames):
+        rows = np.flatnonzero(peaks.frame == frame)
+        _, place, size = np.unique(group[rows], return_inverse=True, return_counts=True)
+        total = np.bincount(place, peaks.score[rows]) * (size > 1)
+        for s, best in enumerate(np.argsort(-total)[:individuals]):
+            slot[rows[place == best]] = s if total[best] else -1
+    return slot
+
+
 def _add_false(rng, columns, count, points):
     """Half of the false peaks lie on another body part, half anywhere near an animal."""
     frame, owner, keypoint, xy, score = columns
@@ -124,38 +173,41 @@ def _add_false(rng, columns, count, points):
         np.r_[frame, f],
         np.r_[owner, np.full(count, -1)],
         np.r_[keypoint, (k + rng.integers(1, points.shape[2], count)) % points.shape[2]],
-        np.r_[xy, near],
+        np.r_[xy, np.where(np.isfinite(near), near, 0)],
         np.r_[score, rng.uniform(0.1, 0.6, count)],
     )
 
 
 def _pair_up(frame, keypoint, edges):
-    pairs, kinds = [], []
+    pairs, kinds = [np.empty((0, 2), np.int64)], [np.empty(0, np.int64)]
     for e, (i, j) in enumerate(edges):
         a, b = np.flatnonzero(keypoint == i), np.flatnonzero(keypoint == j)
-        low, high = np.searchsorted(frame[b], frame[a]), np.searchsorted(frame[b], frame[a], "right")
+        low, high = (
+            np.searchsorted(frame[b], frame[a]),
+            np.searchsorted(frame[b], frame[a], "right"),
+        )
         first = np.repeat(a, high - low)
-        within = np.arange(len(first)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
+        many = high - low
+        within = np.arange(len(first)) - np.repeat(np.cumsum(many) - many, many)
         pairs.append(np.stack([first, b[np.repeat(low, high - low) + within]], 1))
         kinds.append(np.full(len(first), e))
     return np.concatenate(pairs), np.concatenate(kinds)
 
 
-def _integrate(xy, frame, pairs, edge, points, strength, edges, *, width=4.0, samples=8):
-    start, gap = xy[pairs[:, 0]], xy[pairs[:, 1]] - xy[pairs[:, 0]]
+def _integrate(pairs, f, edge, points, strength, edges, width, *, samples=8):
+    start, gap = pairs[:, 0], pairs[:, 1] - pairs[:, 0]
     unit = gap / np.maximum(np.linalg.norm(gap, axis=1, keepdims=True), 1e-6)
     where = start[:, None] + gap[:, None] * np.linspace(0, 1, samples)[:, None]
     total, count = np.zeros(where.shape[:2]), np.zeros(where.shape[:2])
     for animal in range(points.shape[1]):
-        f, ends = frame[pairs[:, 0]], edges[edge]
-        head, tail = points[f, animal, ends[:, 0]], points[f, animal, ends[:, 1]]
+        head, tail = points[f, animal, edges[edge, 0]], points[f, animal, edges[edge, 1]]
         limb = tail - head
         size = np.maximum(np.linalg.norm(limb, axis=1, keepdims=True), 1e-6)
-        away = where - head[:, None]
-        along = np.einsum("msd,md->ms", away, limb / size)
-        across = away[..., 0] * (limb / size)[:, None, 1] - away[..., 1] * (limb / size)[:, None, 0]
+        away, limb = where - head[:, None], limb / size
+        along = np.einsum("msd,md->ms", away, limb)
+        across = away[..., 0] * limb[:, None, 1] - away[..., 1] * limb[:, None, 0]
         on = (np.abs(across) <= width) & (along >= -2) & (along <= size + 2)
-        agree = (unit * limb / size).sum(1) * strength[f, animal, edge]
-        total += on * agree[:, None]
+        agree = (unit * limb).sum(1) * strength[f, animal, edge]
+        total += np.where(on, agree[:, None], 0)
         count += on
     return (total / np.maximum(count, 1)).mean(1)

@@ -1,9 +1,7 @@
-import json
 
 import numpy as np
 import pytest
 
-from mapose.errors import SettingsError, ShapeError
 from mapose.metrics import track_scores
 from mapose.metrics.tracks import find_similarity
 from mapose.poses import Poses
@@ -18,12 +16,14 @@ def make_poses(points, rate=None):
     return Poses(array, skeleton, [f"n{i}" for i in range(points.shape[1])], rate=rate)
 
 
-def make_case(rng, frames=60, n=3, extra=1, noise=4.0, crowd=60):
+def make_case(rng, frames=60, n=3, extra=1, noise=2.5, crowd=90):
     """Random walks close together; tracks that miss, jitter, swap, and some that are false."""
-    body = rng.uniform(-15, 15, (n, 4, 2))
+    body = rng.uniform(-30, 30, (n, 4, 2))
     centre = rng.uniform(0, crowd, (n, 2)) + rng.normal(0, 3, (frames, n, 2)).cumsum(0)
     truth = centre[:, :, None] + body
-    false = rng.uniform(0, crowd, (frames, extra, 1, 2)) + rng.uniform(-15, 15, (frames, extra, 4, 2))
+    false = rng.uniform(0, crowd, (frames, extra, 1, 2)) + rng.uniform(
+        -30, 30, (frames, extra, 4, 2)
+    )
     found = np.concatenate([truth + rng.normal(0, noise, truth.shape), false], 1)
     for f in rng.integers(0, frames, 4):
         found[f:] = found[f:, rng.permutation(n + extra)]
@@ -39,7 +39,9 @@ def score_with_motmetrics(similarity, there, seen, threshold):
     for s, t, f in zip(similarity, there, seen, strict=True):
         distance = 1 - s[t][:, f].astype(float)
         book.update(
-            np.flatnonzero(t), np.flatnonzero(f), np.where(s[t][:, f] >= threshold, distance, np.nan)
+            np.flatnonzero(t),
+            np.flatnonzero(f),
+            np.where(s[t][:, f] >= threshold, distance, np.nan),
         )
     names = ["mota", "idf1", "idp", "idr", "num_switches", "num_fragmentations", "num_misses"]
     names += ["num_false_positives", "motp"]

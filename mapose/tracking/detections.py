@@ -1,0 +1,70 @@
+"""Measure detections before they are tracked: all frames of a run at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.similarity import find_areas, find_oks
+
+Floats = npt.NDArray[np.float64]
+
+#: Two detections more alike than this are the same animal seen twice: at a spread of a tenth of
+#: the body they are 5 % of it apart.
+_SAME = 0.97
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Poses of a run of frames, made ready at once (missing keypoints are 0 with weight 0)."""
+
+    points: Floats  # (F, I, K, d), missing = NaN
+    filled: Floats  # (F, I, K, d), missing = 0
+    weight: Floats  # (F, I, K), 0 = missing
+    size: Floats  # (F, I), NaN where not measurable
+    there: npt.NDArray[np.bool_]  # (F, I), False for empty slots and for duplicates
+
+
+def measure_detections(points: Floats, confidence: npt.ArrayLike | None) -> Detections:
+    """Measure a run of frames (F, I, K, d) once and for all."""
+    seen = np.isfinite(points).all(-1)
+    points = np.where(seen[..., None], points, np.nan)
+    weight = seen.astype(np.float64)
+    if confidence is not None:
+        # A keypoint that is there never counts for nothing.
+        weight *= np.clip(np.nan_to_num(np.asarray(confidence, np.float64)), 0.01, 1)
+    areas = find_areas(points)
+    there = seen.any(-1)
+    there &= ~_find_duplicates(points, areas, weight.sum(-1))
+    size = np.sqrt(areas)
+    if points.shape[2] == 1:
+        size = _find_spacing(points[:, :, 0]) / 4
+    filled = np.where(seen[..., None], points, 0.0)
+    return Detections(points, filled, weight, size, there)
+
+
+def _find_duplicates(points: Floats, areas: Floats, score: Floats) -> npt.NDArray[np.bool_]:
+    """Mark detections (F, I) whose every keypoint lies on a better-scored detection's."""
+    oks = find_oks(points, points, areas=areas)
+    slot = np.arange(points.shape[1])
+    worse = score[:, :, None] < score[:, None, :]
+    tied = (score[:, :, None] == score[:, None, :]) & (slot[:, None] > slot)
+    return np.asarray(((oks > _SAME) & (worse | tied)).any(-1))
+
+
+def _find_spacing(centres: Floats) -> Floats:
+    """Find the distance of each point (F, I, d) to its nearest neighbour in the frame."""
+    gaps = centres[:, :, None] - centres[:, None]
+    squared = np.einsum("fijd,fijd->fij", gaps, gaps)
+    squared[:, np.arange(centres.shape[1]), np.arange(centres.shape[1])] = np.nan
+    nearest = np.where(np.isfinite(squared), squared, np.inf).min(-1, initial=np.inf)
+    return np.where(np.isfinite(nearest), np.sqrt(nearest), np.nan)
+
+
+def find_centres(points: Floats) -> Floats:
+    """Find the mean of the keypoints that are there, (..., K, d) to (..., d)."""
+    there = np.isfinite(points)
+    total = np.where(there, points, 0.0).sum(-2)
+    return np.asarray(total / np.maximum(there.sum(-2), 1))

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+
+from mapose.errors import FormatError
+from mapose.models import Model, build_network
+from mapose.skeleton import Skeleton
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    architecture = {
+        "channels": 1, "keypoints": 3, "edges": 2, "widths": [8, 12, 16], "depths": [0, 0, 1],
+        "stride": 4,
+    }  # fmt: skip
+    reach = np.full((3, 3), 12.5)
+    reach[0, 2] = np.nan
+    return Model(
+        network=build_network(**architecture).eval(),
+        architecture=architecture,
+        skeleton=Skeleton(["a", "b", "c"], [("a", "b")], [("b", "c")]),
+        links=(("a", "b"), ("b", "c")),
+        factor=2,
+        channels=1,
+        individuals=2,
+        reach=reach,
+        variance=np.array([1.0, 2.0, 3.0]),
+        split={"train": ["v:1"], "test": ["v:2"]},
+        record={"metrics": {}},
+    )
+
+
+def test_what_is_saved_is_what_is_loaded(model, tmp_path):
+    model.save(tmp_path / "m")
+    loaded = Model.load(tmp_path / "m")
+    assert loaded.hash == model.hash
+    assert loaded.skeleton == model.skeleton and loaded.links == model.links
+    assert loaded.split == model.split and loaded.individuals == 2 and loaded.pitch == 8
+    np.testing.assert_allclose(loaded.reach, model.reach)
+    np.testing.assert_allclose(loaded.variance, model.variance)
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
+        "model.yaml",
+        "weights.safetensors",
+    ]
+
+
+def test_dropping_links_keeps_the_other_maps(model):
+    images = torch.randint(0, 256, (1, 32, 32, 1), dtype=torch.uint8)
+    fewer = model.with_links([1])
+    assert fewer.links == (("b", "c"),)
+    with torch.no_grad():
+        before, after = model.network.predict(images), fewer.network.eval().predict(images)
+    torch.testing.assert_close(after.scores, before.scores)
+    torch.testing.assert_close(after.fields, before.fields[:, 2:])
+
+
+def test_damaged_and_incomplete_models_are_told(model, tmp_path):
+    with pytest.raises(FormatError, match=r"model\.yaml"):
+        Model.load(tmp_path)
+    model.save(tmp_path / "m")
+    weights = tmp_path / "m" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(FormatError, match="damaged"):
+        Model.load(tmp_path / "m")
+    (tmp_path / "m" / "model.yaml").write_text("schema: 99\n", encoding="utf-8")
+    with pytest.raises(FormatError, match="newer"):
+        Model.load(tmp_path / "m")

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import torch
+
+from mapose.models import Maps, build_network, find_losses
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return build_network(1, 3, 2, widths=(8, 12, 16), depths=(0, 1, 1))
+
+
+def test_maps_have_the_stride_and_channels_asked_for(network):
+    maps = network(torch.zeros(2, 1, 64, 48))
+    assert maps.scores.shape == (2, 3, 16, 12)
+    assert maps.offsets.shape == (2, 6, 16, 12)
+    assert maps.fields.shape == (2, 4, 16, 12)
+    assert network.multiple == 8
+
+
+def test_folding_batch_norms_changes_nothing(network):
+    with torch.no_grad():
+        for _ in range(3):  # give the norms something to fold
+            network(torch.randn(4, 1, 32, 32) * 3 + 1)
+    images = torch.randint(0, 256, (2, 32, 32, 1), dtype=torch.uint8)
+    with torch.no_grad():
+        wanted = network.eval().predict(images)
+        fused = network.fused()
+        found = fused.predict(images)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in fused.modules())
+    torch.testing.assert_close(found.scores, wanted.scores, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(found.offsets, wanted.offsets, atol=1e-4, rtol=1e-3)
+
+
+def test_a_network_learns_one_image(network):
+    """A dot on black: after a few steps the scoremap peaks where the dot is."""
+    from mapose.data import draw_scores
+
+    image = torch.zeros(1, 1, 64, 64)
+    image[0, 0, 32:36, 44:48] = 2
+    points = torch.full((1, 1, 3, 2), torch.nan)
+    points[0, 0, 0] = torch.tensor([45.5, 33.5])
+    scores, offsets = draw_scores(points, (16, 16), pitch=4.0)
+    targets = Maps(scores, offsets, torch.zeros(1, 4, 16, 16))
+    known = torch.tensor([[True, False, True]])
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(150):
+        losses = find_losses(network(image), targets, known, on_limb=torch.zeros(1, 2, 16, 16))
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = network(image).scores.sigmoid()[0, 0]
+    assert np.unravel_index(int(found.argmax()), (16, 16)) == (8, 11)
+    assert found.max() > 0.5
+
+
+def test_keypoints_nobody_looked_for_have_no_gradient(network):
+    maps = network(torch.randn(1, 1, 32, 32))
+    maps.scores.retain_grad()
+    zeros = torch.zeros(1, 3, 8, 8)
+    targets = Maps(zeros, torch.zeros(1, 6, 8, 8), torch.zeros(1, 4, 8, 8))
+    known = torch.tensor([[True, False, True]])
+    find_losses(maps, targets, known, on_limb=torch.zeros(1, 2, 8, 8)).total.backward()
+    assert (maps.scores.grad[:, 1] == 0).all()
+    assert (maps.scores.grad[:, [0, 2]] != 0).any()

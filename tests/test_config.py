@@ -1,0 +1,45 @@
+import pytest
+
+from mapose.config import list_presets, load_settings
+from mapose.errors import SettingsError
+
+
+def test_presets_come_with_the_package():
+    assert {"small", "large"} <= set(list_presets())
+    for name in list_presets():
+        assert load_settings(name).network.widths
+
+
+def test_overrides_are_typed():
+    settings = load_settings("small", ["train.steps=12", "augment.flip=false"])
+    assert settings.train.steps == 12 and settings.augment.flip is False
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.stpes=5", "did you mean 'steps'"),
+        ("trian.steps=5", "did you mean 'train'"),
+        ("train.steps=-1", "train.steps"),
+        ("train.steps", "section.key=value"),
+        ("network.widths=[1]", "network.widths"),
+    ],
+)
+def test_bad_settings_are_told_with_what_to_do(override, message):
+    with pytest.raises(SettingsError, match=message):
+        load_settings("small", [override])
+
+
+def test_all_faults_come_at_once():
+    with pytest.raises(SettingsError, match=r"train\.steps.*train\.rate"):
+        load_settings("small", ["train.steps=0", "train.rate=-1"])
+
+
+def test_an_unknown_preset_is_told(tmp_path):
+    with pytest.raises(SettingsError, match="did you mean 'small'"):
+        load_settings("smal")
+    with pytest.raises(SettingsError, match="no settings file"):
+        load_settings(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("train: [", encoding="utf-8")
+    with pytest.raises(SettingsError, match="YAML"):
+        load_settings(tmp_path / "bad.yaml")
