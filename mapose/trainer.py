@@ -35,18 +35,11 @@ from mapose.models import (
 logger = logging.getLogger(__name__)
 
 #: Columns of ``training.csv``; errors in image pixels, empty between validations.
-COLUMNS = [
-    "step",
-    "seconds",
-    "loss",
-    "scoremap_loss",
-    "offset_loss",
-    "affinity_loss",
-    "rate",
-    "train_error",
-    "test_error",
-]
-_STATE, _LAST, _BEST = "state.yaml", "last.safetensors", "best.safetensors"
+COLUMNS = (
+    *("step", "seconds", "loss", "scoremap_loss", "offset_loss", "affinity_loss", "rate"),
+    *("train_error", "test_error"),
+)
+_STATE, _BEST = "state.yaml", "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -284,6 +277,12 @@ class Trainer:
         for name, value in parts["optimizer"].items():
             i, _, key = name.partition(".")
             moments.setdefault(int(i), {})[key] = value
+        # The fused optimizer walks memory as it lies: moments must lie as their parameters do.
+        flat = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for i, state_of in moments.items():
+            for key, value in state_of.items():
+                if value.shape == flat[i].shape:
+                    state_of[key] = torch.empty_like(flat[i]).copy_(value)
         saved = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**saved, "state": moments})
         self.step, self.seconds = state["step"], state["seconds"]

@@ -207,6 +207,9 @@ def find_discrimination(peaks: Peaks, owner: Ints, edges: int) -> Floats:
     ----------
     Mann & Whitney 1947 (Ann. Math. Stat. 18:50).
     """
+    # Half a second to import, and needed at the end of a training only.
+    from scipy.stats import rankdata
+
     ends = owner[peaks.pairs]
     known = (ends >= 0).all(axis=1) & np.isfinite(peaks.affinity)
     true = ends[:, 0] == ends[:, 1]

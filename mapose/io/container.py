@@ -75,20 +75,23 @@ def index_frames(container: av.container.InputContainer, stream: Any) -> FrameIn
     that was cut off (MP4) still says how many frames were recorded.
     """
     listed = [e.timestamp for e in stream.index_entries if e.size > 0 and not e.is_discard]
+    promised, cut_at = 0, None
     if stream.codec.intra_only and listed and len(listed) == stream.frames:
         times, keys = np.array(listed, np.int64), np.ones(len(listed), bool)
     else:
         times, keys, last = _read_times(container, stream)
-    count = len(times)
-    # Only MP4 and its kin list every frame beforehand; others grow the list while they are read.
-    if stream.frames and "mp4" in container.format.name and len(listed) > count:
-        # Cut off. Among frames shown after the last packet's own time, some may be lost.
-        count, sure = len(listed), times <= last
-        times, keys = times[sure], keys[sure]
+        # Only MP4 and its kin list all frames beforehand; others grow the list as they are read.
+        if stream.frames and "mp4" in container.format.name:
+            promised = len(listed)
+        if last is not None and (last.is_corrupt or promised > len(times)):
+            cut_at = last.dts
     if not _can_trust(times, container, stream):
+        count = max(len(times), promised)
         return FrameIndex(count, np.empty(0, np.int64), np.flatnonzero(keys))
+    if cut_at is not None:  # among frames shown after the last packet's own time, some are lost
+        times, keys = times[times <= cut_at], keys[times <= cut_at]
     order = np.argsort(times, kind="stable")
-    return FrameIndex(count, times[order], np.flatnonzero(keys[order]))
+    return FrameIndex(max(len(times), promised), times[order], np.flatnonzero(keys[order]))
 
 
 _NO_TIME = np.iinfo(np.int64).min
@@ -96,15 +99,15 @@ _NO_TIME = np.iinfo(np.int64).min
 
 def _read_times(
     container: av.container.InputContainer, stream: Any
-) -> tuple[Integers, npt.NDArray[np.bool_], int]:
-    """Read time and keyframe flag of each packet with a visible frame; the last decoding time."""
-    times, keys, last = array("q"), array("b"), _NO_TIME
+) -> tuple[Integers, npt.NDArray[np.bool_], Any]:
+    """Read time and keyframe flag of each packet with a visible frame; give the last packet."""
+    times, keys, last = array("q"), array("b"), None
     try:
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard and not is_hidden(packet, stream):
                 times.append(_NO_TIME if packet.pts is None else packet.pts)
                 keys.append(packet.is_keyframe)
-                last = last if packet.dts is None else packet.dts
+                last = packet
     except av.FFmpegError:
         pass  # cut off: what came until here is what there is
     return np.array(times, np.int64), np.array(keys, bool), last

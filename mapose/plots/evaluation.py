@@ -40,7 +40,7 @@ def plot_errors(
 ) -> Figure:
     """Plot the distance between labels and predictions for each keypoint.
 
-    Every label is a dot; the thick bar holds the middle half, the black tick is the median. What was
+    Every label is a dot; the thick bar holds the middle half, the tick is the median. What was
     labelled but not found is counted at the right, for it has no distance.
 
     Parameters

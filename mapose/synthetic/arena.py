@@ -122,7 +122,7 @@ class Arena:
         x, y = self.half
         boxes = []
         if self.shelter:
-            boxes.append(Box((-x + 6, y - 96, 0), (-x + 116, y - 6, 52), 1))
+            boxes.append(Box((-x + 4, y - 112, 0), (-x + 118, y - 4, 50), 1))
         if self.door:
-            boxes.append(Box((x, -y * 0.45 - 32, 0), (x + 150, -y * 0.45 + 32, 46), -1))
+            boxes.append(Box((x, -y * 0.35 - 50, 0), (x + 190, -y * 0.35 + 50, 46), -1))
         return tuple(boxes)

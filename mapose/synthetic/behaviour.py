@@ -44,14 +44,14 @@ class Paths:
         Direction of the front, radians, anticlockwise from x, unwrapped.
     rearing : float64, (T, I)
         0 on four feet, 1 upright.
-    leaving : bool, (T, I)
-        Whether the animal may pass through the wall, on its way into or out of a tunnel.
+    homing : bool, (T, I)
+        Whether the animal is in a box or on its way through the mouth of one.
     """
 
     position: Floats
     heading: Floats
     rearing: Floats
-    leaving: npt.NDArray[np.bool_]
+    homing: npt.NDArray[np.bool_]
 
 
 def simulate_paths(arena: Arena, n: int, seconds: float, rng: np.random.Generator) -> Paths:
@@ -71,14 +71,10 @@ def simulate_paths(arena: Arena, n: int, seconds: float, rng: np.random.Generato
     # Two steps more than needed, so that the last frame lies between two.
     steps = math.ceil(seconds / STEP_S) + 2
     herd = _Herd(arena, n, rng)
-    tunnels = [box for box in arena.boxes if not arena.contains(box.inside)]
     table = np.empty((steps, n, 5))
     for t in range(steps):
         herd.advance()
-        table[t] = [
-            (a.x, a.y, a.heading, a.rearing, a.box is not None and a.box in tunnels)
-            for a in herd.animals
-        ]
+        table[t] = [(a.x, a.y, a.heading, a.rearing, a.box is not None) for a in herd.animals]
     return Paths(table[..., :2], table[..., 2], table[..., 3], table[..., 4] > 0)
 
 
@@ -219,7 +215,7 @@ class _Herd:
     def _set_out(self, animal: _Animal) -> None:
         rng, boxes, what = self.rng, self.boxes, self.rng.random()
         pace, seconds = rng.uniform(70, 190), rng.uniform(1.5, 5.0)
-        if boxes and what < 0.07:
+        if boxes and what < 0.10:
             box = boxes[int(rng.integers(len(boxes)))]
             animal.start(APPROACH_BOX, 6.0, pace, _as_place(box.doorstep))
         elif what < 0.45 and len(self.animals) > 1:

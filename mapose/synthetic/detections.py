@@ -34,7 +34,7 @@ class Flaws:
     mirrored : float
         Share of left/right pairs that are exchanged.
     merged : float
-        Share of frames in which two animals closer than a third of their length become one.
+        Share of frames in which two animals closer than a sixth of their length become one.
 
     Raises
     ------
@@ -229,7 +229,7 @@ def _merge(points: Floats, flaws: Flaws, length: float, rng: np.random.Generator
     if points.shape[1] < 2:
         return
     other, gap = _find_neighbours(points)
-    frame, who = np.nonzero(gap < length / 3)
+    frame, who = np.nonzero(gap < length / 6)
     first = (who < other[frame, who]) & (rng.random(len(who)) < flaws.merged)
     frame, who = frame[first], who[first]
     partner = other[frame, who]

@@ -175,11 +175,12 @@ def _find_surface(outlines: Outlines, i: int, window: tuple[int, int, int, int])
             continue
         ux, uy = bx - ax, by - ay
         beyond = (dx * ux + dy * uy) / max(ux * ux + uy * uy, 1e-6)
-        t = np.clip(beyond, 0, 1)
+        # Not np.clip: in a loop over small windows its overhead counts.
+        t = np.minimum(np.maximum(beyond, 0), 1)
         ox, oy = dx - t * ux, dy - t * uy
         r = radii[c][0] + t * (radii[c][1] - radii[c][0])
         q = r * r - ox * ox - oy * oy
-        edge = np.clip(0.5 * q / r + 0.5, 0, 1)
+        edge = np.minimum(np.maximum(0.5 * q / r + 0.5, 0), 1)
         rise = np.sqrt(np.maximum(q, 0)) / scale[c]
         far = depths[c][0] + t * (depths[c][1] - depths[c][0]) - rise
         nearer = (far < depth[part]) & (edge > 0)

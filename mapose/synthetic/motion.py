@@ -73,8 +73,10 @@ def make_motion(
     upright = _smooth(_sample(paths.rearing, times), 0.18 * rate)
     yaw, pitch = _find_angles(heading, upright, speed, rate=rate, rng=rng)
     joints = _lay_chain(ground(times), yaw, pitch, scale)
-    _respect_walls(joints, _sample(paths.leaving, times), arena, rate)
-    lift = _find_lifts(joints, rate, rng)
+    homing = _sample(paths.homing, times)
+    _respect_walls(joints, homing, arena, rate)
+    # Under a roof there is no room to climb.
+    lift = _find_lifts(joints, rate, rng) * (1 - _smooth(homing, 0.2 * rate))[..., None]
     joints = np.concatenate([joints, np.zeros((*joints.shape[:2], 4, 3))], axis=2)
     _climb(joints, lift, scale)
     phase = np.cumsum(speed, axis=0) / (rate * _STRIDE * scale)
@@ -168,19 +170,36 @@ def _unroll(joints: Floats, ahead: Floats) -> None:
         joints[..., j, :] = joints[..., j - 1, :] - ahead[..., j - 1, :]
 
 
-def _respect_walls(joints: Floats, leaving: Floats, arena: Arena, rate: float) -> None:
+def _respect_walls(joints: Floats, homing: Floats, arena: Arena, rate: float) -> None:
     """Shift bodies that stick through a wall, and bend tails along it, in place."""
-    limit = arena.half - 7.0
+    low, high = _find_bounds(joints[..., CENTRE, :], homing > 0, arena)
     xy = joints[..., : TAIL_BASE + 1, :2]
-    over = np.clip(xy - limit, 0, None).max(2) - np.clip(-limit - xy, 0, None).max(2)
-    # Nobody is shifted on the way through a door.
-    free = 1 - _smooth(leaving, 0.3 * rate)
-    over = _smooth(over, 0.06 * rate) * free[..., None]
-    joints[..., :2] -= over[:, :, None]
-    _bend_tails(joints, limit + 4, free)
+    over = np.clip(xy.max(2) - high, 0, None) - np.clip(low - xy.min(2), 0, None)
+    joints[..., :2] -= _smooth(over, 0.06 * rate)[:, :, None]
+    _bend_tails(joints, low - 4, high + 4)
 
 
-def _bend_tails(joints: Floats, limit: Floats, free: Floats) -> None:
+def _find_bounds(
+    middle: Floats, homing: npt.NDArray[np.bool_], arena: Arena
+) -> tuple[Floats, Floats]:
+    """Find the walls around each animal, float64 (F, I, 2) lower and upper ends."""
+    low = np.broadcast_to(7.0 - arena.half, (*middle.shape[:2], 2)).copy()
+    high = -low
+    for box in arena.boxes:
+        inside = homing & box.holds(middle)
+        # The wall is open where a tunnel begins, the box on the side of its mouth.
+        passing = homing & ~inside & (np.abs(middle[..., 1] - box.inside[1]) < 30)
+        passing &= not arena.contains(box.inside)
+        low[inside] = np.add(box.low[:2], 6.0)
+        high[inside] = np.subtract(box.high[:2], 6.0)
+        if box.mouth > 0:
+            high[inside, 0], low[passing, 0] = np.inf, -np.inf
+        else:
+            low[inside, 0], high[passing, 0] = -np.inf, np.inf
+    return low, high
+
+
+def _bend_tails(joints: Floats, low: Floats, high: Floats) -> None:
     """Lay tails along the walls instead of through them, in place."""
     segments = np.diff(joints[..., TAIL_BASE:, :], axis=2)
     for k in range(bodies.N_TAIL):
@@ -188,12 +207,12 @@ def _bend_tails(joints: Floats, limit: Floats, free: Floats) -> None:
         step = segments[..., k, :].copy()
         for axis in (0, 1):
             end = before[..., axis] + step[..., axis]
-            over = free * (end - np.clip(end, -limit[axis], limit[axis]))
+            over = end - np.clip(end, low[..., axis], high[..., axis])
             # What the wall takes from one direction goes into the other.
             level = np.hypot(step[..., 0], step[..., 1])
             step[..., axis] -= over
             rest = np.sqrt(np.maximum(level**2 - step[..., axis] ** 2, 0))
-            along = rest * np.tanh(6 * step[..., 1 - axis] / level)
+            along = rest * np.tanh(6 * step[..., 1 - axis] / np.maximum(level, 1e-6))
             step[..., 1 - axis] = np.where(over != 0, along, step[..., 1 - axis])
         joints[..., TAIL_BASE + k + 1, :] = before + step
 

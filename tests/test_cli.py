@@ -1,0 +1,102 @@
+"""The commands as a user types them; the long ones run in `test_demo` and the notebook."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mapose.cli import app
+from mapose.io import load, save
+from mapose.poses import Poses
+from mapose.project import Project
+from mapose.skeleton import Skeleton
+
+COMMANDS = "new import train evaluate analyze track render plot metrics export demo doctor".split()
+
+
+def run(*words: object) -> str:
+    result = CliRunner().invoke(app, [str(w) for w in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Two animals that walk side by side for 60 frames."""
+    t = np.arange(60, dtype=np.float32)
+    array = np.ones((60, 2, 3, 3), np.float32)
+    array[..., 0] = 20 + t[:, None, None] + [0, 10, 20]
+    array[..., 1] = np.array([[30], [80]]) + [0, 5, 0]
+    poses = Poses(array, Skeleton(["a", "b", "c"], [("a", "b")]), ["x", "y"], rate=30)
+    save(poses, tmp_path / "walk.mapose.h5")
+    return tmp_path / "walk.mapose.h5"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_shows_an_example(command):
+    assert f"Example: mapose {command}" in " ".join(run(command, "--help").split())
+
+
+def test_new_makes_a_project(tmp_path):
+    run("new", tmp_path / "mice", "--keypoints", "snout,earL,earR", "--edges", "snout-earL",
+        "--individuals", "2")  # fmt: skip
+    project = Project.load(tmp_path / "mice")
+    assert project.skeleton == Skeleton(
+        ["snout", "earL", "earR"], [("snout", "earL")], [("earL", "earR")]
+    )
+    assert project.count == 2
+
+
+def test_metrics_of_a_file_with_itself_are_perfect(file):
+    found = json.loads(run("metrics", file, file, "--json"))
+    assert found["mean"] == 0 and found["idf1"] == 1 and found["switches"] == 0
+    assert found["map"] == pytest.approx(1)
+    assert "IDF1" in run("metrics", file, file)
+
+
+def test_track_names_unordered_poses(file, tmp_path):
+    poses = load(file)
+    array = poses.array.copy()
+    array[::2] = array[::2, ::-1]
+    save(Poses(array, poses.skeleton, rate=30), tmp_path / "mixed.mapose.h5")
+    run("track", tmp_path / "mixed.mapose.h5", "--individuals", "2")
+    tracked = load(tmp_path / "mixed.tracked.mapose.h5")
+    assert tracked.individuals == ("track0", "track1")
+    assert (np.ptp(tracked.points[:, :, 0, 1], axis=0) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [("dlc-h5", "walk.h5"), ("dlc-csv", "walk.dlc.csv"), ("csv", "walk.csv"), ("movement", "walk.nc")],
+)
+def test_exports_read_back(file, tmp_path, format, name):
+    from mapose.io import read
+
+    run("export", file, "--to", format)
+    again = read(tmp_path / name)
+    np.testing.assert_allclose(again.array, load(file).array, atol=1e-3)
+    assert again.names == ("x", "y")
+
+
+def test_plot_writes_figures(file, tmp_path):
+    run("plot", file, "-o", tmp_path / "plots")
+    names = {p.name for p in (tmp_path / "plots").glob("*.png")}
+    assert names == {"trajectories.png", "positions.png", "confidence.png", "histograms.png"}
+
+
+def test_doctor_names_versions_and_device():
+    found = json.loads(run("doctor", "--json"))
+    assert found["libraries"]["torch"] and found["device"] and found["faults"] == []
+
+
+def test_a_deliberate_error_is_one_line(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "mapose.cli", "evaluate", str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.startswith("mapose: ") and "mapose new" in result.stderr
+    assert "Traceback" not in result.stderr

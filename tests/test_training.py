@@ -1,0 +1,195 @@
+"""Training on a small drawn scene: it learns, it goes on exactly, it tells what is wrong."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from mapose.data import Augmentation, make_training_set
+from mapose.config import TrainSettings
+from mapose.errors import FormatError, SettingsError
+from mapose.evaluation import evaluate, write_evaluation
+from mapose.importing import import_labels
+from mapose.labels import Labels
+from mapose.models import Model, build_network
+from mapose.poses import Peaks
+from mapose.project import Project
+from mapose.skeleton import Skeleton
+from mapose.trainer import COLUMNS, Trainer
+from mapose.training import calibrate_variance, find_known, find_reach, split_frames, train
+
+SKELETON = Skeleton(["head", "tail"], [("head", "tail")])
+QUICK = [
+    "network.widths=[8,12,16]", "network.depths=[0,0,0]", "train.steps=40", "train.every=20",
+    "train.batch=4", "train.view=64", "train.test=0.25", "train.average=0.9",
+]  # fmt: skip
+
+
+def draw_worms(points: np.ndarray) -> np.ndarray:
+    """Draw bright heads and dim tails on black."""
+    y, x = np.mgrid[:80, :100]
+    image = np.zeros((80, 100), np.float32)
+    for head, tail in points:
+        for (px, py), level in ((head, 220), (tail, 110)):
+            image += level * np.exp(-((x - px) ** 2 + (y - py) ** 2) / 14)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def make_labels(folder, frames: int = 16, animals: int = 2) -> Labels:
+    from mapose.io import write_image
+
+    rng = np.random.default_rng(0)
+    head = rng.uniform([15, 15], [85, 65], (frames, animals, 2))
+    angle = rng.uniform(0, 2 * np.pi, (frames, animals))
+    tail = head + 12 * np.stack([np.cos(angle), np.sin(angle)], -1)
+    points = np.stack([head, tail], axis=2).astype(np.float32)
+    files = [folder / f"img{i:03d}.png" for i in range(frames)]
+    for file, poses in zip(files, points, strict=True):
+        write_image(draw_worms(poses), file)
+    names = tuple(f"worm{i}" for i in range(animals))
+    return Labels(points, SKELETON, ("clip",) * frames, np.arange(frames), tuple(files), names)
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Project.create(tmp_path / "project", SKELETON, individuals=2)
+    import_labels(project, make_labels(tmp_path / "source"))
+    return project
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_project_is_trained_evaluated_and_opened_again(project, tmp_path):
+    seen = []
+    model = train(project, "first", overrides=QUICK, on_progress=seen.append)
+    assert project.list_models() == ["first"]
+    loaded = project.load_model()
+    assert loaded.hash == model.hash and loaded.individuals == 2 and loaded.links
+    assert len(loaded.split["test"]) == 4 and len(loaded.split["train"]) == 12
+    assert seen[-1].share == 1 and seen[-1].step == 40 and np.isfinite(seen[-1].test_error)
+    folder = project.path / "models" / "first"
+    assert {p.name for p in folder.iterdir()} >= {"model.yaml", "weights.safetensors"}
+    assert not list(folder.glob("step-*"))
+    with (folder / "training.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS and [r["step"] for r in rows] == ["20", "40"]
+    found = evaluate(loaded, project.load_labels())
+    assert found.test_frames.sum() == 4
+    assert found.test.labelled == 16 and found.train.labelled == 48
+    place = write_evaluation(found, project.load_labels(), tmp_path / "evaluation")
+    table = (place / "errors.csv").read_text(encoding="utf-8").splitlines()
+    assert len(table) == 1 + 64 and (place / "errors.png").stat().st_size > 1000
+    with pytest.raises(SettingsError, match="exists already"):
+        train(project, "first", overrides=QUICK)
+
+
+def make_trainer(folder, steps: int = 12) -> Trainer:
+    torch.manual_seed(3)
+    labels = make_labels(folder / "source")
+    images = [draw_worms(poses) for poses in labels.points]
+    data = make_training_set(
+        images, labels.points, np.ones((16, 2), bool), flip_order=np.arange(2), factor=1, channels=1
+    )
+    (folder / "run").mkdir(parents=True, exist_ok=True)
+    return Trainer(
+        build_network(1, 2, 1, widths=(8, 8, 8), depths=(0, 1, 0)),
+        data,
+        folder=folder / "run",
+        edges=np.array([[0, 1]]),
+        settings=TrainSettings(steps=steps, minutes=1e6, batch=4, every=3, patience=100),
+        augmentation=Augmentation(),
+        view=64,
+    )
+
+
+def stop_at(step: int):
+    def look(progress):
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    return look
+
+
+def test_an_interrupted_run_ends_with_the_weights_of_a_whole_one(tmp_path):
+    whole = make_trainer(tmp_path / "a").run(lambda _: (1.0, 1.0))
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer(tmp_path / "b").run(lambda _: (1.0, 1.0), stop_at(8))
+    second = make_trainer(tmp_path / "b")
+    second.load()
+    assert second.step == 6
+    resumed = second.run(lambda _: (1.0, 1.0))
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)
+    logs = [(tmp_path / x / "run" / "training.csv").read_text(encoding="utf-8") for x in "ab"]
+    drop_seconds = [[r.split(",")[0] for r in log.splitlines()] for log in logs]
+    assert drop_seconds[0] == drop_seconds[1]
+
+
+def test_training_stops_when_the_test_error_no_longer_falls(tmp_path):
+    trainer = make_trainer(tmp_path, steps=300)
+    trainer.settings = trainer.settings.model_copy(update={"patience": 3})
+    errors = iter([5.0, 4.0, 4.5, 4.5, 4.5, 1.0])
+    trainer.run(lambda _: (1.0, next(errors)))
+    assert trainer.step == 15 and trainer.best == 4.0
+
+
+def test_resuming_nothing_is_told(project):
+    with pytest.raises(SettingsError, match="no interrupted training"):
+        train(project, resume=True)
+
+
+def test_too_few_labels_are_told(tmp_path):
+    labels = make_labels(tmp_path)
+    with pytest.raises(FormatError, match="at least two frames"):
+        split_frames(labels.take([0]), 0.2, 0)
+    train_rows, test_rows = split_frames(labels, 0.2, 0)
+    assert len(train_rows) == 13 and len(test_rows) == 3
+    assert not set(train_rows) & set(test_rows)
+
+
+def test_a_keypoint_no_video_ever_marks_was_not_looked_for(tmp_path):
+    labels = make_labels(tmp_path)
+    points = labels.points.copy()
+    points[:, :, 1] = np.nan
+    points[0, 0, 0] = np.nan
+    blank = Labels(points, SKELETON, labels.videos, labels.frames, labels.images, labels.individuals)
+    known = find_known(blank, "absent")
+    assert known[:, 0].all() and not known[:, 1].any()
+    assert not find_known(blank, "unknown")[:, 1].any()
+
+
+def test_reach_is_a_little_more_than_the_longest_animal(tmp_path):
+    labels = make_labels(tmp_path)
+    assert find_reach(labels.points)[0, 1] == pytest.approx(1.3 * 12, rel=1e-4)
+
+
+def test_calibrated_covariances_hold_the_truth(rng):
+    """Errors three times larger than stated: after calibration 95 % regions hold 95 %."""
+    n = 4000
+    truth = np.zeros((n, 1, 1, 2), np.float32)
+    stated = np.tile(np.diag([1.0, 4.0]).astype(np.float32), (n, 1, 1))
+    xy = (3 * rng.normal(size=(n, 2)) * [1, 2]).astype(np.float32)
+    none = np.empty(0, np.int64)
+    peaks = Peaks(
+        np.arange(n), np.zeros(n, np.int64), xy, np.ones(n, np.float32), stated,
+        none.reshape(0, 2), none, np.empty(0, np.float32), n,
+    )  # fmt: skip
+    factor = calibrate_variance(peaks, truth)
+    assert factor[0] == pytest.approx(9, rel=0.1)
+    squared = np.einsum("ni,nij,nj->n", xy, np.linalg.inv(stated * factor[0]), xy)
+    assert (squared < 5.991).mean() == pytest.approx(0.95, abs=0.015)
+
+
+def test_a_model_for_other_keypoints_is_told(project, tmp_path):
+    model = train(project, overrides=QUICK)
+    other = Project.create(tmp_path / "other", Skeleton(["nose"]))
+    with pytest.raises(Exception, match="head, tail"):
+        other.check_model(model)
+    project.check_model(Model.load(project.path / "models" / "small-1"))
