@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 
 from mapose.errors import MaposeError, SettingsError
+from mapose.terminal import console, errors, show_progress, show_result
 
 app = typer.Typer(
     help="Videos of several interacting animals to identified tracks and poses.",
@@ -32,8 +21,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
 
 Dir = Annotated[Path, typer.Argument(metavar="DIR", help="project folder")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
@@ -54,28 +41,6 @@ def main() -> None:
     except KeyboardInterrupt:
         errors.print("mapose: interrupted; the same command goes on from here", style="yellow")
         sys.exit(130)
-
-
-@contextmanager
-def _show_progress(what: str) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=errors) as progress:
-        yield progress, progress.add_task(what, total=None, note="")
-
-
-def _print(value: Any, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(value if isinstance(value, dict) else value.to_dict()) + "\n")
-    else:
-        console.print(str(value), markup=False, soft_wrap=True)
 
 
 def _split(text: str) -> list[str]:
@@ -130,7 +95,7 @@ def import_(
     from mapose.importing import import_project
 
     names = dict(_split_pairs(rename, "=", "--rename"))
-    with _show_progress("importing") as (progress, task):
+    with show_progress("importing") as (progress, task):
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
@@ -162,7 +127,7 @@ def train(
     from mapose.training import train as train_model
 
     project = Project.load(folder)
-    with _show_progress("training") as (progress, task):
+    with show_progress("training") as (progress, task):
 
         def show(p: Any) -> None:
             note = f"loss {p.loss:.3f}  test error {p.test_error:.2f} px"
@@ -218,10 +183,10 @@ def evaluate(
         place = write_evaluation(found, labels, project.path / "models" / called / "evaluation")
         if not as_json:
             console.print(f"model {called}")
-            _print(found, False)
+            show_result(found, False)
             console.print(f"tables and pictures: {place}")
     if as_json:
-        _print(results, True)
+        show_result(results, True)
 
 
 @app.command()
@@ -254,7 +219,7 @@ def analyze(
         raise SettingsError("no video: name at least one, mapose analyze TARGET VIDEO...")
     for video in files:
         place = (output / video.name if output else video).with_suffix(SUFFIX)
-        with _show_progress(video.name) as (progress, task):
+        with show_progress(video.name) as (progress, task):
 
             def show(p: Any, progress: Progress = progress, task: TaskID = task) -> None:
                 note = f"resumed at {p.resumed}" if p.resumed else ""
@@ -311,7 +276,7 @@ def render(
     from mapose.rendering import render_video
 
     place = output or video.with_name(video.stem + ".labelled.mp4")
-    with _show_progress("rendering") as (progress, task):
+    with show_progress("rendering") as (progress, task):
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
@@ -352,7 +317,7 @@ def metrics(
     """
     from mapose.comparison import compare_files
 
-    _print(compare_files(truth, file, all_frames=all_frames), as_json)
+    show_result(compare_files(truth, file, all_frames=all_frames), as_json)
 
 
 @app.command()
@@ -386,13 +351,13 @@ def demo(
     """
     from mapose.demo import run_demo
 
-    with _show_progress("demo") as (progress, task):
+    with show_progress("demo") as (progress, task):
 
         def show(stage: str, done: float, total: float, note: str = "") -> None:
             progress.update(task, description=stage, completed=done, total=total, note=note)
 
         result = run_demo(folder, minutes=minutes, on_progress=show)
-    _print(result, False)
+    show_result(result, False)
 
 
 @app.command()
@@ -404,7 +369,7 @@ def doctor(as_json: Json = False) -> None:
     from mapose.diagnosis import diagnose
 
     found = diagnose()
-    _print(found, as_json)
+    show_result(found, as_json)
     if found.faults:
         raise typer.Exit(1)
 

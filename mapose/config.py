@@ -46,7 +46,7 @@ class TrainSettings(_Strict):
     """How the network is trained."""
 
     steps: int = Field(8000, ge=1)
-    minutes: float = Field(20.0, gt=0, description="the schedule ends at whichever comes first")
+    minutes: float = Field(18.0, gt=0, description="the schedule ends at whichever comes first")
     batch: int = Field(8, ge=1)
     view: int | None = Field(None, ge=64, description="side of training views, input pixels")
     rate: float = Field(2e-3, gt=0, description="highest learning rate")

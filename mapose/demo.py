@@ -18,7 +18,7 @@ from mapose.pipeline import SUFFIX, analyze_file
 from mapose.poses import Poses
 from mapose.project import Project
 from mapose.rendering import render_video, save_plots
-from mapose.synthetic import Scene, make_scene
+from mapose.synthetic import Scene, make_cameras, make_scene
 from mapose.training import train
 
 #: Animals, frames and labelled frames of the demo.
@@ -88,7 +88,8 @@ def run_demo(
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise SettingsError(f"{folder} exists already: delete it, or name another: mapose demo DIR")
-    scene = make_scene(ANIMALS, FRAMES, seed=0, size=(480, 360), rate=25, appearance="similar")
+    cameras = make_cameras(1, size=(480, 360))
+    scene = make_scene(ANIMALS, FRAMES, seed=0, rate=25, appearance="similar", cameras=cameras)
     project = Project.create(folder, scene.skeleton, individuals=scene.individuals)
     video = _draw_video(scene, folder / "videos" / "arena.mp4", on_progress)
     truth = scene.truth(occluded=False)

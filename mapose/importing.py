@@ -210,7 +210,7 @@ def _read_images(
         elif labels.videos[row] not in sources:
             missing.append(row)
     for name, path in sources.items():
-        wanted = [r for r in np.flatnonzero(videos == name) if labels.images[r] is None]
+        wanted = [int(r) for r in np.flatnonzero(videos == name) if labels.images[r] is None]
         if wanted:
             yield from _read_frames(path, labels.frames, wanted)
     if missing and source is not None:

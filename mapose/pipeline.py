@@ -141,11 +141,11 @@ def analyze_file(
         parts = _Parts(target.with_name(target.name + ".parts"), job)
         tracker = Tracker(individuals=count)
         summaries = TrackletSummaries()
-        ids: list[npt.NDArray[np.int32]] = []
+        ids: list[npt.NDArray[np.integer]] = []
 
         def follow(poses: Poses) -> None:
             found = tracker.update_many(poses.points, poses.confidence)
-            summaries.add(found, poses.points, poses.confidence)
+            summaries.add(found, poses.points, confidence=poses.confidence)
             ids.append(found.astype(np.int32))
 
         for poses in parts.read():
@@ -239,7 +239,7 @@ class _Parts:
 def _write_result(
     target: Path,
     parts: _Parts,
-    ids: list[npt.NDArray[np.int32]],
+    ids: list[npt.NDArray[np.integer]],
     mapping: npt.NDArray[np.int64],
     count: int | None,
     provenance: dict[str, Any],
@@ -247,11 +247,13 @@ def _write_result(
     """Join the chunks into the result, every tracklet in the column of its individual."""
     animals = count or max(1, int(mapping.max(initial=-1)) + 1)
     names = [f"track{i}" for i in range(animals)]
+    for leftover in target.parent.glob(f"{target.name}.*.tmp"):
+        leftover.unlink()  # of a run that was killed while it wrote the result
     with PosesWriter(
         target, parts.first.skeleton, names, rate=parts.first.rate, provenance=provenance
     ) as writer:
         for number, poses in enumerate(parts.read()):
-            named = arrange(poses, ids[number], mapping, names)
+            named = arrange(poses, ids[number].astype(np.int64), mapping, names)
             writer.append(named, parts.read_peaks(number))
 
 

@@ -46,8 +46,8 @@ class Predictor:
         animals = individuals or model.individuals
         self.single = animals == 1
         self.most = 1 if self.single else max(40, 3 * (animals or 0))
-        links = [] if self.single else model.body.edge_index
-        self.edges = torch.as_tensor(np.array(links).reshape(-1, 2), device=self.device)
+        links = model.body.edge_index[: 0 if self.single else None]
+        self.edges = torch.as_tensor(links, device=self.device)
 
     def prepare(self, image: Image) -> Image:
         """Bring an image, uint8 (H, W) or RGB (H, W, 3), to the network's scale."""

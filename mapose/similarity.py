@@ -52,7 +52,7 @@ def find_lengths(points: Array) -> npt.NDArray[np.float64]:
 def _find_sides(points: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Find the sides of bounding boxes (..., 2), and where two keypoints are there (...)."""
     points = np.asarray(points, np.float64)
-    there = np.asarray(np.isfinite(points)).all(axis=-1)
+    there = np.asarray(np.isfinite(points).all(-1))
     low = np.where(there[..., None], points, np.inf).min(-2, initial=np.inf)
     high = np.where(there[..., None], points, -np.inf).max(-2, initial=-np.inf)
     enough = there.sum(-1) >= 2
@@ -111,7 +111,7 @@ def find_oks(
     distance = find_distances(truth, other)
     with np.errstate(invalid="ignore", divide="ignore"):
         alike = np.exp(-(distance**2) / (2 * areas[..., :, None, None] * variance))
-        counted = np.asarray(np.isfinite(truth)).all(axis=-1)[..., :, None, :]
+        counted = np.asarray(np.isfinite(truth).all(-1))[..., :, None, :]
         total = np.where(counted, np.nan_to_num(alike), 0.0).sum(-1)
         result = total / counted.sum(-1)
     return np.where(np.isfinite(areas)[..., :, None], result, np.nan)

@@ -193,7 +193,8 @@ class Trainer:
 
     def _compare(self, maps: Maps, points: torch.Tensor, known: torch.Tensor) -> Losses:
         points, known = points.to(self.device), known.to(self.device)
-        size, pitch = maps.scores.shape[2:], float(self.network.stride)
+        high, wide = maps.scores.shape[2:]
+        size, pitch = (high, wide), float(self.network.stride)
         scores, offsets = draw_scores(points, size, pitch=pitch)
         fields, on_limb = draw_fields(points, self.edges, size, pitch=pitch)
         maps = Maps(maps.scores.float(), maps.offsets.float(), maps.fields.float())
@@ -275,8 +276,8 @@ class Trainer:
             raise SettingsError(f"{self.folder}: a run with other settings: {error}") from None
         moments: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in parts["optimizer"].items():
-            i, _, key = name.partition(".")
-            moments.setdefault(int(i), {})[key] = value
+            number, _, key = name.partition(".")
+            moments.setdefault(int(number), {})[key] = value
         # The fused optimizer walks memory as it lies: moments must lie as their parameters do.
         flat = [p for group in self.optimizer.param_groups for p in group["params"]]
         for i, state_of in moments.items():

@@ -188,10 +188,10 @@ def find_known(labels: Labels, missing: str) -> npt.NDArray[np.bool_]:
     -------
     bool, (F, K)
     """
-    marked = np.isfinite(labels.points).all(-1)
+    marked = np.asarray(np.isfinite(labels.points).all(-1))
     if missing == "unknown":
-        present = marked.any(-1)
-        return np.asarray((marked | ~present[..., None]).all(1))
+        absent = ~marked.any(axis=-1, keepdims=True)
+        return np.asarray((marked | absent).all(axis=1))
     known = np.ones((len(labels), labels.points.shape[2]), bool)
     videos = np.array(labels.videos)
     for video in set(labels.videos):
@@ -242,7 +242,7 @@ def _prepare(project: Project, labels: Labels, settings: Settings, device: torch
         **given,
     )
     links = _propose_links(project, labels.points[train_rows])
-    architecture = {
+    architecture: dict[str, Any] = {
         "channels": channels,
         "keypoints": len(labels.skeleton.keypoints),
         "edges": len(links),
@@ -266,7 +266,9 @@ def _prepare(project: Project, labels: Labels, settings: Settings, device: torch
             "test": [labels.row_names[i] for i in test_rows],
         },
     )
-    view = settings.train.view or find_view_size(poses / factor, max(map(max, sizes)) // factor)
+    view = settings.train.view or find_view_size(
+        poses / np.float32(factor), max(map(max, sizes)) // factor
+    )
     known = find_known(labels, settings.train.missing)
     return _Run(settings, labels, images, known, train_rows, test_rows, model, augmentation, view)
 

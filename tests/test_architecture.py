@@ -22,7 +22,7 @@ FLOORS = {
     "config",
     2: "project pipeline training trainer prediction evaluation comparison importing rendering "
     "demo diagnosis live cluster",
-    3: "cli app __main__",
+    3: "cli terminal app __main__",
 }
 FLOOR = {part: floor for floor, parts in FLOORS.items() for part in parts.split()}
 TORCH = {"data", "models", "decode", "training", "trainer", "prediction", "evaluation", "live"}

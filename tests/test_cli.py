@@ -70,7 +70,12 @@ def test_track_names_unordered_poses(file, tmp_path):
 
 @pytest.mark.parametrize(
     ("format", "name"),
-    [("dlc-h5", "walk.h5"), ("dlc-csv", "walk.dlc.csv"), ("csv", "walk.csv"), ("movement", "walk.nc")],
+    [
+        ("dlc-h5", "walk.h5"),
+        ("dlc-csv", "walk.dlc.csv"),
+        ("csv", "walk.csv"),
+        ("movement", "walk.nc"),
+    ],
 )
 def test_exports_read_back(file, tmp_path, format, name):
     from mapose.io import read

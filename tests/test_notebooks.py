@@ -13,7 +13,5 @@ def test_notebooks_run_and_are_stored_without_output(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     cells = [c for c in notebook.cells if c.cell_type == "code"]
     assert cells and not any(c.outputs or c.execution_count for c in cells)
-    NotebookClient(
-        notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert all(c.execution_count for c in cells)

@@ -83,9 +83,7 @@ def assert_same_file(a: Path, b: Path) -> None:
 def test_every_frame_has_a_row_and_the_file_says_where_it_comes_from(folder, tmp_path):
     target = tmp_path / "dots.mapose.h5"
     seen = []
-    poses = analyze(
-        folder / "dots.mp4", folder / "model", output=target, on_progress=seen.append
-    )
+    poses = analyze(folder / "dots.mp4", folder / "model", output=target, on_progress=seen.append)
     assert poses.array.shape == (FRAMES, 2, 2, 3)
     assert poses.individuals == ("track0", "track1") and poses.rate == 25
     assert (poses.confidence > 0).any()

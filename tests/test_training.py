@@ -1,13 +1,14 @@
 """Training on a small drawn scene: it learns, it goes on exactly, it tells what is wrong."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from mapose.data import Augmentation, make_training_set
 from mapose.config import TrainSettings
+from mapose.data import Augmentation, make_training_set
 from mapose.errors import FormatError, SettingsError
 from mapose.evaluation import evaluate, write_evaluation
 from mapose.importing import import_labels
@@ -159,7 +160,7 @@ def test_a_keypoint_no_video_ever_marks_was_not_looked_for(tmp_path):
     points = labels.points.copy()
     points[:, :, 1] = np.nan
     points[0, 0, 0] = np.nan
-    blank = Labels(points, SKELETON, labels.videos, labels.frames, labels.images, labels.individuals)
+    blank = replace(labels, points=points)
     known = find_known(blank, "absent")
     assert known[:, 0].all() and not known[:, 1].any()
     assert not find_known(blank, "unknown")[:, 1].any()

@@ -86,7 +86,7 @@ def draw_view(
         Keypoints in pixels of the view; NaN where missing or out of view.
     """
     matrix, mirrored = _draw_matrix(image.shape, points, size, augmentation, rng)
-    view = cv2.warpAffine(
+    view: npt.NDArray = cv2.warpAffine(
         image,
         matrix,
         (size, size),
@@ -123,7 +123,7 @@ def _draw_matrix(
 
 
 def _change_light(view: Image, a: Augmentation, rng: np.random.Generator) -> Image:
-    pixels = view.astype(np.float32)
+    pixels: npt.NDArray = view.astype(np.float32)
     if a.blur and rng.random() < 0.3:
         sigma = rng.uniform(0.3, max(a.blur, 0.31))
         pixels = cv2.GaussianBlur(pixels, (0, 0), sigma).reshape(view.shape)

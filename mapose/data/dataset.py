@@ -34,18 +34,19 @@ def prepare_image(image: Image, *, factor: int, channels: int) -> Image:
         Each pixel is the mean of a square of ``factor`` x ``factor``; squares that reach over
         the right or lower border repeat the last pixel.
     """
+    pixels: npt.NDArray = image
     if channels == 1 and image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        pixels = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     elif channels == 3 and image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+        pixels = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     if factor > 1:
         high, wide = image.shape[:2]
         below, right = -high % factor, -wide % factor
         if below or right:
-            image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
-        size = (image.shape[1] // factor, image.shape[0] // factor)
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return image.reshape(*image.shape[:2], channels)
+            pixels = cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        size = (pixels.shape[1] // factor, pixels.shape[0] // factor)
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def pad_images(images: Sequence[Image], multiple: int) -> Image:

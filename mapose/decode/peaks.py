@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-
 #: Neighbours of a peak in x and y that vote on its position, in cells.
 _AROUND = torch.tensor([(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)])
 
@@ -108,5 +107,3 @@ def _refine(
     spread = torch.einsum("nm,nmi,nmj->nij", weight, gap, gap)
     covariance = spread / score.clamp(min=1e-3)[:, None, None]
     return Candidates(frame, keypoint, cells, score, covariance)
-
-

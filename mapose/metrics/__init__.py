@@ -1,4 +1,4 @@
-"""How good are poses, detections and tracks?"""
+"""Score poses, detections and tracks."""
 
 from mapose.metrics.alignment import align_poses
 from mapose.metrics.oks import OksMap, oks_map

@@ -59,6 +59,11 @@ def _describe(poses: Poses) -> str:
     return f"{len(poses)} frames from {poses.frames[0]} to {poses.frames[-1]}"
 
 
+def find_present(points: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Mark the keypoints (...) of (..., d) that have all coordinates."""
+    return np.asarray(np.isfinite(points).all(-1))
+
+
 def cut_blocks(frames: int, numbers: int) -> Iterator[slice]:
     """Cut a run of frames into blocks that fit the memory, at so many numbers per frame."""
     step = max(_BLOCK // max(numbers, 1), 1)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapose.errors import ShapeError
-from mapose.metrics.alignment import align_poses, cut_blocks
+from mapose.metrics.alignment import align_poses, cut_blocks, find_present
 from mapose.poses import Poses
 from mapose.similarity import DEFAULT_SIGMA, find_oks
 
@@ -124,18 +124,18 @@ def oks_map(
             "oks_map: wanted truth (F, I, K, 2), found (F, J, K, 2), scores (F, J); "
             f"came {truth.shape}, {found.shape}, {scores.shape}"
         )
-    there = np.isfinite(found).all(-1).any(-1)
+    there = np.asarray(find_present(found).any(-1))
     oks = np.empty((*truth.shape[:2], found.shape[1]))
     for rows in cut_blocks(len(truth), found.shape[1] * truth[0].size if len(truth) else 1):
         part = None if areas is None else areas[rows]
         oks[rows] = find_oks(truth[rows], found[rows], sigma=sigma, areas=part)
-    labelled = np.isfinite(oks).all(-1) if found.shape[1] else np.isfinite(truth).all(-1).any(-1)
+    labelled = np.isfinite(oks).all(-1) if found.shape[1] else find_present(truth).any(-1)
     hit, ranked = _match(np.nan_to_num(oks, nan=-1.0), there, scores)
     return _average(hit, ranked, int(labelled.sum()))
 
 
 def _average_confidence(poses: Poses) -> Floats:
-    there = np.isfinite(poses.points).all(-1)
+    there = find_present(poses.points)
     total = np.where(there, poses.confidence, 0).sum(-1)
     return np.asarray(total / np.maximum(there.sum(-1), 1), np.float64)
 
@@ -167,8 +167,8 @@ def _match(
         hits[:, rank] = hit
         frame, level = np.nonzero(hit)
         free[frame, level, best[frame, level]] = False
-    sorted_there = np.take_along_axis(there, order, 1)
-    return hits[sorted_there], np.take_along_axis(scores, order, 1)[sorted_there]
+    real = np.take_along_axis(there, order, 1)
+    return hits[real], np.take_along_axis(np.asarray(scores, np.float64), order, 1)[real]
 
 
 def _average(hit: npt.NDArray[np.bool_], ranked: Floats, labelled: int) -> OksMap:

@@ -1,4 +1,4 @@
-"""Score poses: how far off are the keypoints, and how many are found at all?"""
+"""Score poses: how far off the keypoints are, and how many are found at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from mapose.errors import SettingsError, ShapeError
-from mapose.metrics.alignment import align_poses, cut_blocks
+from mapose.metrics.alignment import align_poses, cut_blocks, find_present
 from mapose.poses import Poses
 from mapose.similarity import find_distances
 
@@ -68,8 +68,8 @@ class PoseError:
 
     def to_dict(self) -> dict[str, Any]:
         """Make a plain dictionary, ready for JSON; NaN becomes None."""
-        names = ("mean", "median", "rmse", "mean_sure", "median_sure", "rmse_sure", "cutoff")
-        names += ("labelled", "found", "sure", "reach", "found_within")
+        names = ["mean", "median", "rmse", "mean_sure", "median_sure", "rmse_sure", "cutoff"]
+        names += ["labelled", "found", "sure", "reach", "found_within"]
         plain: dict[str, Any] = {name: _to_plain(getattr(self, name)) for name in names}
         plain["pck"] = {f"{t:g}": _to_plain(v) for t, v in self.pck.items()}
         plain["keypoints"] = {
@@ -167,9 +167,7 @@ def pose_error(
     confidence = np.ones(found.shape[:-1]) if confidence is None else np.asarray(confidence)
     names = _check(truth, found, confidence, keypoints)
     distance, surety = _measure(truth, found, confidence, reach)
-    return _summarise(
-        distance, surety, np.isfinite(truth).all(-1), cutoff, thresholds, reach, names
-    )
+    return _summarise(distance, surety, find_present(truth), cutoff, thresholds, reach, names)
 
 
 def match_individuals(truth: Array, found: Array, *, reach: float = 30) -> Ints:
@@ -190,10 +188,10 @@ def match_individuals(truth: Array, found: Array, *, reach: float = 30) -> Ints:
         Found animal that belongs to each labelled one; -1 = none.
     """
     partner = np.full(truth.shape[:2], -1)
-    for rows in cut_blocks(len(truth), found.shape[1] * max(1, truth[0].size)):
+    i, k, d = truth.shape[1:]
+    for rows in cut_blocks(len(truth), i * found.shape[1] * k * d):
         gaps = find_distances(truth[rows], found[rows])
-        frame, who, match = _match(gaps, np.isfinite(truth[rows]).all(-1), reach)
-        partner[rows][frame, who] = match
+        partner[rows] = _match(gaps, find_present(truth[rows]), reach)
     return partner
 
 
@@ -214,19 +212,19 @@ def _check(
 
 def _measure(truth: Array, found: Array, confidence: Array, reach: float) -> tuple[Floats, Floats]:
     """Find distance and confidence (F, I, K) of the keypoints of the matched animals."""
-    f, i, k, d = truth.shape
-    distance = np.full((f, i, k), np.nan)
-    surety = np.zeros((f, i, k))
-    for rows in cut_blocks(f, i * found.shape[1] * k * d):
-        gaps = find_distances(truth[rows], found[rows])
-        frame, who, partner = _match(gaps, np.isfinite(truth[rows]).all(-1), reach)
-        distance[rows][frame, who] = gaps[frame, who, partner]
-        surety[rows][frame, who] = confidence[rows][frame, partner]
+    partner = match_individuals(truth, found, reach=reach)
+    frame, who = np.nonzero(partner >= 0)
+    other = partner[frame, who]
+    distance = np.full(truth.shape[:3], np.nan)
+    gaps = truth[frame, who].astype(np.float64) - found[frame, other]
+    distance[frame, who] = np.sqrt(np.einsum("nkd,nkd->nk", gaps, gaps))
+    surety = np.zeros(truth.shape[:3])
+    surety[frame, who] = confidence[frame, other]
     return distance, surety
 
 
-def _match(gaps: Floats, labelled: npt.NDArray[np.bool_], reach: float) -> tuple[Ints, Ints, Ints]:
-    """Match labelled and found animals frame by frame: frames, individuals, partners (N,)."""
+def _match(gaps: Floats, labelled: npt.NDArray[np.bool_], reach: float) -> Ints:
+    """Match labelled (F, I, K) with found animals frame by frame, (F, I); -1 = none."""
     common = np.isfinite(gaps)
     # Beyond the reach a keypoint costs little more than a missing one, so that a single wild
     # keypoint does not lose its animal; the rest of the slope decides between far-off animals.
@@ -242,8 +240,7 @@ def _match(gaps: Floats, labelled: npt.NDArray[np.bool_], reach: float) -> tuple
     for f in np.flatnonzero(~simple):
         who, partner = linear_sum_assignment(finite[f])
         match[f, who] = np.where(possible[f, who, partner], partner, -1)
-    frame, who = np.nonzero(match >= 0)
-    return frame, who, match[frame, who]
+    return match
 
 
 def _summarise(

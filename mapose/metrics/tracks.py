@@ -1,4 +1,4 @@
-"""Score tracks: are the animals found, and is each called the same throughout?"""
+"""Score tracks: are the animals found, and is each called the same throughout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from mapose.assignment import assign
 from mapose.errors import SettingsError, ShapeError
-from mapose.metrics.alignment import align_poses, cut_blocks
+from mapose.metrics.alignment import align_poses, cut_blocks, find_present
 from mapose.poses import Poses
 from mapose.similarity import DEFAULT_SIGMA, find_areas, find_distances, find_oks
 
@@ -138,15 +138,18 @@ def track_scores(
     if reach is None and truth.array.shape[2] < 2:
         raise ShapeError("a single keypoint has no size to measure by: give reach, in px")
     similarity = find_similarity(truth.points, found.points, reach=reach, sigma=sigma)
-    there = np.isfinite(truth.points).all(-1).any(-1)
-    seen = np.isfinite(found.points).all(-1).any(-1)
+    there = np.asarray(find_present(truth.points).any(-1))
+    seen = np.asarray(find_present(found.points).any(-1))
     clear, motp = _score_clear(similarity, there, seen, threshold)
     n = int(there.sum())
     switches = clear["switches"]
-    return TrackScores(
+    scores: dict[str, Any] = {
         **_score_identity(similarity >= threshold, n, int(seen.sum())),
         **_score_hota(similarity, there, seen),
         **clear,
+    }
+    return TrackScores(
+        **scores,
         motp=motp,
         mota=1 - (clear["misses"] + clear["false_positives"] + switches) / n if n else np.nan,
         switches_per_hour=switches / n * truth.rate * 3600 if truth.rate and n else np.nan,

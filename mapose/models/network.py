@@ -113,7 +113,7 @@ class PoseNetwork(nn.Module):
         _fuse(network)
         for parameter in network.parameters():
             parameter.requires_grad_(False)
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def normalise(images: Tensor) -> Tensor:

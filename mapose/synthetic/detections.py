@@ -58,7 +58,7 @@ class Flaws:
                 )
 
 
-def degrade(poses: Poses, rng: np.random.Generator, flaws: Flaws | None = None) -> Poses:
+def degrade(poses: Poses, rng: np.random.Generator, *, flaws: Flaws | None = None) -> Poses:
     """Turn true poses into what a network would have found, in slots without order.
 
     Parameters
@@ -95,7 +95,7 @@ def degrade(poses: Poses, rng: np.random.Generator, flaws: Flaws | None = None) 
     return Poses(array, poses.skeleton, rate=poses.rate, unit=poses.unit, frames=poses.frames)
 
 
-def make_peaks(poses: Poses, rng: np.random.Generator, flaws: Flaws | None = None) -> Peaks:
+def make_peaks(poses: Poses, rng: np.random.Generator, *, flaws: Flaws | None = None) -> Peaks:
     """Turn true poses into peaks and candidate links, as maps and fields would give them.
 
     Every peak of an edge's one end is paired with every peak of its other end in the frame. True

@@ -29,18 +29,17 @@ class Detections:
 
 def measure_detections(points: Floats, confidence: npt.ArrayLike | None) -> Detections:
     """Measure a run of frames (F, I, K, d) once and for all."""
-    seen = np.isfinite(points).all(-1)
+    seen = np.asarray(np.isfinite(points).all(-1))
     points = np.where(seen[..., None], points, np.nan)
     weight = seen.astype(np.float64)
     if confidence is not None:
         # A keypoint that is there never counts for nothing.
         weight *= np.clip(np.nan_to_num(np.asarray(confidence, np.float64)), 0.01, 1)
     areas = find_areas(points)
-    there = seen.any(-1)
+    there = np.asarray(seen.any(-1))
     there &= ~_find_duplicates(points, areas, weight.sum(-1))
-    size = np.sqrt(areas)
-    if points.shape[2] == 1:
-        size = _find_spacing(points[:, :, 0]) / 4
+    alone = points.shape[2] == 1
+    size = np.asarray(_find_spacing(points[:, :, 0]) / 4 if alone else np.sqrt(areas))
     filled = np.where(seen[..., None], points, 0.0)
     return Detections(points, filled, weight, size, there)
 

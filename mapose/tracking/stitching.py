@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linprog
-from scipy.sparse import coo_array
 
 from mapose.errors import SettingsError
+from mapose.tracking.flow import Flow, solve_flow
 from mapose.tracking.motion import DECAY
 from mapose.tracking.tracklets import MARGIN, Tracklets, TrackletSummaries
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: Flow along each edge of the graph.
-Flow = dict[tuple[Any, Any], float]
-
 log = logging.getLogger(__name__)
 
 #: Frames by which a tracklet may begin before the one it continues has ended: a track that loses
 #: its animal often hangs on to something else for a moment.
 _OVERLAP = 5
-#: Continuations considered for each tracklet; beyond the nearest ones chance takes over.
-_CHOICES = 20
+#: Continuations looked at for each tracklet, the next ones in time, and kept, the likeliest.
+_CANDIDATES, _CHOICES = 64, 8
 #: How far an animal gets in a gap: so many body sizes at once, and so many more per sqrt(frame).
 _START, _DIFFUSION = 0.25, 0.25
 #: Posture changes the size of an animal's box by about so much.
@@ -71,8 +66,7 @@ def stitch(
     References
     ----------
     Zhang, Li, Nevatia 2008, Global data association for multi-object tracking using network flows
-    (CVPR); solved as a linear programme by HiGHS (Huangfu, Hall 2018), whose vertices are whole
-    numbers because the incidence matrix of a graph is totally unimodular.
+    (CVPR).
     """
     for name, value in (("individuals", individuals), ("min_frames", min_frames)):
         if value is not None and value < 1:
@@ -85,7 +79,7 @@ def stitch(
     price = min(min_frames, length / 2)
     chance = _find_chance(tracklets, summaries.arena)
     graph = _make_graph(tracklets, price / chance, chance, individuals)
-    flow = _solve_flow(graph)
+    flow = solve_flow(graph, individuals or len(tracklets))
     paths = _read_paths(flow, tracklets)
     for number, path in enumerate(paths):
         mapping[tracklets.ids[path]] = number
@@ -104,7 +98,7 @@ def _score_joins(tracklets: Tracklets, i: Ints, j: Ints) -> Floats:
     """Find the cost, in nats, of tracklets ``j`` continuing tracklets ``i``, (N,) each."""
     gap = np.maximum(tracklets.first[j] - tracklets.last[i], 1).astype(np.float64)
     between = tracklets.head[j] - tracklets.tail[i]
-    common = np.isfinite(between).all(-1)
+    common = np.asarray(np.isfinite(between).all(-1))
     moved = np.where(common[..., None], between, 0.0).sum(1)
     moved /= np.maximum(common.sum(1), 1)[:, None]
     apart = ~common.any(1)
@@ -131,7 +125,7 @@ def _find_joins(tracklets: Tracklets, limit: float) -> tuple[Ints, Ints, Floats]
     high = np.searchsorted(tracklets.first, tracklets.last + horizon, "right")
     found = []
     for i, (a, b) in enumerate(zip(low, high, strict=True)):
-        j = np.arange(a, b)
+        j = np.arange(a, min(b, a + _CANDIDATES))
         j = j[tracklets.last[j] > tracklets.last[i]]
         cost = _score_joins(tracklets, np.full(len(j), i), j)
         best = np.argsort(cost, kind="stable")[:_CHOICES]
@@ -160,63 +154,39 @@ def _make_graph(
     gain = tracklets.score / max(float(tracklets.score.sum() / tracklets.n.sum()), 1e-6)
     price = unit * chance
     graph = nx.DiGraph()
-    graph.add_edge("sink", "source", cost=0.0, capacity=individuals or total)
+    # No path can have gained more than all tracklets that began before: so much is each node
+    # lowered to leave no edge with a negative cost, as `solve_flow` needs it.
+    before = np.concatenate([[0.0], np.cumsum(gain)])
+    graph.add_node("source", potential=0.0)
+    graph.add_node("sink", potential=-before[-1])
     for j in range(total):
+        graph.add_node(("in", j), potential=-before[j])
+        graph.add_node(("out", j), potential=-before[j + 1])
         graph.add_edge("source", ("in", j), cost=price, capacity=1)
-        graph.add_edge(("in", j), ("out", j), cost=-float(gain[j]), capacity=1)
+        graph.add_edge(("in", j), ("out", j), cost=-gain[j], capacity=1)
         graph.add_edge(("out", j), "sink", cost=0.0, capacity=1)
-    for i, j, cost in zip(*_find_joins(tracklets, chance), strict=True):
+    for i, j, cost in zip(*(x.tolist() for x in _find_joins(tracklets, chance)), strict=True):
         overlap = max(int(tracklets.last[i] - tracklets.first[j]) + 1, 0)
-        graph.add_edge(("out", int(i)), ("in", int(j)), cost=unit * cost + overlap, capacity=1)
-    if individuals is not None:
-        door = np.searchsorted(tracklets.first, _find_earliest(tracklets), "left")
-        for j in range(total):
-            graph.add_edge(("pool", j), ("in", j), cost=0.0, capacity=1)
-            if j + 1 < total:
-                graph.add_edge(("pool", j), ("pool", j + 1), cost=0.0, capacity=individuals)
-            if door[j] < total:
-                # A little less than a new animal: one that was here is likelier to come back.
-                cost = 0.9 * price
-                graph.add_edge(("out", j), ("pool", int(door[j])), cost=cost, capacity=1)
+        graph.add_edge(("out", i), ("in", j), cost=unit * cost + overlap, capacity=1)
+    if individuals is None:
+        return graph
+    door = np.searchsorted(tracklets.first, _find_earliest(tracklets), "left").tolist()
+    for j in range(total):
+        graph.add_node(("pool", j), potential=-before[j])
+        graph.add_edge(("pool", j), ("in", j), cost=0.0, capacity=1)
+        if j:
+            graph.add_edge(("pool", j - 1), ("pool", j), cost=0.0, capacity=individuals)
+    for j in range(total):
+        if door[j] < total:
+            # A little less than a new animal: one that was here is likelier to come back.
+            graph.add_edge(("out", j), ("pool", door[j]), cost=0.9 * price, capacity=1)
     return graph
-
-
-def _solve_flow(graph: nx.DiGraph) -> Flow:
-    """Find the cheapest circulation, as flow per edge."""
-    edges = list(graph.edges(data=True))
-    number = {node: n for n, node in enumerate(graph)}
-    ends = np.array([[number[u] for u, _, _ in edges], [number[v] for _, v, _ in edges]])
-    # What flows in flows out: one row per node (networkx makes this matrix ten times slower).
-    sign = np.repeat([-1.0, 1.0], len(edges))
-    balance = coo_array((sign, (ends.ravel(), np.tile(np.arange(len(edges)), 2)))).tocsr()
-    answer = linprog(
-        [e[2]["cost"] for e in edges],
-        A_eq=balance,
-        b_eq=np.zeros(len(number)),
-        bounds=[(0, e[2]["capacity"]) for e in edges],
-        method="highs-ds",
-    )
-    if answer.x is None:
-        log.warning("tracklets were not joined, the best stand alone: %s", answer.message)
-        return _choose_alone(graph)
-    return {e[:2]: x for e, x in zip(edges, answer.x, strict=True)}
-
-
-def _choose_alone(graph: nx.DiGraph) -> Flow:
-    """Make a flow without joins: the tracklets that explain most, each an individual."""
-    flow = dict.fromkeys(graph.edges, 0.0)
-    seen = [(cost, u[1]) for u, v, cost in graph.edges(data="cost") if u[0] == "in"]
-    for _, j in sorted(seen)[: graph.edges["sink", "source"]["capacity"]]:
-        for edge in (("source", ("in", j)), (("in", j), ("out", j)), (("out", j), "sink")):
-            flow[edge] = 1.0
-    return flow
 
 
 def _read_paths(flow: Flow, tracklets: Tracklets) -> list[list[int]]:
     """Follow the flow: tracklets of each individual, in time."""
-    used = [edge for edge, x in flow.items() if x > 0.5]
-    into = {v[1]: u for u, v in used if v[0] == "in"}
-    door = {u[1]: v[1] for u, v in used if u[0] == "out" and v[0] == "pool"}
+    into = {v[1]: u for u, v in flow if v[0] == "in"}
+    door = {u[1]: v[1] for u, v in flow if u[0] == "out" and v[0] == "pool"}
     paths: dict[int, list[int]] = {}  # by their present end
     waiting: set[int] = set()
     for j in sorted(into):

@@ -151,6 +151,7 @@ class Tracker:
             If shapes do not fit or frames do not ascend.
         """
         points = np.asarray(points, np.float64)
+        confidence = None if confidence is None else np.asarray(confidence, np.float64)
         numbers = self._check(points, confidence, frames)
         ids = np.full(points.shape[:2], -1, np.int64)
         # Blocks of about 10 MB: large enough to hide the cost of a call, small enough to stay
@@ -240,7 +241,7 @@ class Tracker:
     def _predict(self, steps: int) -> None:
         """Move the tracks on by so many frames; after max_gap they are gone anyway."""
         assert self._bank is not None
-        # Half the usual surprise of a step, but never less than a jitter of 2 % of the body.
+        # The usual surprise of a step, but never less than a jitter of 2 % of the body.
         acceleration = max(self._surprise.value or 0.25 * self._scale, 0.02 * self._scale)
         for _ in range(min(steps, self.max_gap + 2)):
             self._bank.predict(acceleration)

@@ -74,8 +74,8 @@ class TrackletSummaries:
         self,
         ids: Ints,
         points: npt.ArrayLike,
-        confidence: npt.ArrayLike | None = None,
         *,
+        confidence: npt.ArrayLike | None = None,
         frames: npt.ArrayLike | None = None,
     ) -> None:
         """Take in the next run of frames.
@@ -128,9 +128,8 @@ class TrackletSummaries:
         for who in [w for w in self._young if self._n[w] >= _FEWEST or self._last[w] < now - 1]:
             self._young.discard(who)
             if self._n[who] < _FEWEST:
-                for table in (self._first, self._last, self._n, self._score, self._size):
-                    del table[who]  # type: ignore[attr-defined]
-                del self._head[who], self._tail[who]
+                del self._first[who], self._last[who], self._n[who], self._score[who]
+                del self._size[who], self._head[who], self._tail[who]
 
     def _grow_arena(self, poses: Floats) -> None:
         there = np.isfinite(poses)
@@ -161,7 +160,7 @@ class TrackletSummaries:
         """Put the summaries into arrays, in the order of their first frames."""
         self._forget_noise(self._next)
         ids = np.array(sorted(self._n, key=lambda i: (self._first[i], i)), np.int64)
-        heads = [_find_end(*(rows[::-1] for rows in self._head[i])) for i in ids]
+        heads = [_find_end(self._head[i][0][::-1], self._head[i][1][::-1]) for i in ids]
         tails = [_find_end(*self._tail[i]) for i in ids]
         sums = np.array([self._size[i] for i in ids]).reshape(-1, 2)
         known = sums[:, 1] > 0

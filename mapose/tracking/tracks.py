@@ -69,7 +69,7 @@ def track(
     tracker = Tracker(individuals=individuals, max_gap=max_gap, size=size)
     ids = tracker.update_many(poses.points, poses.confidence, frames=poses.frames)
     summaries = TrackletSummaries()
-    summaries.add(ids, poses.points, poses.confidence, frames=poses.frames)
+    summaries.add(ids, poses.points, confidence=poses.confidence, frames=poses.frames)
     mapping = stitch(summaries, individuals=individuals, min_frames=min_frames)
     count = int(mapping.max(initial=-1)) + 1 if individuals is None else individuals
     return arrange(poses, ids, mapping, [f"track{i}" for i in range(count)])

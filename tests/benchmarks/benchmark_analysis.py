@@ -88,7 +88,7 @@ def measure_stages(path: Path, folder: Path, frames: int) -> dict[str, float]:
         found["assembly"] += seconds
         seconds, ids = time_call(lambda: tracker.update_many(poses.points, poses.confidence))  # noqa: B023
         found["tracking"] += seconds
-        summaries.add(ids, poses.points, poses.confidence)
+        summaries.add(ids, poses.points, confidence=poses.confidence)
     found["tracking"] += time_call(lambda: stitch(summaries, individuals=count))[0]
     return {name: 1e3 * seconds / total for name, seconds in found.items()}
 
@@ -98,7 +98,8 @@ def main() -> None:
     frames = int(sys.argv[3]) if len(sys.argv) > 3 else 500
     with Video(video) as opened:
         total = len(opened)
-    decode = "import sys; from mapose.io import Video; print(sum(1 for _ in Video(sys.argv[1], gray=True)))"
+    decode = "import sys; from mapose.io import Video; "
+    decode += "print(sum(1 for _ in Video(sys.argv[1], gray=True)))"
     print(f"{video.name}: {total} frames; {torch.get_num_threads()} threads")
     for _ in range(3):
         with tempfile.TemporaryDirectory() as folder:
