@@ -84,14 +84,14 @@ def find_factor(points: Floats, size: tuple[int, int]) -> int:
     Returns
     -------
     int
-        1 to 8, so that an animal stays about 20 + 20 sqrt(K) pixels long (60 for 4 keypoints,
-        92 for 13: what it takes to tell its keypoints apart) and the image 320 pixels.
+        1 to 8, so that an animal stays about 12 + 12 sqrt(K) pixels long (36 for 4 keypoints,
+        55 for 13: what it takes to tell its keypoints apart) and the image 240 pixels.
     """
     lengths = find_lengths(points)
     if not np.isfinite(lengths).any():
         return 1
-    wanted = 20 + 20 * np.sqrt(points.shape[1])
-    factor = min(round(float(np.nanmedian(lengths)) / wanted), max(size) // 320)
+    wanted = 12 + 12 * np.sqrt(points.shape[1])
+    factor = min(round(float(np.nanmedian(lengths)) / wanted), max(size) // 240)
     return int(np.clip(factor, 1, 8))
 
 

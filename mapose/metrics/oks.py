@@ -56,7 +56,7 @@ class OksMap:
         """Make a plain dictionary, ready for JSON; NaN becomes None."""
         values = {"map": self.map, "mar": self.mar, "ap50": self.ap50, "ap75": self.ap75}
         plain: dict[str, Any] = {k: None if v != v else float(v) for k, v in values.items()}
-        return {**plain, "labelled": self.labelled, "found": self.found}
+        return {**plain, "animals_labelled": self.labelled, "animals_found": self.found}
 
     def __str__(self) -> str:
         return (

@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 #: its animal often hangs on to something else for a moment.
 _OVERLAP = 5
 #: Continuations looked at for each tracklet, the next ones in time, and kept, the likeliest.
-_CANDIDATES, _CHOICES = 64, 8
+_CANDIDATES, _CHOICES = 64, 12
 #: How far an animal gets in a gap: so many body sizes at once, and so many more per sqrt(frame).
-_START, _DIFFUSION = 0.25, 0.25
+_START, _DIFFUSION = 0.25, 0.4
 #: Posture changes the size of an animal's box by about so much.
 _SIZE_SPREAD = 0.15
 
@@ -111,6 +111,10 @@ def _score_joins(tracklets: Tracklets, i: Ints, j: Ints) -> Floats:
     spread = _START + _DIFFUSION * np.sqrt(gap - 1)
     squared = np.einsum("nd,nd->n", moved, moved) / (spread * tracklets.scale) ** 2
     cost = 2 * np.log(spread / _START) + 2 * np.log1p(squared / 2)
+    # A short gap leaves little time to turn round.
+    turn = tracklets.velocity[j, 0] - tracklets.velocity[i, 1]
+    turn_squared = np.einsum("nd,nd->n", turn, turn) / tracklets.speed**2
+    cost += DECAY ** (gap / 2) * np.log1p(turn_squared / 2)
     ratio = np.nan_to_num(np.log(tracklets.size[j] / tracklets.size[i]))
     # Few frames say little about the size.
     doubt = 1 + MARGIN / tracklets.n[i] + MARGIN / tracklets.n[j]

@@ -215,6 +215,8 @@ class Tracker:
             self._learn_size(found, f)
         if len(self._ids):
             self._predict(steps)
+            if steps > 1:
+                self._bury(self.max_gap + 1)
         rows = columns = np.empty(0, np.int64)
         if len(self._ids) and len(slots):
             cost, gaps = self._score_pairs(found, f, slots)
@@ -225,7 +227,7 @@ class Tracker:
             rows, columns = rows[good], columns[good]
             self._update(rows, gaps[rows, columns], found.points[f, slots[columns]])
             ids[slots[columns]] = self._ids[rows]
-        self._bury(rows)
+        self._bury(self.max_gap)
         if len(columns) < len(slots):
             self._give_birth(found, f, slots, columns, ids)
         return ids
@@ -308,9 +310,9 @@ class Tracker:
             ready = ready[: max(free, 0) + len(hidden)]
         self._sure[ready] = True
 
-    def _bury(self, seen: Ints) -> None:
-        """Forget tracks that were not seen for too long; unconfirmed ones at once."""
-        kept = self._unseen <= np.where(self._sure, self.max_gap, 0)
+    def _bury(self, longest: int) -> None:
+        """Forget tracks unseen for longer than so many frames; unconfirmed ones much sooner."""
+        kept = self._unseen <= np.where(self._sure, longest, longest - self.max_gap)
         if kept.all():
             return
         assert self._bank is not None

@@ -30,6 +30,7 @@ class Tracklets:
     score: Floats  # summed over frames
     size: Floats  # NaN where not measurable
     scale: float  # size of a usual animal
+    speed: float  # root mean square of the velocities
     head: Floats  # (T, K, d) pose at the first frame
     tail: Floats
     velocity: Floats  # (T, 2, d) per frame, at the first and last frame
@@ -166,6 +167,7 @@ class TrackletSummaries:
         known = sums[:, 1] > 0
         size = np.full(len(ids), np.nan)
         size[known] = np.exp(sums[known, 0] / sums[known, 1])
+        velocity = np.array([[a[1], b[1]] for a, b in zip(heads, tails, strict=True)])
         return Tracklets(
             ids=ids,
             first=np.array([self._first[i] for i in ids], np.int64),
@@ -174,9 +176,10 @@ class TrackletSummaries:
             score=np.array([self._score[i] for i in ids]),
             size=size,
             scale=float(np.median(size[known])) if known.any() else 20.0,
+            speed=max(float(np.sqrt((velocity**2).sum(-1).mean())) if len(ids) else 0.0, 1e-3),
             head=np.array([pose for pose, _ in heads]),
             tail=np.array([pose for pose, _ in tails]),
-            velocity=np.array([[a[1], b[1]] for a, b in zip(heads, tails, strict=True)]),
+            velocity=velocity,
         )
 
 

