@@ -200,3 +200,34 @@ def test_a_full_disk_is_told_and_what_is_done_stays(folder, tmp_path, monkeypatc
     assert seen[0].resumed == CHUNK
     whole = analyze_file(folder / "dots.mp4", folder / "model", output=tmp_path / "w.mapose.h5")
     assert_same_file(whole, target)
+
+
+def test_frames_that_cannot_be_read_are_empty_rows(folder):
+    from mapose.prediction import Predictor
+
+    predictor = Predictor(make_model(2))
+    image = predictor.prepare(np.full((64, 96), 90, np.uint8))
+    with_gap, alone = predictor.find([None, image, None]), predictor.find([image])
+    assert with_gap.n_frames == 3 and set(with_gap.frame) <= {1}
+    np.testing.assert_array_equal(with_gap.xy, alone.xy)
+    assert predictor.find([None, None]).n_frames == 2
+
+
+def test_a_video_cut_in_the_middle_keeps_its_rows(folder, tmp_path):
+    whole = (folder / "dots.mp4").read_bytes()
+    broken = bytearray(whole)
+    middle = whole.index(b"mdat") + len(whole) // 2
+    broken[middle : middle + len(whole) // 5] = bytes(len(whole) // 5)
+    (tmp_path / "cut.mp4").write_bytes(broken)
+    poses = analyze(tmp_path / "cut.mp4", folder / "model")
+    assert len(poses) == FRAMES and (poses.confidence[:CHUNK] > 0).any()
+
+
+def test_prediction_assembly_and_tracking_are_functions_too(folder):
+    import mapose
+
+    peaks = mapose.predict(folder / "dots.mp4", folder / "model", frames=slice(0, 40))
+    assert peaks.n_frames == 40
+    body = Model.load(folder / "model").body
+    poses = mapose.assemble(peaks, body, individuals=2)
+    assert mapose.track(poses, individuals=2).individuals == ("track0", "track1")

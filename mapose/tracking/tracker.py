@@ -27,6 +27,9 @@ CONFIRM = 3
 _REACH, _REACH_HIDDEN = 1.5, 0.75
 #: A detection that no track wants and that is this like one just taken starts no track.
 _SHADOW = 0.6
+#: A lost animal lays claim to a detection that it would cost less than this more than the track
+#: that got it; but not for longer than so many frames.
+_CLAIM, _PATIENCE = 0.5, 10
 #: Cost up to which a detection belongs to a track rather than to nobody; a pose that is nowhere
 #: near (1) at the very edge of the reach (1) costs 2.
 _LIMIT = 2.0
@@ -225,8 +228,11 @@ class Tracker:
             rows, columns = assign(np.minimum(cost, _LIMIT))
             good = cost[rows, columns] < _LIMIT
             rows, columns = rows[good], columns[good]
-            self._update(rows, gaps[rows, columns], found.points[f, slots[columns]])
             ids[slots[columns]] = self._ids[rows]
+            clear = ~self._find_contested(cost, rows, columns)
+            self._unseen[rows[~clear]] = 0
+            rows, seen = rows[clear], columns[clear]
+            self._update(rows, gaps[rows, seen], found.points[f, slots[seen]])
         self._bury(self.max_gap)
         if len(columns) < len(slots):
             self._give_birth(found, f, slots, columns, ids)
@@ -294,6 +300,16 @@ class Tracker:
         self._surprise.add(np.sqrt(np.einsum("nd,nd->n", gaps, gaps))[steady])
         if not self._sure[rows].all():
             self._confirm()
+
+    def _find_contested(self, cost: Floats, rows: Ints, columns: Ints) -> npt.NDArray[np.bool_]:
+        """Mark matches (N,) to which an animal that has just got nothing has as good a claim.
+
+        The detection may be either animal, or both in one: it does not teach the track anything.
+        """
+        free = self._sure & (self._unseen <= _PATIENCE)
+        free[rows] = False
+        claims = cost[free][:, columns]
+        return np.asarray((claims < cost[rows, columns] + _CLAIM).any(0))
 
     def _confirm(self) -> None:
         """Take tracks seen often enough for animals, oldest first, as many as there may be.

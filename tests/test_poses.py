@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from mapose.errors import ShapeError
+from mapose.poses import Peaks, Poses, join_peaks
+from mapose.skeleton import Skeleton
+
+SKELETON = Skeleton(["snout", "ear", "tail"], [("snout", "ear"), ("ear", "tail")])
+
+
+@pytest.fixture
+def poses(rng):
+    array = rng.uniform(1, 100, (6, 2, 3, 3)).astype(np.float32)
+    array[..., 2] = 0.9
+    array[2, 1, 0] = [np.nan, 5, 0.7]
+    array[3, 0, 2] = [np.inf, 5, 0.7]
+    covariance = np.tile(np.eye(2, dtype=np.float32), (6, 2, 3, 1, 1))
+    return Poses(
+        array, SKELETON, ["a", "b"], rate=50, frames=[2, 3, 5, 7, 11, 13],
+        identity=np.ones((6, 2)), covariance=covariance,
+    )  # fmt: skip
+
+
+def test_unusable_coordinates_are_missing_and_the_input_stays(poses, rng):
+    assert np.isnan(poses.points[2, 1, 0]).all() and poses.confidence[2, 1, 0] == 0
+    assert np.isnan(poses.points[3, 0, 2]).all() and poses.confidence[3, 0, 2] == 0
+    given = np.full((1, 1, 3, 3), np.inf, np.float32)
+    Poses(given, SKELETON)
+    assert np.isinf(given).all()
+    lost = Poses(np.full((1, 1, 3, 3), np.nan), SKELETON)
+    assert (lost.confidence == 0).all()
+    vague = Poses(np.dstack([np.ones((1, 3, 2)), np.full((1, 3, 1), np.nan)])[None], SKELETON)
+    assert (vague.confidence == 0).all() and np.isfinite(vague.points).all()
+
+
+def test_everything_is_picked_by_name_and_number(poses):
+    part = poses.sel(individual="b", keypoint=["tail", "ear"], frames=slice(3, 12))
+    assert part.frames.tolist() == [3, 5, 7, 11] and part.individuals == ("b",)
+    np.testing.assert_array_equal(part.array[:, 0, 0], poses.array[1:5, 1, 2])
+    assert part.skeleton.edges == (("ear", "tail"),)
+    assert part.identity.shape == (4, 1) and part.covariance.shape == (4, 1, 2, 2, 2)
+    np.testing.assert_array_equal(poses["a", "ear"], poses.array[:, 0, 1])
+    assert poses["b"].names == ("b",)
+    assert poses.sel(frames=np.array([5])).frames.tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"individual": "c"}, "no individual 'c'"),
+        ({"keypoint": "snuot"}, "did you mean 'snout'"),
+        ({"frames": [4]}, r"frames \[4\]"),
+    ],
+)
+def test_what_is_not_there_is_told(poses, what, message):
+    with pytest.raises(ShapeError, match=message):
+        poses.sel(**what)
+
+
+def test_all_faults_come_at_once():
+    with pytest.raises(ShapeError, match=r"2 names for 1.*frames must|2 names for 1.*ascend"):
+        Poses(np.ones((2, 1, 3, 3)), SKELETON, ["a", "b"], frames=[1, 1])
+    with pytest.raises(ShapeError, match=r"keypoints.*rate.*identity.*covariance"):
+        Poses(
+            np.ones((2, 1, 2, 3)), SKELETON, rate=-1, identity=np.ones(3), covariance=np.ones(3)
+        )
+    with pytest.raises(ShapeError, match="frames, individuals, keypoints"):
+        Poses(np.ones((2, 3, 3)), SKELETON)
+
+
+def test_tables_have_the_levels_of_deeplabcut(poses):
+    table = poses.to_pandas("me")
+    assert table.columns.names == ["scorer", "individuals", "bodyparts", "coords"]
+    assert table.loc[7, ("me", "b", "ear", "y")] == poses.array[3, 1, 1, 1]
+    single = Poses(poses.array[:, :1], SKELETON).to_pandas()
+    assert single.columns.names == ["scorer", "bodyparts", "coords"]
+
+
+def test_datasets_are_those_of_movement(poses):
+    data = poses.to_xarray()
+    assert data.position.dims == ("time", "space", "keypoint", "individual")
+    at = data.position.sel(keypoint="tail", individual="a", space="y")
+    np.testing.assert_array_equal(at, poses.points[:, 0, 2, 1])
+    assert data.time.values.tolist() == [0.04, 0.06, 0.1, 0.14, 0.22, 0.26]
+    assert data.attrs["time_unit"] == "seconds" and data.attrs["fps"] == 50
+
+
+def make_peaks(frames: int, count: int, rng) -> Peaks:
+    pairs = np.array([[0, 1]]) if count > 1 else np.empty((0, 2), np.int64)
+    return Peaks(
+        np.sort(rng.integers(0, frames, count)), rng.integers(0, 3, count),
+        rng.uniform(0, 9, (count, 2)).astype(np.float32), np.ones(count, np.float32),
+        np.ones((count, 2, 2), np.float32), pairs, np.zeros(len(pairs), np.int64),
+        np.ones(len(pairs), np.float32), frames,
+    )  # fmt: skip
+
+
+def test_joined_peaks_count_on(rng):
+    a, b = make_peaks(4, 5, rng), make_peaks(3, 2, rng)
+    both = join_peaks([a, b])
+    assert both.n_frames == 7 and len(both) == 7
+    assert (both.frame[5:] == b.frame + 4).all() and both.pairs.tolist() == [[0, 1], [5, 6]]
+    with pytest.raises(ShapeError):
+        join_peaks([])
+
+
+def test_peaks_that_do_not_fit_are_told(rng):
+    good = make_peaks(4, 5, rng)
+    with pytest.raises(ShapeError, match=r"xy.*ascend"):
+        Peaks(
+            good.frame[::-1] + np.arange(5)[::-1], good.keypoint, good.xy[:3], good.score,
+            good.covariance, good.pairs, good.edge, good.affinity, 4,
+        )  # fmt: skip
