@@ -55,6 +55,7 @@ class TrainSettings(_Strict):
     test: float = Field(0.1, ge=0, lt=1, description="share of frames kept for testing")
     every: int = Field(250, ge=1, description="steps between validations")
     patience: int = Field(16, ge=1, description="validations without improvement before stopping")
+    mixed: bool = Field(True, description="bfloat16 where the device is faster with it")
     missing: Literal["absent", "unknown"] = "absent"
     seed: int = 0
 
