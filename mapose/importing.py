@@ -130,7 +130,7 @@ def import_labels(
     """
     labels = _reorder(labels, project.skeleton)
     old = _try_labels(project)
-    labels = labels.take(_choose_rows(labels, count))
+    offered, labels = len(labels), labels.take(_choose_rows(labels, count))
     here = set() if old is None else _name_frames(old)
     kept: list[int] = []
     files: list[Path] = []
@@ -153,7 +153,7 @@ def import_labels(
         new = replace(labels.take(kept), images=tuple(files), sources={})
         save_labels(new if old is None else join_labels(old, new), project.path / "labels")
     project.add_videos((labels.sources or {}).values())
-    return ImportReport(len(kept), len(labels), twice, len(labels) - len(kept) - twice)
+    return ImportReport(len(kept), offered, twice, len(labels) - len(kept) - twice)
 
 
 def join_labels(old: Labels, new: Labels) -> Labels:

@@ -18,10 +18,9 @@ _SAME = 0.97
 
 @dataclass(frozen=True)
 class Detections:
-    """Poses of a run of frames, made ready at once (missing keypoints are 0 with weight 0)."""
+    """Poses of a run of frames, made ready at once."""
 
     points: Floats  # (F, I, K, d), missing = NaN
-    filled: Floats  # (F, I, K, d), missing = 0
     weight: Floats  # (F, I, K), 0 = missing
     size: Floats  # (F, I), NaN where not measurable
     there: npt.NDArray[np.bool_]  # (F, I), False for empty slots and for duplicates
@@ -40,8 +39,7 @@ def measure_detections(points: Floats, confidence: npt.ArrayLike | None) -> Dete
     there &= ~_find_duplicates(points, areas, weight.sum(-1))
     alone = points.shape[2] == 1
     size = np.asarray(_find_spacing(points[:, :, 0]) / 4 if alone else np.sqrt(areas))
-    filled = np.where(seen[..., None], points, 0.0)
-    return Detections(points, filled, weight, size, there)
+    return Detections(points, weight, size, there)
 
 
 def _find_duplicates(points: Floats, areas: Floats, score: Floats) -> npt.NDArray[np.bool_]:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 #: Frames by which a tracklet may begin before the one it continues has ended: a track that loses
 #: its animal often hangs on to something else for a moment.
-_OVERLAP = 5
+_OVERLAP = 15
 #: Continuations looked at for each tracklet, the next ones in time, and kept, the likeliest.
 _CANDIDATES, _CHOICES = 64, 12
 #: How far an animal gets in a gap: so many body sizes at once, and so many more per sqrt(frame).

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from mapose.assignment import assign
 from mapose.errors import SettingsError, ShapeError
-from mapose.similarity import find_oks
+from mapose.similarity import DEFAULT_SIGMA, find_oks
 from mapose.tracking.detections import Detections, find_centres, measure_detections
 from mapose.tracking.motion import KalmanBank, RunningMedian
 
@@ -27,9 +27,16 @@ CONFIRM = 3
 _REACH, _REACH_HIDDEN = 1.5, 0.75
 #: A detection that no track wants and that is this like one just taken starts no track.
 _SHADOW = 0.6
+#: What a keypoint far from its place adds to the displacement of the body, against 1 for one that
+#: is where it was expected.
+_DOUBT = 0.02
+#: A keypoint that moved on the body by more than so many body sizes may be the neighbour's: the
+#: shape that is carried along follows it by this share only.
+_STRAY, _BELIEF = 0.15, 0.3
+_FRAGMENT = 0.3
 #: A lost animal lays claim to a detection that it would cost less than this more than the track
 #: that got it; but not for longer than so many frames.
-_CLAIM, _PATIENCE = 0.5, 10
+_CLAIM, _PATIENCE = 0.25, 5
 #: Cost up to which a detection belongs to a track rather than to nobody; a pose that is nowhere
 #: near (1) at the very edge of the reach (1) costs 2.
 _LIMIT = 2.0
@@ -258,21 +265,25 @@ class Tracker:
     def _score_pairs(self, found: Detections, f: int, slots: Ints) -> tuple[Floats, Floats]:
         """Find the cost (T, N) of every track with every detection, and how far apart they are."""
         assert self._bank is not None
-        predicted = self._bank.centres[:, None] + self._shape
         points, weight = found.points[f, slots], found.weight[f, slots]
-        known = np.isfinite(predicted[..., 0]).astype(np.float64)
-        # Weighted mean displacement over the keypoints that both have, (T, N, d).
-        total = known @ weight.T
-        gaps = np.tensordot(known, found.filled[f, slots] * weight[..., None], (1, 1))
-        gaps -= np.einsum("tkd,nk->tnd", np.nan_to_num(predicted), weight)
+        apart = points[None] - (self._bank.centres[:, None] + self._shape)[:, None]
+        squared = np.einsum("tnkd,tnkd->tnk", apart, apart)
+        common = np.isfinite(squared)
+        # As in `find_oks`, whose terms are needed one by one: the displacement is their mean, in
+        # which a limb that went to the neighbour hardly counts unless all have moved as far.
+        kernel = np.exp(squared * (-0.5 / (2 * DEFAULT_SIGMA * self._scale) ** 2))
+        alike = np.where(common, kernel, 0.0)
+        oks = alike.sum(-1) / (weight > 0).sum(-1)
+        trust = np.where(common, (alike + _DOUBT) * weight, 0.0)
+        total = trust.sum(-1)
+        gaps = np.einsum("tnk,tnkd->tnd", trust, np.where(common[..., None], apart, 0.0))
         gaps /= np.maximum(total, 1e-12)[..., None]
         unlike = total <= 0  # no keypoint in common: compare the centres
         if unlike.any():
             gaps[unlike] = (find_centres(points)[None] - self._bank.centres[:, None])[unlike]
-        oks = find_oks(points, predicted, areas=np.full(len(slots), self._scale**2)).T
         squared = np.einsum("tnd,tnd->tn", gaps, gaps)
         variance = (self._bank.variances + self._noise**2)[:, None]
-        reach = self._find_reach()[:, None]
+        reach = self._find_reach()[:, None] * (_FRAGMENT + (1-_FRAGMENT) * common.sum(-1) / np.maximum(np.isfinite(self._shape[..., 0]).sum(-1), 1)[:, None])
         # Heavy tails: a leap costs by its logarithm, so that one animal leaping is likelier than
         # two animals stepping aside for each other.
         cost = 1 - oks + np.log1p(squared / variance) / np.log1p(reach**2 / variance)
@@ -293,8 +304,10 @@ class Tracker:
         steady = self._unseen[rows] == 1
         seen = self._bank.centres[rows] + gaps
         self._bank.update(rows, gaps, self._noise)
-        shape = points - seen[:, None]
-        self._shape[rows] = np.where(np.isfinite(shape), shape, self._shape[rows])
+        shape, former = points - seen[:, None], self._shape[rows]
+        strayed = np.square(shape - former).sum(-1) > (_STRAY * self._scale) ** 2
+        shape = np.where(strayed[..., None], former + _BELIEF * (shape - former), shape)
+        self._shape[rows] = np.where(np.isfinite(shape), shape, former)
         self._hits[rows] += 1
         self._unseen[rows] = 0
         self._surprise.add(np.sqrt(np.einsum("nd,nd->n", gaps, gaps))[steady])
