@@ -225,6 +225,8 @@ def _measure(truth: Array, found: Array, confidence: Array, reach: float) -> tup
 
 def _match(gaps: Floats, labelled: npt.NDArray[np.bool_], reach: float) -> Ints:
     """Match labelled (F, I, K) with found animals frame by frame, (F, I); -1 = none."""
+    if not gaps.size:
+        return np.full(gaps.shape[:2], -1)
     common = np.isfinite(gaps)
     # Beyond the reach a keypoint costs little more than a missing one, so that a single wild
     # keypoint does not lose its animal; the rest of the slope decides between far-off animals.

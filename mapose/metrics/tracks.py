@@ -227,6 +227,8 @@ def _score_clear(
 
 def _match_steadily(similarity: Floats, threshold: float) -> Ints:
     """Match found animals with true ones (F, I), holding on to former partners; -1 = none."""
+    if not similarity.size:
+        return np.full(similarity.shape[:2], -1)
     allowed = similarity >= threshold
     clear = (allowed.sum(2) <= 1).all(1) & (allowed.sum(1) <= 1).all(1)
     match = np.where(allowed.any(2) & clear[:, None], allowed.argmax(2), -1)

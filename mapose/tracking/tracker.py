@@ -33,6 +33,8 @@ _DOUBT = 0.02
 #: A keypoint that moved on the body by more than so many body sizes may be the neighbour's: the
 #: shape that is carried along follows it by this share only.
 _STRAY, _BELIEF = 0.15, 0.3
+#: Share of the reach within which a single keypoint can pass for the animal; all of it for a whole
+#: one.
 _FRAGMENT = 0.3
 #: A lost animal lays claim to a detection that it would cost less than this more than the track
 #: that got it; but not for longer than so many frames.
@@ -58,7 +60,8 @@ class Tracker:
     Parameters
     ----------
     individuals : int, optional
-        Number of animals: at most so many tracks are `confirmed` at a time.
+        Number of animals: at most so many tracks are `confirmed` at a time. One animal with one
+        slot is every detection that comes.
     max_gap : int
         Frames for which a track that is not seen is kept.
     size : float, optional
@@ -163,6 +166,8 @@ class Tracker:
         points = np.asarray(points, np.float64)
         confidence = None if confidence is None else np.asarray(confidence, np.float64)
         numbers = self._check(points, confidence, frames)
+        if self.individuals == 1 and points.shape[1] == 1 and self._next <= 1:
+            return self._take_all(points, numbers)
         ids = np.full(points.shape[:2], -1, np.int64)
         # Blocks of about 10 MB: large enough to hide the cost of a call, small enough to stay
         # in memory with 40 detections of 50 keypoints.
@@ -176,6 +181,13 @@ class Tracker:
             for f, number in enumerate(numbers[rows]):
                 ids[start + f] = self._step(found, f, int(number))
         return ids
+
+    def _take_all(self, points: Floats, numbers: Ints) -> Ints:
+        """Let the only detection be the only animal, however it leaps: nothing is to be decided."""
+        there = np.isfinite(points).all(-1).any(-1)
+        self._frame = int(numbers[-1]) if len(numbers) else self._frame
+        self._next = max(self._next, int(there.any()))
+        return np.where(there, 0, -1)
 
     def _check(
         self, points: Floats, confidence: npt.ArrayLike | None, frames: npt.ArrayLike | None
@@ -283,7 +295,9 @@ class Tracker:
             gaps[unlike] = (find_centres(points)[None] - self._bank.centres[:, None])[unlike]
         squared = np.einsum("tnd,tnd->tn", gaps, gaps)
         variance = (self._bank.variances + self._noise**2)[:, None]
-        reach = self._find_reach()[:, None] * (_FRAGMENT + (1-_FRAGMENT) * common.sum(-1) / np.maximum(np.isfinite(self._shape[..., 0]).sum(-1), 1)[:, None])
+        known = np.isfinite(self._shape[..., 0]).sum(-1)
+        share = common.sum(-1) / np.maximum(known, 1)[:, None]
+        reach = self._find_reach()[:, None] * (_FRAGMENT + (1 - _FRAGMENT) * share)
         # Heavy tails: a leap costs by its logarithm, so that one animal leaping is likelier than
         # two animals stepping aside for each other.
         cost = 1 - oks + np.log1p(squared / variance) / np.log1p(reach**2 / variance)

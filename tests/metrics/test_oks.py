@@ -4,8 +4,11 @@ import io
 import numpy as np
 import pytest
 
+from mapose.errors import ShapeError
 from mapose.metrics import oks_map
+from mapose.poses import Poses
 from mapose.similarity import find_areas
+from mapose.skeleton import Skeleton
 
 
 def score_with_pycocotools(truth, found, scores, sigma):
@@ -67,3 +70,60 @@ def test_agrees_with_pycocotools(seed):
     assert ours.ap75 == pytest.approx(theirs[2], abs=1e-6)
     assert ours.mar == pytest.approx(theirs[5], abs=1e-6)
     assert 0.1 < ours.map < 0.9
+
+
+def test_perfect_and_empty():
+    truth, _, _ = make_case(0)
+    perfect = oks_map(truth, truth)
+    assert perfect.map == perfect.mar == perfect.ap50 == perfect.ap75 == 1
+    nothing = oks_map(truth, np.full((25, 0, 5, 2), np.nan))
+    assert nothing.map == nothing.mar == 0
+    assert np.isnan(oks_map(np.full((3, 2, 5, 2), np.nan), truth[:3]).map)
+
+
+def test_sure_false_animals_cost_more_than_unsure_ones():
+    truth, _, _ = make_case(1)
+    false = truth + 500
+    found = np.concatenate([truth, false], 1)
+    score = np.ones(found.shape[:2])
+    score[:, 4:] = 0.1
+    assert oks_map(truth, found, scores=score).map == 1
+    score[:, 4:] = 2
+    assert oks_map(truth, found, scores=score).map < 0.7
+
+
+def test_poses_bring_their_confidence():
+    truth, found, _ = make_case(2)
+    skeleton = Skeleton(list("abcde"))
+
+    def make_poses(points, confidence):
+        return Poses(np.concatenate([points, confidence[..., None]], -1), skeleton)
+
+    there = np.isfinite(found).all(-1)
+    sure = np.where(there, np.random.default_rng(0).random(found.shape[:2])[..., None], 0)
+    a = oks_map(make_poses(truth, np.ones(truth.shape[:3])), make_poses(found, sure))
+    b = oks_map(truth.astype(np.float32), found.astype(np.float32), scores=sure.max(-1))
+    assert a.map == pytest.approx(b.map)
+    assert a.found == there.any(-1).sum()
+
+
+def test_text_and_dictionary():
+    truth, found, scores = make_case(3)
+    result = oks_map(truth, found, scores=scores)
+    assert f"{result.map:.3f}" in str(result) and "AP50" in str(result)
+    assert set(result.to_dict()) == {
+        "map",
+        "mar",
+        "ap50",
+        "ap75",
+        "animals_labelled",
+        "animals_found",
+    }
+
+
+def test_bad_shapes_are_refused():
+    truth, found, scores = make_case(4)
+    with pytest.raises(ShapeError, match="wanted truth"):
+        oks_map(truth, found[:, :, :3])
+    with pytest.raises(ShapeError, match="scores"):
+        oks_map(truth, found, scores=scores[:, :1])

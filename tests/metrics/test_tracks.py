@@ -1,6 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 
+from mapose.errors import SettingsError, ShapeError
 from mapose.metrics import track_scores
 from mapose.metrics.tracks import find_similarity
 from mapose.poses import Poses
@@ -62,3 +65,108 @@ def test_agrees_with_motmetrics(seed, reach):
     assert ours.fragmentations == theirs["num_fragmentations"]
     assert ours.misses == theirs["num_misses"]
     assert ours.false_positives == theirs["num_false_positives"]
+
+
+@pytest.mark.parametrize(
+    ("seed", "hota", "deta", "assa"),
+    [
+        (0, 0.5576581096604136, 0.5747971473635473, 0.5423553196157058),
+        (1, 0.27235737383584874, 0.4443261234227591, 0.16723293821424443),
+        (2, 0.3166156820123125, 0.62305712627831, 0.16179730518873398),
+        (3, 0.3359911608603577, 0.3854384285455792, 0.29310654830913063),
+    ],
+)
+def test_agrees_with_trackeval(seed, hota, deta, assa):
+    """Figures by TrackEval 1.3.0 (it needs another OpenCV, so that it is not run here)."""
+    truth, found = make_case(np.random.default_rng(seed), n=2 + seed % 3, extra=seed % 2)
+    ours = track_scores(make_poses(truth), make_poses(found))
+    assert (ours.hota, ours.deta, ours.assa) == pytest.approx((hota, deta, assa), abs=1e-6)
+
+
+def make_steady(frames=100, n=2):
+    body = np.array([[0.0, 0], [30, 0], [30, 20], [0, 20]])
+    place = 100.0 * np.arange(n)[:, None] + np.arange(frames)[:, None, None]
+    return place[:, :, None, :] * np.ones(2) + body
+
+
+def test_perfect_tracks():
+    truth = make_steady()
+    scores = track_scores(make_poses(truth, rate=10), make_poses(truth[:, ::-1]))
+    assert scores.idf1 == scores.mota == scores.hota == scores.motp == 1
+    assert scores.switches == scores.misses == scores.fragmentations == 0
+    assert scores.switches_per_hour == 0
+    assert (scores.detections, scores.frames) == (200, 100)
+
+
+def test_one_swap_in_the_middle():
+    truth = make_steady()
+    found = truth.copy()
+    found[50:] = found[50:, ::-1]
+    scores = track_scores(make_poses(truth, rate=10), make_poses(found))
+    assert scores.switches == 2
+    assert scores.switches_per_hour == pytest.approx(2 / (200 / 10 / 3600))
+    assert scores.idf1 == 0.5
+    assert scores.deta == 1 and scores.assa == pytest.approx(1 / 3)
+
+
+def test_gap_is_a_fragmentation_not_a_switch():
+    truth = make_steady(n=1)
+    found = truth.copy()
+    found[40:60] = np.nan
+    scores = track_scores(make_poses(truth), make_poses(found))
+    assert (scores.switches, scores.fragmentations, scores.misses) == (0, 1, 20)
+    assert np.isnan(scores.switches_per_hour)
+
+
+def test_absent_animals_are_not_missed():
+    truth = make_steady(n=1)
+    truth[40:60] = np.nan
+    scores = track_scores(make_poses(truth), make_poses(truth))
+    assert scores.fragmentations == scores.misses == 0
+    assert scores.idf1 == 1
+
+
+def test_reach_measures_in_pixels():
+    truth = make_steady()
+    near = track_scores(make_poses(truth), make_poses(truth + [3.0, 4]), reach=5.01)
+    far = track_scores(make_poses(truth), make_poses(truth + [3.0, 4]), reach=4.99)
+    assert (near.idf1, far.idf1) == (1, 0)
+    point = track_scores(make_poses(truth[:, :, :1]), make_poses(truth[:, :, :1]), reach=5)
+    assert point.idf1 == 1
+
+
+def test_nothing_found_and_nothing_there():
+    truth = make_steady()
+    nothing = np.full_like(truth, np.nan)
+    none = track_scores(make_poses(truth), make_poses(nothing))
+    assert (none.idf1, none.hota, none.misses, none.mota) == (0, 0, 200, 0)
+    nobody = track_scores(make_poses(truth), make_poses(truth[:, :0]))
+    assert (nobody.idf1, nobody.misses) == (0, 200)
+    ghosts = track_scores(make_poses(nothing), make_poses(truth))
+    assert ghosts.false_positives == 200 and np.isnan(ghosts.mota)
+    assert np.isnan(track_scores(make_poses(nothing), make_poses(nothing)).idf1)
+
+
+def test_what_cannot_be_scored_is_refused():
+    truth = make_poses(make_steady())
+    slots = Poses(truth.array, truth.skeleton)
+    with pytest.raises(ShapeError, match="unordered slots"):
+        track_scores(truth, slots)
+    with pytest.raises(ShapeError, match="give reach"):
+        track_scores(truth.sel(keypoint="a"), truth)
+    with pytest.raises(SettingsError, match="threshold"):
+        track_scores(truth, truth, threshold=0)
+    with pytest.raises(SettingsError, match="reach"):
+        track_scores(truth, truth, reach=-1)
+
+
+def test_text_and_dictionary():
+    scores = track_scores(make_poses(make_steady(), rate=10), make_poses(make_steady()))
+    assert "IDF1" in str(scores) and "per animal-hour" in str(scores)
+    plain = json.loads(json.dumps(scores.to_dict(), allow_nan=False))
+    assert plain["idf1"] == 1 and plain["frames"] == 100
+
+
+def test_a_long_recording_is_quick(rng):
+    truth = np.tile(make_steady(100, 4), (200, 1, 1, 1))
+    assert track_scores(make_poses(truth), make_poses(truth)).detections == 80_000

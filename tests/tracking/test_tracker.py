@@ -96,6 +96,23 @@ def test_duplicates_are_rejected(walks):
     assert (ids[:, :2] == [0, 1]).all()
 
 
+def test_a_detection_that_is_two_animals_does_not_swap_them():
+    body = np.array([[-30.0, 0], [-10, 6], [10, -6], [30, 0]])
+    points = np.stack([np.tile(body, (40, 1, 1)), np.tile(body + [0, 14], (40, 1, 1))], 1)
+    points[20:23, 0] = body + [0, 7]  # halfway between both
+    points[20:23, 1] = np.nan
+    ids = Tracker(individuals=2).update_many(points)
+    assert (ids[:20] == [0, 1]).all() and (ids[23:] == [0, 1]).all()
+
+
+def test_limbs_that_go_to_the_neighbour_do_not_swap_animals(rng):
+    body = np.stack([np.linspace(-30, 30, 12), rng.uniform(-8, 8, 12)], -1)
+    points = np.stack([np.tile(body, (300, 1, 1)), np.tile(body + [0, 25], (300, 1, 1))], 1)
+    mixed = rng.random((300, 12)) < 0.1
+    points = np.where(mixed[:, None, :, None], points[:, ::-1], points)
+    assert (Tracker().update_many(points) == [0, 1]).all()
+
+
 def test_no_more_tracks_are_confirmed_than_there_are_animals(walks, rng):
     w = walks(3, 80)
     tracker = Tracker(individuals=2)
@@ -133,6 +150,14 @@ def test_animals_with_few_keypoints_are_followed(walks):
     w = walks(2, 200, missing=0.6, lost=0)
     names = find_names(Tracker().update_many(w.points, w.confidence), w.owner, 2)
     assert all(np.bincount(n).max() > 0.9 * len(n) for n in names)
+
+
+def test_one_animal_in_one_slot_is_always_itself(rng):
+    points = rng.uniform(0, 1000, (50, 1, 3, 2))  # a network that knows nothing leaps about
+    points[10:20] = np.nan
+    ids = Tracker(individuals=1).update_many(points)[:, 0]
+    assert (ids[10:20] == -1).all()
+    assert (np.delete(ids, slice(10, 20)) == 0).all()
 
 
 class TestHostileInput:
