@@ -21,7 +21,7 @@ class NetworkSettings(_Strict):
     """What the network looks like."""
 
     widths: tuple[int, ...] = Field((24, 48, 96, 128, 160), min_length=3, max_length=6)
-    depths: tuple[int, ...] = (0, 1, 1, 1, 1)
+    depths: tuple[int, ...] = (0, 1, 1, 2, 2)
     stride: Literal[2, 4, 8] = 4
     factor: int | None = Field(None, ge=1, le=16, description="image pixels per input pixel")
     channels: Literal[1, 3] | None = Field(None, description="grey or colour")
