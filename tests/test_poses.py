@@ -61,9 +61,7 @@ def test_all_faults_come_at_once():
     with pytest.raises(ShapeError, match=r"2 names for 1.*frames must|2 names for 1.*ascend"):
         Poses(np.ones((2, 1, 3, 3)), SKELETON, ["a", "b"], frames=[1, 1])
     with pytest.raises(ShapeError, match=r"keypoints.*rate.*identity.*covariance"):
-        Poses(
-            np.ones((2, 1, 2, 3)), SKELETON, rate=-1, identity=np.ones(3), covariance=np.ones(3)
-        )
+        Poses(np.ones((2, 1, 2, 3)), SKELETON, rate=-1, identity=np.ones(3), covariance=np.ones(3))
     with pytest.raises(ShapeError, match="frames, individuals, keypoints"):
         Poses(np.ones((2, 3, 3)), SKELETON)
 
