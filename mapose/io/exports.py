@@ -41,6 +41,10 @@ def write_deeplabcut_h5(poses: Poses, path: Path, *, scorer: str = "mapose") -> 
             # A table keeps its column names in an attribute of at most 64 KB, which some 900
             # keypoints of all animals together fill. DeepLabCut opens the other format as well.
             frame.to_hdf(partial, key="df_with_missing", format="fixed", mode="w")
+        with tables.open_file(partial, "a") as file:
+            # pandas 3 no longer writes the version of its layout, without which pandas 2, and
+            # so DeepLabCut, takes the file for one of before 2012 and fails.
+            file.root.df_with_missing._v_attrs["pandas_version"] = "0.15.2"
 
 
 def write_deeplabcut_csv(poses: Poses, path: Path, *, scorer: str = "mapose") -> None:

@@ -334,3 +334,13 @@ def test_images_beside_the_labels_are_found(tmp_path: Path) -> None:
     labels = read_labels(tmp_path / "t.csv")
     assert labels.images == (tmp_path / "frames/img12.png",)
     assert labels.points[0, 0, 0].tolist() == [1.5, 2]
+
+
+def test_deeplabcut_h5_says_which_layout_it_has(tmp_path):
+    """Without this attribute pandas 2 cannot read what pandas 3 wrote."""
+    import h5py
+
+    poses = Poses(np.ones((4, 1, 2, 3), np.float32), Skeleton(["a", "b"]))
+    write(poses, tmp_path / "x.h5", "dlc-h5")
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert b"0.15.2" in np.bytes_(file["df_with_missing"].attrs["pandas_version"])
