@@ -343,7 +343,7 @@ def export(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("mapose-demo"),
-    minutes: Annotated[float, typer.Option(help="time for training")] = 4.0,
+    minutes: Annotated[float, typer.Option(help="time for training")] = 6.0,
 ) -> None:
     """Run the whole sentence on a synthetic scene: draw, train, analyse, track, render, measure.
 

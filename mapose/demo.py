@@ -22,7 +22,7 @@ from mapose.synthetic import Scene, make_cameras, make_scene
 from mapose.training import train
 
 #: Animals, frames and labelled frames of the demo.
-ANIMALS, FRAMES, LABELLED = 3, 600, 100
+ANIMALS, FRAMES, LABELLED = 3, 600, 150
 
 
 class ShowProgress(Protocol):
@@ -62,10 +62,10 @@ class DemoResult:
 def run_demo(
     folder: str | os.PathLike[str],
     *,
-    minutes: float = 4.0,
+    minutes: float = 6.0,
     on_progress: ShowProgress = lambda stage, done, total, note="": None,
 ) -> DemoResult:
-    """Draw a scene of three animals, learn from 100 of its frames, and follow them through it.
+    """Draw a scene of three animals, learn from 150 of its frames, and follow them through it.
 
     Parameters
     ----------
