@@ -147,8 +147,11 @@ def train(
     _plot_training(project.path / "models" / chosen)
     console.print(f"model {chosen}: {folder / 'models' / chosen}")
     for part, found in model.record["metrics"].items():
-        error, score = found["mean"], found["map"]
-        console.print(f"{part} frames: mean error {error:.2f} px, OKS mAP {score:.3f}")
+        if found["mean"] is None:
+            console.print(f"{part} frames: no keypoint found; train longer")
+        else:
+            score = found["map"] or 0
+            console.print(f"{part} frames: mean error {found['mean']:.2f} px, OKS mAP {score:.3f}")
 
 
 def _plot_training(folder: Path) -> None:

@@ -201,7 +201,12 @@ def write_evaluation(found: Evaluation, labels: Labels, folder: Path, *, most: i
         if image is None:
             continue
         drawn = draw_evaluation(
-            read_image(image), labels.points[i], points[i], confidence[i], labels.skeleton
+            read_image(image),
+            labels.points[i],
+            points[i],
+            confidence[i],
+            labels.skeleton,
+            crop=True,  # a few pixels are not to be seen on the whole frame
         )
         kind = "test" if found.test_frames[i] else "train"
         write_image(drawn, folder / "frames" / f"{kind}-{labels.videos[i]}-{image.stem}.png")
