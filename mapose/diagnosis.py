@@ -19,7 +19,7 @@ _LIBRARIES = (
     *("torch", "numpy", "scipy", "pandas", "opencv-contrib-python", "av", "h5py", "networkx"),
     *("filterpy", "pydantic", "sleap-io"),
 )
-_EXTRAS = {"transformers": "pretrained backbones", "tables": "export to DeepLabCut h5"}
+_EXTRAS = ("tables",)
 
 
 @dataclass(frozen=True)
