@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -85,7 +85,7 @@ def find_factor(points: Floats, size: tuple[int, int]) -> int:
     -------
     int
         1 to 8, so that an animal stays about 12 + 12 sqrt(K) pixels long (36 for 4 keypoints,
-        55 for 13: what it takes to tell its keypoints apart) and the image 240 pixels.
+        55 for 13) and the image 240 pixels. Chosen on the fly and mouse recordings; not swept.
     """
     lengths = find_lengths(points)
     if not np.isfinite(lengths).any():
@@ -178,11 +178,6 @@ class TrainingSet:
             points.append(moved)
             known.append(self.known[i])
         return np.stack(views), np.stack(points), np.stack(known)
-
-    def batches(self, start: int, stop: int, **kwargs: object) -> Iterator[tuple]:
-        """Draw the batches of steps ``start`` to ``stop`` - 1 one after the other."""
-        for step in range(start, stop):
-            yield self.draw_batch(step, **kwargs)  # type: ignore[arg-type]
 
 
 def make_training_set(

@@ -2,7 +2,7 @@
 
 from mapose.models.checkpoint import Model, find_device, load_tensors, save_tensors, write_yaml
 from mapose.models.losses import Losses, find_losses
-from mapose.models.network import Maps, PoseNetwork, build_network
+from mapose.models.network import Maps, PoseNetwork, build_network, normalise
 
 __all__ = [
     "Losses",
@@ -13,6 +13,7 @@ __all__ = [
     "find_device",
     "find_losses",
     "load_tensors",
+    "normalise",
     "save_tensors",
     "write_yaml",
 ]

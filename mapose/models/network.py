@@ -49,8 +49,7 @@ class PoseNetwork(nn.Module):
     References
     ----------
     Ronneberger et al. 2015 (U-Net), Cao et al. 2017 (part-affinity fields), Insafutdinov et al.
-    2016 (offsets beside scoremaps); skip connections are added, as in Lin et al. 2017 (FPN),
-    which is a third cheaper than joining channels.
+    2016 (offsets beside scoremaps); skip connections are added, as in Lin et al. 2017 (FPN).
     """
 
     def __init__(self, encoder: Encoder, *, keypoints: int, edges: int, stride: int = 4) -> None:
