@@ -129,9 +129,11 @@ def find_candidate_errors(
     labels: Labels,
     rows: npt.NDArray[np.int64],
 ) -> float:
-    """Find the mean distance from labelled keypoints to the candidates nearest to them.
+    """Find the mean distance from labelled keypoints to the strongest candidates.
 
-    Does not depend on the assembly, which makes it a fair judge of a half-trained network.
+    As many candidates count as there are labels of the keypoint in the frame: with all of them, a
+    half-trained network that finds a leg on both sides would seem better than one that decides.
+    Does not depend on the assembly.
 
     Parameters
     ----------
@@ -160,7 +162,8 @@ def find_candidate_errors(
         for k in range(truth.shape[2]):
             wanted = truth[f, :, k]
             wanted = wanted[np.isfinite(wanted).all(-1)]
-            there = peaks.xy[(peaks.frame == f) & (peaks.keypoint == k)]
+            mine = np.flatnonzero((peaks.frame == f) & (peaks.keypoint == k))
+            there = peaks.xy[mine[np.argsort(-peaks.score[mine], kind="stable")[: len(wanted)]]]
             distance = find_distances(wanted[:, None], there[:, None])[..., 0]
             i, j = assign(distance)
             misses += distance[i, j].tolist() + [missed] * (len(wanted) - len(i))

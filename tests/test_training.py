@@ -10,7 +10,7 @@ import torch
 from mapose.config import TrainSettings
 from mapose.data import Augmentation, make_training_set
 from mapose.errors import FormatError, SettingsError
-from mapose.evaluation import evaluate, write_evaluation
+from mapose.evaluation import evaluate, find_candidate_errors, write_evaluation
 from mapose.importing import import_labels
 from mapose.labels import Labels
 from mapose.models import Model, build_network
@@ -50,6 +50,36 @@ def make_labels(folder, frames: int = 16, animals: int = 2) -> Labels:
         write_image(draw_worms(poses), file)
     names = tuple(f"worm{i}" for i in range(animals))
     return Labels(points, SKELETON, ("clip",) * frames, np.arange(frames), tuple(files), names)
+
+
+def test_indecision_is_no_merit(tmp_path):
+    """A network that finds a tail at both ends is worse than one that finds the right one."""
+    labels = make_labels(tmp_path, frames=1, animals=1)
+    head, tail = labels.points[0, 0]
+
+    class Found:
+        def __init__(self, xy, keypoint, score):
+            none = np.empty(0, np.int64)
+            n = len(xy)
+            self.peaks = Peaks(
+                np.zeros(n, np.int64), np.array(keypoint), np.array(xy, np.float32),
+                np.array(score, np.float32), np.zeros((n, 2, 2), np.float32),
+                none.reshape(0, 2), none, none.astype(np.float32), 1,
+            )  # fmt: skip
+
+        def find_images(self, images):
+            assert len(list(images)) == 1
+            return self.peaks
+
+    def error(*found):
+        rows = np.array([0])
+        return find_candidate_errors(Found(*found), [np.zeros(1)], labels, rows)
+
+    length = np.linalg.norm(head - tail)
+    assert error([head, tail], [0, 1], [0.9, 0.4]) == 0
+    torn = error([head, head, tail], [0, 1, 1], [0.9, 0.5, 0.4])
+    assert torn == pytest.approx(length / 2, rel=1e-5)
+    assert error([head], [0], [0.9]) == pytest.approx(length / 2, rel=1e-5)  # no tail at all
 
 
 @pytest.fixture
