@@ -149,8 +149,8 @@ def find_candidate_errors(
     Returns
     -------
     float
-        Image pixels; one that has no candidate counts as the size of a typical animal. NaN
-        without rows.
+        Image pixels; one that has no candidate, or only one further away, counts as the size of
+        a typical animal. NaN without rows.
     """
     if not len(rows):
         return float("nan")
@@ -166,7 +166,8 @@ def find_candidate_errors(
             there = peaks.xy[mine[np.argsort(-peaks.score[mine], kind="stable")[: len(wanted)]]]
             distance = find_distances(wanted[:, None], there[:, None])[..., 0]
             i, j = assign(distance)
-            misses += distance[i, j].tolist() + [missed] * (len(wanted) - len(i))
+            misses += np.minimum(distance[i, j], missed).tolist()
+            misses += [missed] * (len(wanted) - len(i))
     return float(np.mean(misses))
 
 

@@ -303,7 +303,7 @@ def test_floors_guard_catches(module, source, complaint):
         ),
         ("mapose.io.store", "from mapose.io.video import Video\nfrom . import video\nimport h5py"),
         ("mapose.pipeline", "from mapose.prediction import predict\nfrom mapose import load"),
-        ("mapose.cli", "from mapose import train"),
+        ("mapose.cli.training", "from mapose import train"),
     ],
 )
 def test_floors_guard_lets_pass(module, source):

@@ -80,6 +80,8 @@ def test_indecision_is_no_merit(tmp_path):
     torn = error([head, head, tail], [0, 1, 1], [0.9, 0.5, 0.4])
     assert torn == pytest.approx(length / 2, rel=1e-5)
     assert error([head], [0], [0.9]) == pytest.approx(length / 2, rel=1e-5)  # no tail at all
+    far = error([head, [1e4, 0]], [0, 1], [0.9, 0.5])  # on another animal, say
+    assert far == pytest.approx(length / 2, rel=1e-5)
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""The command line itself: its options in common, its errors, and its two general commands."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.logging import RichHandler
+
+from mapose.errors import MaposeError, SettingsError
+from mapose.terminal import errors, show_progress, show_result
+
+app = typer.Typer(
+    help="Videos of several interacting animals to identified tracks and poses.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Dir = Annotated[Path, typer.Argument(metavar="DIR", help="project folder")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; the fastest by default")]
+Animals = Annotated[int | None, typer.Option("--individuals", "--animals", help="animals in view")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="file to write")]
+
+
+def main() -> None:
+    """Run the command line; a deliberate error is one line, and the exit status 1."""
+    handler = RichHandler(console=errors, show_time=False, show_path=False, show_level=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    try:
+        app()
+    except MaposeError as error:
+        errors.print(f"mapose: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        errors.print("mapose: interrupted; the same command goes on from here", style="yellow")
+        sys.exit(130)
+
+
+def split_names(text: str) -> list[str]:
+    """Split names at commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def split_pairs(text: str, mark: str, what: str) -> list[tuple[str, str]]:
+    """Split pairs, a-b,c-d, at commas and a mark; `what` names the option in the message.
+
+    Raises
+    ------
+    SettingsError
+        If one of them is not a pair.
+    """
+    pairs = []
+    for item in split_names(text):
+        first, found, second = item.partition(mark)
+        if not (first and found and second):
+            raise SettingsError(f"{what}: wanted a{mark}b, came {item!r}")
+        pairs.append((first.strip(), second.strip()))
+    return pairs
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("mapose-demo"),
+    minutes: Annotated[float, typer.Option(help="time for training")] = 6.0,
+) -> None:
+    """Run the whole sentence on a synthetic scene: draw, train, analyse, track, render, measure.
+
+    Example: mapose demo
+    """
+    from mapose.demo import run_demo
+
+    with show_progress("demo") as (progress, task):
+
+        def show(stage: str, done: float, total: float, note: str = "") -> None:
+            progress.update(task, description=stage, completed=done, total=total, note=note)
+
+        result = run_demo(folder, minutes=minutes, on_progress=show)
+    show_result(result, False)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed, which device is used, and what is wrong.
+
+    Example: mapose doctor
+    """
+    from mapose.diagnosis import diagnose
+
+    found = diagnose()
+    show_result(found, as_json)
+    if found.faults:
+        raise typer.Exit(1)

@@ -1,0 +1,146 @@
+"""Commands from labels to a network: new, import, train, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mapose.cli.application import Animals, Device, Dir, Json, app, split_names, split_pairs
+from mapose.terminal import console, show_progress, show_result
+
+
+@app.command()
+def new(
+    folder: Dir,
+    keypoints: Annotated[str, typer.Option(help="names, separated by commas")],
+    edges: Annotated[str, typer.Option(help="limbs, a-b,b-c")] = "",
+    individuals: Annotated[str, typer.Option(help="how many animals, or their names")] = "1",
+    videos: Annotated[list[Path] | None, typer.Option(help="video files; they stay")] = None,
+) -> None:
+    """Make a project.
+
+    Example: mapose new mice --keypoints snout,tail --edges snout-tail --individuals 2
+    """
+    from mapose.project import Project
+    from mapose.skeleton import Skeleton
+
+    names = split_names(keypoints)
+    mark = "-" if not any("-" in n for n in names) else ">"
+    skeleton = Skeleton(names, split_pairs(edges, mark, "--edges"))
+    count = int(individuals) if individuals.isdigit() else split_names(individuals)
+    project = Project.create(folder, skeleton, individuals=count, videos=videos or [])
+    console.print(f"{folder}: {len(names)} keypoints, {project.count} individuals")
+
+
+@app.command("import")
+def import_(
+    folder: Dir,
+    source: Annotated[Path, typer.Option("--from", help="labels of another tool")],
+    count: Annotated[int | None, typer.Option(help="frames to take, spread evenly")] = None,
+    rename: Annotated[str, typer.Option(help="keypoints, old=new,...")] = "",
+    individuals: Animals = None,
+) -> None:
+    """Bring labels from a DeepLabCut project, a SLEAP file, COCO json or csv.
+
+    Example: mapose import flies --from labels.slp --count 200
+    """
+    from mapose.importing import import_project
+
+    names = dict(split_pairs(rename, "=", "--rename"))
+    with show_progress("importing") as (progress, task):
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        project, report = import_project(
+            folder, source, count=count, rename=names, individuals=individuals, on_progress=show
+        )
+    console.print(f"{project.path}: {report}")
+    console.print(
+        f"{len(project.skeleton.keypoints)} keypoints, {project.count} individuals; "
+        f"next: mapose train {folder}"
+    )
+
+
+@app.command()
+def train(
+    folder: Dir,
+    preset: Annotated[str, typer.Option(help="small, large, or a settings file")] = "small",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
+    name: Annotated[str | None, typer.Option(help="of the new model")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the last run")] = False,
+    device: Device = None,
+) -> None:
+    """Train a network on the project's labels.
+
+    Example: mapose train mice --set train.minutes=60
+    """
+    from mapose.project import Project
+    from mapose.training import train as train_model
+
+    project = Project.load(folder)
+    with show_progress("training") as (progress, task):
+
+        def show(p: Any) -> None:
+            note = f"loss {p.loss:.3f}  test error {p.test_error:.2f} px"
+            total = round(p.step / p.share) if p.share else None
+            progress.update(task, completed=p.step, total=total, note=note)
+
+        model = train_model(
+            project,
+            name,
+            preset=preset,
+            overrides=set_ or [],
+            resume=resume,
+            device=device,
+            on_progress=show,
+        )
+    chosen = project.list_models()[-1]
+    _plot_training(project.path / "models" / chosen)
+    console.print(f"model {chosen}: {folder / 'models' / chosen}")
+    for part, found in model.record["metrics"].items():
+        if found["mean"] is None:
+            console.print(f"{part} frames: no keypoint found; train longer")
+        else:
+            score = found["map"] or 0
+            console.print(f"{part} frames: mean error {found['mean']:.2f} px, OKS mAP {score:.3f}")
+
+
+def _plot_training(folder: Path) -> None:
+    from mapose.plots import plot_training
+
+    plot_training(folder / "training.csv").savefig(folder / "training.png", dpi=150)
+
+
+@app.command()
+def evaluate(
+    folder: Dir,
+    model: Annotated[str, typer.Option(help="model name, or all")] = "",
+    cutoff: Annotated[float, typer.Option(help="p-cutoff")] = 0.6,
+    as_json: Json = False,
+) -> None:
+    """Compare a model with the labels: errors on train and test frames.
+
+    Example: mapose evaluate mice --model all
+    """
+    from mapose.evaluation import evaluate as evaluate_model
+    from mapose.evaluation import write_evaluation
+    from mapose.project import Project
+
+    project = Project.load(folder)
+    labels = project.load_labels()
+    results = {}
+    for name in project.list_models() if model == "all" else [model or None]:
+        loaded = project.load_model(name)
+        found = evaluate_model(loaded, labels, cutoff=cutoff)
+        called = name or project.list_models()[-1]
+        results[called] = found.to_dict()
+        place = write_evaluation(found, labels, project.path / "models" / called / "evaluation")
+        if not as_json:
+            console.print(f"model {called}")
+            show_result(found, False)
+            console.print(f"tables and pictures: {place}")
+    if as_json:
+        show_result(results, True)

@@ -1,0 +1,164 @@
+"""Commands from a video to results: analyze, track, render, plot, metrics, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress, TaskID
+
+from mapose.cli.application import Animals, Device, Json, Output, app
+from mapose.errors import SettingsError
+from mapose.terminal import console, show_progress, show_result
+
+
+@app.command()
+def analyze(
+    target: Annotated[Path, typer.Argument(help="project or model folder")],
+    videos: Annotated[list[Path] | None, typer.Argument(metavar="VIDEO...")] = None,
+    model: Annotated[str | None, typer.Option(help="model name; the newest by default")] = None,
+    individuals: Animals = None,
+    output: Annotated[Path | None, typer.Option("-o", help="folder for the results")] = None,
+    keep_peaks: Annotated[bool, typer.Option("--keep-peaks", help="keep candidates")] = False,
+    device: Device = None,
+) -> None:
+    """Find and track the animals of videos: VIDEO -> VIDEO.mapose.h5; resumes by itself.
+
+    Example: mapose analyze mice monday.mp4 tuesday.mp4
+    """
+    from mapose.models import Model
+    from mapose.pipeline import SUFFIX, analyze_file
+
+    if (target / "model.yaml").is_file():
+        loaded, files = Model.load(target), videos or []
+    else:
+        from mapose.project import Project
+
+        project = Project.load(target)
+        loaded = project.load_model(model)
+        project.check_model(loaded)
+        files = videos or [project.find_video(name) for name in project.videos]
+    if not files:
+        raise SettingsError("no video: name at least one, mapose analyze TARGET VIDEO...")
+    for video in files:
+        place = (output / video.name if output else video).with_suffix(SUFFIX)
+        with show_progress(video.name) as (progress, task):
+
+            def show(p: Any, progress: Progress = progress, task: TaskID = task) -> None:
+                note = f"resumed at {p.resumed}" if p.resumed else ""
+                progress.update(task, completed=p.done, total=p.total, note=note)
+
+            result = analyze_file(
+                video,
+                loaded,
+                individuals=individuals,
+                output=place,
+                keep_peaks=keep_peaks,
+                device=device,
+                on_progress=show,
+            )
+        console.print(str(result), soft_wrap=True)
+
+
+@app.command()
+def track(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    individuals: Animals = None,
+    output: Output = None,
+) -> None:
+    """Track poses again, of any file that mapose reads.
+
+    Example: mapose track untracked.slp --individuals 2
+    """
+    from mapose.io import read, save
+    from mapose.pipeline import SUFFIX
+    from mapose.tracking import track as track_poses
+
+    for file in files:
+        poses = track_poses(read(file), individuals=individuals)
+        stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
+        place = output or file.with_name(f"{stem}.tracked{SUFFIX}")
+        save(poses, place, provenance={"source": file.name})
+        console.print(f"{place}: {poses}", soft_wrap=True)
+
+
+@app.command()
+def render(
+    video: Path,
+    file: Annotated[Path, typer.Argument(help="poses of this video")],
+    output: Output = None,
+    cutoff: Annotated[float, typer.Option(help="hide keypoints below this")] = 0.3,
+    start: Annotated[int, typer.Option(help="first frame")] = 0,
+    stop: Annotated[int | None, typer.Option(help="frame after the last")] = None,
+    trail: Annotated[int, typer.Option(help="frames of the trail")] = 25,
+) -> None:
+    """Draw poses into a video.
+
+    Example: mapose render monday.mp4 monday.mapose.h5
+    """
+    from mapose.rendering import render_video
+
+    place = output or video.with_name(video.stem + ".labelled.mp4")
+    with show_progress("rendering") as (progress, task):
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        frames = slice(start, stop)
+        render_video(
+            video, file, place, frames=frames, cutoff=cutoff, trail=trail, on_progress=show
+        )
+    console.print(str(place), soft_wrap=True)
+
+
+@app.command()
+def plot(file: Path, output: Output = None) -> None:
+    """Plot trajectories, positions, confidence and histograms.
+
+    Example: mapose plot monday.mapose.h5
+    """
+    from mapose.io import read
+    from mapose.rendering import save_plots
+
+    folder = output or file.with_name(file.name.split(".")[0] + "-plots")
+    for place in save_plots(read(file), folder):
+        console.print(str(place), soft_wrap=True)
+
+
+@app.command()
+def metrics(
+    truth: Path,
+    file: Path,
+    all_frames: Annotated[
+        bool, typer.Option("--all-frames", help="also frames that the model was trained on")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare poses with the truth: errors, PCK, OKS mAP, MOTA, IDF1, HOTA, switches.
+
+    Example: mapose metrics proofread.slp monday.mapose.h5
+    """
+    from mapose.comparison import compare_files
+
+    show_result(compare_files(truth, file, all_frames=all_frames), as_json)
+
+
+@app.command()
+def export(
+    file: Path,
+    to: Annotated[str, typer.Option(help="dlc-h5, dlc-csv, csv, movement, slp")],
+    output: Output = None,
+) -> None:
+    """Write poses for another tool.
+
+    Example: mapose export monday.mapose.h5 --to dlc-h5
+    """
+    from mapose.io import read, write
+    from mapose.pipeline import SUFFIX
+
+    endings = {"dlc-h5": ".h5", "dlc-csv": ".dlc.csv", "csv": ".csv", "movement": ".nc"}
+    stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
+    place = output or file.with_name(stem + endings.get(to, f".{to}"))
+    write(read(file), place, to)
+    console.print(str(place), soft_wrap=True)
