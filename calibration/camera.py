@@ -7,24 +7,17 @@ camera looks along its +z axis, x to the right, y down. The world is right-hande
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from calibration.errors import CalibrationError
+from calibration.lens import DISTORTIONS, Floats, Model, distort_plane, straighten_plane
+from calibration.projection import differentiate_projection
 
-Floats = npt.NDArray[np.float64]
-Model = Literal["pinhole", "fisheye"]
-
-#: Numbers of distortion coefficients that each model knows.
-DISTORTIONS = {"pinhole": (0, 4, 5, 8), "fisheye": (0, 4)}
-
-# Newton's method gains two digits or more a step from the distorted point as its start; lenses
-# that are not inverted to 1e-9 after this many steps do not map that pixel to any ray.
-_STEPS = 30
-_TOLERANCE = 1e-9
+__all__ = ["Camera", "Floats", "Model"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +123,33 @@ class Camera:
         CalibrationError
             If the last axis has not length 3.
         """
-        local = self.to_camera(points)
-        depth = np.where(local[..., 2] > 0, local[..., 2], np.nan)
-        plane = local[..., :2] / depth[..., None]
-        bent = _distort_fisheye if self.model == "fisheye" else _distort_pinhole
-        return bent(plane, self.distortion)[0] @ self.matrix[:2, :2].T + self.matrix[:2, 2]
+        local = np.moveaxis(self.to_camera(points), -1, 0)
+        plane = local[:2] / np.where(local[2] > 0, local[2], np.nan)
+        bent = distort_plane(self.model, plane, self.distortion)
+        return np.moveaxis(bent, 0, -1) @ self.matrix[:2, :2].T + self.matrix[:2, 2]
+
+    def differentiate(self, points: npt.ArrayLike) -> tuple[Floats, Floats]:
+        """Find the pixels of world points and how these change when the points move.
+
+        Parameters
+        ----------
+        points : float, (..., 3)
+            World points; NaN = missing.
+
+        Returns
+        -------
+        pixels : float64, (..., 2)
+            As of `project`.
+        by_point : float64, (..., 2, 3)
+            Pixels per unit along each axis of the world; NaN where the pixels are.
+
+        Raises
+        ------
+        CalibrationError
+            If the last axis has not length 3.
+        """
+        found = differentiate_projection(self, points)
+        return found.pixels, found.by_point
 
     def undistort(self, pixels: npt.ArrayLike) -> Floats:
         """Find where pixels lie on the ideal image plane at distance 1.
@@ -157,9 +172,9 @@ class Camera:
         """
         centred = _as_points(pixels, 2) - self.matrix[:2, 2]
         bent = centred @ np.linalg.inv(self.matrix[:2, :2]).T
-        if self.model == "fisheye":
-            return _straighten_fisheye(bent, self.distortion)
-        return _straighten_pinhole(bent, self.distortion)
+        bent = np.moveaxis(bent, -1, 0)
+        plane = straighten_plane(self.model, bent, self.distortion)
+        return np.moveaxis(plane, 0, -1)
 
     def rays(self, pixels: npt.ArrayLike) -> Floats:
         """Find the directions in which pixels look; all rays start at `centre`.
@@ -209,79 +224,3 @@ def _find_faults(field: str, array: npt.NDArray[Any], model: str) -> list[str]:
         if error > 1e-6 or np.linalg.det(array) < 0:
             return ["rotation: the matrix mirrors or stretches, wanted a pure rotation"]
     return []
-
-
-def _distort_pinhole(plane: Floats, distortion: Floats) -> tuple[Floats, Floats]:
-    """Bend points of the ideal plane (..., 2); also gives the derivative (..., 2, 2)."""
-    k1, k2, p1, p2, k3, k4, k5, k6 = np.pad(distortion, (0, 8 - len(distortion)))
-    x, y = plane[..., 0], plane[..., 1]
-    r2 = x * x + y * y
-    above = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    below = 1 + r2 * (k4 + r2 * (k5 + r2 * k6))
-    radial = above / below
-    # d(radial) / d(r2), by the quotient rule.
-    slope = (k1 + r2 * (2 * k2 + 3 * r2 * k3)) - radial * (k4 + r2 * (2 * k5 + 3 * r2 * k6))
-    slope = slope / below
-    u = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
-    v = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
-    derivative = np.empty((*plane.shape, 2))
-    derivative[..., 0, 0] = radial + 2 * x * x * slope + 2 * p1 * y + 6 * p2 * x
-    derivative[..., 1, 1] = radial + 2 * y * y * slope + 6 * p1 * y + 2 * p2 * x
-    derivative[..., 0, 1] = derivative[..., 1, 0] = 2 * x * y * slope + 2 * p1 * x + 2 * p2 * y
-    return np.stack([u, v], axis=-1), derivative
-
-
-def _straighten_pinhole(bent: Floats, distortion: Floats) -> Floats:
-    plane = bent.copy()
-    if not distortion.any():
-        return plane
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for _ in range(_STEPS):
-            there, derivative = _distort_pinhole(plane, distortion)
-            error = there - bent
-            if not (np.abs(error) > 1e-14).any():
-                break
-            (a, b), (c, d) = np.moveaxis(derivative, (-2, -1), (0, 1))
-            step = np.stack(
-                [d * error[..., 0] - b * error[..., 1], a * error[..., 1] - c * error[..., 0]],
-                axis=-1,
-            )
-            plane -= step / (a * d - b * c)[..., None]
-        there, derivative = _distort_pinhole(plane, distortion)
-        error = np.abs(there - bent).max(-1)
-    # Where the lens folds back, the derivative is no longer positive and the ray is not real.
-    trace = derivative[..., 0, 0] + derivative[..., 1, 1]
-    real = (trace > 0) & (np.linalg.det(derivative) > 0)
-    plane[~((error < _TOLERANCE) & real)] = np.nan
-    return plane
-
-
-def _distort_fisheye(plane: Floats, distortion: Floats) -> tuple[Floats, Floats]:
-    """Bend points of the ideal plane (..., 2); also gives bent over ideal radius (...)."""
-    radius = np.linalg.norm(plane, axis=-1)
-    bent = _bend_angle(np.arctan(radius), distortion)[0]
-    # On the axis both radii vanish and their ratio is 1.
-    scale = np.divide(bent, radius, out=np.ones_like(radius), where=~(radius < 1e-12))
-    return plane * scale[..., None], scale
-
-
-def _bend_angle(theta: Floats, distortion: Floats) -> tuple[Floats, Floats]:
-    """Find the image radius at an angle to the axis, and its derivative."""
-    k1, k2, k3, k4 = np.pad(distortion, (0, 4 - len(distortion)))
-    t2 = theta * theta
-    bent = theta * (1 + t2 * (k1 + t2 * (k2 + t2 * (k3 + t2 * k4))))
-    slope = 1 + t2 * (3 * k1 + t2 * (5 * k2 + t2 * (7 * k3 + t2 * 9 * k4)))
-    return bent, slope
-
-
-def _straighten_fisheye(bent: Floats, distortion: Floats) -> Floats:
-    radius = np.linalg.norm(bent, axis=-1)
-    theta = np.minimum(radius, np.pi / 2)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for _ in range(_STEPS):
-            there, slope = _bend_angle(theta, distortion)
-            theta = theta - (there - radius) / slope
-        error = np.abs(_bend_angle(theta, distortion)[0] - radius)
-        scale = np.divide(np.tan(theta), radius, out=np.ones_like(radius), where=~(radius < 1e-12))
-    found = (error < _TOLERANCE) & (theta < np.pi / 2) & (theta >= 0)
-    return np.where(found[..., None], bent * scale[..., None], np.nan)

@@ -8,13 +8,16 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from calibration.camera import Camera, Floats
 from calibration.errors import CalibrationError
+
+if TYPE_CHECKING:
+    from calibration.triangulation import Triangulation
 
 UNKNOWN_UNIT = "unknown"
 
@@ -89,6 +92,72 @@ class CameraGroup:
         """
         return np.stack([camera.project(points) for camera in self.cameras])
 
+    def triangulate(
+        self,
+        pixels: npt.ArrayLike,
+        confidence: npt.ArrayLike | None = None,
+        *,
+        covariance: npt.ArrayLike | None = None,
+        sigma: float | None = None,
+        robust: bool = True,
+    ) -> Triangulation:
+        """Find the world points that pixels of several cameras show.
+
+        See `calibration.triangulation.triangulate_points`, which this calls.
+
+        Parameters
+        ----------
+        pixels : float, (V, ..., 2)
+            Pixels of each camera, in the order of the group; NaN = not seen.
+        confidence : float, (V, ...), optional
+            The variance of a pixel goes with 1 over its confidence; 0 = not seen.
+        covariance : float, (V, ..., 2, 2), optional
+            Of the pixels in px^2, instead of the confidence.
+        sigma : float, optional
+            Standard deviation of pixels in px; estimated by default.
+        robust : bool
+            Whether views that contradict the others are left out.
+
+        Returns
+        -------
+        Triangulation
+            With points in `unit`, covariance, error, views.
+        """
+        from calibration.triangulation import triangulate_points
+
+        return triangulate_points(
+            self, pixels, confidence=confidence, covariance=covariance, sigma=sigma, robust=robust
+        )
+
+    def reprojection_error(self, points: npt.ArrayLike, pixels: npt.ArrayLike) -> Floats:
+        """Find how far world points are seen from given pixels.
+
+        Parameters
+        ----------
+        points : float, (..., 3)
+            World points in `unit`; NaN = missing.
+        pixels : float, (V, ..., 2)
+            Pixels of each camera; NaN = not seen.
+
+        Returns
+        -------
+        float64, (V, ...)
+            Distances in px; NaN where missing, not seen or behind the camera.
+
+        Raises
+        ------
+        CalibrationError
+            If there is not one array of pixels per camera, as many as points.
+        """
+        projected, seen = self.project(points), np.asarray(pixels, np.float64)
+        if seen.shape != projected.shape:
+            raise CalibrationError(
+                f"pixels: wanted {projected.shape} for these points and {len(self)} cameras, "
+                f"came {seen.shape}"
+            )
+        apart = projected - seen
+        return np.asarray(np.sqrt(np.einsum("...d,...d->...", apart, apart)))
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the group as TOML in the keys that Anipose made standard.
 
@@ -96,11 +165,14 @@ class CameraGroup:
         complete or not there.
         """
         path = Path(path)
-        text = "\n".join(_write_camera(i, c) for i, c in enumerate(self.cameras))
-        text += f"\n[metadata]\nunit = {_quote(self.unit)}\n"
         part = path.with_name(path.name + ".part")
-        part.write_text(text, encoding="utf-8", newline="\n")
+        part.write_text(self.to_toml(), encoding="utf-8", newline="\n")
         part.replace(path)
+
+    def to_toml(self) -> str:
+        """Write the group as text, as `save` puts it into a file."""
+        text = "\n".join(_write_camera(i, c) for i, c in enumerate(self.cameras))
+        return text + f"\n[metadata]\nunit = {_quote(self.unit)}\n"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], unit: str | None = None) -> CameraGroup:
@@ -124,15 +196,41 @@ class CameraGroup:
             If the file is missing, not TOML, or lacks keys; all missing keys are listed.
         """
         try:
-            tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            text = Path(path).read_text(encoding="utf-8")
         except FileNotFoundError:
             raise CalibrationError(f"no calibration file at {path}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
             raise CalibrationError(f"{path} is not a TOML file: {error}") from error
+        return cls.from_toml(text, unit, source=str(path))
+
+    @classmethod
+    def from_toml(
+        cls, text: str, unit: str | None = None, *, source: str = "calibration"
+    ) -> CameraGroup:
+        """Read a group from text, as `load` does from a file.
+
+        Parameters
+        ----------
+        text : str
+            TOML in Anipose's keys.
+        unit : str, optional
+            Unit of the world. By default what the text says.
+        source : str
+            What messages call the text.
+
+        Raises
+        ------
+        CalibrationError
+            As `load`.
+        """
+        try:
+            tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise CalibrationError(f"{source} is not a TOML file: {error}") from error
         metadata = tables.pop("metadata", {})
-        cameras = [_read_camera(k, t, path) for k, t in tables.items() if isinstance(t, dict)]
+        cameras = [_read_camera(k, t, source) for k, t in tables.items() if isinstance(t, dict)]
         if not cameras:
-            raise CalibrationError(f"{path} holds no camera: wanted sections such as [cam_0]")
+            raise CalibrationError(f"{source} holds no camera: wanted sections such as [cam_0]")
         return cls(cameras, unit or str(metadata.get("unit", UNKNOWN_UNIT)))
 
 

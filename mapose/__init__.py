@@ -23,6 +23,9 @@ _PUBLIC = {
     "predict": "prediction",
     "assemble": "decode",
     "track": "tracking",
+    "match_views": "multiview",
+    "triangulate": "multiview",
+    "Reconstruction": "multiview",
     "analyze": "pipeline",
 }
 _MODULES = ("metrics", "plots", "synthetic", "io")

@@ -246,25 +246,25 @@ class Poses:
         xarray.Dataset
             ``position`` (time, space, keypoint, individual) and ``confidence`` (time, keypoint,
             individual); time in seconds if the rate is known, else in frames. `identity`, where
-            known, is a further variable (time, individual).
+            known, is a further variable (time, individual). Where a movement before 0.17 is
+            installed, the last two axes are called ``keypoints`` and ``individuals``, as it
+            does.
         """
         import xarray as xr
 
         time = self.frames / self.rate if self.rate else self.frames
+        what, who = _find_movement_axes()
         data: dict[str, Any] = {
-            "position": (
-                ("time", "space", "keypoint", "individual"),
-                self.points.transpose(0, 3, 2, 1),
-            ),
-            "confidence": (("time", "keypoint", "individual"), self.confidence.swapaxes(1, 2)),
+            "position": (("time", "space", what, who), self.points.transpose(0, 3, 2, 1)),
+            "confidence": (("time", what, who), self.confidence.swapaxes(1, 2)),
         }
         if self.identity is not None:
-            data["identity"] = (("time", "individual"), self.identity)
+            data["identity"] = (("time", who), self.identity)
         coords = {
             "time": time,
             "space": ["x", "y", "z"][: self.dimensions],
-            "keypoint": list(self.skeleton.keypoints),
-            "individual": list(self.names),
+            what: list(self.skeleton.keypoints),
+            who: list(self.names),
         }
         attrs: dict[str, Any] = {"source_software": "mapose", "ds_type": "poses"}
         attrs["time_unit"] = "seconds" if self.rate else "frames"
@@ -363,6 +363,18 @@ def join_peaks(parts: Sequence[Peaks]) -> Peaks:
         affinity=np.concatenate([p.affinity for p in parts]),
         n_frames=int(starts[-1]),
     )
+
+
+def _find_movement_axes() -> tuple[str, str]:
+    """Find what the installed movement calls keypoints and individuals: the plural until 0.16."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        major, minor = version("movement").split(".")[:2]
+        old = (int(major), int(minor)) < (0, 17)
+    except (PackageNotFoundError, ValueError):
+        old = False
+    return ("keypoints", "individuals") if old else ("keypoint", "individual")
 
 
 def _blank_missing(array: Floats) -> None:

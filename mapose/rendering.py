@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mapose.io import Video, VideoWriter, prefetch, read
+import numpy as np
+
+from calibration import CalibrationError, Camera, CameraGroup
+from mapose.errors import FormatError, SettingsError, ShapeError
+from mapose.io import (
+    Video,
+    VideoWriter,
+    load_cameras,
+    prefetch,
+    read,
+    read_support,
+)
 from mapose.plots import (
     draw_video,
     plot_confidence,
     plot_histograms,
     plot_positions,
+    plot_reconstruction,
+    plot_scene_3d,
     plot_trajectories,
 )
 from mapose.poses import Poses
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
+    from matplotlib.figure import Figure
+
+# Below one half, where drawings leave keypoints hollow, above the cutoff that hides them.
+_FILLED = 0.4
 
 
 def render_video(
@@ -74,18 +92,105 @@ def render_video(
     return Path(output)
 
 
-def save_plots(
-    poses: Poses,
-    folder: str | os.PathLike[str],
-    *,
-    image: npt.NDArray[np.uint8] | None = None,
-) -> Iterator[Path]:
-    """Write the usual figures as PNG: trajectories, positions, confidence, histograms.
+def project_poses(
+    poses: Poses, camera: Camera, *, filled: npt.NDArray[np.bool_] | None = None
+) -> Poses:
+    """Find where a camera sees poses in space.
 
     Parameters
     ----------
     poses : Poses
-        What to plot.
+        3D, in the unit of the camera's translation.
+    camera : calibration.Camera
+        Its image is where the result lies.
+    filled : bool, (F, I, K), optional
+        Points that were not measured but filled in. Their confidence becomes 0.4, which drawings
+        show as hollow.
+
+    Returns
+    -------
+    Poses
+        2D in px; missing where the point is missing or behind the camera. Points may lie outside
+        the image.
+
+    Raises
+    ------
+    ShapeError
+        If the poses are 2D, or `filled` does not fit.
+    """
+    if poses.dimensions != 3:
+        raise ShapeError("projecting: wanted poses in 3D, came 2D")
+    confidence = poses.confidence
+    if filled is not None:
+        if np.shape(filled) != confidence.shape:
+            raise ShapeError(f"filled: wanted {confidence.shape}, came {np.shape(filled)}")
+        confidence = np.where(filled & (confidence > 0), np.float32(_FILLED), confidence)
+    pixels = camera.project(poses.points.astype(np.float64))
+    array = np.concatenate([pixels, confidence[..., None]], axis=-1)
+    return replace(poses, array=array, unit="px", covariance=None)
+
+
+def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
+    """Read poses as a camera sees them; 3D poses are projected with the cameras of their file.
+
+    Parameters
+    ----------
+    path : path
+        2D poses of any format, or a ``.mapose.h5`` with 3D poses and cameras.
+    camera : str, optional
+        Into which of its cameras; needed for 3D.
+
+    Returns
+    -------
+    Poses
+        2D in px. Points that were filled in have a confidence of 0.4.
+
+    Raises
+    ------
+    SettingsError
+        If a camera is wanted but not named, or named but not there.
+    FormatError
+        If the file holds 3D poses without cameras, or in another unit than theirs.
+    """
+    path = Path(path)
+    poses = read(path)
+    if poses.dimensions == 2:
+        if camera is not None:
+            raise SettingsError(f"{path.name} holds 2D poses of one camera: leave out the camera")
+        return poses
+    text = _load_cameras(path)
+    if text is None:
+        raise FormatError(
+            f"{path.name} holds 3D poses but no cameras to project them with: use the file that "
+            "'mapose triangulate' wrote"
+        )
+    try:
+        cameras = CameraGroup.from_toml(text, source=path.name)
+        if camera is None:
+            raise SettingsError(
+                f"{path.name} holds 3D poses: name one of its cameras, {', '.join(cameras.names)}"
+            )
+        chosen = cameras[camera]
+    except CalibrationError as error:
+        raise SettingsError(str(error)) from error
+    if "unknown" not in (cameras.unit, poses.unit) and cameras.unit != poses.unit:
+        raise FormatError(f"{path.name}: poses are in {poses.unit}, its cameras in {cameras.unit}")
+    return project_poses(poses, chosen, filled=read_support(path).get("filled"))
+
+
+def save_plots(
+    poses: Poses | str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    image: npt.NDArray[np.uint8] | None = None,
+) -> Iterator[Path]:
+    """Write the usual figures as PNG: trajectories or scene, positions, confidence, histograms.
+
+    Parameters
+    ----------
+    poses : Poses or path
+        What to plot. In 3D a scene and a reconstruction take the place of the trajectories; a
+        file adds its cameras, and what its points rest on.
     folder : path
         Made if it is not there.
     image : uint8, (H, W) or (H, W, 3), optional
@@ -98,12 +203,31 @@ def save_plots(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {
-        "trajectories": lambda: plot_trajectories(poses, image=image),
-        "positions": lambda: plot_positions(poses),
-        "confidence": lambda: plot_confidence(poses),
-        "histograms": lambda: plot_histograms(poses),
-    }
+    support: dict[str, Any] = {}
+    cameras: list[Camera] = []
+    if isinstance(poses, Poses):
+        found = poses
+    else:
+        path = Path(poses)
+        found = read(path)
+        support = read_support(path)
+        text = _load_cameras(path)
+        cameras = list(CameraGroup.from_toml(text, source=path.name)) if text else []
+    figures: dict[str, Callable[[], Figure]] = {}
+    if found.dimensions == 2:
+        figures["trajectories"] = partial(plot_trajectories, found, image=image)
+    elif len(found):
+        filled = support.get("filled")
+        figures["scene"] = partial(plot_scene_3d, found, cameras=cameras, filled=filled)
+        figures["reconstruction"] = partial(plot_reconstruction, found, **support)
+    figures["positions"] = partial(plot_positions, found)
+    figures["confidence"] = partial(plot_confidence, found)
+    figures["histograms"] = partial(plot_histograms, found)
     for name, draw in figures.items():
         draw().savefig(folder / f"{name}.png", dpi=150)
         yield folder / f"{name}.png"
+
+
+def _load_cameras(path: Path) -> str | None:
+    """Load the calibration as text, if the file is ours and has one."""
+    return load_cameras(path) if path.name.lower().endswith(".mapose.h5") else None

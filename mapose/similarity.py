@@ -49,6 +49,30 @@ def find_lengths(points: Array) -> npt.NDArray[np.float64]:
     return np.asarray(np.where(enough, np.hypot(sides[..., 0], sides[..., 1]), np.nan))
 
 
+def find_edge_lengths(points: Array, edges: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Find the distances between neighbouring keypoints.
+
+    Parameters
+    ----------
+    points : float, (..., K, d)
+        Keypoints; NaN = missing.
+    edges : int, (E, 2)
+        Pairs of channels, as of `Skeleton.edge_index`.
+
+    Returns
+    -------
+    float64, (..., E)
+        In the unit of the points; NaN where an end is missing.
+
+    Examples
+    --------
+    >>> find_edge_lengths(np.array([[0.0, 0, 0], [2, 3, 6]]), np.array([[0, 1]]))
+    array([7.])
+    """
+    gaps = np.asarray(points, np.float64)[..., edges[:, 0], :] - points[..., edges[:, 1], :]
+    return np.asarray(np.sqrt(np.einsum("...d,...d->...", gaps, gaps)))
+
+
 def _find_sides(points: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Find the sides of bounding boxes (..., 2), and where two keypoints are there (...)."""
     points = np.asarray(points, np.float64)

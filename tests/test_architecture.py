@@ -21,7 +21,7 @@ FLOORS = {
     1: "io data models decode tracking multiview selection kinematics metrics plots synthetic "
     "config",
     2: "project pipeline training trainer prediction evaluation comparison importing rendering "
-    "demo diagnosis live cluster",
+    "demo diagnosis calibrating triangulating selfcalibrating live cluster",
     3: "cli terminal app __main__",
 }
 FLOOR = {part: floor for floor, parts in FLOORS.items() for part in parts.split()}

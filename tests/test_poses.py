@@ -76,6 +76,8 @@ def test_tables_have_the_levels_of_deeplabcut(poses):
 
 def test_datasets_are_those_of_movement(poses):
     data = poses.to_xarray()
+    names = {"keypoints": "keypoint", "individuals": "individual"}  # before movement 0.17
+    data = data.rename({old: new for old, new in names.items() if old in data.dims})
     assert data.position.dims == ("time", "space", "keypoint", "individual")
     at = data.position.sel(keypoint="tail", individual="a", space="y")
     np.testing.assert_array_equal(at, poses.points[:, 0, 2, 1])

@@ -34,7 +34,10 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
         app()
-    except MaposeError as error:
+    except ValueError as error:
+        # By name: to import calibration's one error would load OpenCV for every command.
+        if not isinstance(error, MaposeError) and type(error).__name__ != "CalibrationError":
+            raise
         errors.print(f"mapose: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:

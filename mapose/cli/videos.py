@@ -86,8 +86,9 @@ def track(
 @app.command()
 def render(
     video: Path,
-    file: Annotated[Path, typer.Argument(help="poses of this video")],
+    file: Annotated[Path, typer.Argument(help="poses of this video, or 3D poses")],
     output: Output = None,
+    camera: Annotated[str | None, typer.Option(help="3D poses: as this camera sees them")] = None,
     cutoff: Annotated[float, typer.Option(help="hide keypoints below this")] = 0.3,
     start: Annotated[int, typer.Option(help="first frame")] = 0,
     stop: Annotated[int | None, typer.Option(help="frame after the last")] = None,
@@ -97,8 +98,9 @@ def render(
 
     Example: mapose render monday.mp4 monday.mapose.h5
     """
-    from mapose.rendering import render_video
+    from mapose.rendering import read_view, render_video
 
+    poses = read_view(file, camera)
     place = output or video.with_name(video.stem + ".labelled.mp4")
     with show_progress("rendering") as (progress, task):
 
@@ -107,22 +109,21 @@ def render(
 
         frames = slice(start, stop)
         render_video(
-            video, file, place, frames=frames, cutoff=cutoff, trail=trail, on_progress=show
+            video, poses, place, frames=frames, cutoff=cutoff, trail=trail, on_progress=show
         )
     console.print(str(place), soft_wrap=True)
 
 
 @app.command()
 def plot(file: Path, output: Output = None) -> None:
-    """Plot trajectories, positions, confidence and histograms.
+    """Plot trajectories, or the scene in 3D, positions, confidence and histograms.
 
     Example: mapose plot monday.mapose.h5
     """
-    from mapose.io import read
     from mapose.rendering import save_plots
 
     folder = output or file.with_name(file.name.split(".")[0] + "-plots")
-    for place in save_plots(read(file), folder):
+    for place in save_plots(file, folder):
         console.print(str(place), soft_wrap=True)
 
 
@@ -147,18 +148,18 @@ def metrics(
 @app.command()
 def export(
     file: Path,
-    to: Annotated[str, typer.Option(help="dlc-h5, dlc-csv, csv, movement, slp")],
+    to: Annotated[str, typer.Option(help="dlc-h5, dlc-csv, csv, movement, slp, trc, nwb")],
     output: Output = None,
 ) -> None:
     """Write poses for another tool.
 
     Example: mapose export monday.mapose.h5 --to dlc-h5
     """
-    from mapose.io import read, write
+    from mapose.io import export_file
     from mapose.pipeline import SUFFIX
 
     endings = {"dlc-h5": ".h5", "dlc-csv": ".dlc.csv", "csv": ".csv", "movement": ".nc"}
     stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
     place = output or file.with_name(stem + endings.get(to, f".{to}"))
-    write(read(file), place, to)
+    export_file(file, place, format=to)
     console.print(str(place), soft_wrap=True)

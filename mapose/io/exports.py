@@ -1,7 +1,8 @@
-"""Writing poses for other tools: DeepLabCut, SLEAP, movement, and plain tables."""
+"""Writing poses for other tools: DeepLabCut, SLEAP, movement, and tables."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from mapose.errors import FormatError, MissingExtraError
 from mapose.files import write_atomically
+from mapose.io.anipose import write_anipose
 from mapose.io.instances import unname_slots
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
@@ -53,12 +55,16 @@ def write_deeplabcut_csv(poses: Poses, path: Path, *, scorer: str = "mapose") ->
         poses.to_pandas(scorer).to_csv(partial, lineterminator="\n", encoding="utf-8")
 
 
-def write_csv(poses: Poses, path: Path) -> None:
-    """Write a long table: frame, individual, keypoint, x, y[, z], confidence[, identity].
+def write_csv(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = None) -> None:
+    """Write a table: of 2D poses a long one, of 3D poses that of Anipose.
 
-    One row per frame, individual and keypoint; one that was not found has empty coordinates and
-    confidence 0.
+    A long table has the columns frame, individual, keypoint, x, y, confidence[, identity] and one
+    row per frame, individual and keypoint; one that was not found has empty coordinates and
+    confidence 0. For 3D see `mapose.io.anipose.write_anipose`.
     """
+    if poses.dimensions == 3:
+        write_anipose(poses, path, support=support)
+        return
     f, i, k, _ = poses.array.shape
     columns: dict[str, Any] = {
         "frame": np.repeat(poses.frames, i * k),
@@ -66,7 +72,7 @@ def write_csv(poses: Poses, path: Path) -> None:
         "keypoint": np.tile(poses.skeleton.keypoints, f * i),
     }
     flat = poses.array.reshape(-1, poses.dimensions + 1)
-    for axis, name in enumerate([*"xyz"[: poses.dimensions], "confidence"]):
+    for axis, name in enumerate(["x", "y", "confidence"]):
         columns[name] = flat[:, axis]
     if poses.identity is not None:
         columns["identity"] = np.repeat(poses.identity.reshape(-1), k)
@@ -74,9 +80,15 @@ def write_csv(poses: Poses, path: Path) -> None:
         pd.DataFrame(columns).to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def write_movement(poses: Poses, path: Path) -> None:
-    """Write a netCDF file that the movement package opens."""
+def write_movement(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = None) -> None:
+    """Write a netCDF file that the movement package opens.
+
+    What 3D points rest on (``error``, ``n_views``, ``filled``) are further variables, over the
+    axes of the confidence.
+    """
     dataset = poses.to_xarray()
+    for name, values in (support or {}).items():
+        dataset[name] = (dataset.confidence.dims, np.swapaxes(np.asarray(values), 1, 2))
     dataset.attrs["unit"] = poses.unit
     with write_atomically(path, error=FormatError) as partial:
         dataset.to_netcdf(partial, engine="h5netcdf")

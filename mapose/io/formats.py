@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from mapose.errors import FormatError, suggest_name
-from mapose.io import coco, deeplabcut, deepposekit, exports, sleap, sleap_analysis, table
+from mapose.io import (
+    anipose,
+    coco,
+    deeplabcut,
+    deepposekit,
+    exports,
+    nwb,
+    openpose,
+    sleap,
+    sleap_analysis,
+    table,
+    trc,
+)
 from mapose.io.pytables import is_pytables
-from mapose.io.store import load, save
+from mapose.io.store import load, load_cameras, load_support, save
 from mapose.labels import Labels
 from mapose.poses import Poses
 
@@ -29,6 +41,9 @@ _POSES: dict[str, Callable[[Path], Poses]] = {
     "slp": sleap.read_slp_poses,
     "sleap-h5": sleap_analysis.read_analysis_poses,
     "movement": exports.read_movement,
+    "openpose": openpose.read_openpose_poses,
+    "anipose": anipose.read_anipose_poses,
+    "trc": trc.read_trc_poses,
     "csv": table.read_table_poses,
 }
 _LABELS: dict[str, Callable[[Path], Labels]] = {
@@ -39,15 +54,36 @@ _LABELS: dict[str, Callable[[Path], Labels]] = {
     "coco": coco.read_coco_labels,
     "csv": table.read_table_labels,
 }
-_WRITERS: dict[str, Callable[[Poses, Path], None]] = {
+_SUPPORT: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "mapose": load_support,
+    "anipose": anipose.read_anipose_support,
+}
+_WRITERS: dict[str, Callable[..., None]] = {
     "dlc-h5": exports.write_deeplabcut_h5,
     "dlc-csv": exports.write_deeplabcut_csv,
     "csv": exports.write_csv,
     "movement": exports.write_movement,
     "slp": exports.write_slp,
+    "trc": trc.write_trc,
+    "nwb": nwb.write_nwb,
     "mapose": save,
 }
-_SUFFIXES = {".mapose.h5": "mapose", ".slp": "slp", ".nc": "movement", ".csv": "csv"}
+# What a writer takes besides the poses.
+_EXTRAS = {
+    "slp": ("video",),
+    "csv": ("support",),
+    "movement": ("support",),
+    "nwb": ("support", "cameras"),
+    "mapose": ("support", "cameras"),
+}
+_SUFFIXES = {
+    ".mapose.h5": "mapose",
+    ".slp": "slp",
+    ".nc": "movement",
+    ".csv": "csv",
+    ".trc": "trc",
+    ".nwb": "nwb",
+}
 # The names under which poses are exported are understood for reading as well.
 _ALIASES = {"dlc-h5": "dlc", "dlc-csv": "dlc"}
 
@@ -59,10 +95,11 @@ def read(path: str | Path, format: str | None = None) -> Poses:
     ----------
     path : str or Path
         Our own ``.mapose.h5``; DeepLabCut csv or h5; SLEAP ``.slp`` or ``analysis.h5``; movement
-        netCDF; a table with frame numbers.
+        netCDF; a folder of OpenPose json, one per frame; Anipose's 3D csv; ``.trc``; a table
+        with frame numbers.
     format : str, optional
-        ``mapose``, ``dlc``, ``slp``, ``sleap-h5``, ``movement`` or ``csv``; by default found
-        by looking into the file.
+        ``mapose``, ``dlc``, ``slp``, ``sleap-h5``, ``movement``, ``openpose``, ``anipose``,
+        ``trc`` or ``csv``; by default found by looking into the file.
 
     Returns
     -------
@@ -74,10 +111,31 @@ def read(path: str | Path, format: str | None = None) -> Poses:
         If the file is missing, unknown or damaged.
     """
     path = _check_path(path)
-    if path.is_dir():
+    if path.is_dir() and not openpose.is_openpose_folder(path):
         raise FormatError(f"{path} is a folder: name the file with the poses of one video")
     chosen = format or detect_format(path)
     return _pick(_ALIASES.get(chosen, chosen), _POSES, path)(path)
+
+
+def read_support(path: str | Path, format: str | None = None) -> dict[str, Any]:
+    """Read what the 3D keypoints of a file rest on, where it says so.
+
+    Parameters
+    ----------
+    path : str or Path
+        What `read` was given.
+    format : str, optional
+        As for `read`.
+
+    Returns
+    -------
+    dict of str to array, (F, I, K)
+        ``error`` in px, ``n_views`` and ``filled``, as `load_support` gives them, as far as they
+        are there.
+    """
+    path = _check_path(path)
+    reader = _SUPPORT.get(format or detect_format(path))
+    return reader(path) if reader else {}
 
 
 def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool = False) -> Labels:
@@ -151,7 +209,13 @@ def read_embedded_images(
 
 
 def write(
-    poses: Poses, path: str | Path, format: str | None = None, *, video: str | Path | None = None
+    poses: Poses,
+    path: str | Path,
+    format: str | None = None,
+    *,
+    video: str | Path | None = None,
+    support: Mapping[str, Any] | None = None,
+    cameras: str | None = None,
 ) -> None:
     """Write poses for another tool.
 
@@ -161,10 +225,16 @@ def write(
     path : str or Path
         Replaced when all is written.
     format : str, optional
-        ``dlc-h5``, ``dlc-csv``, ``slp``, ``movement``, ``csv`` or ``mapose``; by default by the
-        suffix (``.slp``, ``.nc``, ``.csv``, ``.mapose.h5``).
+        ``dlc-h5``, ``dlc-csv``, ``slp``, ``movement``, ``csv``, ``trc``, ``nwb`` or ``mapose``;
+        by default by the suffix (``.slp``, ``.nc``, ``.csv``, ``.trc``, ``.nwb``,
+        ``.mapose.h5``). A csv of 3D poses has the columns of Anipose.
     video : str or Path, optional
         The video that the poses belong to, for formats that name it (``slp``).
+    support : dict of str to array, (F, I, K), optional
+        What 3D keypoints rest on, as `read_support` gives it, for formats that hold it (``csv``,
+        ``movement``, ``nwb``, ``mapose``).
+    cameras : str, optional
+        Calibration as TOML text, for formats that hold it (``nwb``, ``mapose``).
 
     Raises
     ------
@@ -181,10 +251,36 @@ def write(
             f"{path.name}: the suffix does not tell the format; wanted format= one of "
             + ", ".join(_WRITERS)
         )
-    if format == "slp":
-        exports.write_slp(poses, path, video=video)
-    else:
-        _pick(format, _WRITERS, path)(poses, path)
+    writer = _pick(format, _WRITERS, path)
+    extras = {"video": video, "support": support, "cameras": cameras}
+    writer(poses, path, **{name: extras[name] for name in _EXTRAS.get(format, ())})
+
+
+def export_file(
+    source: str | Path,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    video: str | Path | None = None,
+) -> None:
+    """Write a file of poses for another tool, with all that both formats hold.
+
+    Parameters
+    ----------
+    source : str or Path
+        File that `read` reads.
+    path, format, video
+        As for `write`.
+
+    Raises
+    ------
+    FormatError
+        As for `read` and `write`.
+    """
+    source = _check_path(source)
+    cameras = load_cameras(source) if detect_format(source) == "mapose" else None
+    support = read_support(source)
+    write(read(source), path, format, video=video, support=support, cameras=cameras)
 
 
 def detect_format(path: Path) -> str:
@@ -203,7 +299,11 @@ def detect_format(path: Path) -> str:
     if path.is_dir():
         return _detect_folder(path)
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
-        return "dlc" if deeplabcut.is_deeplabcut_csv(path) else "csv"
+        if deeplabcut.is_deeplabcut_csv(path):
+            return "dlc"
+        return "anipose" if anipose.is_anipose_csv(path) else "csv"
+    if path.suffix.lower() == ".trc":
+        return "trc"
     if path.suffix.lower() in (".yaml", ".yml"):
         return "dlc"
     if path.suffix.lower() == ".json":
@@ -221,6 +321,8 @@ def detect_format(path: Path) -> str:
 def _detect_folder(path: Path) -> str:
     if deeplabcut.is_deeplabcut_folder(path):
         return "dlc"
+    if openpose.is_openpose_folder(path):
+        return "openpose"
     if next(path.rglob("*.csv"), None):
         return "csv"
     inside = sorted(
@@ -237,6 +339,8 @@ def _detect_json(path: Path) -> str:
         raise FormatError(f"{path} is not json: {error}") from error
     if coco.is_coco(document):
         return "coco"
+    if isinstance(document, dict) and isinstance(document.get("people"), list):
+        return "openpose"
     if isinstance(document, list) and document and isinstance(document[0], dict):
         if "annotations" in document[0] and "filename" in document[0]:
             return "alphatracker"

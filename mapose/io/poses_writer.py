@@ -13,7 +13,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from mapose.errors import MaposeError, ShapeError
+from mapose.errors import MaposeError, ShapeError, suggest_name
 from mapose.files import explain_write_fault, write_atomically
 from mapose.poses import Peaks, Poses
 from mapose.skeleton import Skeleton
@@ -24,6 +24,8 @@ SCHEMA = 1
 _CHUNK_BYTES = 1 << 18
 OF_PEAK = ("keypoint", "xy", "score", "covariance")
 OF_PAIR = ("pairs", "edge", "affinity")
+# What a 3D keypoint rests on, (F, I, K) each.
+OF_SUPPORT = {"error": np.float32, "n_views": np.int16, "filled": np.bool_}
 
 
 class PosesWriter:
@@ -127,6 +129,29 @@ class PosesWriter:
         """Store the calibration that belongs to the poses, as TOML text."""
         with self._explain():
             self._file["cameras"] = text
+
+    def add_support(self, support: Mapping[str, Any]) -> None:
+        """Store what the 3D keypoints of all runs rest on: ``error``, ``n_views``, ``filled``.
+
+        Parameters
+        ----------
+        support : dict of str to array, (F, I, K)
+            Some or all of the three.
+        """
+        shape = self._file["poses"]["array"].shape[:3]
+        arrays: dict[str, Any] = {}
+        faults = []
+        for name, values in support.items():
+            if name not in OF_SUPPORT:
+                faults.append(f"no support {name!r}: {suggest_name(name, OF_SUPPORT)}")
+                continue
+            arrays[name] = np.asarray(values, OF_SUPPORT[name])
+            if arrays[name].shape != shape:
+                faults.append(f"{name}: wanted shape {shape}, came {arrays[name].shape}")
+        if faults:
+            raise ShapeError(f"{self.path.name}: " + "; ".join(faults))
+        with self._explain():
+            self._append(self._file.require_group("support"), arrays)
 
     def _find_faults(self, poses: Poses, peaks: Peaks | None) -> Iterator[str]:
         there = self._file.get("poses")

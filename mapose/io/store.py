@@ -7,6 +7,8 @@ Layout (HDF5, no pickles), schema 1::
     /individuals           text (I,); absent for slots without names
     /poses/array           float32 (F, I, K, 3 or 4), NaN = missing;  frames: int64 (F,)
     /poses/identity        float32 (F, I), optional;  covariance: float32 (F, I, K, d, d), optional
+    /support/error         float32 (F, I, K), optional, 3D: reprojection error, px, NaN = none
+    /support/n_views       int16 (F, I, K): cameras used;  filled: bool (F, I, K): not measured
     /peaks/per_frame       int64 (F, 2), optional: peaks and candidate links of each frame
     /peaks/...             keypoint, xy, score, covariance (N, ...); pairs, edge, affinity (M, ...)
     /provenance, /cameras  text (JSON; TOML), optional
@@ -34,6 +36,7 @@ __all__ = [
     "load_cameras",
     "load_peaks",
     "load_provenance",
+    "load_support",
     "save",
 ]
 
@@ -45,6 +48,7 @@ def save(
     peaks: Peaks | None = None,
     provenance: Mapping[str, Any] | None = None,
     cameras: str | None = None,
+    support: Mapping[str, Any] | None = None,
 ) -> None:
     """Save poses to our own file, whole or not at all.
 
@@ -60,6 +64,10 @@ def save(
         Where the poses come from; what JSON cannot hold is kept as its text.
     cameras : str, optional
         The calibration as TOML text, for poses from several views.
+    support : dict of str to array, optional
+        What 3D keypoints rest on, (F, I, K) each: ``error``, the reprojection error in px;
+        ``n_views``, how many cameras were used; ``filled``, whether a point was not measured but
+        filled in.
 
     Raises
     ------
@@ -84,6 +92,8 @@ def save(
         writer.append(poses, peaks)
         if cameras is not None:
             writer.add_cameras(cameras)
+        if support is not None:
+            writer.add_support(support)
 
 
 def load(path: str | Path, *, rows: slice | None = None) -> Poses:
@@ -181,6 +191,32 @@ def load_cameras(path: str | Path) -> str | None:
     """
     with _open(path) as file:
         return _read_text(file["cameras"]) if "cameras" in file else None
+
+
+def load_support(path: str | Path, *, rows: slice | None = None) -> dict[str, Any]:
+    """Load what the 3D keypoints of a file rest on.
+
+    Parameters
+    ----------
+    path : str or Path
+        A ``.mapose.h5`` file.
+    rows : slice, optional
+        Rows (frames) to load, as for `load`.
+
+    Returns
+    -------
+    dict of str to array, (F, I, K)
+        ``error``, float32, the reprojection error in px, NaN = none; ``n_views``, int16, how many
+        cameras were used; ``filled``, bool, whether a point was filled in. Only what is there.
+
+    Raises
+    ------
+    FormatError
+        As for `load`.
+    """
+    with _open(path) as file:
+        part = _check_rows(rows, len(file["poses"]["array"]))
+        return {name: data[part] for name, data in file.get("support", {}).items()}
 
 
 @contextmanager

@@ -15,6 +15,9 @@ _PUBLIC = {
     "plot_confidence": "trajectories",
     "plot_histograms": "trajectories",
     "plot_training": "training",
+    "plot_scene_3d": "scene3d",
+    "plot_calibration": "calibration",
+    "plot_reconstruction": "reconstruction",
     "find_identity_colours": "colours",
     "find_keypoint_colours": "colours",
 }

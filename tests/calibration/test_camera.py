@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from calibration import CalibrationError, Camera
-from calibration.camera import _distort_pinhole
 
 MATRIX = np.array([[800.0, 0, 310], [0, 780, 250], [0, 0, 1]])
 LENSES = {
@@ -87,19 +86,6 @@ def test_rays_pass_through_their_points(rng, distortion, model):
     towards = points - camera.centre
     towards /= np.linalg.norm(towards, axis=-1, keepdims=True)
     np.testing.assert_allclose(camera.rays(pixels), towards, atol=1e-9)
-
-
-def test_derivative_agrees_with_differences(rng):
-    plane = rng.uniform(-0.5, 0.5, (20, 2))
-    distortion = np.array(LENSES[8])
-    _, derivative = _distort_pinhole(plane, distortion)
-    for axis in range(2):
-        step = 1e-6 * np.eye(2)[axis]
-        change = (
-            _distort_pinhole(plane + step, distortion)[0]
-            - _distort_pinhole(plane - step, distortion)[0]
-        ) / 2e-6
-        np.testing.assert_allclose(derivative[..., axis], change, atol=1e-8)
 
 
 def test_missing_and_hidden_points_are_nan():

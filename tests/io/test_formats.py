@@ -1,3 +1,4 @@
+import importlib.metadata
 import logging
 from pathlib import Path
 
@@ -96,23 +97,36 @@ def test_movement_opens_deeplabcut_files(
     assert list(theirs[keypoints].values) == list(MOUSE.keypoints)
 
 
-def test_movement_opens_its_own_format(tmp_path: Path, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("d", [2, 3])
+def test_movement_opens_its_own_format(tmp_path: Path, rng: np.random.Generator, d: int) -> None:
     datasets = pytest.importorskip("movement.validators.datasets")
-    poses = make_poses(rng, ["Anna", "Béla"])
-    write(poses, tmp_path / "r.nc")
+    poses = make_poses(rng, ["Anna", "Béla"], d=d)
+    support = {"filled": rng.random(poses.array.shape[:3]) < 0.5} if d == 3 else None
+    write(poses, tmp_path / "r.nc", support=support)
     with xr.open_dataset(tmp_path / "r.nc", engine="h5netcdf") as theirs:
-        # Dimensions are in the singular since movement 0.17, before they were in the plural.
         wanted = datasets.ValidPosesInputs.DIM_NAMES
-        theirs = theirs.rename({n: f"{n}s" for n in theirs.dims if f"{n}s" in wanted})
         datasets.ValidPosesInputs.validate(theirs)
         assert theirs.attrs["fps"] == 25 and theirs.attrs["ds_type"] == "poses"
         position = theirs.position.transpose(*wanted).values
+        if support is not None:
+            filled = theirs.filled.transpose("time", wanted[3], wanted[2]).values
+            np.testing.assert_array_equal(filled, support["filled"])
     np.testing.assert_array_equal(position, poses.points.transpose(0, 3, 2, 1))
 
 
-def test_older_movement_files_use_plurals(tmp_path: Path, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("version", ["0.15.0", "0.17.1", None])
+def test_movement_files_of_all_ages_are_read(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, version: str | None
+) -> None:
+    def find_version(name: str) -> str:
+        if version is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(importlib.metadata, "version", find_version)
     poses = make_poses(rng, ["a", "b"])
-    old = poses.to_xarray().rename(keypoint="keypoints", individual="individuals")
+    old = poses.to_xarray()
+    assert ("keypoints" in old.dims) == ("individuals" in old.dims) == (version == "0.15.0")
     old.drop_vars("identity").to_netcdf(tmp_path / "old.nc", engine="h5netcdf")
     assert_same(read(tmp_path / "old.nc"), poses)
     old.rename(position="where").to_netcdf(tmp_path / "odd.nc", engine="h5netcdf")

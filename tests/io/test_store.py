@@ -17,6 +17,7 @@ from mapose.io.store import (
     load_cameras,
     load_peaks,
     load_provenance,
+    load_support,
     save,
 )
 from mapose.poses import Peaks, Poses, join_peaks
@@ -97,6 +98,38 @@ def test_no_rate_and_text_beyond_attribute_limit(tmp_path, rng):
     assert load(path).rate is None
     assert load_provenance(path) == origin | {"video": "clip.mp4"}
     assert load_cameras(path) == 'name = "ä"\n'
+
+
+def test_support_and_cameras_of_3d_poses(tmp_path, rng):
+    path, poses = tmp_path / "a.mapose.h5", make_poses(rng, d=3)
+    shape = poses.array.shape[:3]
+    support = {
+        "error": rng.random(shape).astype(np.float32),
+        "n_views": rng.integers(0, 9, shape),
+        "filled": rng.random(shape) < 0.3,
+    }
+    save(poses, path, support=support, cameras="[cam]\n")
+    found = load_support(path)
+    assert found.keys() == support.keys() and found["filled"].dtype == bool
+    for name, values in support.items():
+        np.testing.assert_array_equal(found[name], values)
+    np.testing.assert_array_equal(
+        load_support(path, rows=slice(3, 5))["n_views"], support["n_views"][3:5]
+    )
+    assert_same(poses, load(path))
+    save(poses, path, support={"filled": support["filled"]})
+    assert list(load_support(path)) == ["filled"]
+    save(poses, path)
+    assert load_support(path) == {}
+
+
+def test_support_that_does_not_fit_is_told(tmp_path, rng):
+    path, poses = tmp_path / "a.mapose.h5", make_poses(rng, d=3)
+    with pytest.raises(
+        ShapeError, match=r"no support 'eror': did you mean 'error'.*n_views: wanted"
+    ):
+        save(poses, path, support={"eror": np.zeros(3), "n_views": np.zeros(3)})
+    assert not list(tmp_path.iterdir())
 
 
 def test_peaks(tmp_path, rng):

@@ -1,0 +1,156 @@
+"""Finding a ChArUco board: which of its corners each corner of a lattice is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calibration.completion import complete_lattice, measure_blur
+from calibration.lattice import Ints, Lattice, predict_nodes
+from calibration.lens import Floats
+from calibration.markers import MIRRORED, WAYS, match_markers, read_cells, read_dictionary
+from calibration.saddles import Image
+from calibration.sighting import Sighting
+
+if TYPE_CHECKING:
+    from calibration.boards import CharucoBoard
+
+# A square that correlates less with a marker says nothing, one that correlates more is it.
+_HINT, _SURE = 0.6, 0.85
+# So many lattices are looked at, the largest ones.
+_LATTICES = 8
+# Lattices below this part of the size of the first one placed are left to the completion.
+_PART = 0.2
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """How the board is printed and seen."""
+
+    legacy: bool
+    mirrored: bool
+    inverted: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where a lattice lies on the board: corner = way @ node + offset."""
+
+    variant: _Variant
+    way: int
+    offset: tuple[int, int]
+    score: float
+
+
+def place_charuco(board: CharucoBoard, lattices: list[Lattice], image: Image) -> Sighting:
+    """Find the corners of a ChArUco board by the markers in its squares.
+
+    The squares of each lattice are read and compared with all markers in all eight ways at
+    once; each likeness votes for one place of the lattice on the board, so that print (inverted
+    or not), side (front or behind) and pattern (old or new) come out of the same count.
+
+    Parameters
+    ----------
+    board : CharucoBoard
+        What to look for.
+    lattices : list of Lattice
+        Corners joined along edges, in pixels of the image.
+    image : uint8, (H, W)
+        Grey.
+
+    Returns
+    -------
+    Sighting
+        Without corners if the board is not there.
+    """
+    size = (board.columns - 1, board.rows - 1)
+    pixels = np.full((board.n_corners, 2), np.nan)
+    placed: list[tuple[_Place, Lattice]] = []
+    for lattice in lattices[:_LATTICES]:
+        # What is much smaller than the board found already is rather a marker.
+        if placed and len(lattice) < _PART * len(placed[0][1]):
+            break
+        place = _vote(board, lattice, image)
+        if place is not None:
+            placed.append((place, lattice))
+    if not placed:
+        return Sighting(pixels)
+    placed.sort(key=lambda pair: -pair[0].score)
+    variant = placed[0][0].variant
+    placed = [(place, lattice) for place, lattice in placed if place.variant == variant]
+    corners = np.concatenate(
+        [lattice.nodes @ WAYS[place.way].T + np.array(place.offset) for place, lattice in placed]
+    )
+    xy = np.concatenate([lattice.xy for _, lattice in placed])
+    inside = ((corners >= 0) & (corners < size)).all(1)
+    # Of two lattices that claim a corner, the better one keeps it.
+    first = np.unique(corners[inside] @ [1, size[0]], return_index=True)[1]
+    corners, xy = corners[inside][first], xy[inside][first]
+    if len(corners) < 4:
+        return Sighting(pixels)
+    # The square right of and below corner (0, 0) is coloured as square (0, 0): dark, unless
+    # the old pattern begins with a bright one.
+    bright = 1 if variant.legacy and board.rows % 2 == 0 else -1
+    bright = -bright if variant.inverted else bright
+    # Markers begin at this part of the square's side.
+    margin = (1 - board.marker / board.square) / 2
+    corners, xy = complete_lattice(
+        image, corners, xy, bright=bright, size=size, reach=max(0.1, margin)
+    )
+    pixels[corners @ [1, size[0]]] = xy
+    legacy = variant.legacy if board.rows % 2 == 0 else None
+    blur = measure_blur(image, corners, xy)
+    return Sighting(pixels, variant.inverted, variant.mirrored, legacy, blur)
+
+
+def _list_cells(lattice: Lattice) -> tuple[Ints, Floats]:
+    """List the squares at the nodes of a lattice and their four corners, clockwise."""
+    around = np.array([[0, 0], [-1, 0], [0, -1], [-1, -1]])
+    cells = np.unique((lattice.nodes[:, None] + around).reshape(-1, 2), axis=0)
+    corners = cells[:, None] + np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    low = corners.min((0, 1))
+    table = np.full((*(corners.max((0, 1)) - low + 1), 2), np.nan)
+    table[tuple((lattice.nodes - low).T)] = lattice.xy
+    every = np.unique(corners.reshape(-1, 2), axis=0)
+    missing = every[np.isnan(table[tuple((every - low).T)][:, 0])]
+    table[tuple((missing - low).T)] = predict_nodes(lattice.nodes, lattice.xy, missing)
+    quads = table[tuple(np.moveaxis(corners - low, -1, 0))]
+    known = np.isfinite(quads).all((1, 2))
+    return cells[known], quads[known]
+
+
+def _vote(board: CharucoBoard, lattice: Lattice, image: Image) -> _Place | None:
+    """Find the place of a lattice on the board that most squares agree on."""
+    cells, quads = _list_cells(lattice)
+    if len(cells) == 0:
+        return None
+    bits = read_dictionary(board.dictionary).shape[-1]
+    levels = read_cells(image, quads, side=board.marker / board.square, bits=bits)
+    likeness = match_markers(levels, board.dictionary, board.n_markers)
+    cell, way, marker = np.nonzero(np.abs(likeness) > _HINT)
+    value = likeness[cell, way, marker]
+    patterns = (False, True) if board.legacy is None else (board.legacy,)
+    votes: dict[tuple[bool, int, bool, int, int], list[tuple[float, int]]] = defaultdict(list)
+    for legacy in patterns if board.rows % 2 == 0 else patterns[:1]:
+        # Twice the middle of the square, counted in corners.
+        target = 2 * board.find_cells(legacy)[marker] - 1
+        source = np.einsum("nij,nj->ni", WAYS[way], 2 * cells[cell] + 1)
+        offset = (target - source) // 2
+        keys = zip(way.tolist(), (value < 0).tolist(), *offset.T.tolist(), strict=True)
+        for key, strength, name in zip(keys, np.abs(value).tolist(), marker.tolist(), strict=True):
+            votes[(legacy, *key)].append((strength, name))
+    ranking = sorted(
+        ((sum((s - _HINT / 2) ** 2 for s, _ in v), k) for k, v in votes.items()), reverse=True
+    )
+    if not ranking:
+        return None
+    score, key = ranking[0]
+    sure = len({name for strength, name in votes[key] if strength > _SURE})
+    rival = ranking[1][0] if len(ranking) > 1 else 0.0
+    if sure < 2 or rival > 0.7 * score:
+        return None
+    variant = _Variant(key[0], key[1] >= MIRRORED, key[2])
+    return _Place(variant, key[1], (key[3], key[4]), score)

@@ -1,0 +1,224 @@
+"""Making a lattice of corners exact and whole: refined, extended, and freed of false corners."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from calibration.lattice import STEPS, Ints, find_spacing, predict_nodes
+from calibration.lens import Floats
+from calibration.saddles import Image, Saddles, check_saddles, refine_saddles, sample_image
+
+# The window of the refinement reaches over this part of the square, where nothing else is.
+_REACH = 0.3
+# A corner may lie off its prediction by this part of a square; half of that when it was
+# predicted first and then looked for.
+_TOLERANCE = 0.12
+# Predictions beyond the known corners are searched this part of a square around.
+_AROUND = 0.2
+# Grey levels between bright and dark that a predicted corner must show.
+_CONTRAST = 8.0
+_ROUNDS = 4
+
+
+def complete_lattice(
+    image: Image,
+    nodes: Ints,
+    xy: Floats,
+    *,
+    bright: int,
+    size: tuple[int, int] | None = None,
+    reach: float = _REACH,
+) -> tuple[Ints, Floats]:
+    """Refine corners, find those that were missed, and drop false ones.
+
+    Parameters
+    ----------
+    image : uint8, (H, W)
+        Grey, in full size.
+    nodes : int64, (N, 2)
+        Column and row of known corners.
+    xy : float64, (N, 2)
+        Their pixels, to a few.
+    bright : int
+        1 if the square right of and below a node of even column plus row is bright, else -1.
+    size : (int, int), optional
+        Columns and rows of corners, if known; no others are looked for.
+    reach : float
+        Part of a square around a corner that shows nothing but the four squares.
+
+    Returns
+    -------
+    nodes : int64, (M, 2)
+        Column and row.
+    xy : float64, (M, 2)
+        Pixels.
+    """
+    xy = _refine(image, nodes, xy, reach)
+    keep = np.isfinite(xy[:, 0])
+    nodes, xy = drop_strays(nodes[keep], xy[keep])
+    for _ in range(_ROUNDS):
+        wanted = _list_neighbours(nodes, size)
+        added, there = _look_for(image, (nodes, xy), wanted, bright, reach)
+        if len(added) == 0:
+            break
+        nodes, xy = np.concatenate([nodes, added]), np.concatenate([xy, there])
+    return drop_strays(nodes, xy)
+
+
+def _refine(image: Image, nodes: Ints, xy: Floats, reach: float) -> Floats:
+    spacing = find_spacing(nodes, xy)
+    spacing = np.where(np.isnan(spacing), np.nanmin(spacing, initial=20.0), spacing)
+    refined = refine_saddles(image, xy, reach * spacing)
+    strayed = np.linalg.norm(refined - xy, axis=1) > np.maximum(2.5, 0.2 * spacing)
+    refined[strayed] = np.nan
+    return refined
+
+
+def drop_strays(nodes: Ints, xy: Floats) -> tuple[Ints, Floats]:
+    """Drop corners that lie off the lattice of their neighbours.
+
+    Predictions are local homographies, so corners bent away by the lens stay: between
+    neighbours even a fisheye lens bends squares by a few hundredths only.
+
+    Parameters
+    ----------
+    nodes : int64, (N, 2)
+        Column and row.
+    xy : float64, (N, 2)
+        Pixels.
+
+    Returns
+    -------
+    nodes, xy
+        Those that remain.
+    """
+    for _ in range(6):
+        if len(nodes) < 6:
+            break
+        predicted = predict_nodes(nodes, xy, nodes)
+        off = np.linalg.norm(predicted - xy, axis=1)
+        near = cKDTree(nodes).query(nodes, k=min(9, len(nodes)))[1]
+        # Its neighbours tell the size of a square, and whether they are worse themselves.
+        side = np.median(
+            np.linalg.norm(xy[near[:, 1:3]] - xy[:, None], axis=-1)
+            / np.maximum(np.linalg.norm(nodes[near[:, 1:3]] - nodes[:, None], axis=-1), 1),
+            axis=1,
+        )
+        excess = off / np.maximum(1.5, _TOLERANCE * side)
+        excess[np.isnan(excess)] = 0
+        worst = (excess > 1) & (excess >= excess[near].max(1))
+        if not worst.any():
+            break
+        nodes, xy = nodes[~worst], xy[~worst]
+    return nodes, xy
+
+
+def _list_neighbours(nodes: Ints, size: tuple[int, int] | None) -> Ints:
+    """List the nodes next to known ones."""
+    known = set(map(tuple, nodes.tolist()))
+    around = (nodes[:, None] + STEPS).reshape(-1, 2)
+    if size is not None:
+        around = around[((around >= 0) & (around < np.array(size))).all(1)]
+    fresh = set(map(tuple, around.tolist())) - known
+    return np.array(sorted(fresh), np.int64).reshape(-1, 2)
+
+
+def _look_for(
+    image: Image, known: tuple[Ints, Floats], wanted: Ints, bright: int, reach: float
+) -> tuple[Ints, Floats]:
+    """Look where corners are predicted, and keep those that are there."""
+    if len(wanted) == 0:
+        return wanted, np.empty((0, 2))
+    ahead = 0.4
+    spots = [wanted, wanted + [ahead, 0], wanted + [0, ahead]]
+    there, right, below = predict_nodes(*known, np.concatenate(spots)).reshape(3, -1, 2)
+    u, v = (right - there) / ahead, (below - there) / ahead
+    side = np.minimum(np.linalg.norm(u, axis=1), np.linalg.norm(v, axis=1))
+    area = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
+    spacing = area / np.maximum(np.maximum(np.linalg.norm(u, axis=1), np.linalg.norm(v, axis=1)), 1e-9)
+    height, width = image.shape
+    inside = ((there > 2) & (there < [width - 3, height - 3])).all(1) & (spacing > 4)
+    if not inside.any():
+        return wanted[:0], np.empty((0, 2))
+    wanted, there, u, v = wanted[inside], there[inside], u[inside], v[inside]
+    side, spacing = side[inside], spacing[inside]
+    sign = np.where(wanted.sum(1) % 2 == 0, bright, -bright)
+    radius = np.clip(reach * spacing, 2.0, 8.0)
+    start = _search(image, _expect(there, u, v, sign), radius, _AROUND * spacing)
+    refined = refine_saddles(image, start, reach * spacing)
+    near = np.linalg.norm(refined - start, axis=1) < np.maximum(1.5, _TOLERANCE * side)
+    saddles, alike = check_saddles(image, _expect(refined, u, v, sign), radius)
+    chosen = near & alike & (saddles.contrast > _CONTRAST)
+    return wanted[chosen], refined[chosen]
+
+
+def _search(image: Image, expected: Saddles, radius: Floats, around: Floats) -> Floats:
+    """Find around predictions the places that look most like corners."""
+    ticks = np.linspace(-1, 1, 9)
+    shifts = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
+    spots = expected.xy[:, None] + around[:, None, None] * shifts
+    count = len(shifts)
+    every = Saddles(
+        spots.reshape(-1, 2),
+        np.repeat(expected.axis, count),
+        np.repeat(expected.opening, count),
+        np.repeat(expected.contrast, count),
+    )
+    checked = check_saddles(image, every, np.repeat(radius, count))[0]
+    best = checked.contrast.reshape(-1, count).argmax(1)
+    return np.asarray(spots[np.arange(len(spots)), best])
+
+
+def _expect(xy: Floats, u: Floats, v: Floats, bright: Ints) -> Saddles:
+    """Say how corners with edges along u and v look."""
+    u = u / np.linalg.norm(u, axis=1, keepdims=True)
+    v = v / np.linalg.norm(v, axis=1, keepdims=True) * bright[:, None]
+    axis = u + v
+    opening = np.arccos(np.clip((u * v).sum(1), -1, 1)) / 2
+    return Saddles(xy, np.arctan2(axis[:, 1], axis[:, 0]), opening, np.zeros(len(xy)))
+
+
+def measure_blur(image: Image, nodes: Ints, xy: Floats) -> float:
+    """Measure how blurred the edges between corners are.
+
+    Parameters
+    ----------
+    image : uint8, (H, W)
+        Grey.
+    nodes : int64, (N, 2)
+        Column and row.
+    xy : float64, (N, 2)
+        Pixels.
+
+    Returns
+    -------
+    float
+        Standard deviation of the blur in pixels, the median over edges; NaN without edges.
+    """
+    place = {tuple(node): i for i, node in enumerate(nodes.tolist())}
+    pairs = [
+        (i, place[x + a, y + b])
+        for (x, y), i in place.items()
+        for a, b in STEPS[:2].tolist()
+        if (x + a, y + b) in place
+    ]
+    if not pairs:
+        return float("nan")
+    p, q = np.array(pairs).T
+    way = xy[q] - xy[p]
+    length = np.linalg.norm(way, axis=1)
+    side = np.stack([-way[:, 1], way[:, 0]], -1) / length[:, None]
+    middle = xy[p] + way * np.array([0.4, 0.5, 0.6])[:, None, None]
+    far = np.maximum(2.0, 0.08 * length)[:, None] * side
+    step = sample_image(image, middle + far) - sample_image(image, middle - far)
+    slope = sample_image(image, middle + side) - sample_image(image, middle - side)
+    # Across an edge the slope is that of the blurring Gaussian; its peak is the step over
+    # sqrt(2 pi) sigma.
+    clear = np.abs(step) > 10
+    if not clear.any():
+        return float("nan")
+    steepest = np.abs(slope[clear]) / 2
+    ratio = np.abs(step[clear]) / np.maximum(steepest, 1e-3)
+    return float(np.median(ratio) / np.sqrt(2 * np.pi))

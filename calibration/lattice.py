@@ -1,0 +1,261 @@
+"""Joining corners to lattices along the edges of squares, and predicting where more must be."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from calibration.lens import Floats
+from calibration.saddles import Image, Saddles, sample_image
+
+Ints = npt.NDArray[np.int64]
+
+# Steps of a lattice in the order in which half-edges follow each other around a corner.
+STEPS: Ints = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
+# Half-edges point at the neighbour within this angle (radians).
+_ANGLE = 0.3
+# Edges shorter than this, in pixels, lie within the ring on which corners were seen.
+_SHORT = 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Corners that edges join.
+
+    Attributes
+    ----------
+    nodes : int64, (N, 2)
+        Column and row, starting at 0; from columns to rows turns as from x to y in the image.
+    xy : float64, (N, 2)
+        Pixels.
+    bright : int
+        1 if the square right of and below a node whose column and row are even is bright, else -1.
+    """
+
+    nodes: Ints
+    xy: Floats
+    bright: int
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+
+def connect_saddles(image: Image, saddles: Saddles, *, least: int = 4) -> list[Lattice]:
+    """Join corners along edges that run from one to the next.
+
+    Parameters
+    ----------
+    image : uint8, (H, W)
+        Grey, in which the corners were found.
+    saddles : Saddles
+        Candidates.
+    least : int
+        Lattices of fewer corners are left out.
+
+    Returns
+    -------
+    list of Lattice
+        Largest first.
+    """
+    if len(saddles) < least:
+        return []
+    links = _link_edges(image, saddles)
+    lattices, free = [], np.ones(len(saddles), bool)
+    for start in range(len(saddles)):
+        if not free[start] or (links[start] >= 0).sum() < 2:
+            continue
+        members, nodes, turns = _grow(links, start, free)
+        free[members] = False
+        if len(members) >= least:
+            # Half-edge 0 of a corner has its bright sector on the side of half-edge 1; where that
+            # points along the columns the square between columns and rows is bright.
+            even = (nodes.sum(1) + turns) % 2 == 0
+            low = nodes.min(0)
+            bright = 1 if even.mean() > 0.5 else -1
+            bright *= 1 if low.sum() % 2 == 0 else -1
+            lattices.append(Lattice(nodes - low, saddles.xy[members], bright))
+    return sorted(lattices, key=len, reverse=True)
+
+
+def _link_edges(image: Image, saddles: Saddles) -> Ints:
+    """Find for each of the four half-edges of a corner the corner at the other end, (N, 4)."""
+    n, xy = len(saddles), saddles.xy
+    # Edges 0 and 1 bound the bright sector around the axis; half-edges 2 and 3 lead the other
+    # way. Bright is ahead of half-edges 0 and 2 and behind 1 and 3 (as angles grow).
+    angle = saddles.axis[:, None] + saddles.opening[:, None] * np.array([-1, 1])
+    edges = np.stack([np.cos(angle), np.sin(angle)], -1)
+    # How far every corner lies along the edges of every other one.
+    along = edges.transpose(1, 0, 2) @ xy.T - np.einsum("nkd,nd->kn", edges, xy)[..., None]
+    square = (xy**2).sum(1)
+    length = np.sqrt(np.maximum(square[:, None] + square - 2 * xy @ xy.T, 1e-6))
+    ahead = np.abs(along).max(0) > np.cos(_ANGLE) * length
+    p, q = np.nonzero(ahead & ahead.T & (length > _SHORT))
+    k = np.abs(along[:, p, q]).argmax(0)
+    m = np.abs(along[:, q, p]).argmax(0)
+    # The bright side changes at each corner, so edges 0 lead to edges 1.
+    fits = k != m
+    p, q, k, m = p[fits], q[fits], k[fits], m[fits]
+    k, m = k + 2 * (along[k, p, q] < 0), m + 2 * (along[m, q, p] < 0)
+    length = length[p, q]
+    ratio = saddles.contrast[p] / saddles.contrast[q]
+    fits = (ratio < 2.5) & (ratio > 0.4)
+    p, q, k, m, length = p[fits], q[fits], k[fits], m[fits], length[fits]
+    runs = _check_edges(image, saddles, (p, q, k))
+    p, q, k, m, length = p[runs], q[runs], k[runs], m[runs], length[runs]
+    links = np.full((n, 4), -1)
+    # Of several, the longest edge counts (it is written last): sides change at every corner on
+    # the way, so it passes none, and short ones are accidents in the blur.
+    order = np.argsort(length, kind="stable")
+    links[p[order], k[order]] = q[order]
+    back = np.full((n, 4), -1)
+    back[p[order], k[order]] = m[order]
+    # Only what both ends agree on.
+    found = links >= 0
+    agree = links[links, back] == np.arange(n)[:, None]
+    return np.where(found & agree, links * 4 + back, -1)
+
+
+def _check_edges(
+    image: Image, saddles: Saddles, pairs: tuple[Ints, Ints, Ints]
+) -> npt.NDArray[np.bool_]:
+    """Check that one side is brighter from one corner to the other, and the other side beyond.
+
+    The change of sides beyond both ends tells corners from rough spots of an edge.
+    """
+    p, q, k = pairs
+    start, way = saddles.xy[p], saddles.xy[q] - saddles.xy[p]
+    length = np.linalg.norm(way, axis=1, keepdims=True)
+    side = np.stack([-way[:, 1], way[:, 0]], -1) / np.maximum(length, 1e-9)
+    side *= np.where(k % 2 == 0, 1, -1)[:, None]
+    # Near the edge: beside it lie markers, and foreshortened squares are thin.
+    offset = np.maximum(1.2, 0.03 * length) * side
+    ticks = np.array([-0.25, 0.2, 0.35, 0.5, 0.65, 0.8, 1.25])
+    along = start[:, None] + ticks[:, None] * way[:, None]
+    brighter = sample_image(image, along + offset[:, None])
+    darker = sample_image(image, along - offset[:, None])
+    step = brighter - darker
+    contrast = np.minimum(saddles.contrast[p], saddles.contrast[q])
+    inner, beyond = step[:, 1:-1].min(1), step[:, [0, -1]].max(1)
+    return np.asarray((inner > 0.25 * contrast) & (beyond < -0.1 * contrast))
+
+
+def _grow(links: Ints, start: int, free: npt.NDArray[np.bool_]) -> tuple[Ints, Ints, Ints]:
+    """Walk from a corner along the links and number what is met."""
+    place = {start: (0, 0, 0)}
+    taken = {(0, 0)}
+    queue = deque([start])
+    table = links.tolist()
+    steps = STEPS.tolist()
+    while queue:
+        here = queue.popleft()
+        x, y, turn = place[here]
+        for k, link in enumerate(table[here]):
+            if link < 0:
+                continue
+            there, m = divmod(link, 4)
+            step = (turn + k) % 4
+            spot = (x + steps[step][0], y + steps[step][1])
+            if there in place or spot in taken or not free[there]:
+                continue
+            # Its half-edge m leads back here.
+            place[there] = (*spot, (step + 2 - m) % 4)
+            taken.add(spot)
+            queue.append(there)
+    members = np.fromiter(place, np.int64)
+    values = np.array(list(place.values()))
+    return members, values[:, :2], values[:, 2]
+
+
+def predict_nodes(
+    nodes: npt.ArrayLike, xy: Floats, wanted: npt.ArrayLike, *, nearest: int = 12
+) -> Floats:
+    """Predict where nodes of a lattice lie from those around them.
+
+    A homography is fitted to the nearest known nodes of each wanted one; so strong distortion
+    of the lens does no harm. A wanted node that is itself known is left out of its own fit.
+
+    Parameters
+    ----------
+    nodes : int or float, (N, 2)
+        Known nodes.
+    xy : float64, (N, 2)
+        Their pixels.
+    wanted : int or float, (M, 2)
+        Nodes to predict.
+    nearest : int
+        So many known nodes are used for each.
+
+    Returns
+    -------
+    float64, (M, 2)
+        Pixels; NaN where the known nodes do not decide (fewer than four, or on one line).
+    """
+    nodes, wanted = np.asarray(nodes, np.float64), np.asarray(wanted, np.float64)
+    result = np.full((len(wanted), 2), np.nan)
+    if len(nodes) < 4 or len(wanted) == 0:
+        return result
+    count = min(nearest + 1, len(nodes))
+    distance, chosen = cKDTree(nodes).query(wanted, k=count)
+    itself = distance[:, 0] < 1e-6
+    # Drop itself, or else the farthest one.
+    chosen = np.where(itself[:, None], chosen[:, 1:], chosen[:, :-1]) if count > 4 else chosen
+    if count == 4 and itself.any():
+        wanted = np.where(itself[:, None], np.nan, wanted)
+    source = nodes[chosen] - np.nan_to_num(wanted)[:, None]
+    target = xy[chosen]
+    middle = target.mean(1, keepdims=True)
+    spread = np.maximum(np.linalg.norm(target - middle, axis=-1).mean(1), 1e-9)[:, None, None]
+    homography, solved = _fit_homographies(source, (target - middle) / spread)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        there = homography[:, :2, 2] / homography[:, 2:, 2]
+    result = there * spread[:, 0] + middle[:, 0]
+    result[~solved | np.isnan(wanted).any(1)] = np.nan
+    return result
+
+
+def _fit_homographies(source: Floats, target: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Fit homographies (B, 3, 3) to B sets of points by the direct linear transform."""
+    ones = np.ones((*source.shape[:2], 1))
+    point = np.concatenate([source, ones], -1)
+    zero = np.zeros_like(point)
+    above = np.concatenate([point, zero, -target[..., :1] * point], -1)
+    below = np.concatenate([zero, point, -target[..., 1:] * point], -1)
+    system = np.concatenate([above, below], 1)
+    values, vectors = np.linalg.eigh(np.swapaxes(system, 1, 2) @ system)
+    # On a line, more than one homography fits.
+    solved = values[:, 1] > 1e-6 * values[:, -1]
+    return vectors[:, :, 0].reshape(-1, 3, 3), solved
+
+
+def find_spacing(nodes: Ints, xy: Floats) -> Floats:
+    """Find how near the lines of the lattice next to each node come, in pixels.
+
+    Parameters
+    ----------
+    nodes : int64, (N, 2)
+        Column and row.
+    xy : float64, (N, 2)
+        Pixels.
+
+    Returns
+    -------
+    float64, (N,)
+        Height of the smallest square at the node over its longer side; NaN for a node without
+        neighbours in both directions.
+    """
+    place = {tuple(node): i for i, node in enumerate(nodes.tolist())}
+    found = np.array(
+        [[place.get((x + a, y + b), -1) for a, b in STEPS.tolist()] for x, y in nodes.tolist()]
+    ).reshape(-1, 4)
+    way = np.where(found[..., None] >= 0, xy[found] - xy[:, None], np.nan)
+    height = np.full(len(nodes), np.inf)
+    for a in range(4):
+        u, v = way[:, a], way[:, (a + 1) % 4]
+        area = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
+        longer = np.maximum(np.linalg.norm(u, axis=1), np.linalg.norm(v, axis=1))
+        height = np.fmin(height, area / longer)
+    return np.where(np.isfinite(height), height, np.nan)

@@ -1,0 +1,1 @@
+def find_grid(*a): raise NotImplementedError

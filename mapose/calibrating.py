@@ -1,0 +1,149 @@
+"""What `mapose calibrate` does: videos of a board in, a calibration file and its report out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from calibration import CalibrationReport, CameraGroup, calibrate, read_board
+from calibration.printing import write_board as print_board
+from mapose.errors import SettingsError
+from mapose.files import write_atomically
+
+_WILD = set("*?[")
+
+
+def read_sources(arguments: Sequence[str]) -> dict[str, Path]:
+    """Read what belongs to which camera.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Each ``CAM=PATH``: a file, a folder, or a pattern such as ``photos/*.jpg``.
+
+    Returns
+    -------
+    dict of str to Path
+        By camera, in the order given.
+
+    Raises
+    ------
+    SettingsError
+        If one has no ``=``, a camera comes twice, or there is nothing at a path; all faults at
+        once.
+
+    Examples
+    --------
+    >>> folder = getfixture("tmp_path")
+    >>> (folder / "top.mp4").touch()
+    >>> list(read_sources([f"top={folder}/top.mp4"]))
+    ['top']
+    """
+    found: dict[str, Path] = {}
+    faults = []
+    for argument in arguments:
+        name, sign, path = argument.partition("=")
+        if not (name and sign and path):
+            faults.append(f"{argument!r}: wanted CAM=PATH, such as top=top.mp4")
+        elif name in found:
+            faults.append(f"camera {name!r} comes twice; give several files as a folder or pattern")
+        else:
+            found[name] = Path(path)
+            if not _is_there(found[name]):
+                faults.append(f"camera {name!r}: there is nothing at {path}")
+    if not arguments:
+        faults.append("no cameras: wanted CAM=PATH for each, such as top=top.mp4 side=side.mp4")
+    if faults:
+        raise SettingsError("; ".join(faults))
+    return found
+
+
+def calibrate_cameras(
+    sources: Mapping[str, str | os.PathLike[str]],
+    board: str,
+    *,
+    output: str | os.PathLike[str],
+    fisheye: Collection[str] = (),
+    lens_sources: Mapping[str, str | os.PathLike[str]] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[CameraGroup, CalibrationReport]:
+    """Calibrate cameras from recordings of a board and save what comes out.
+
+    Beside ``calibration.toml`` there will be ``calibration.report.txt``, the table that is shown,
+    and ``calibration.report.json``, the same with all figures.
+
+    Parameters
+    ----------
+    sources : dict of str to path
+        By camera: a video, or a folder or pattern of images; of `read_sources`.
+    board : str
+        Such as ``chessboard:9x6:30mm``, or a board .toml of Anipose or caliscope.
+    output : path
+        The calibration file.
+    fisheye : collection of str
+        Cameras with a fisheye lens.
+    lens_sources : dict of str to path, optional
+        For cameras whose lens has a recording of its own.
+    on_progress : function of (int, int), optional
+        Called with frames searched and frames in all.
+
+    Returns
+    -------
+    CameraGroup, CalibrationReport
+        As saved.
+
+    Raises
+    ------
+    CalibrationError
+        If the board is unknown, was not seen, or cameras cannot be linked.
+    MaposeError
+        If the files cannot be written; before anything is searched if there is no folder.
+    """
+    output = Path(output)
+    if not output.resolve().parent.is_dir():
+        raise SettingsError(f"cannot save {output}: there is no folder {output.resolve().parent}")
+    group, report = calibrate(
+        dict(sources),
+        read_board(board),
+        fisheye=fisheye,
+        lens_videos=lens_sources,
+        on_progress=on_progress,
+    )
+    group.save(output)
+    for ending, text in (
+        (".report.txt", f"{report}\n"),
+        (".report.json", json.dumps(report.to_dict(), indent=1) + "\n"),
+    ):
+        with write_atomically(output.with_suffix(ending)) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    return group, report
+
+
+def write_board(board: str, path: str | os.PathLike[str]) -> None:
+    """Write a board to print in its true size.
+
+    Parameters
+    ----------
+    board : str
+        As of `calibrate_cameras`.
+    path : path
+        Ends in .pdf or .png.
+
+    Raises
+    ------
+    CalibrationError
+        If the board is unknown, or the file has another ending.
+    SettingsError
+        If there is no such folder.
+    """
+    if not Path(path).resolve().parent.is_dir():
+        raise SettingsError(f"cannot save {path}: there is no folder {Path(path).resolve().parent}")
+    print_board(read_board(board), path)
+
+
+def _is_there(path: Path) -> bool:
+    if _WILD & set(path.name):
+        return any(path.parent.glob(path.name))
+    return path.exists()

@@ -1,0 +1,168 @@
+"""Commands for several cameras: calibrate, triangulate."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mapose.cli.application import Animals, app, split_names, split_pairs
+from mapose.errors import SettingsError
+from mapose.terminal import console, show_progress
+
+Sources = Annotated[list[str] | None, typer.Argument(metavar="CAM=PATH...")]
+
+
+@app.command()
+def calibrate(
+    sources: Sources = None,
+    board: Annotated[
+        str, typer.Option(help="such as charuco:8x11:24mm:18.75mm:4x4_1000, or a board .toml")
+    ] = "",
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("calibration.toml"),
+    fisheye: Annotated[str, typer.Option(help="cameras with a fisheye lens, a,b")] = "",
+    lens: Annotated[
+        list[str] | None, typer.Option(help="CAM=PATH, a recording for the lens of one camera")
+    ] = None,
+    from_poses: Annotated[
+        bool, typer.Option("--from-poses", help="no board: PATHs are 2D poses of the animals")
+    ] = False,
+    lenses: Annotated[
+        Path | None, typer.Option(help="with --from-poses: calibration that knows the lenses")
+    ] = None,
+    size: Annotated[str, typer.Option(help="with --from-poses: images, 1280x1024")] = "",
+    length: Annotated[str, typer.Option(help="with --from-poses: a-b=25mm sets the scale")] = "",
+    check: Annotated[
+        Path | None, typer.Option(help="with --from-poses: does this calibration still fit?")
+    ] = None,
+    print_: Annotated[
+        Path | None, typer.Option("--print", help="write the board to print, .pdf or .png")
+    ] = None,
+) -> None:
+    """Calibrate cameras from videos or images of a board, or from the animals themselves.
+
+    Example: mapose calibrate --board chessboard:9x6:30mm top=top.mp4 side=side.mp4
+    """
+    from mapose.calibrating import calibrate_cameras, read_sources, write_board
+
+    if print_ is not None:
+        write_board(board, print_)
+        console.print(f"{print_}: print it in true size (100 %) and measure a square")
+        return
+    found = read_sources(sources or [])
+    if from_poses:
+        _calibrate_from_poses(found, output, lenses=lenses, size=size, length=length, check=check)
+        return
+    if not board:
+        raise SettingsError(
+            "wanted --board, such as chessboard:9x6:30mm (inner corners), or --from-poses"
+        )
+    with show_progress("searching for the board") as (progress, task):
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        _, report = calibrate_cameras(
+            found,
+            board,
+            output=output,
+            fisheye=split_names(fisheye),
+            lens_sources=read_sources(lens) if lens else None,
+            on_progress=show,
+        )
+    console.print(str(report), markup=False, soft_wrap=True)
+    console.print(str(output), soft_wrap=True)
+
+
+def _calibrate_from_poses(
+    sources: dict[str, Path],
+    output: Path,
+    *,
+    lenses: Path | None,
+    size: str,
+    length: str,
+    check: Path | None,
+) -> None:
+    from mapose.selfcalibrating import calibrate_from_files, check_calibration
+
+    if check is not None:
+        console.print(str(check_calibration(sources, check)), markup=False, soft_wrap=True)
+        return
+    if lenses is None and not size:
+        raise SettingsError(
+            "--from-poses: wanted --lenses calibration.toml, or --size 1280x1024 of the images"
+        )
+    found = calibrate_from_files(
+        sources, output, lenses=lenses or _read_size(size), length=_read_length(length)
+    )
+    console.print(str(found), markup=False, soft_wrap=True)
+    console.print(str(output), soft_wrap=True)
+
+
+def _read_size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)x(\d+)", text.strip())
+    if not found:
+        raise SettingsError(f"--size: wanted WIDTHxHEIGHT in pixels, came {text!r}")
+    return int(found[1]), int(found[2])
+
+
+def _read_length(text: str) -> tuple[tuple[str, str], float, str] | None:
+    """Read ``a-b=25mm``: a pair of keypoints, the distance and its unit."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(.+)=([\d.]+)\s*([a-z]+)", text.strip())
+    if not found:
+        raise SettingsError(f"--length: wanted a-b=25mm, came {text!r}")
+    return split_pairs(found[1], "-", "--length")[0], float(found[2]), found[3]
+
+
+@app.command()
+def triangulate(
+    sources: Sources = None,
+    calibration: Annotated[Path, typer.Option(help="of mapose, Anipose, ...")] = Path(
+        "calibration.toml"
+    ),
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("session.mapose.h5"),
+    individuals: Animals = None,
+    no_smooth: Annotated[bool, typer.Option("--no-smooth", help="each frame for itself")] = False,
+    max_gap: Annotated[int, typer.Option(help="longest gap that is filled, frames")] = 10,
+    trust_names: Annotated[
+        bool, typer.Option("--trust-names", help="animals are named alike in all views")
+    ] = False,
+    synchronize: Annotated[
+        bool, typer.Option("--synchronize", help="find by how many frames cameras are apart")
+    ] = False,
+    cut: Annotated[bool, typer.Option("--cut", help="cut views to their common frames")] = False,
+    lengths: Annotated[str, typer.Option(help="known bones, a-b=12.5,..., to check")] = "",
+) -> None:
+    """Find where everybody is in 3D, from the 2D poses of several cameras.
+
+    Example: mapose triangulate top=top.mapose.h5 side=side.mapose.h5 -o session.mapose.h5
+    """
+    from mapose.calibrating import read_sources
+    from mapose.triangulating import ViewOptions, triangulate_files
+
+    views = ViewOptions(individuals, False if trust_names else None, synchronize, cut)
+    known = {
+        split_pairs(bone, "-", "--lengths")[0]: float(value)
+        for bone, value in split_pairs(lengths, "=", "--lengths")
+    }
+    with show_progress("triangulating") as (progress, task):
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        found = triangulate_files(
+            read_sources(sources or []),
+            calibration,
+            output=output,
+            views=views,
+            on_progress=show,
+            smooth=not no_smooth,
+            max_gap=max_gap,
+            lengths=known,
+        )
+    console.print(str(found), markup=False, soft_wrap=True)
+    console.print(str(output), soft_wrap=True)

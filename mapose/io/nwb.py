@@ -1,0 +1,175 @@
+"""Poses as Neurodata Without Borders, in the types of its extension ndx-pose."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mapose.errors import FormatError, MissingExtraError
+from mapose.files import write_atomically
+from mapose.poses import Poses
+
+_UNITS = {"px": "pixels", "m": "meters", "mm": "millimeters", "cm": "centimeters"}
+_SUPPORT = {
+    "error": ("reprojection_error", "pixels", "mean distance from what the cameras saw"),
+    "n_views": ("n_views", "cameras", "number of cameras that a point was made from"),
+    "filled": ("filled", "yes", "1 where a point was not measured but filled in"),
+}
+
+
+def write_nwb(
+    poses: Poses,
+    path: Path,
+    *,
+    support: Mapping[str, Any] | None = None,
+    cameras: str | None = None,
+    start: datetime | None = None,
+) -> None:
+    """Write poses as an NWB file with ndx-pose.
+
+    Everything lies in the processing module ``behavior``: ``Skeletons``, and for each individual
+    a `PoseEstimation` (2D) or `MultiCameraPoseEstimation` (3D), which is called
+    ``PoseEstimation`` if there is one individual, else by the individual's name. The probability
+    of the name and what 3D points rest on are time series beside it. Missing points are NaN.
+
+    Parameters
+    ----------
+    poses : Poses
+        2D or 3D. If the rate is not known, times are frame numbers.
+    path : Path
+        Ends in ``.nwb``; replaced when all is written.
+    support : dict of str to array, (F, I, K), optional
+        ``error``, ``n_views``, ``filled`` of 3D points.
+    cameras : str, optional
+        Calibration as TOML text; its cameras become devices.
+    start : datetime, optional
+        When the recording began, with a time zone. NWB demands a time; by default it is the
+        time of writing.
+
+    Raises
+    ------
+    MissingExtraError
+        If pynwb or ndx-pose is not installed.
+    """
+    try:
+        import ndx_pose
+        import pynwb
+    except ImportError as error:
+        raise MissingExtraError(
+            'writing NWB needs pynwb and ndx-pose: pip install "mapose[nwb]"'
+        ) from error
+    names = [re.sub(r"[/:]", "_", name) for name in poses.names]
+    alone = len(names) == 1
+    file = pynwb.NWBFile(
+        session_description="poses estimated with mapose",
+        identifier=names[0] if alone and poses.individuals else str(uuid.uuid4()),
+        session_start_time=start or datetime.now(UTC),
+    )
+    if alone and poses.individuals:
+        file.subject = pynwb.file.Subject(subject_id=names[0], description="an animal")
+    module = file.create_processing_module("behavior", "poses and their support")
+    skeleton = ndx_pose.Skeleton(
+        name="skeleton",
+        nodes=list(poses.skeleton.keypoints),
+        edges=poses.skeleton.edge_index.astype(np.uint8),
+        subject=file.subject,
+    )
+    module.add(ndx_pose.Skeletons(skeletons=[skeleton]))
+    for i, name in enumerate(names):
+        title = "PoseEstimation" if alone else name
+        module.add(_make_estimation(poses, i, title, skeleton, ndx_pose))
+        for series in _list_support(poses, i, title, support or {}):
+            module.add(pynwb.TimeSeries(**series))
+    for device in _list_cameras(cameras):
+        file.add_device(ndx_pose.CalibratedCamera(**device))
+    with (
+        write_atomically(path, error=FormatError) as partial,
+        # Given an open file, pynwb does not complain of the ending of the temporary name.
+        h5py.File(partial, "w") as opened,
+        pynwb.NWBHDF5IO(file=opened, mode="w") as writer,
+    ):
+        writer.write(file)
+
+
+def _find_times(poses: Poses) -> dict[str, Any]:
+    """Say when the frames were: by rate where none is left out, else one by one, in seconds."""
+    frames, rate = poses.frames.astype(np.float64), poses.rate or 1.0
+    if len(frames) and frames[-1] - frames[0] == len(frames) - 1:
+        return {"starting_time": float(frames[0] / rate), "rate": float(rate)}
+    return {"timestamps": frames / rate}
+
+
+def _make_estimation(
+    poses: Poses, individual: int, title: str, skeleton: Any, ndx_pose: Any
+) -> Any:
+    flat = poses.dimensions == 2
+    frame = "centre of the top-left pixel is (0, 0)" if flat else "world frame of the calibration"
+    series = [
+        ndx_pose.PoseEstimationSeries(
+            name=re.sub(r"[/:]", "_", keypoint),
+            description=f"position of {keypoint} of {poses.names[individual]}",
+            data=poses.points[:, individual, k],
+            unit=_UNITS.get(poses.unit, poses.unit),
+            reference_frame=frame,
+            confidence=poses.confidence[:, individual, k],
+            confidence_definition="score of the network, 0 to 1; 0 = missing",
+            **_find_times(poses),
+        )
+        for k, keypoint in enumerate(poses.skeleton.keypoints)
+    ]
+    kind = ndx_pose.PoseEstimation if flat else ndx_pose.MultiCameraPoseEstimation
+    return kind(
+        name=title,
+        pose_estimation_series=series,
+        description=f"poses of {poses.names[individual]}",
+        source_software="mapose",
+        skeleton=skeleton,
+    )
+
+
+def _list_support(
+    poses: Poses, individual: int, title: str, support: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """List the time series that say how far the points of one individual can be trusted."""
+    found = []
+    if poses.identity is not None:
+        found.append(("identity", poses.identity, "probability", "that the name is right"))
+    found += [(_SUPPORT[k][0], v, *_SUPPORT[k][1:]) for k, v in support.items() if k in _SUPPORT]
+    return [
+        {
+            "name": f"{title}_{name}",
+            "data": np.asarray(values, np.float32)[:, individual],
+            "unit": unit,
+            "description": f"{words}; columns are the keypoints of the skeleton"
+            if np.ndim(values) == 3
+            else words,
+            **_find_times(poses),
+        }
+        for name, values, unit, words in found
+    ]
+
+
+def _list_cameras(text: str | None) -> list[dict[str, Any]]:
+    from scipy.spatial.transform import Rotation
+
+    tables = tomllib.loads(text or "")
+    return [
+        {
+            "name": re.sub(r"[/:]", "_", str(table.get("name", section))),
+            "description": "fisheye camera" if table.get("fisheye") else "pinhole camera",
+            "intrinsic_matrix": np.asarray(table["matrix"], np.float32),
+            "rotation_matrix": Rotation.from_rotvec(table["rotation"]).as_matrix(),
+            "translation_vector": np.asarray(table["translation"], np.float32),
+            "distortion_coefficients": np.asarray(table.get("distortions", ()), np.float32),
+        }
+        for section, table in tables.items()
+        if isinstance(table, dict) and "matrix" in table
+    ]

@@ -1,0 +1,130 @@
+"""Marker trajectories as .trc, for OpenSim and other programs of biomechanics."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.errors import FormatError
+from mapose.files import write_atomically
+from mapose.io.instances import unname_slots
+from mapose.io.markers import find_marker_names, split_marker_names
+from mapose.poses import Poses
+from mapose.skeleton import Skeleton
+
+log = logging.getLogger(__name__)
+
+_HEADER = (
+    "DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate",
+    "OrigDataStartFrame", "OrigNumFrames",
+)  # fmt: skip
+
+
+def write_trc(poses: Poses, path: Path) -> None:
+    """Write 3D poses as a .trc file.
+
+    Missing points are empty. Markers of several individuals are called
+    ``<individual>:<keypoint>``. Axes are those of the poses, not turned: OpenSim takes y for up,
+    and offers to turn what is otherwise.
+
+    Parameters
+    ----------
+    poses : Poses
+        3D. Frames are counted from one in this format; if the rate is not known it is written as
+        1, so that times are frames, with a warning.
+    path : Path
+        Replaced when all is written.
+
+    Raises
+    ------
+    FormatError
+        If the poses are 2D, or a name holds a tab.
+    """
+    if poses.dimensions != 3:
+        raise FormatError(".trc holds points in space: wanted 3D poses, came 2D")
+    names = find_marker_names(poses)
+    if any("\t" in name or "\n" in name for name in names):
+        raise FormatError("names with a tab or line break cannot be written as .trc")
+    if poses.rate is None:
+        log.warning("%s: the rate is not known; times are written in frames", path.name)
+    rate = poses.rate or 1.0
+    first = int(poses.frames[0]) + 1 if len(poses) else 1
+    values = [f"{rate:g}", f"{rate:g}", len(poses), len(names), poses.unit, f"{rate:g}", first]
+    lines = [
+        f"PathFileType\t4\t(X/Y/Z)\t{path.name}",
+        "\t".join(_HEADER),
+        "\t".join(str(v) for v in [*values, len(poses)]),
+        "Frame#\tTime\t" + "\t\t\t".join(names) + "\t\t",
+        "\t\t" + "\t".join(f"{axis}{i}" for i in range(1, len(names) + 1) for axis in "XYZ"),
+        "",
+    ]
+    points = poses.points.reshape(len(poses), -1).tolist()
+    for frame, row in zip(poses.frames.tolist(), points, strict=True):
+        cells = ("" if x != x else f"{x:.6f}" for x in row)
+        lines.append(f"{frame + 1}\t{frame / rate:.6f}\t" + "\t".join(cells))
+    with write_atomically(path, error=FormatError) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def read_trc_poses(path: Path) -> Poses:
+    """Read a .trc file.
+
+    Parameters
+    ----------
+    path : Path
+        Of OpenSim, Pose2Sim, motion capture or `write_trc`.
+
+    Returns
+    -------
+    Poses
+        3D in the unit and axes of the file, confidence 1 where there is a point. Frames are times
+        multiplied by the rate. Markers named ``individual:keypoint`` become individuals if all of
+        these have the same keypoints.
+
+    Raises
+    ------
+    FormatError
+        If the file is no .trc, or is damaged.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path} is not a text file: {error}") from error
+    if len(lines) < 5 or not lines[0].startswith("PathFileType"):
+        raise FormatError(f"{path} is not a .trc file: wanted PathFileType in its first line")
+    header = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=False))
+    markers = [name.strip() for name in lines[3].split("\t")[2:] if name.strip()]
+    try:
+        rate = float(header["DataRate"])
+    except (KeyError, ValueError) as error:
+        raise FormatError(f"{path}: wanted a DataRate in its third line") from error
+    table = _read_rows([line for line in lines[5:] if line.strip()], len(markers), path)
+    points = table[:, 2:].reshape(len(table), -1, 3)
+    individuals, keypoints = split_marker_names(markers)
+    shape = (len(table), len(individuals or [""]), len(keypoints), 3)
+    seen = np.ones((*shape[:3], 1))
+    return Poses(
+        np.concatenate([points.reshape(shape), seen], -1),
+        Skeleton(keypoints),
+        unname_slots(individuals) if individuals else None,
+        rate=rate if rate > 0 else None,
+        unit=header.get("Units", "unknown").strip(),
+        frames=np.rint(table[:, 1] * rate).astype(np.int64) if rate > 0 else np.arange(len(table)),
+    )
+
+
+def _read_rows(lines: Sequence[str], markers: int, path: Path) -> npt.NDArray[np.float64]:
+    """Read numbers into (rows, 2 + 3 * markers); empty cells become NaN."""
+    width = 2 + 3 * markers
+    table = np.full((len(lines), width), np.nan)
+    for row, line in enumerate(lines):
+        cells = line.split("\t")[:width]
+        try:
+            table[row, : len(cells)] = [float(c) if c.strip() else np.nan for c in cells]
+        except ValueError as error:
+            raise FormatError(f"{path}, row {row + 6}: {error}") from error
+    return table

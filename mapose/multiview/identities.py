@@ -1,0 +1,251 @@
+"""The same names in every view: identity over cameras and time, solved together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from calibration import Camera, CameraGroup
+from mapose.errors import SettingsError, ShapeError
+from mapose.multiview.chains import find_chains
+from mapose.multiview.following import MAX_GAP, Follower, Run, join_runs
+from mapose.multiview.mirror import exchange, find_mirrored
+from mapose.multiview.naming import choose_names
+from mapose.multiview.owners import Tracks2D, find_owners
+from mapose.multiview.scales import Scales
+from mapose.multiview.sightings import measure_sightings, stack_detections
+from mapose.multiview.views import check_views
+from mapose.poses import Poses
+from mapose.similarity import find_lengths
+
+Floats = npt.NDArray[np.float64]
+Single = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+log = logging.getLogger(__name__)
+
+#: Numbers in the largest array of lines of sight that is made at once, 16 MB.
+_BLOCK = 2_000_000
+#: Length of an animal without one, with a single keypoint: a share of the distance between
+#: neighbours, or of the picture's diagonal if there is one animal only.
+_SPACING, _PICTURE = 0.25, 0.05
+
+
+def match_views(
+    views: Mapping[str, Poses],
+    cameras: CameraGroup,
+    *,
+    individuals: int | Sequence[str] | None = None,
+    max_gap: int = MAX_GAP,
+    min_frames: int = 10,
+    mirror: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Poses]:
+    """Name individuals alike in all views and through time.
+
+    Animals are followed in space: each one is expected in every view, takes the detection that
+    fits best there, and moves to where its cameras agree that it is. What no animal takes is
+    matched across the views and makes new ones. The 2D tracks' own names count as evidence
+    through time only, so that a swap inside one camera's tracking is undone by the others.
+    Pieces of tracks are joined over the whole recording in the end. What one camera alone sees
+    keeps its 2D track, and gets the name of the animal that a second camera sees there earlier
+    or later.
+
+    Parameters
+    ----------
+    views : mapping of str to Poses
+        2D poses by camera, px, with the same frames and keypoints. Individuals may be tracks,
+        whose names need not agree between the views, or slots without order between frames
+        (``individuals=None``); their numbers may differ.
+    cameras : calibration.CameraGroup
+        Calibrated; may hold more cameras than there are views.
+    individuals : int or sequence of str, optional
+        Number or names of the animals. The result has exactly these, and whoever is seen less
+        is left out. By default there are as many as are found; of three cameras or more,
+        whoever is seen by hardly more than half as many as the best-seen one is a bystander.
+    max_gap : int
+        Frames out of sight after which an animal is found again by looking at the whole
+        recording instead of frame by frame.
+    min_frames : int
+        Frames from about which something is an animal rather than a false alarm.
+    mirror : bool
+        Whether to exchange left and right keypoints (``Skeleton.mirror``) where one camera
+        sees them the other way round than all together.
+    on_progress : callable, optional
+        Called with the number of frames done and of all frames.
+
+    Returns
+    -------
+    dict of str to Poses
+        The same detections in rows of the same individuals, in the same order in every view;
+        NaN where one is not seen. `identity` is the probability that the name is right, NaN
+        where there is nothing. It counts from where the animal was longest out of doubt: the
+        probability that this camera's detection is not another animal's, times the one that
+        the animal has not been exchanged for another one since then. Names are the given ones,
+        else those of the views if they have the same, each to the animal that bore it most,
+        else ``track0, track1, ...`` in order of appearance.
+
+    Raises
+    ------
+    ShapeError
+        If views do not fit each other or the cameras; all faults are listed at once.
+    SettingsError
+        If a number or name is not usable.
+
+    References
+    ----------
+    Dong et al. 2019 (CVPR) and Chen et al. 2020 (CVPR 3276) on matching people across views and
+    on following them in space.
+
+    Examples
+    --------
+    >>> from mapose.synthetic import make_scene
+    >>> scene = make_scene(2, 50, cameras=3)
+    >>> views = {name: scene.truth(name) for name in scene.cameras.names}
+    >>> top = views["top"]
+    >>> views["top"] = replace(top, array=top.array[:, ::-1])
+    >>> matched = match_views(views, scene.cameras)
+    >>> bool(np.array_equal(matched["top"].array, top.array, equal_nan=True))
+    True
+    """
+    _check_settings(individuals, max_gap=max_gap, min_frames=min_frames)
+    check_views(views, cameras)
+    poses = _align_keypoints(list(views.values()))
+    lenses = [cameras[name] for name in views]
+    tracks, run, scales = _follow(poses, lenses, max_gap=max_gap, on_progress=on_progress)
+    count = individuals if individuals is None or isinstance(individuals, int) else len(individuals)
+    owners, identity, owner_of_track = find_owners(
+        run, tracks, individuals=count, min_frames=min_frames, length=scales.length
+    )
+    names, place = choose_names([p.individuals for p in poses], owners, individuals)
+    found = [
+        _arrange(p, owners[:, v], identity[:, v], place=place, names=names)
+        for v, p in enumerate(poses)
+    ]
+    if mirror and poses[0].skeleton.mirror:
+        points = _place_points(run, owner_of_track, place, (len(poses[0]), len(names)))
+        found = [
+            _repair_mirrored(p, points, lens, noise=scales.noise[v], area=scales.area[v])
+            for v, (p, lens) in enumerate(zip(found, lenses, strict=True))
+        ]
+    return dict(zip(views, found, strict=True))
+
+
+def _check_settings(
+    individuals: int | Sequence[str] | None, *, max_gap: int, min_frames: int
+) -> None:
+    faults = []
+    if isinstance(individuals, str) or (isinstance(individuals, int) and individuals < 1):
+        faults.append(
+            f"individuals: wanted a number from 1 or a list of names, came {individuals!r}"
+        )
+    elif individuals is not None and not isinstance(individuals, int):
+        names = list(individuals)
+        if not names or len(set(names)) < len(names):
+            faults.append(f"individuals: wanted different names, came {', '.join(names) or 'none'}")
+    if max_gap < 1:
+        faults.append(f"max_gap: wanted 1 frame or more, came {max_gap}")
+    if min_frames < 1:
+        faults.append(f"min_frames: wanted 1 or more, came {min_frames}")
+    if faults:
+        raise SettingsError("; ".join(faults))
+
+
+def _align_keypoints(poses: list[Poses]) -> list[Poses]:
+    """Bring the keypoints of all views into the order of the first one's."""
+    keypoints = poses[0].skeleton.keypoints
+    if not len(poses[0]):
+        raise ShapeError("views: wanted at least one frame, came none")
+    return [p if p.skeleton.keypoints == keypoints else p.sel(keypoint=keypoints) for p in poses]
+
+
+def _follow(
+    poses: Sequence[Poses],
+    lenses: Sequence[Camera],
+    *,
+    max_gap: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> tuple[Tracks2D, Run, Scales]:
+    """Follow all animals through the recording."""
+    stacked = stack_detections(poses)
+    frames = poses[0].frames
+    size = np.array([_find_size(stacked[:, v], lens) for v, lens in enumerate(lenses)])
+    named = np.array([p.individuals is not None for p in poses])
+    chains = np.full(stacked.shape[:3], -1)
+    for v in range(len(poses)):
+        pieces = find_chains(stacked[:, v, ..., :2], frames, named=named[v], size=size[v])
+        chains[:, v] = np.where(pieces >= 0, pieces + chains.max() + 1, -1)
+    follower = Follower(stacked.shape[3], size, chains=int(chains.max()) + 1, max_gap=max_gap)
+    runs = []
+    step = max(_BLOCK // max(9 * stacked[0, ..., 0].size, 1), 1)
+    for start in range(0, len(frames), step):
+        part = slice(start, start + step)
+        sightings = measure_sightings(stacked[part], lenses)
+        runs.append(follower.follow(sightings, chains[part], frames=frames[part]))
+        if on_progress is not None:
+            on_progress(min(start + step, len(frames)), len(frames))
+    return Tracks2D(frames, chains, named), join_runs(runs), follower.scales
+
+
+def _find_size(detections: Single, camera: Camera) -> float:
+    """Find the usual length of the detections (F, S, K, 3) of a view, px."""
+    lengths = find_lengths(detections[..., :2])
+    lengths = lengths[lengths > 0]
+    if len(lengths):
+        return float(np.median(lengths))
+    places = detections[:, :, 0, :2].astype(np.float64)
+    gaps = np.linalg.norm(places[:, :, None] - places[:, None], axis=-1)
+    gaps = gaps[gaps > 0]
+    return float(_SPACING * np.median(gaps) if len(gaps) else _PICTURE * np.hypot(*camera.size))
+
+
+def _arrange(
+    poses: Poses, owners: Ints, identity: Single, *, place: Ints, names: Sequence[str]
+) -> Poses:
+    """Put each detection of a view into the row of its individual."""
+    frame, slot = np.nonzero(owners >= 0)
+    row = place[owners[frame, slot]]
+    shape = (len(poses), len(names))
+    array = np.full((*shape, *poses.array.shape[2:]), np.nan, np.float32)
+    array[frame, row] = poses.array[frame, slot]
+    sure = np.full(shape, np.nan, np.float32)
+    sure[frame, row] = identity[frame, slot]
+    covariance = None
+    if poses.covariance is not None:
+        covariance = np.full((*shape, *poses.covariance.shape[2:]), np.nan, np.float32)
+        covariance[frame, row] = poses.covariance[frame, slot]
+    return replace(poses, array=array, individuals=names, identity=sure, covariance=covariance)
+
+
+def _place_points(run: Run, owner: Ints, place: Ints, shape: tuple[int, int]) -> Single:
+    """Find where each individual is in space by all cameras, (F, I, K, 3); NaN = not known."""
+    points = np.full((*shape, *run.points.shape[1:]), np.nan, np.float32)
+    who = owner[run.track]
+    mine = who >= 0
+    points[run.frame[mine], place[who[mine]]] = run.points[mine]
+    return points
+
+
+def _repair_mirrored(
+    poses: Poses, points: Single, camera: Camera, *, noise: float, area: float
+) -> Poses:
+    """Exchange left and right where a view contradicts the others."""
+    skeleton = poses.skeleton
+    pairs = np.array([(skeleton.index(a), skeleton.index(b)) for a, b in skeleton.mirror])
+    expected = camera.project(points)
+    mirrored = find_mirrored(
+        poses.points.astype(np.float64), expected, pairs, noise=noise, area=area
+    )
+    if not mirrored.any():
+        return poses
+    log.info("%s: %d left/right pairs exchanged", camera.name, mirrored.sum())
+    array, covariance = poses.array.copy(), poses.covariance
+    exchange(array, mirrored, pairs)
+    if covariance is not None:
+        covariance = covariance.copy()
+        exchange(covariance, mirrored, pairs)
+    return replace(poses, array=array, covariance=covariance)

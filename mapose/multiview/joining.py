@@ -1,0 +1,172 @@
+"""Join pieces into individuals: pieces of 3D tracks, and of 2D tracks that one camera alone saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linprog
+from scipy.sparse import coo_array, vstack
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: Continuations looked at for each piece, the next ones in time.
+_CANDIDATES = 24
+#: Frames by which a piece may begin before the one it continues has ended.
+_OVERLAP = 15
+#: How far an animal gets out of sight, in body lengths: at once, and for each sqrt(frame).
+_START, _DIFFUSION = 0.25, 0.25
+#: What it says, in logarithms of probability, that a camera's 2D track is the same or another one
+#: on both sides.
+_SAME, _OTHER = 4.0, 2.0
+#: Probability that a join is wrong where the new piece begins beside the old one: somebody else
+#: was taken for the animal, and it is not certain that it was not the new one.
+_BESIDE = 0.25
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Pieces of tracks, N of them.
+
+    Parameters
+    ----------
+    first, last : int64, (N,)
+        Frame numbers.
+    weight : float64, (N,)
+        Frames, each counted by the share of cameras that saw it.
+    start, end : float64, (N, 3)
+        Where the body was; NaN for a piece that one camera alone saw.
+    rows_start, rows_end : int64, (N, V)
+        2D track of each camera at either end; -1 = none, or a camera without named tracks.
+    """
+
+    first: Ints
+    last: Ints
+    weight: Floats
+    start: Floats
+    end: Floats
+    rows_start: Ints
+    rows_end: Ints
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def join_pieces(
+    pieces: Pieces, *, individuals: int | None, min_frames: float, length: float
+) -> tuple[Ints, Floats]:
+    """Join pieces so that most of what was seen is explained by few individuals.
+
+    An individual is a path through pieces that follow each other in time. It gains the weights
+    of its pieces and pays ``min_frames`` to begin; a join costs a share of that, the more the
+    less likely the motion over the gap and the more 2D tracks disagree. The best set of paths is
+    a min-cost flow, solved as a linear programme: its solution is whole by nature.
+
+    Parameters
+    ----------
+    pieces : Pieces
+        What there is.
+    individuals : int, optional
+        At most so many paths; by default as many as pay.
+    min_frames : float
+        Weight from which something is an individual.
+    length : float
+        Of a body, in the unit of the world.
+
+    Returns
+    -------
+    owner : int64, (N,)
+        Individual of each piece, the heaviest individual first; -1 = nobody.
+    doubt : float64, (N,)
+        Probability that the join at the piece's beginning is wrong; 0 where it begins a path.
+
+    References
+    ----------
+    Zhang, Li, Nevatia 2008, Global data association for multi-object tracking using network flows
+    (CVPR).
+    """
+    n = len(pieces)
+    owner, doubt = np.full(n, -1), np.zeros(n)
+    if not n:
+        return owner, doubt
+    price = 0.0 if individuals is not None else float(min_frames)
+    tails, heads, share = _score_joins(pieces, length)
+    cost = max(float(min_frames), 1.0) * share
+    paths = _solve(pieces.weight, tails, heads, cost=cost, price=price, paths=individuals)
+    for path in paths:
+        for piece, join in path:
+            doubt[piece] = _doubt_join(pieces, tails[join], piece, share[join]) if join >= 0 else 0
+    order = sorted(paths, key=lambda p: -sum(pieces.weight[i] for i, _ in p))
+    for number, path in enumerate(order):
+        owner[[i for i, _ in path]] = number
+    return owner, doubt
+
+
+def _doubt_join(pieces: Pieces, tail: int, head: int, share: float) -> float:
+    """Find the probability that a join is wrong."""
+    beside = pieces.first[head] <= pieces.last[tail]
+    return max(0.5 * share, _BESIDE if beside else 0.0)
+
+
+def _score_joins(pieces: Pieces, length: float) -> tuple[Ints, Ints, Floats]:
+    """List possible joins (tail, head) and what each costs, 0 to 1; 1 is as good as chance."""
+    order = np.argsort(pieces.first, kind="stable")
+    begins = np.searchsorted(pieces.first[order], pieces.last - _OVERLAP, side="right")
+    place = begins[:, None] + np.arange(_CANDIDATES)
+    tails, column = np.nonzero(place < len(pieces))
+    heads = order[place[tails, column]]
+    longer = (pieces.first[heads] > pieces.first[tails]) & (pieces.last[heads] > pieces.last[tails])
+    tails, heads = tails[longer], heads[longer]
+    gap = np.maximum(pieces.first[heads] - pieces.last[tails], 1)
+    spread = length * (_START + _DIFFUSION * np.sqrt(gap))
+    apart = pieces.start[heads] - pieces.end[tails]
+    squared = np.einsum("nd,nd->n", apart, apart)
+    places = np.concatenate([pieces.start, pieces.end])
+    places = places[np.isfinite(places).all(-1)]
+    arena = np.sqrt(places.var(0).sum()) if len(places) else 0.0
+    arena = max(float(arena), length)
+    chance = 2 * np.log1p(arena**2 / (2 * spread**2))
+    surprise = 2 * np.log1p(squared / (2 * spread**2))
+    # Where one side was never located, only the 2D tracks can tell.
+    surprise = np.where(np.isfinite(surprise), surprise, chance)
+    a, b = pieces.rows_end[tails], pieces.rows_start[heads]
+    both = (a >= 0) & (b >= 0)
+    surprise += ((both & (a != b)) * _OTHER - (both & (a == b)) * _SAME).sum(-1)
+    share = np.clip(surprise / np.maximum(chance, 1e-9), 0.0, 1.0)
+    return tails, heads, share
+
+
+def _solve(
+    weight: Floats, tails: Ints, heads: Ints, *, cost: Floats, price: float, paths: int | None
+) -> list[list[tuple[int, int]]]:
+    """Find the best paths: lists of (piece, number of the join that led to it, -1 for none)."""
+    n, m = len(weight), len(tails)
+    # Unknowns: a path begins at each piece (n), ends at it (n), goes along each join (m).
+    gain = np.concatenate([price - weight, np.zeros(n), cost - weight[heads]])
+    one = np.arange(n)
+    shape, joins = (n, 2 * n + m), 2 * n + np.arange(m)
+    ones = np.ones(n + m)
+    into = coo_array((ones, (np.r_[one, heads], np.r_[one, joins])), shape)
+    out = coo_array((ones, (np.r_[one, tails], np.r_[n + one, joins])), shape)
+    limit = into
+    bound = np.ones(n)
+    if paths is not None:
+        begun = coo_array((np.ones(n), (np.zeros(n, np.int64), one)), (1, shape[1]))
+        limit, bound = vstack([into, begun]), np.append(bound, paths)
+    found = linprog(
+        gain, limit.tocsr(), bound, A_eq=(into - out).tocsr(), b_eq=np.zeros(n), method="highs"
+    )
+    used = np.round(found.x).astype(int)
+    after = np.full(n, -1)
+    taken = np.flatnonzero(used[2 * n :])
+    after[tails[taken]] = taken
+    result = []
+    for piece in np.flatnonzero(used[:n]):
+        path, join = [(int(piece), -1)], int(after[piece])
+        while join >= 0:
+            path.append((int(heads[join]), join))
+            join = int(after[heads[join]])
+        result.append(path)
+    return result

@@ -1,0 +1,258 @@
+"""From pieces of tracks to individuals: whose each detection is, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import label, maximum
+
+from mapose.multiview.following import Run
+from mapose.multiview.joining import Pieces, join_pieces
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+#: Individuals that so small a share of the cameras sees, compared with the best-seen one, are
+#: bystanders if nobody said how many individuals there are.
+_BYSTANDER = 0.55
+#: A chance of exchange below this is no encounter.
+_CALM = 0.005
+#: Two tracks that are one animal may have been seen side by side in so few of its detections.
+_TOGETHER = 0.02
+#: Probability of the right name where only the camera's own 2D track tells it.
+_HEARSAY = 0.7
+
+
+@dataclass(frozen=True)
+class Tracks2D:
+    """What the 2D tracks say about F frames, V views, S slots.
+
+    Parameters
+    ----------
+    frames : int64, (F,)
+        Frame numbers.
+    chains : int64, (F, V, S)
+        Piece of a 2D track that each detection belongs to; -1 = no detection.
+    named : bool, (V,)
+        Whether the slots of a view are tracks.
+    """
+
+    frames: Ints
+    chains: Ints
+    named: Bools
+
+
+def find_owners(
+    run: Run, tracks: Tracks2D, *, individuals: int | None, min_frames: int, length: float
+) -> tuple[Ints, npt.NDArray[np.float32], Ints]:
+    """Find the individual of each detection.
+
+    Parameters
+    ----------
+    run : Run
+        Tracks in space.
+    tracks : Tracks2D
+        Tracks in the images.
+    individuals : int, optional
+        Number of individuals, if known.
+    min_frames : int
+        Frames from about which something is an individual.
+    length : float
+        Of a body, in the unit of the world.
+
+    Returns
+    -------
+    owners : int64, (F, V, S)
+        Individual, best-seen first; -1 = nobody.
+    identity : float32, (F, V, S)
+        Probability that it is this one; 0 for nobody.
+    owner_of_track : int64, (T,)
+        Individual of each track in space; -1 = nobody.
+    """
+    n_tracks = int(run.track.max(initial=-1)) + 1
+    labels = _revise(run, tracks.chains)
+    _label_lone_chains(labels, tracks, n_tracks, min_frames)
+    pieces = _measure_pieces(labels, run, tracks, n_tracks)
+    seen_frames = int((tracks.chains >= 0).any((1, 2)).sum())
+    owner, doubt = join_pieces(
+        pieces, individuals=individuals, min_frames=min(min_frames, seen_frames / 2), length=length
+    )
+    if individuals is None:
+        _drop_bystanders(owner, labels)
+    owner = np.append(owner, -1)
+    owners = owner[labels]
+    _settle_conflicts(owners, labels, pieces.weight)
+    steady = _find_steadiness(run, owner, doubt, owners)
+    count = int(owner.max(initial=-1)) + 1
+    identity = np.where(owners >= 0, run.certainty, 0).astype(np.float32)
+    identity[(labels >= n_tracks) & (owners >= 0)] = _HEARSAY
+    _claim_rest(owners, identity, tracks)
+    f, v, s = np.nonzero(owners >= 0)
+    identity[f, v, s] *= steady[f, owners[f, v, s]]
+    if count:
+        identity[f, v, s] = np.maximum(identity[f, v, s], 1 / max(count, 1))
+    return owners, identity, owner[:n_tracks]
+
+
+def _revise(run: Run, chains: Ints) -> Ints:
+    """Carry second thoughts back to where the mistake was made, (F, V, S).
+
+    A track that turned out to be another one gets its number, unless it had a detection beside
+    the other's in the same image: they were two then.
+    """
+    tracks = run.tracks.copy()
+    for chain, former, track, since, row in run.moves:
+        part = slice(since + 1, row)
+        tracks[part][(chains[part] == chain) & (tracks[part] == former)] = track
+    for track, other in run.mergers[::-1]:
+        mine, its = tracks == track, tracks == other
+        if (mine.any(-1) & its.any(-1)).sum() <= _TOGETHER * mine.sum():
+            tracks[mine] = other
+    return tracks
+
+
+def _label_lone_chains(labels: Ints, tracks: Tracks2D, start: int, min_frames: int) -> None:
+    """Give numbers from ``start`` to 2D pieces that no track in space has touched, in place."""
+    there = tracks.chains >= 0
+    n = int(tracks.chains.max(initial=-1)) + 1
+    if not n:
+        return
+    total = np.bincount(tracks.chains[there], minlength=n)
+    touched = np.bincount(tracks.chains[there & (labels >= 0)], minlength=n)
+    # A piece that is short even for a moment's glimpse is left out.
+    lone = (touched == 0) & (total >= min(min_frames, len(tracks.frames)))
+    number = np.where(lone, start + np.cumsum(lone) - 1, -1)
+    mine = there & lone[tracks.chains]
+    labels[mine] = number[tracks.chains[mine]]
+
+
+def _measure_pieces(labels: Ints, run: Run, tracks: Tracks2D, n_tracks: int) -> Pieces:
+    f, v, s = np.nonzero(labels >= 0)
+    piece = labels[f, v, s]
+    n = int(piece.max(initial=-1)) + 1
+    views = labels.shape[1]
+    first, last = np.full(n, len(labels)), np.full(n, -1)
+    np.minimum.at(first, piece, f)
+    np.maximum.at(last, piece, f)
+    weight = np.bincount(piece, minlength=n) / views
+    # One camera alone proves less than its share of several.
+    weight[n_tracks:] *= 0.5
+    rows_start, rows_end = np.full((n, views), -1), np.full((n, views), -1)
+    named = tracks.named[v]
+    # Frames ascend: the last writer is the last frame, and, backwards, the first one.
+    rows_end[piece[named], v[named]] = s[named]
+    back = np.flatnonzero(named)[::-1]
+    rows_start[piece[back], v[back]] = s[back]
+    start, end = np.full((n, 3), np.nan), np.full((n, 3), np.nan)
+    centres = run.points.mean(1)
+    at_start = run.frame == first[run.track]
+    at_end = run.frame == last[run.track]
+    start[run.track[at_start]] = centres[at_start]
+    end[run.track[at_end]] = centres[at_end]
+    there = last >= 0
+    frames = tracks.frames
+    return Pieces(
+        first=np.where(there, frames[np.minimum(first, len(frames) - 1)], 0),
+        last=np.where(there, frames[last], 0),
+        weight=weight,
+        start=start,
+        end=end,
+        rows_start=rows_start,
+        rows_end=rows_end,
+    )
+
+
+def _drop_bystanders(owner: Ints, labels: Ints) -> None:
+    """Give up individuals that few cameras see, in place; the others keep their order."""
+    count = int(owner.max(initial=-1)) + 1
+    views = labels.shape[1]
+    if views < 3 or not count:
+        return
+    mine = np.append(owner, -1)[labels]  # (F, V, S)
+    present = np.stack([(mine == i).any(-1) for i in range(count)])  # (I, F, V)
+    seen = present.any(-1).sum(-1)
+    share = present.sum((1, 2)) / np.maximum(seen, 1)
+    kept = share > _BYSTANDER * share.max()
+    number = np.where(kept, np.cumsum(kept) - 1, -1)
+    owner[owner >= 0] = number[owner[owner >= 0]]
+
+
+def _settle_conflicts(owners: Ints, labels: Ints, weight: Floats) -> None:
+    """Leave an individual one detection per view where pieces overlap, in place."""
+    f, v, s = np.nonzero(owners >= 0)
+    mine = owners[f, v, s]
+    order = np.lexsort((-weight[labels[f, v, s]], mine, v, f))
+    f, v, s, mine = f[order], v[order], s[order], mine[order]
+    again = (np.diff(f) == 0) & (np.diff(v) == 0) & (np.diff(mine) == 0)
+    drop = np.flatnonzero(again) + 1
+    owners[f[drop], v[drop], s[drop]] = -1
+
+
+def _claim_rest(owners: Ints, identity: npt.NDArray[np.float32], tracks: Tracks2D) -> None:
+    """Give what is left to the individual that its 2D track went to otherwise, in place.
+
+    Not where that individual has another detection in this view, and not where it was located
+    by two other cameras: then this detection was looked at and did not fit.
+    """
+    count = int(owners.max(initial=-1)) + 1
+    if not count:
+        return
+    held = tracks.chains >= 0
+    n = int(tracks.chains.max(initial=-1)) + 1
+    mine = held & (owners >= 0)
+    votes = np.zeros((n, count), np.int64)
+    np.add.at(votes, (tracks.chains[mine], owners[mine]), 1)
+    favourite = np.where(votes.any(1), votes.argmax(1), -1)
+    has = np.zeros((*owners.shape[:2], count), bool)
+    f, v, s = np.nonzero(owners >= 0)
+    has[f, v, owners[f, v, s]] = True
+    located = has.sum(1) >= 2  # (F, I)
+    f, v, s = np.nonzero(held & (owners < 0))
+    wish = favourite[tracks.chains[f, v, s]]
+    good = (wish >= 0) & ~has[f, v, wish] & ~located[f, wish]
+    f, v, s, wish = f[good], v[good], s[good], wish[good]
+    # Two pieces with the same wish in one image: the first one gets it.
+    _, once = np.unique(np.stack([f, v, wish]), axis=1, return_index=True)
+    f, v, s, wish = f[once], v[once], s[once], wish[once]
+    owners[f, v, s] = wish
+    identity[f, v, s] = _HEARSAY
+
+
+def _find_steadiness(run: Run, owner: Ints, doubt: Floats, owners: Ints) -> Floats:
+    """Find the probability (F, I) that an individual has not been exchanged with another one.
+
+    Counted from its longest calm stretch: behind every encounter the two may have changed
+    places with the probability of the encounter's worst frame.
+    """
+    frames, count = len(owners), int(owner.max(initial=-1)) + 1
+    hazard = np.zeros((frames, count))
+    who = owner[run.track]
+    good = who >= 0
+    np.maximum.at(hazard, (run.frame[good], who[good]), run.hazard[good])
+    tracks, begun = np.unique(run.track, return_index=True)
+    joined = owner[tracks] >= 0
+    tracks, begun = tracks[joined], run.frame[begun[joined]]
+    np.maximum.at(hazard, (begun, owner[tracks]), doubt[tracks])
+    steady = np.ones((frames, count))
+    for i in range(count):
+        steady[:, i] = _walk_outwards(hazard[:, i], (owners == i).any((1, 2)))
+    return steady
+
+
+def _walk_outwards(hazard: Floats, present: Bools) -> Floats:
+    """Turn hazards (F,) into probabilities (F,) of still being the same."""
+    risky = hazard > _CALM
+    blocks, n = label(risky)
+    if not n:
+        return np.ones(len(hazard))
+    worst = maximum(hazard, blocks, np.arange(1, n + 1))
+    kept = np.log(np.maximum(1 - 2 * np.minimum(worst, 0.5), 1e-9))
+    after = np.concatenate([[0.0], np.cumsum(kept)])
+    begun = np.cumsum((blocks > 0) & (np.diff(blocks, prepend=0) != 0))
+    total = after[begun]
+    sizes = np.bincount(begun[~risky & present], minlength=n + 1)
+    anchor = after[int(sizes.argmax())]
+    return 0.5 + 0.5 * np.exp(-np.abs(total - anchor))

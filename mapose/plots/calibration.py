@@ -1,0 +1,201 @@
+"""A calibration made visible: errors of each camera, what it has seen, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon, Rectangle
+
+from mapose.errors import ShapeError
+from mapose.plots.figures import FAINT, INK, dress_axes, make_plot
+from mapose.plots.rigs import CameraView, find_frustum, find_upright
+
+Floats = npt.NDArray[np.float64]
+
+# More corners than this are not told apart in a panel of four centimetres.
+_MOST_POINTS = 5000
+_COLUMNS = 4
+_BAR = "#4fb3f0"
+_DARK = "#1d5f8f"
+# Without its pale end, which is lost on white.
+_ERROR = ListedColormap(colormaps["plasma"](np.linspace(0, 0.86, 256)))
+
+
+def plot_calibration(
+    cameras: Iterable[CameraView],
+    pixels: npt.ArrayLike,
+    errors: npt.ArrayLike,
+    *,
+    boards: npt.ArrayLike | None = None,
+    unit: str = "",
+) -> Figure:
+    """Plot how well cameras were calibrated, and from what.
+
+    Parameters
+    ----------
+    cameras : CameraGroup or iterable of V Camera
+        The result.
+    pixels : float, (V, F, C, 2)
+        Where each camera saw the corners of the board, or any points; NaN = not seen.
+    errors : float, (V, F, C)
+        Distance to where the calibration puts them, px; NaN = not seen.
+    boards : float, (F, 3), optional
+        Where the board was, in the world; dots in the view from above.
+    unit : str
+        Of the world.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Errors per camera (median, quartiles, 5th to 95th percentile), the rig from above, and
+        for each camera the places in its image where it saw the board, coloured by error: what
+        stays white was not calibrated.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+    """
+    cameras = list(cameras)
+    seen, errors = np.asarray(pixels, np.float64), np.asarray(errors, np.float64)
+    wanted = (len(cameras), *errors.shape[1:], 2)
+    if errors.ndim != 3 or seen.shape != wanted:
+        raise ShapeError(
+            f"calibration: wanted pixels ({len(cameras)}, F, C, 2) and errors ({len(cameras)}, F, "
+            f"C), came {seen.shape} and {errors.shape}"
+        )
+    columns = min(_COLUMNS, max(2, len(cameras)))
+    rows = -(-len(cameras) // columns)
+    top = max(2.6, 0.6 + 0.3 * len(cameras))
+    figure = make_plot(9.6, top + 2.1 * rows * 4 / columns + 0.3)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[top, 2.1 * rows * 4 / columns])
+    above, below = parts
+    left, right = above.subplots(1, 2, width_ratios=[1.15, 1])
+    _plot_errors(left, cameras, errors)
+    _plot_rig(right, cameras, None if boards is None else np.asarray(boards, np.float64), unit)
+    panels = below.subplots(rows, columns, squeeze=False).ravel()
+    finite = errors[np.isfinite(errors)]
+    limit = float(np.percentile(finite, 95)) if finite.size else 1.0
+    picture = None
+    for axes, camera, at, off in zip(panels, cameras, seen, errors, strict=False):
+        picture = _plot_coverage(axes, camera, at, off, limit)
+    for axes in panels[len(cameras) :]:
+        axes.set_axis_off()
+    if picture is not None:
+        bar = below.colorbar(
+            picture,
+            ax=list(panels),
+            pad=0.01,
+            aspect=26,
+            extend="max",
+            shrink=max(0.4, 0.95 / rows),
+        )
+        bar.set_label("error (px)", fontsize=8.5, color=INK)
+        bar.ax.tick_params(labelsize=8, length=0)
+        bar.outline.set_visible(False)
+    return figure
+
+
+def _plot_errors(axes: Axes, cameras: Sequence[CameraView], errors: Floats) -> None:
+    """Draw one row per camera: a line for the middle 90 %, a bar for the middle half, a median."""
+    reach = 0.0
+    labels = []
+    for row, (camera, values) in enumerate(zip(cameras, errors, strict=True)):
+        found = values[np.isfinite(values)]
+        views = int(np.isfinite(values).any(-1).sum())
+        labels.append(f"{camera.name}  ({views} views)")
+        if not found.size:
+            axes.text(0, row, " never saw the board", fontsize=8, color="#c0392b", va="center")
+            continue
+        p5, p25, p50, p75, p95 = np.percentile(found, [5, 25, 50, 75, 95])
+        reach = max(reach, float(p95))
+        axes.plot([p5, p95], [row, row], color=_DARK, linewidth=1.0, solid_capstyle="butt")
+        axes.barh(row, p75 - p25, left=p25, height=0.46, color=_BAR)
+        axes.plot([p50, p50], [row - 0.27, row + 0.27], color=_DARK, linewidth=2.2)
+        axes.annotate(
+            f"{p50:.2f}", (p95, row), xytext=(5, 0), textcoords="offset points",
+            fontsize=8, color=INK, va="center",
+        )  # fmt: skip
+    axes.set_yticks(range(len(cameras)), labels)
+    axes.set_ylim(len(cameras) - 0.4, -0.6)
+    axes.set_xlim(0, 1.18 * reach or 1)
+    dress_axes(axes, title="Reprojection error (median)", x="px", grid="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _plot_rig(axes: Axes, cameras: Sequence[CameraView], boards: Floats | None, unit: str) -> None:
+    """Draw the cameras seen from above, as wedges that open towards what they see."""
+    turn = find_upright(cameras)
+    tips = np.array([c.centre for c in cameras])
+    middle = tips.mean(0)
+    if boards is not None and np.isfinite(boards).all(-1).any():
+        boards = boards[np.isfinite(boards).all(-1)]
+        middle = np.median(boards, axis=0)
+        axes.plot(*(boards @ turn.T)[:, :2].T, ".", color="0.72", markersize=3, zorder=1)
+    # A lone camera above the middle still gets a wedge of some size.
+    apart = float(np.linalg.norm(tips - middle, axis=-1).max()) or 1.0
+    for camera in cameras:
+        target = camera.centre + apart * np.asarray(camera.rotation_matrix)[2]
+        frustum = find_frustum(camera, target, share=0.25) @ turn.T
+        tip, corners = frustum[0, :2], frustum[1:, :2]
+        for j in range(4):
+            side = np.stack([tip, corners[j], corners[(j + 1) % 4]])
+            axes.add_patch(
+                Polygon(side, facecolor=(0.19, 0.40, 0.62, 0.10), edgecolor=(0.19, 0.40, 0.62, 0.6))
+            )
+        axes.plot(*tip, "o", color="#2f6296", markersize=4)
+        away = tip - (middle @ turn.T)[:2]
+        away = away / (float(np.linalg.norm(away)) or 1.0)
+        axes.annotate(
+            camera.name, (tip[0], tip[1]), xytext=(11 * away[0], 11 * away[1]),
+            textcoords="offset points",
+            fontsize=8, color="#2f6296", va="center",
+            ha="center" if abs(away[0]) < 0.35 else ("left" if away[0] > 0 else "right"),
+        )  # fmt: skip
+    around = tips @ turn.T if boards is None else np.concatenate([tips, boards]) @ turn.T
+    low, high = around[:, :2].min(0), around[:, :2].max(0)
+    margin = 0.16 * float((high - low).max()) or 0.5 * apart
+    # Unseen corners, for limits that may grow in one direction to keep the scale.
+    axes.plot(*np.stack([low - margin, high + margin]).T, linestyle="")
+    axes.margins(0)
+    axes.set_aspect("equal", adjustable="datalim")
+    suffix = f" ({unit})" if unit else ""
+    words = f"from above{suffix}; dots: board" if boards is not None else f"from above{suffix}"
+    dress_axes(axes, title="Cameras", x=words, grid="both")
+
+
+def _plot_coverage(
+    axes: Axes, camera: CameraView, pixels: Floats, errors: Floats, limit: float
+) -> Any:
+    """Draw the image as a frame and what was seen in it as dots."""
+    width, height = camera.size
+    there = np.isfinite(pixels).all(-1) & np.isfinite(errors)
+    at, off = pixels[there], errors[there]
+    step = 1 + len(at) // _MOST_POINTS
+    order = np.argsort(off[::step])  # the worst on top
+    axes.add_patch(
+        Rectangle((-0.5, -0.5), width, height, facecolor="0.985", edgecolor="0.6", linewidth=0.8)
+    )
+    x, y = at[::step][order].T
+    picture = axes.scatter(
+        x, y, c=off[::step][order], s=3, cmap=_ERROR, vmin=0, vmax=limit,
+        linewidths=0, rasterized=True,
+    )  # fmt: skip
+    axes.set_xlim(-0.02 * width, 1.02 * width)
+    axes.set_ylim(1.02 * height, -0.02 * height)
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title(camera.name, loc="left", fontsize=8.5, color=INK)
+    axes.set_title(f"{len(at)} corners", loc="right", fontsize=8, color=FAINT)
+    return picture

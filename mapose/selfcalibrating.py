@@ -1,0 +1,113 @@
+"""What `mapose calibrate --from-poses` does: cameras found, or checked, by what animals show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from calibration import CameraGroup, read_cameras
+from calibration.drift import Drift, find_drift
+from calibration.group import UNKNOWN_UNIT
+from calibration.selfcalibration import (
+    KnownLength,
+    SelfCalibrationReport,
+    calibrate_from_points,
+    guess_lens,
+)
+from mapose.errors import SettingsError
+from mapose.multiview.views import check_views, select_common_frames, stack_views
+from mapose.triangulating import load_views
+
+Sources = Mapping[str, str | os.PathLike[str]]
+
+
+def calibrate_from_files(
+    sources: Sources,
+    output: str | os.PathLike[str],
+    *,
+    lenses: str | os.PathLike[str] | tuple[int, int],
+    length: tuple[tuple[str, str], float, str] | None = None,
+) -> SelfCalibrationReport:
+    """Find where cameras stand from animals that they tracked, and save it.
+
+    Parameters
+    ----------
+    sources : dict of str to path
+        By camera: 2D poses, synchronized, animals named alike.
+    output : path
+        The calibration file to write.
+    lenses : path or (int, int)
+        A calibration whose lenses are taken, or width and height of all images in pixels: then
+        the focal length is guessed and adjusted.
+    length : ((str, str), float, str), optional
+        Two keypoints, the distance between them, and its unit. Without, the first camera and
+        its nearest neighbour are 1 apart.
+
+    Returns
+    -------
+    SelfCalibrationReport
+
+    Raises
+    ------
+    SettingsError
+        If a keypoint of the known length is unknown.
+    calibration.CalibrationError
+        If the lenses cannot be read or the cameras not be linked.
+    """
+    views = select_common_frames(load_views(sources))
+    if isinstance(lenses, tuple):
+        group = CameraGroup([guess_lens(name, lenses) for name in views])
+    else:
+        known = read_cameras(lenses)
+        group = CameraGroup([known[name] for name in views], known.unit)
+    check_views(views, group)
+    stack = stack_views(views, group)
+    v, f, i, k, _ = stack.pixels.shape
+    scale = None
+    if length is not None:
+        wanted = [stack.skeleton.index(name) for name in length[0]]
+        rows = np.arange(f * i)[:, None] * k + wanted
+        scale = KnownLength(length[1], points=rows)
+    cameras, report = calibrate_from_points(
+        stack.cameras,
+        stack.pixels.reshape(v, -1, 2),
+        known=scale,
+        intrinsics="focal" if isinstance(lenses, tuple) else "none",
+        groups=np.tile(np.arange(k), f * i),
+        unit=length[2] if length else UNKNOWN_UNIT,
+    )
+    output = Path(output)
+    if not output.resolve().parent.is_dir():
+        raise SettingsError(f"cannot save {output}: there is no folder {output.resolve().parent}")
+    cameras.save(output)
+    return report
+
+
+def check_calibration(sources: Sources, calibration: str | os.PathLike[str]) -> Drift:
+    """Tell whether an old calibration still fits what was tracked.
+
+    Parameters
+    ----------
+    sources : dict of str to path
+        By camera: 2D poses, synchronized, animals named alike.
+    calibration : path
+        The calibration in question.
+
+    Returns
+    -------
+    Drift
+        A verdict per camera; prints itself.
+
+    Raises
+    ------
+    ShapeError
+        If views do not fit each other or the cameras.
+    """
+    cameras = read_cameras(calibration)
+    views = select_common_frames(load_views(sources))
+    check_views(views, cameras)
+    stack = stack_views(views, cameras)
+    return find_drift(stack.cameras, stack.pixels)

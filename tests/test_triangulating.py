@@ -1,0 +1,113 @@
+"""Files of 2D poses to one file of 3D poses, and cameras from poses, as the commands do it."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from calibration import CameraGroup
+from mapose.cli import app
+from mapose.errors import SettingsError, ShapeError
+from mapose.io import load, load_cameras, load_provenance, save
+from mapose.metrics import pose_error
+from mapose.rendering import project_poses
+from mapose.selfcalibrating import calibrate_from_files, check_calibration
+from mapose.synthetic import Flaws, degrade, make_scene
+from mapose.tracking import track
+from mapose.triangulating import ViewOptions, triangulate_files
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make_scene(2, 80, seed=3, cameras=3)
+
+
+@pytest.fixture(scope="module")
+def files(scene, tmp_path_factory):
+    """Tracked detections of each camera, named differently in each, and the calibration."""
+    folder = tmp_path_factory.mktemp("session")
+    rng = np.random.default_rng(0)
+    for name in scene.cameras.names:
+        found = degrade(scene.truth(name), rng, flaws=Flaws(jitter=1.0, merged=0.0))
+        save(track(found, individuals=2), folder / f"{name}.mapose.h5")
+    scene.cameras.save(folder / "calibration.toml")
+    return {name: folder / f"{name}.mapose.h5" for name in scene.cameras.names}
+
+
+def test_triangulate_command(scene, files, tmp_path):
+    output = tmp_path / "session.mapose.h5"
+    sources = [f"{name}={path}" for name, path in files.items()]
+    calibration = files["top"].with_name("calibration.toml")
+    options = ["--calibration", str(calibration), "-o", str(output), "--animals", "2"]
+    done = CliRunner().invoke(app, ["triangulate", *sources, *options])
+    assert done.exit_code == 0, done.output
+    poses = load(output)
+    truth = scene.truth_3d()
+    assert poses.dimensions == 3 and poses.unit == scene.cameras.unit
+    assert poses.array.shape[:3] == truth.array.shape[:3]
+    apart = np.linalg.norm(poses.points[:, :, None] - truth.points[:, None], axis=-1)
+    for owner in np.nanmedian(apart, axis=(0, 3)).argmin(1):
+        assert owner in (0, 1)
+    best = np.nanmedian(apart, axis=(0, 3))
+    assert sorted(best.argmin(1)) == [0, 1] and best.min(1).max() < 3  # mm
+    assert CameraGroup.from_toml(load_cameras(output)).names == scene.cameras.names
+    assert load_provenance(output)["sources"]["top"] == "top.mapose.h5"
+    corrected = load(tmp_path / "session.views" / "top.mapose.h5")
+    assert corrected.individuals == poses.individuals
+    seen = project_poses(poses, scene.cameras["top"])
+    assert pose_error(corrected, seen).median < 3  # px: the same animal under the same name
+
+
+def test_views_need_cameras_and_equal_frames(files, tmp_path, scene):
+    calibration = files["top"].with_name("calibration.toml")
+    wrong = {"tap": files["top"], "cam1": files["cam1"]}
+    with pytest.raises(SettingsError, match=r"no camera .tap.*top"):
+        triangulate_files(wrong, calibration, output=tmp_path / "a.mapose.h5")
+    short = tmp_path / "short.mapose.h5"
+    save(load(files["cam1"]).sel(frames=slice(0, 60)), short)
+    views = {"top": files["top"], "cam1": short}
+    with pytest.raises(ShapeError, match="different frames"):
+        triangulate_files(views, calibration, output=tmp_path / "a.mapose.h5")
+    options = ViewOptions(individuals=2, cut=True)
+    cut = triangulate_files(views, calibration, output=tmp_path / "a.mapose.h5", views=options)
+    assert len(cut.poses) == 60
+    with pytest.raises(SettingsError, match="no folder"):
+        triangulate_files(views, calibration, output=tmp_path / "none" / "a.mapose.h5")
+
+
+def test_animals_calibrate_cameras_and_check_them(scene, tmp_path):
+    files = {}
+    for name in scene.cameras.names:
+        files[name] = tmp_path / f"{name}.mapose.h5"
+        save(scene.truth(name), files[name])
+    known = tmp_path / "lenses.toml"
+    scene.cameras.save(known)
+    a, b = scene.skeleton.edges[0]
+    ends = [scene.skeleton.index(n) for n in (a, b)]
+    bone = np.linalg.norm(np.diff(scene.truth_3d().points[:, :, ends], axis=2), axis=-1)
+    output = tmp_path / "calibration.toml"
+    length = ((a, b), float(np.nanmedian(bone)), scene.cameras.unit)
+    calibrate_from_files(files, output, lenses=known, length=length)
+    found = CameraGroup.load(output)
+    assert found.unit == scene.cameras.unit
+    centres = np.array([c.centre for c in found]), np.array([c.centre for c in scene.cameras])
+    apart = [np.linalg.norm(c[:, None] - c, axis=-1) for c in centres]
+    assert apart[0] == pytest.approx(apart[1], rel=0.02)
+    assert check_calibration(files, known).fits
+    with pytest.raises(ValueError, match=r"noze"):
+        calibrate_from_files(files, output, lenses=known, length=(("noze", b), 1.0, "mm"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["calibrate", "top=nowhere.mp4"], "nothing at nowhere.mp4"),
+        (["calibrate", "setup.cfg"], "CAM=PATH"),
+        (["calibrate", "top=setup.cfg"], "--board"),
+        (["calibrate", "--from-poses", "top=setup.cfg"], "--lenses"),
+        (["calibrate", "--from-poses", "--size", "big", "top=setup.cfg"], "WIDTHxHEIGHT"),
+        (["calibrate", "--from-poses", "--size", "9x9", "--length", "a", "t=setup.cfg"], "a-b=25"),
+    ],
+)
+def test_wrong_commands_say_what_was_wanted(arguments, complaint):
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code != 0 and complaint in str(done.exception)
