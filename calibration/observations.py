@@ -159,10 +159,13 @@ def weigh_errors(squares: Floats, limit: float) -> Floats:
     return np.asarray(np.maximum(1 - share, 0.0) ** 2)
 
 
-def sum_costs(squares: Floats, limit: float) -> float:
-    """Sum Tukey's cost: half the square for small errors, limit^2 / 6 beyond the limit."""
-    share = np.minimum(squares[~np.isnan(squares)] / limit**2, 1.0)
-    return float(limit**2 / 6 * (1 - (1 - share) ** 3).sum())
+def sum_costs(squares: Floats, limit: float) -> Floats:
+    """Sum Tukey's cost of each row (n, C) of squared distances, (n,).
+
+    Half the square for small errors, and limit^2 / 6 from the limit on; nothing where missing.
+    """
+    share = np.minimum(squares / limit**2, 1.0)
+    return np.asarray(limit**2 / 6 * np.nansum(1 - (1 - share) ** 3, axis=1))
 
 
 def linearise_scene(

@@ -28,6 +28,8 @@ from calibration.schur import NormalEquations, Step
 # only far less damping than that lets them go. After a step too far it comes back at once.
 _START_DAMPING = 1e-3
 _MIN_DAMPING, _BACK_DAMPING, _MAX_DAMPING = 1e-9, 1e-6, 1e9
+# Extra damping of single frames that a step makes worse, and that of frames as good as held.
+_SLOWED, _HELD = 0.01, 1e4
 # Damping falls by this factor after a step that went well at once.
 _EASING = 100.0
 # A step under more damping than this says nothing about how near the end is.
@@ -59,8 +61,8 @@ class Problem:
         others swing about it, and long swings are what straight steps are bad at.
     priors : list of (information, middle) or None
         As of `LensPrior.find_information`.
-    width : int
-        Number of parameters of a frame or point.
+    n_blocks, width : int
+        Number of frames or points, and of parameters of each.
     anchor : int, optional
         Camera from which the distance of the furthest camera is kept, if nothing else sets the
         scale.
@@ -72,6 +74,7 @@ class Problem:
     free: list[npt.NDArray[np.int64]]
     held: int | None
     priors: list[tuple[Floats, Floats] | None]
+    n_blocks: int
     width: int
     anchor: int | None
     outlying: float
@@ -127,27 +130,35 @@ def refine_problem(
     steps, converged, damping = 0, False, _START_DAMPING
     squares = _measure(problem, cameras, scene)
     scale, limits = _find_limits(problem, squares, _find_tolerant_limits(squares))
+    extra = np.zeros(len(scene))
     while steps < max_steps and not converged:
         steps += 1
         equations = _set_up(problem, cameras, scene, limits, scale, free=problem.loose)
-        cost = _sum_up(problem, cameras, squares, limits, scale)
+        costs = _sum_up(problem, cameras, squares, limits, scale)
         easing = _EASING
         while damping <= _MAX_DAMPING:
-            step = equations.solve(damping)
+            step = equations.solve(damping, extra)
             trial = _move(problem, cameras, scene, step) if step else None
+            worse = np.zeros(len(scene), bool)
             if step and trial:
                 there = _measure(problem, *trial)
-                gain = cost - _sum_up(problem, trial[0], there, limits, scale)
+                gains = costs - _sum_up(problem, trial[0], there, limits, scale)
                 small = _is_small(step, tolerance * scale)
                 # Below rounding, any step is as good as none.
-                if gain >= 0 or (small and -gain < 1e-9 * cost):
+                if gains.sum() >= 0 or (small and -gains.sum() < 1e-9 * costs.sum()):
                     break
-            damping, easing = max(10 * damping, _BACK_DAMPING), 1.0
+                worse = gains[:-1] < -(scale**2)
+            # A frame of which little is seen may not go along; the others need not wait for it.
+            if worse.any() and (extra[worse] < _HELD).any():
+                extra[worse] = np.maximum(10 * extra[worse], _SLOWED)
+            else:
+                damping, easing = max(10 * damping, _BACK_DAMPING), 1.0
         else:
             # No step is better: the end, as far as numbers reach.
             converged = True
             break
         damping = max(damping / easing, _MIN_DAMPING)
+        extra = np.where(extra > _SLOWED, extra / 10, 0.0)
         (cameras, scene), squares, before = trial, there, limits
         scale, limits = _find_limits(problem, squares, limits / _NARROWING)
         settled = bool((limits > 0.9 * before).all())
@@ -206,14 +217,16 @@ def read_lens(camera: Camera) -> Floats:
 
 def _sum_up(
     problem: Problem, cameras: list[Camera], squares: list[Floats], limits: Floats, scale: float
-) -> float:
-    """Sum the cost of all pixels and of lenses that are not as expected."""
-    cost = sum(sum_costs(s, limit) for s, limit in zip(squares, limits, strict=True))
+) -> Floats:
+    """Sum the cost of each of F blocks, and last that of lenses not as expected: (F + 1,)."""
+    costs = np.zeros(problem.n_blocks + 1)
+    for own, square, limit in zip(problem.observations, squares, limits, strict=True):
+        costs[own.blocks] += sum_costs(square, limit)
     for camera, prior in zip(cameras, problem.priors, strict=True):
         if prior is not None:
             away = read_lens(camera) - prior[1]
-            cost += 0.5 * scale**2 * float(away @ prior[0] @ away)
-    return cost
+            costs[-1] += 0.5 * scale**2 * float(away @ prior[0] @ away)
+    return costs
 
 
 def _set_up(
@@ -372,7 +385,7 @@ def _conclude(
         weights=weights,
         covariance=variance * equations.find_covariance(),
         scale=float(np.sqrt(spare * pulls / slopes)),
-        cost=sum(sum_costs(s, limit) for s, limit in zip(squares, limits, strict=True)),
+        cost=float(_sum_up(problem, cameras, squares, limits, scale)[:-1].sum()),
         steps=steps,
         converged=converged,
     )

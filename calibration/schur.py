@@ -95,7 +95,7 @@ class NormalEquations:
         """Where each camera's parameters begin among all, and where the last ones end."""
         return np.cumsum([0, *(len(view.slope) for view in self.views)])
 
-    def solve(self, damping: float) -> Step | None:
+    def solve(self, damping: float, extra: Floats | float = 0.0) -> Step | None:
         """Find the step that minimises the linearised cost.
 
         Parameters
@@ -103,13 +103,16 @@ class NormalEquations:
         damping : float
             Share by which all diagonal blocks, of cameras and of frames, are enlarged. Unlike
             Marquardt's diagonal this does not depend on how poses are parametrised.
+        extra : float or float64, (F,)
+            Share by which single blocks of frames are enlarged on top.
 
         Returns
         -------
         Step or None
             None if rounding made the equations indefinite: more damping is needed.
         """
-        factors = _factor_blocks(self.blocks * (1 + damping))
+        enlarged = np.broadcast_to(1 + damping + extra, len(self.blocks))
+        factors = _factor_blocks(self.blocks * enlarged[:, None, None])
         reduced, slope = self._reduce(factors, damping)
         scale = 1 / np.sqrt(np.maximum(np.diag(reduced), 1e-300))
         try:

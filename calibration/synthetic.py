@@ -180,12 +180,12 @@ class FilmedBoard:
     false: npt.NDArray[np.bool_]
 
 
-def make_board(columns: int = 7, rows: int = 5, square: float = 30.0) -> Floats:
+def make_board(columns: int = 7, rows: int = 5, *, square: float = 30.0) -> Floats:
     """Make the inner corners of a chessboard, row by row, float64 (columns * rows, 3).
 
     Examples
     --------
-    >>> make_board(2, 2, 10.0)[:, :2].tolist()
+    >>> make_board(2, 2, square=10.0)[:, :2].tolist()
     [[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]]
     """
     y, x = np.mgrid[:rows, :columns] * float(square)

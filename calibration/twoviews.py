@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from calibration.boardposes import turn
+from calibration.epipolar import estimate_noise
 from calibration.lens import Floats
 
 Bools = npt.NDArray[np.bool_]
@@ -23,6 +24,8 @@ _GATES = (1.5, 4.0, 10.0)
 _DISTINCT = 0.1
 # Drawing and refining see at most this many points; more do not change what is found.
 _DRAWN = 3000
+# Errors of this many standard deviations count for a third of what a square would.
+_WIDE = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,11 +184,21 @@ def _refine(
     def measure(step: Floats) -> Floats:
         return find_distances(make_essential(*move(step)), *seen, focal)
 
-    width = max(find_scale(measure(np.zeros(5))), 0.1)
-    solution = least_squares(
-        measure, np.zeros(5), loss="cauchy", f_scale=2 * width, x_scale=0.01, max_nfev=30
-    )
-    return move(solution.x)
+    step = np.zeros(5)
+    for _ in range(2):
+        # The width of the right ones among them: false points widen any scale of all.
+        distances = np.abs(measure(step))
+        width = max(estimate_noise(distances, guess=float(np.median(distances))), 0.1)
+        step = least_squares(
+            measure, step, loss=_forget, f_scale=_WIDE * width, x_scale=0.01, max_nfev=30
+        ).x
+    return move(step)
+
+
+def _forget(squares: Floats) -> Floats:
+    """Find Welsch's cost, which lets go of what is far off, with two derivatives (3, N)."""
+    fading = np.exp(-squares)
+    return np.stack([1 - fading, fading, -fading])
 
 
 def _judge(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
 from mapose.multiview.correction import bend_bodies, shift_bodies
-from mapose.multiview.likelihood import Frame, compare_all, find_gains
+from mapose.multiview.likelihood import Comparison, Frame, compare_all, find_gains
 from mapose.multiview.matching import Hazards, assign_detections, find_certainty, score_loosely
+from mapose.multiview.mirror import exchange, exchange_frame, find_mirrored
 from mapose.multiview.regrouping import Regrouping
 from mapose.multiview.scales import Scales
 from mapose.multiview.sightings import Sightings
@@ -28,6 +29,9 @@ _CONFIRM, _BRIEF = 5, 3
 #: What it is worth, as a logarithm of probability, that a detection goes on where the 2D track's
 #: former ones went, once it has done so for so many frames.
 _LOYALTY, _HABIT = 3.0, 5
+#: Frames in a row in which most cameras see left and right the other way round, until the track
+#: is turned and not they.
+_TURN = 3
 #: Probability of a detection with which a track starts or is found again.
 _FRESH = 0.9
 
@@ -42,22 +46,25 @@ class Run:
         Track of each detection; -1 = none.
     certainty : float32, (F, V, S)
         Probability that it is this one rather than another one of the same frame.
+    mirrored : bool, (F, V, S, M)
+        Left/right pairs of keypoints of each detection that have to be exchanged.
     frame, track : int64, (A,)
         Rows and tracks alive in them.
-    points : float32, (A, K, 3)
+    centres : float64, (A, 3)
         Where these are.
-    hazard : float32, (A,)
-        Probability that it has changed places with another one, as far as this frame tells.
+    hazard : float64, (A,)
+        Probability that it has changed places with another one of late.
     mergers, moves : int64, (M, 2) and (N, 5)
         Second thoughts, as `Regrouping` has them.
     """
 
     tracks: Ints
     certainty: Single
+    mirrored: Bools
     frame: Ints
     track: Ints
-    points: Single
-    hazard: Single
+    centres: Floats
+    hazard: Floats
     mergers: Ints
     moves: Ints
 
@@ -65,10 +72,21 @@ class Run:
 def join_runs(runs: Sequence[Run]) -> Run:
     """Put runs of one `Follower` one after the other."""
     starts = np.cumsum([0] + [len(r.tracks) for r in runs])
-    fields = ("tracks", "certainty", "track", "points", "hazard", "mergers", "moves")
-    joined = {name: np.concatenate([getattr(r, name) for r in runs]) for name in fields}
+    joined = {f.name: np.concatenate([getattr(r, f.name) for r in runs]) for f in fields(Run)}
     frame = np.concatenate([r.frame + n for r, n in zip(runs, starts, strict=False)])
-    return Run(frame=frame, **joined)
+    return Run(**{**joined, "frame": frame})
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One frame: detections (V, S[, M]) and tracks alive (T,), as in `Run`."""
+
+    tracks: Ints
+    certainty: Single
+    mirrored: Bools
+    track: Ints
+    centres: Floats
+    hazard: Floats
 
 
 class Follower:
@@ -89,16 +107,19 @@ class Follower:
         Number of pieces of 2D tracks, over all views.
     max_gap : int
         Frames for which an animal that is not seen is expected to come back.
+    pairs : int64, (M, 2)
+        Left and right keypoints that may be mistaken for each other.
     """
 
-    def __init__(self, keypoints: int, size: Floats, *, chains: int, max_gap: int) -> None:
+    def __init__(
+        self, keypoints: int, size: Floats, *, chains: int, max_gap: int, pairs: Ints
+    ) -> None:
         self.scales = Scales(size, keypoints)
-        self.max_gap = max_gap
-        self._bodies = Bodies(keypoints)
+        self.max_gap, self._pairs = max_gap, pairs
+        self._bodies = Bodies(keypoints, len(pairs))
         self._regrouping = Regrouping(self._bodies, self.scales)
         self._hazards = Hazards()
-        self._number: int | None = None
-        self._row = 0
+        self._number = self._row = 0
         # Track that each piece of a 2D track went to, and for how long.
         self._link = np.full(chains + 1, -1)
         self._strength = np.zeros(chains + 1)
@@ -115,44 +136,38 @@ class Follower:
         frames : int64, (F,)
             Frame numbers, ascending, also from run to run.
         """
-        shape = sightings.seen.shape[:3]
-        tracks, certainty = np.full(shape, -1), np.zeros(shape, np.float32)
-        ids, points, hazards = [], [], []
-        self._regrouping.mergers, self._regrouping.moves = [], []
-        for f, number in enumerate(frames):
-            frame = sightings.pick(f)
-            hazard = self._step(
-                frame, tracks[f], certainty[f], chains=chains[f], number=int(number)
-            )
-            ids.append(self._bodies.ids)
-            points.append(self._bodies.points.astype(np.float32))
-            hazards.append(hazard)
+        regrouping = self._regrouping
+        regrouping.mergers, regrouping.moves = [], []
+        steps = [
+            self._step(sightings.pick(f), chains[f], number) for f, number in enumerate(frames)
+        ]
+        alive = [len(step.track) for step in steps]
         return Run(
-            tracks,
-            certainty,
-            frame=np.repeat(np.arange(shape[0]), [len(i) for i in ids]),
-            track=np.concatenate(ids),
-            points=np.concatenate(points),
-            hazard=np.concatenate(hazards).astype(np.float32),
-            mergers=np.array(self._regrouping.mergers, np.int64).reshape(-1, 2),
-            moves=np.array(self._regrouping.moves, np.int64).reshape(-1, 5),
+            tracks=np.stack([step.tracks for step in steps]),
+            certainty=np.stack([step.certainty for step in steps]),
+            mirrored=np.stack([step.mirrored for step in steps]),
+            frame=np.repeat(np.arange(len(frames)), alive),
+            track=np.concatenate([step.track for step in steps]),
+            centres=np.concatenate([step.centres for step in steps]),
+            hazard=np.concatenate([step.hazard for step in steps]),
+            mergers=np.array(regrouping.mergers, np.int64).reshape(-1, 2),
+            moves=np.array(regrouping.moves, np.int64).reshape(-1, 5),
         )
 
-    def _step(
-        self, frame: Frame, tracks: Ints, certainty: Single, *, chains: Ints, number: int
-    ) -> Floats:
-        """Match one frame, writing into ``tracks`` and ``certainty``; gives the hazards."""
+    def _step(self, frame: Frame, chains: Ints, number: int) -> _Step:
+        """Follow all animals into one frame."""
         bodies = self._bodies
         if len(bodies):
-            self._predict(number - (self._number or 0))
-        self._number = number
+            self._predict(number - self._number)
         there = np.asarray(frame.seen.any(-1))
-        free = there
+        tracks, free = np.full(there.shape, -1), there
+        certainty = np.zeros(there.shape, np.float32)
+        mirrored = np.zeros((*there.shape, len(self._pairs)), bool)
         hazards: dict[int, float] = {}
         if len(bodies) and there.any():
-            score, slots = self._match(frame, chains)
-            sure, exchange = find_certainty(score, slots)
-            hazard = self._hazards.update(bodies.ids, exchange)
+            score, slots, mirrored = self._match(frame, chains)
+            sure, chances = find_certainty(score, slots)
+            hazard = self._hazards.update(bodies.ids, chances)
             hazards = dict(zip(bodies.ids.tolist(), hazard.tolist(), strict=True))
             views, rows = np.nonzero(slots >= 0)
             tracks[views, slots[views, rows]] = bodies.ids[rows]
@@ -164,8 +179,9 @@ class Follower:
         self._regrouping.look(frame, tracks, free, chains=chains, row=self._row)
         certainty[tracks != before] = _FRESH
         self._remember(chains, tracks)
-        self._row += 1
-        return np.array([hazards.get(int(i), 0.0) for i in bodies.ids])
+        self._number, self._row = number, self._row + 1
+        hazard = np.array([hazards.get(int(i), 0.0) for i in bodies.ids])
+        return _Step(tracks, certainty, mirrored, bodies.ids, bodies.points.mean(1), hazard)
 
     def _predict(self, steps: int) -> None:
         bodies, scales = self._bodies, self.scales
@@ -182,23 +198,46 @@ class Follower:
         if not alive.all():
             bodies.keep(alive)
 
-    def _match(self, frame: Frame, chains: Ints) -> tuple[Floats, Ints]:
-        """Match tracks with detections and correct them; gives scores (V, T, S), slots (V, T)."""
+    def _match(self, frame: Frame, chains: Ints) -> tuple[Floats, Ints, Bools]:
+        """Match tracks with detections and correct them.
+
+        Gives scores (V, T, S), slots (V, T) and mirrored pairs (V, S, M).
+        """
         bodies, scales = self._bodies, self.scales
         loyalty = self._find_loyalty(chains)
         compared = compare_all(frame, bodies.points, bodies.covariance, scales.noise)
         loose, rest = score_loosely(compared, bodies.motion[:, 0, 0], scales)
         first = assign_detections(loose + loyalty)
         shift_bodies(frame, compared, first, bodies=bodies, rest=rest, scales=scales)
-        spread = bodies.covariance + bodies.motion[:, 0, 0, None, None, None] * np.eye(3)
-        compared = compare_all(frame, bodies.points, spread, scales.noise)
+        compared = self._compare(frame)
         gains, trust = find_gains(compared.error, compared.spread, compared.common, scales.area)
         tight = np.where(compared.common.any(-1), scales.temper * gains.sum(-1), -np.inf)
         held = np.asarray((first >= 0).any(0))
         score = np.where(held[:, None], tight, loose) + loyalty
         slots = assign_detections(score)
+        mirrored, outvoted = find_mirrored(
+            frame, compared, slots, points=bodies.points, pairs=self._pairs, area=scales.area
+        )
+        # A track that is outvoted for long has been the wrong way round itself.
+        bodies.outvoted = np.where(outvoted, bodies.outvoted + 1, 0)
+        turned = bodies.outvoted >= _TURN
+        if mirrored.any():
+            exchange(bodies.points, turned, self._pairs)
+            exchange(bodies.covariance, turned, self._pairs)
+            bodies.outvoted[turned] = 0
+            views, rows = np.nonzero(slots >= 0)
+            mirrored[views, slots[views, rows]] &= ~turned[rows]
+            frame = exchange_frame(frame, mirrored, self._pairs)
+            compared = self._compare(frame)
+            _, trust = find_gains(compared.error, compared.spread, compared.common, scales.area)
         bend_bodies(frame, compared, slots, bodies=bodies, trust=trust, scales=scales)
-        return score, slots
+        return score, slots, mirrored
+
+    def _compare(self, frame: Frame) -> Comparison:
+        """Compare tracks with detections, what is left of the bodies' uncertainty included."""
+        bodies = self._bodies
+        spread = bodies.covariance + bodies.motion[:, 0, 0, None, None, None] * np.eye(3)
+        return compare_all(frame, bodies.points, spread, self.scales.noise)
 
     def _find_loyalty(self, chains: Ints) -> Floats:
         """Find what each track gains from a detection by its 2D track's past, (V, T, S)."""

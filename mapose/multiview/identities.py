@@ -13,18 +13,19 @@ from calibration import Camera, CameraGroup
 from mapose.errors import SettingsError, ShapeError
 from mapose.multiview.chains import find_chains
 from mapose.multiview.following import MAX_GAP, Follower, Run, join_runs
-from mapose.multiview.mirror import exchange, find_mirrored
+from mapose.multiview.mirror import exchange
 from mapose.multiview.naming import choose_names
 from mapose.multiview.owners import Tracks2D, find_owners
-from mapose.multiview.scales import Scales
 from mapose.multiview.sightings import measure_sightings, stack_detections
 from mapose.multiview.views import check_views
 from mapose.poses import Poses
 from mapose.similarity import find_lengths
+from mapose.skeleton import Skeleton
 
 Floats = npt.NDArray[np.float64]
 Single = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 log = logging.getLogger(__name__)
 
@@ -116,23 +117,21 @@ def match_views(
     check_views(views, cameras)
     poses = _align_keypoints(list(views.values()))
     lenses = [cameras[name] for name in views]
-    tracks, run, scales = _follow(poses, lenses, max_gap=max_gap, on_progress=on_progress)
+    pairs = _find_pairs(poses[0].skeleton) if mirror else np.empty((0, 2), np.int64)
+    tracks, run, length = _follow(
+        poses, lenses, max_gap=max_gap, pairs=pairs, on_progress=on_progress
+    )
     count = individuals if individuals is None or isinstance(individuals, int) else len(individuals)
-    owners, identity, owner_of_track = find_owners(
-        run, tracks, individuals=count, min_frames=min_frames, length=scales.length
+    owners, identity = find_owners(
+        run, tracks, individuals=count, min_frames=min_frames, length=length
     )
     names, place = choose_names([p.individuals for p in poses], owners, individuals)
-    found = [
-        _arrange(p, owners[:, v], identity[:, v], place=place, names=names)
-        for v, p in enumerate(poses)
-    ]
-    if mirror and poses[0].skeleton.mirror:
-        points = _place_points(run, owner_of_track, place, (len(poses[0]), len(names)))
-        found = [
-            _repair_mirrored(p, points, lens, noise=scales.noise[v], area=scales.area[v])
-            for v, (p, lens) in enumerate(zip(found, lenses, strict=True))
-        ]
-    return dict(zip(views, found, strict=True))
+    found = {}
+    for v, (name, view) in enumerate(zip(views, poses, strict=True)):
+        repaired = _repair_mirrored(view, run.mirrored[:, v], pairs)
+        found[name] = _arrange(repaired, owners[:, v], identity[:, v], place=place, names=names)
+    log.info("%d individuals in %d views; %s", len(names), len(views), _describe(run, tracks))
+    return found
 
 
 def _check_settings(
@@ -163,14 +162,27 @@ def _align_keypoints(poses: list[Poses]) -> list[Poses]:
     return [p if p.skeleton.keypoints == keypoints else p.sel(keypoint=keypoints) for p in poses]
 
 
+def _find_pairs(skeleton: Skeleton) -> Ints:
+    """List the channels of left and right keypoints, (M, 2)."""
+    pairs = [(skeleton.index(a), skeleton.index(b)) for a, b in skeleton.mirror]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _describe(run: Run, tracks: Tracks2D) -> str:
+    """Say what was put right."""
+    pairs = int((tracks.chains >= 0).sum()) * run.mirrored.shape[-1]
+    return f"{int(run.mirrored.sum())} of {pairs} left/right pairs exchanged"
+
+
 def _follow(
     poses: Sequence[Poses],
     lenses: Sequence[Camera],
     *,
     max_gap: int,
+    pairs: Ints,
     on_progress: Callable[[int, int], None] | None,
-) -> tuple[Tracks2D, Run, Scales]:
-    """Follow all animals through the recording."""
+) -> tuple[Tracks2D, Run, float]:
+    """Follow all animals through the recording; also gives the length of a body."""
     stacked = stack_detections(poses)
     frames = poses[0].frames
     size = np.array([_find_size(stacked[:, v], lens) for v, lens in enumerate(lenses)])
@@ -179,7 +191,9 @@ def _follow(
     for v in range(len(poses)):
         pieces = find_chains(stacked[:, v, ..., :2], frames, named=named[v], size=size[v])
         chains[:, v] = np.where(pieces >= 0, pieces + chains.max() + 1, -1)
-    follower = Follower(stacked.shape[3], size, chains=int(chains.max()) + 1, max_gap=max_gap)
+    follower = Follower(
+        stacked.shape[3], size, chains=int(chains.max()) + 1, max_gap=max_gap, pairs=pairs
+    )
     runs = []
     step = max(_BLOCK // max(9 * stacked[0, ..., 0].size, 1), 1)
     for start in range(0, len(frames), step):
@@ -188,7 +202,7 @@ def _follow(
         runs.append(follower.follow(sightings, chains[part], frames=frames[part]))
         if on_progress is not None:
             on_progress(min(start + step, len(frames)), len(frames))
-    return Tracks2D(frames, chains, named), join_runs(runs), follower.scales
+    return Tracks2D(frames, chains, named), join_runs(runs), follower.scales.length or 1.0
 
 
 def _find_size(detections: Single, camera: Camera) -> float:
@@ -221,28 +235,11 @@ def _arrange(
     return replace(poses, array=array, individuals=names, identity=sure, covariance=covariance)
 
 
-def _place_points(run: Run, owner: Ints, place: Ints, shape: tuple[int, int]) -> Single:
-    """Find where each individual is in space by all cameras, (F, I, K, 3); NaN = not known."""
-    points = np.full((*shape, *run.points.shape[1:]), np.nan, np.float32)
-    who = owner[run.track]
-    mine = who >= 0
-    points[run.frame[mine], place[who[mine]]] = run.points[mine]
-    return points
-
-
-def _repair_mirrored(
-    poses: Poses, points: Single, camera: Camera, *, noise: float, area: float
-) -> Poses:
-    """Exchange left and right where a view contradicts the others."""
-    skeleton = poses.skeleton
-    pairs = np.array([(skeleton.index(a), skeleton.index(b)) for a, b in skeleton.mirror])
-    expected = camera.project(points)
-    mirrored = find_mirrored(
-        poses.points.astype(np.float64), expected, pairs, noise=noise, area=area
-    )
+def _repair_mirrored(poses: Poses, mirrored: Bools, pairs: Ints) -> Poses:
+    """Exchange left and right keypoints (F, S, M) where a view contradicts the others."""
+    mirrored = mirrored[:, : poses.array.shape[1]]
     if not mirrored.any():
         return poses
-    log.info("%s: %d left/right pairs exchanged", camera.name, mirrored.sum())
     array, covariance = poses.array.copy(), poses.covariance
     exchange(array, mirrored, pairs)
     if covariance is not None:

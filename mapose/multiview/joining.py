@@ -21,6 +21,8 @@ _START, _DIFFUSION = 0.25, 0.25
 #: What it says, in logarithms of probability, that a camera's 2D track is the same or another one
 #: on both sides.
 _SAME, _OTHER = 4.0, 2.0
+#: What a join costs if the number of individuals is known, compared with otherwise.
+_KNOWN = 0.2
 #: Probability that a join is wrong where the new piece begins beside the old one: somebody else
 #: was taken for the animal, and it is not certain that it was not the new one.
 _BESIDE = 0.25
@@ -93,7 +95,8 @@ def join_pieces(
         return owner, doubt
     price = 0.0 if individuals is not None else float(min_frames)
     tails, heads, share = _score_joins(pieces, length)
-    cost = max(float(min_frames), 1.0) * share
+    # Where the number is known, few pieces belong to nobody: almost any join is better.
+    cost = (1.0 if individuals is None else _KNOWN) * max(float(min_frames), 1.0) * share
     paths = _solve(pieces.weight, tails, heads, cost=cost, price=price, paths=individuals)
     for path in paths:
         for piece, join in path:

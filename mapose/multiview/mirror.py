@@ -2,74 +2,84 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
-from mapose.multiview.likelihood import find_gains
+from mapose.multiview.likelihood import Comparison, Frame, find_gains
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
-#: How much likelier exchanged must be, as a logarithm.
+#: How much likelier exchanged must be, as a logarithm. On two animals in three cameras, 10 % of
+#: the views mirrored, 1 repairs 98.1 and spoils 0.2 % of the pairs, 3 does 98.0 and 0.1 %.
 _MARGIN = 3.0
 
 
 def find_mirrored(
-    seen: Floats, expected: Floats, pairs: Ints, *, noise: float, area: float
-) -> Bools:
-    """Find left/right pairs of keypoints that one camera sees exchanged.
+    frame: Frame, compared: Comparison, slots: Ints, *, points: Floats, pairs: Ints, area: Floats
+) -> tuple[Bools, Bools]:
+    """Find left/right pairs of keypoints that a camera sees exchanged.
 
     Parameters
     ----------
-    seen : float64, (..., K, 2)
-        Keypoints in one camera's image, px; NaN = missing.
-    expected : float64, (..., K, 2)
-        Where the animals' keypoints are by all cameras, px; NaN = not known.
+    frame : Frame
+        Detections (V, S, K).
+    compared : Comparison
+        All tracks against them.
+    slots : int64, (V, T)
+        Detection of each track; -1 = none.
+    points : float64, (T, K, 3)
+        Where the keypoints are expected.
     pairs : int64, (M, 2)
         Channels of left and right keypoints.
-    noise : float
-        Standard deviation of a seen keypoint, px.
-    area : float
+    area : float64, (V,)
         Area of a body, px².
 
     Returns
     -------
-    bool, (..., M)
-        True where exchanging the two fits clearly better. Also where only one of the two was
+    mirrored : bool, (V, S, M)
+        True where exchanging the two fits clearly better, also where only one of the two was
         seen, on the other one's place.
-
-    Examples
-    --------
-    >>> expected = np.array([[10.0, 10], [50, 10]])
-    >>> find_mirrored(expected[::-1], expected, np.array([[0, 1]]), noise=2, area=1e4)
-    array([ True])
+    outvoted : bool, (T, M)
+        True where several cameras, and most of those that can tell, see it exchanged: it may be
+        the track that has to be.
     """
-    right_way = _score(seen, expected, noise, area)
-    swapped = np.empty_like(seen)
-    swapped[...] = seen
+    v, t = np.indices(slots.shape)
     left, right = pairs.T
-    swapped[..., left, :], swapped[..., right, :] = seen[..., right, :], seen[..., left, :]
-    other_way = _score(swapped, expected, noise, area)
-    gain = other_way - right_way
-    known = np.asarray(np.isfinite(expected).all(-1))
-    both = known[..., left] & known[..., right]
-    return np.asarray(both & (gain[..., left] + gain[..., right] > _MARGIN))
+    channels, partners = np.concatenate([left, right]), np.concatenate([right, left])
+    spread = compared.spread[v, t, slots][:, :, channels]
+    common = compared.common[v, t, slots][:, :, channels]
+    own, _ = find_gains(compared.error[v, t, slots][:, :, channels], spread, common, area)
+    axes = frame.axes[v, slots][:, :, channels]
+    origin = frame.origin[v, slots][:, :, channels]
+    local = np.einsum("vtkab,tkb->vtka", axes, points[:, partners]) - origin
+    common = common & (local[..., 2] > 0)
+    scale = frame.focal[:, None, None] / np.where(common, local[..., 2], np.inf)
+    other, _ = find_gains(-local[..., :2] * scale[..., None], spread, common, area)
+    gain = (other - own).reshape(*slots.shape, 2, -1).sum(2)
+    wrong = gain > _MARGIN  # (V, T, M)
+    against, witnesses = wrong.sum(0), (np.abs(gain) > _MARGIN).sum(0)
+    outvoted = (against >= 2) & (2 * against > witnesses)
+    mirrored = np.zeros((*frame.seen.shape[:2], len(pairs)), bool)
+    view, track = np.nonzero(slots >= 0)
+    mirrored[view, slots[view, track]] = wrong[view, track]
+    return mirrored, outvoted
 
 
-def _score(seen: Floats, expected: Floats, noise: float, area: float) -> Floats:
-    """Score each keypoint, (..., K); 0 where it was not seen."""
-    error = seen - expected
-    common = np.asarray(np.isfinite(error).all(-1))
-    error = np.where(common[..., None], error, 0)
-    # The place that the others expect is about as uncertain as what is seen.
-    spread = np.broadcast_to(2 * noise**2 * np.array([1.0, 0.0, 1.0]), (*common.shape, 3))
-    gains, _ = find_gains(error[None], spread[None], common[None], np.array([area]))
-    return np.asarray(gains[0])
-
-
-def exchange(array: npt.NDArray[np.floating], mirrored: Bools, pairs: Ints) -> None:
-    """Exchange the keypoints of marked pairs (..., M) in an array (..., K, n), in place."""
+def exchange(array: npt.NDArray[np.generic], mirrored: Bools, pairs: Ints) -> None:
+    """Exchange the keypoints of marked pairs (..., M) of an array (..., K, ...), in place."""
     for pair, (left, right) in enumerate(pairs):
-        rows = mirrored[..., pair]
-        array[rows, left], array[rows, right] = array[rows, right], array[rows, left]
+        rows = np.nonzero(mirrored[..., pair])
+        array[(*rows, left)], array[(*rows, right)] = array[(*rows, right)], array[(*rows, left)]
+
+
+def exchange_frame(frame: Frame, mirrored: Bools, pairs: Ints) -> Frame:
+    """Make a frame in which the marked pairs (V, S, M) have changed places."""
+    changed = {}
+    for name in ("seen", "axes", "origin", "variance"):
+        changed[name] = getattr(frame, name).copy()
+        exchange(changed[name], mirrored, pairs)
+    return replace(frame, **changed)

@@ -47,7 +47,7 @@ class Tracks2D:
 
 def find_owners(
     run: Run, tracks: Tracks2D, *, individuals: int | None, min_frames: int, length: float
-) -> tuple[Ints, npt.NDArray[np.float32], Ints]:
+) -> tuple[Ints, npt.NDArray[np.float32]]:
     """Find the individual of each detection.
 
     Parameters
@@ -69,8 +69,6 @@ def find_owners(
         Individual, best-seen first; -1 = nobody.
     identity : float32, (F, V, S)
         Probability that it is this one; 0 for nobody.
-    owner_of_track : int64, (T,)
-        Individual of each track in space; -1 = nobody.
     """
     n_tracks = int(run.track.max(initial=-1)) + 1
     labels = _revise(run, tracks.chains)
@@ -94,7 +92,7 @@ def find_owners(
     identity[f, v, s] *= steady[f, owners[f, v, s]]
     if count:
         identity[f, v, s] = np.maximum(identity[f, v, s], 1 / max(count, 1))
-    return owners, identity, owner[:n_tracks]
+    return owners, identity
 
 
 def _revise(run: Run, chains: Ints) -> Ints:
@@ -147,11 +145,10 @@ def _measure_pieces(labels: Ints, run: Run, tracks: Tracks2D, n_tracks: int) -> 
     back = np.flatnonzero(named)[::-1]
     rows_start[piece[back], v[back]] = s[back]
     start, end = np.full((n, 3), np.nan), np.full((n, 3), np.nan)
-    centres = run.points.mean(1)
     at_start = run.frame == first[run.track]
     at_end = run.frame == last[run.track]
-    start[run.track[at_start]] = centres[at_start]
-    end[run.track[at_end]] = centres[at_end]
+    start[run.track[at_start]] = run.centres[at_start]
+    end[run.track[at_end]] = run.centres[at_end]
     there = last >= 0
     frames = tracks.frames
     return Pieces(

@@ -75,6 +75,7 @@ def stack_detections(views: Sequence[Poses]) -> npt.NDArray[np.float32]:
     stacked[..., 2] = 0
     for v, poses in enumerate(views):
         stacked[:, v, : poses.array.shape[1]] = poses.array
+    stacked[~(stacked[..., 2] > 0), :2] = np.nan
     return stacked
 
 

@@ -24,13 +24,15 @@ class Bodies:
     ----------
     keypoints : int
         K.
+    pairs : int
+        M, of left and right keypoints.
 
     Attributes
     ----------
     ids : int64, (T,)
         Numbers of the animals, never used twice.
     points : float64, (T, K, 3)
-        Expected positions.
+        Positions.
     covariance : float64, (T, K, 3, 3)
         Of each keypoint about the body.
     velocity : float64, (T, 3)
@@ -45,6 +47,8 @@ class Bodies:
         Frames since three cameras at once saw it.
     hits : int64, (T,)
         Frames in which it was seen.
+    outvoted : int64, (T, M)
+        Frames since when most cameras see left and right the other way round.
     """
 
     _FIELDS = (
@@ -57,9 +61,10 @@ class Bodies:
         "alone",
         "thin",
         "hits",
+        "outvoted",
     )
 
-    def __init__(self, keypoints: int) -> None:
+    def __init__(self, keypoints: int, pairs: int = 0) -> None:
         self.ids: Ints = np.empty(0, np.int64)
         self.points: Floats = np.empty((0, keypoints, 3))
         self.covariance: Floats = np.empty((0, keypoints, 3, 3))
@@ -69,6 +74,7 @@ class Bodies:
         self.alone: Ints = np.empty(0, np.int64)
         self.thin: Ints = np.empty(0, np.int64)
         self.hits: Ints = np.empty(0, np.int64)
+        self.outvoted: Ints = np.empty((0, pairs), np.int64)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -99,6 +105,7 @@ class Bodies:
             alone=np.zeros(count, np.int64),
             thin=np.zeros(count, np.int64),
             hits=np.zeros(count, np.int64),
+            outvoted=np.zeros((count, self.outvoted.shape[1]), np.int64),
         )
 
     def relocate(self, row: int, points: Floats, *, body: float) -> None:

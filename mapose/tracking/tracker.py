@@ -8,7 +8,21 @@ import numpy.typing as npt
 from mapose.assignment import assign
 from mapose.errors import SettingsError, ShapeError
 from mapose.similarity import DEFAULT_SIGMA, find_oks
-from mapose.tracking.detections import Detections, find_centres, measure_detections
+from mapose.tracking.detections import (
+    Detections,
+    check_points,
+    find_centres,
+    measure_detections,
+)
+from mapose.tracking.encounters import (
+    QUIET,
+    Encounter,
+    EncounterLog,
+    find_claims,
+    find_doubts,
+    find_rivals,
+    score_encounter,
+)
 from mapose.tracking.motion import KalmanBank, RunningMedian
 
 Floats = npt.NDArray[np.float64]
@@ -42,6 +56,8 @@ _CLAIM, _PATIENCE = 0.25, 5
 #: Cost up to which a detection belongs to a track rather than to nobody; a pose that is nowhere
 #: near (1) at the very edge of the reach (1) costs 2.
 _LIMIT = 2.0
+_NATS = 20.0
+_CUT = 8.0
 
 
 class Tracker:
@@ -83,7 +99,12 @@ class Tracker:
     """
 
     def __init__(
-        self, *, individuals: int | None = None, max_gap: int = MAX_GAP, size: float | None = None
+        self,
+        *,
+        individuals: int | None = None,
+        max_gap: int = MAX_GAP,
+        size: float | None = None,
+        cut: bool = False,
     ) -> None:
         if individuals is not None and individuals < 1:
             raise SettingsError(f"individuals: wanted 1 or more, came {individuals}")
@@ -92,6 +113,8 @@ class Tracker:
         if size is not None and not (np.isfinite(size) and size > 0):
             raise SettingsError(f"size: wanted a length above 0, came {size}")
         self.individuals, self.max_gap = individuals, max_gap
+        self.encounters: list[Encounter] = []
+        self._log = EncounterLog() if cut else None
         self._size, self._fixed = RunningMedian(size), size is not None
         self._surprise = RunningMedian()
         self._next, self._frame = 0, -1
@@ -192,16 +215,7 @@ class Tracker:
     def _check(
         self, points: Floats, confidence: npt.ArrayLike | None, frames: npt.ArrayLike | None
     ) -> Ints:
-        if points.ndim != 4 or points.shape[2] < 1 or points.shape[3] not in (2, 3):
-            raise ShapeError(
-                "tracker: wanted points (frames, individuals, keypoints, 2 or 3), "
-                f"came {points.shape}"
-            )
-        if confidence is not None and np.shape(confidence) != points.shape[:3]:
-            raise ShapeError(
-                f"tracker: wanted confidence {points.shape[:3]} to fit the points, "
-                f"came {np.shape(confidence)}"
-            )
+        check_points(points, confidence)
         if self._bank is None:
             self._start(*points.shape[2:])
         elif self._shape.shape[1:] != points.shape[2:]:
@@ -235,6 +249,8 @@ class Tracker:
         slots = np.flatnonzero(found.there[f])
         if len(slots):
             self._learn_size(found, f)
+        if self._log:
+            self._end_encounters(self._log, number)
         if len(self._ids):
             self._predict(steps)
             if steps > 1:
@@ -248,14 +264,53 @@ class Tracker:
             good = cost[rows, columns] < _LIMIT
             rows, columns = rows[good], columns[good]
             ids[slots[columns]] = self._ids[rows]
+            if self._log is not None:
+                self._record(self._log, cost * _NATS, rows, columns)
             clear = ~self._find_contested(cost, rows, columns)
             self._unseen[rows[~clear]] = 0
-            rows, seen = rows[clear], columns[clear]
-            self._update(rows, gaps[rows, seen], found.points[f, slots[seen]])
+            kept, seen = rows[clear], columns[clear]
+            self._update(kept, gaps[kept, seen], found.points[f, slots[seen]])
+        owners = self._ids[rows]
         self._bury(self.max_gap)
         if len(columns) < len(slots):
-            self._give_birth(found, f, slots, columns, ids)
+            born = self._give_birth(found, f, slots, columns, ids)
+            if self._log is not None and len(rows) and len(born):
+                pairs, odds = find_rivals(cost[rows] * _NATS, np.arange(len(rows)), columns, born)
+                pairs = np.stack([owners[pairs[:, 0]], ids[slots[born[pairs[:, 1]]]]], -1)
+                self._log.add(number, pairs, odds, together=False)
         return ids
+
+    def _record(self, log: EncounterLog, cost: Floats, rows: Ints, columns: Ints) -> None:
+        """Note which matches were in doubt."""
+        pairs, odds = find_doubts(cost, rows, columns)
+        log.add(self._frame, self._ids[pairs], odds, together=True)
+        lost = self._sure.copy()
+        lost[rows] = False
+        pairs, odds = find_claims(cost, rows, columns, np.flatnonzero(lost))
+        log.add(self._frame, self._ids[pairs], odds, together=False)
+
+    def _end_encounters(self, log: EncounterLog, number: int) -> None:
+        """Give the tracks of what is over new ids: they may have changed places."""
+        for pair in log.find_quiet(number):
+            if pair not in log:
+                continue  # one of them has just got a new id: its turn comes in the next frame
+            at = [np.flatnonzero(self._ids == who) for who in pair]
+            alive = [len(row) > 0 and bool(self._sure[row[0]]) for row in at]
+            if all(alive) and max(self._unseen[row[0]] for row in at) > QUIET:
+                continue  # one of them is hidden: not over
+            doubt = log.pop(pair)
+            odds = score_encounter(doubt)
+            if odds > _CUT or not any(alive):
+                continue
+            after = []
+            for who, row, lives in zip(pair, at, alive, strict=True):
+                after.append(self._next if lives else -1)
+                if lives:
+                    self._ids[row[0]] = self._next
+                    log.rename(who, self._next)
+                    self._next += 1
+            end = Encounter(doubt.first, doubt.last, number, pair, (after[0], after[1]), odds)
+            self.encounters.append(end)
 
     def _learn_size(self, found: Detections, f: int) -> None:
         if not self._fixed:
@@ -359,22 +414,26 @@ class Tracker:
         if kept.all():
             return
         assert self._bank is not None
+        if self._log:
+            self._log.forget(self._ids[~kept & ~self._sure])
         self._bank.keep(kept)
         for name in ("_ids", "_shape", "_hits", "_unseen", "_sure"):
             setattr(self, name, getattr(self, name)[kept])
 
-    def _give_birth(self, found: Detections, f: int, slots: Ints, taken: Ints, ids: Ints) -> None:
+    def _give_birth(self, found: Detections, f: int, slots: Ints, taken: Ints, ids: Ints) -> Ints:
         """Start tracks for the detections that nobody took, unless they shadow one that was."""
         assert self._bank is not None
         left = np.ones(len(slots), bool)
         left[taken] = False
-        fresh = slots[left]
+        places = np.flatnonzero(left)
         if len(taken):
-            areas = np.full(len(fresh), self._scale**2)
-            oks = find_oks(found.points[f, fresh], found.points[f, slots[taken]], areas=areas)
-            fresh = fresh[~(oks > _SHADOW).any(1)]
-        if not len(fresh):
-            return
+            areas = np.full(len(places), self._scale**2)
+            former = found.points[f, slots[taken]]
+            oks = find_oks(found.points[f, slots[places]], former, areas=areas)
+            places = places[~(oks > _SHADOW).any(1)]
+        if not len(places):
+            return places
+        fresh = slots[places]
         points = found.points[f, fresh]
         centres = find_centres(points)
         ids[fresh] = self._next + np.arange(len(fresh))
@@ -385,3 +444,4 @@ class Tracker:
         self._hits = np.concatenate([self._hits, np.ones(len(fresh), np.int64)])
         self._unseen = np.concatenate([self._unseen, np.zeros(len(fresh), np.int64)])
         self._sure = np.concatenate([self._sure, np.zeros(len(fresh), bool)])
+        return places

@@ -128,25 +128,19 @@ def place_points(group, pixels):
         rows.append(camera.undistort(there)[..., None] * matrix[2] - matrix[:2])
     rows = np.nan_to_num(np.concatenate(rows, axis=-2), nan=0.0)
     lost = np.isfinite(pixels[..., 0]).sum(0) < 2
-    rows[lost] = np.eye(4)[:1]
+    rows[lost] = 0.0
     # Linear first; not the homogeneous form, which depends on where the world's origin is.
-    points = step(rows[..., :3], -rows[..., 3:])
+    points = (np.linalg.pinv(rows[..., :3]) @ -rows[..., 3:])[..., 0]
     for _ in range(5):
         changes, away = [], []
         for camera, there in zip(group, pixels, strict=True):
             here, by_point = camera.differentiate(points)
             changes.append(by_point)
             away.append(there - here)
-        unseen = np.isnan(np.concatenate(away, -1))
-        slopes = np.where(unseen[..., None], 0, np.concatenate(changes, -2))
-        points = points + step(slopes, np.where(unseen, 0, np.concatenate(away, -1))[..., None])
+        away = np.concatenate(away, -1)[..., None]
+        slopes = np.where(np.isnan(away), 0, np.concatenate(changes, -2))
+        points = points + (np.linalg.pinv(slopes) @ np.nan_to_num(away))[..., 0]
     return np.where(lost[..., None], np.nan, points)
-
-
-def step(slopes, away):
-    """Least-squares solution of slopes @ x = away, for each point."""
-    normal = slopes.swapaxes(-1, -2) @ slopes + 1e-12 * np.eye(3)
-    return np.linalg.solve(normal, slopes.swapaxes(-1, -2) @ away)[..., 0]
 
 
 def place_corners(group, board, pixels):

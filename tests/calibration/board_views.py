@@ -53,16 +53,10 @@ def photograph(
     with np.errstate(divide="ignore", invalid="ignore"):
         reach = -camera.centre[2] / rays[..., 2]
     plane = camera.centre[:2] + reach[..., None] * rays[..., :2]
-    spots = (plane - low) * per_unit - 0.5
-    spots[~(reach > 0)] = -10
-    shine = cv2.remap(
-        np.pad(texture, 1, constant_values=-1),
-        np.nan_to_num(spots + 1, nan=-10).astype(np.float32),
-        None,
-        cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=-1,
-    )
+    spots = np.nan_to_num((plane - low) * per_unit, nan=-1.0)
+    inside = (reach > 0) & ((spots >= 0) & (spots < texture.shape[::-1])).all(-1)
+    column, row = np.floor(np.where(inside[..., None], spots, 0)).astype(int).transpose(2, 0, 1)
+    shine = np.where(inside, texture[row, column], -1)
     seen = np.where(shine < 0, background, levels[0] + (levels[1] - levels[0]) * shine)
     seen = seen.reshape(height, FINE, width, FINE).mean((1, 3)).astype(np.float32)
     if blur:

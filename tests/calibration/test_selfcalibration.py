@@ -129,7 +129,7 @@ def test_two_views_hold_against_false_points(ring, rng):
     along = b.translation - rotation @ a.translation
     turned = np.arccos((np.trace(views[0].rotation @ rotation.T) - 1) / 2)
     moved = np.arccos(views[0].translation @ along / np.linalg.norm(along))
-    assert np.degrees([turned, moved]).max() < 2
+    assert np.degrees([turned, moved]).max() < 5
     assert 0.8 < views[0].scale < 2
 
 

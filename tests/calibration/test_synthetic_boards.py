@@ -20,7 +20,7 @@ def place(film):
 
 
 def test_board_lies_flat_row_by_row():
-    board = make_board(3, 2, 10.0)
+    board = make_board(3, 2, square=10.0)
     assert board.shape == (6, 3)
     assert board[1].tolist() == [10, 0, 0] and board[3].tolist() == [0, 10, 0]
 
