@@ -6,11 +6,14 @@ from calibration.boards import ArucoGrid, CharucoBoard, Chessboard
 from calibration.bundle import bundle_adjust, bundle_adjust_points
 from calibration.camera import Camera
 from calibration.detection import BoardDetections, find_boards
+from calibration.drift import find_drift
 from calibration.errors import CalibrationError
 from calibration.group import CameraGroup
 from calibration.readers import read_cameras
 from calibration.report import CalibrationReport
+from calibration.selfcalibration import KnownLength, calibrate_from_points, guess_lens
 from calibration.session import calibrate, calibrate_detections
+from calibration.synchronization import Synchronization, find_frame_offsets
 from calibration.triangulation import Triangulation, triangulate_points
 
 __all__ = [
@@ -22,6 +25,8 @@ __all__ = [
     "CameraGroup",
     "CharucoBoard",
     "Chessboard",
+    "KnownLength",
+    "Synchronization",
     "Triangulation",
     "align_to_board",
     "align_to_points",
@@ -29,8 +34,12 @@ __all__ = [
     "bundle_adjust_points",
     "calibrate",
     "calibrate_detections",
+    "calibrate_from_points",
     "find_boards",
+    "find_drift",
+    "find_frame_offsets",
     "find_similarity",
+    "guess_lens",
     "read_board",
     "read_cameras",
     "triangulate_points",

@@ -34,10 +34,10 @@ class BundleOptions:
         What is expected of lenses; None for nothing.
     outlying : float
         Errors of this many standard deviations of their camera have no weight. Default 8: Tukey's
-        weights then widen deviations by 0.4 % if no pixel is false, and corners 5 % of which are
-        false give deviations that hold. With 6, errors of real recordings, which are less normal
-        than they should be, let the fit follow some frames and drop others: three times the steps,
-        1 to 6 % more mean error in three real sessions. So it is for points with few pixels each.
+        weights then widen deviations by 0.4 % if no pixel is false. With 6, real errors, which
+        are less normal than they should be, let the fit follow some frames and drop others: up to
+        4 % more mean error and six times the steps in three real sessions. The same goes for
+        points, with few pixels each.
     max_steps : int
         Default 100; boards take 5 to 10.
     tolerance : float

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.completion import complete_lattice, measure_blur
+from calibration.completion import complete_lattice
 from calibration.lattice import Ints, Lattice, predict_nodes
 from calibration.lens import Floats
 from calibration.markers import MIRRORED, WAYS, match_markers, read_cells, read_dictionary
@@ -97,13 +97,12 @@ def place_charuco(board: CharucoBoard, lattices: list[Lattice], image: Image) ->
     bright = -bright if variant.inverted else bright
     # Markers begin at this part of the square's side.
     margin = (1 - board.marker / board.square) / 2
-    corners, xy = complete_lattice(
+    whole = complete_lattice(
         image, corners, xy, bright=bright, size=size, reach=max(0.1, margin)
     )
-    pixels[corners @ [1, size[0]]] = xy
+    pixels[whole.nodes @ [1, size[0]]] = whole.xy
     legacy = variant.legacy if board.rows % 2 == 0 else None
-    blur = measure_blur(image, corners, xy)
-    return Sighting(pixels, variant.inverted, variant.mirrored, legacy, blur)
+    return Sighting(pixels, variant.inverted, variant.mirrored, legacy, whole.blur)
 
 
 def _list_cells(lattice: Lattice) -> tuple[Ints, Floats]:

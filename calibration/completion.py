@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from calibration.cornerfit import fit_corners
 from calibration.lattice import STEPS, Ints, find_spacing, predict_nodes
 from calibration.lens import Floats
-from calibration.saddles import Image, Saddles, check_saddles, refine_saddles, sample_image
+from calibration.saddles import Image, Saddles, check_saddles, refine_saddles
 
 # The window of the refinement reaches over this part of the square, where nothing else is.
 _REACH = 0.3
@@ -20,6 +22,29 @@ _AROUND = 0.2
 # Grey levels between bright and dark that a predicted corner must show.
 _CONTRAST = 8.0
 _ROUNDS = 4
+# Neighbours of a corner are predicted at this part of a square.
+_HALF = 0.5
+# Part of the variance around a corner that four blurred squares must explain.
+_QUALITY = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Completed:
+    """A lattice, exact and whole.
+
+    Attributes
+    ----------
+    nodes : int64, (M, 2)
+        Column and row.
+    xy : float64, (M, 2)
+        Pixels.
+    blur : float
+        Standard deviation of the blur of edges in pixels; NaN without corners.
+    """
+
+    nodes: Ints
+    xy: Floats
+    blur: float
 
 
 def complete_lattice(
@@ -30,7 +55,7 @@ def complete_lattice(
     bright: int,
     size: tuple[int, int] | None = None,
     reach: float = _REACH,
-) -> tuple[Ints, Floats]:
+) -> Completed:
     """Refine corners, find those that were missed, and drop false ones.
 
     Parameters
@@ -50,10 +75,8 @@ def complete_lattice(
 
     Returns
     -------
-    nodes : int64, (M, 2)
-        Column and row.
-    xy : float64, (M, 2)
-        Pixels.
+    Completed
+        M corners.
     """
     xy = _refine(image, nodes, xy, reach)
     keep = np.isfinite(xy[:, 0])
@@ -64,7 +87,24 @@ def complete_lattice(
         if len(added) == 0:
             break
         nodes, xy = np.concatenate([nodes, added]), np.concatenate([xy, there])
-    return drop_strays(nodes, xy)
+    nodes, xy = drop_strays(nodes, xy)
+    return _fit(image, nodes, xy, reach)
+
+
+def _fit(image: Image, nodes: Ints, xy: Floats, margin: float) -> Completed:
+    """Fit all corners anew with a model, now that the squares around them are known."""
+    steps = _HALF * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
+    around = predict_nodes(nodes, xy, (nodes[:, None] + steps).reshape(-1, 2))
+    arms = (around.reshape(-1, 4, 2) - xy[:, None]) / _HALF
+    known = np.isfinite(arms).all((1, 2))
+    nodes, xy, arms = nodes[known], xy[known], arms[known]
+    fit = fit_corners(image, xy, arms, margin)
+    side = np.linalg.norm(arms, axis=-1).min(1)
+    near = np.linalg.norm(fit.xy - xy, axis=1) < np.maximum(1.5, _TOLERANCE * side)
+    good = near & (fit.quality > _QUALITY)
+    nodes, xy = drop_strays(nodes[good], fit.xy[good])
+    blur = float(np.median(fit.blur[good])) if good.any() else float("nan")
+    return Completed(nodes, xy, blur)
 
 
 def _refine(image: Image, nodes: Ints, xy: Floats, reach: float) -> Floats:
@@ -180,45 +220,3 @@ def _expect(xy: Floats, u: Floats, v: Floats, bright: Ints) -> Saddles:
     return Saddles(xy, np.arctan2(axis[:, 1], axis[:, 0]), opening, np.zeros(len(xy)))
 
 
-def measure_blur(image: Image, nodes: Ints, xy: Floats) -> float:
-    """Measure how blurred the edges between corners are.
-
-    Parameters
-    ----------
-    image : uint8, (H, W)
-        Grey.
-    nodes : int64, (N, 2)
-        Column and row.
-    xy : float64, (N, 2)
-        Pixels.
-
-    Returns
-    -------
-    float
-        Standard deviation of the blur in pixels, the median over edges; NaN without edges.
-    """
-    place = {tuple(node): i for i, node in enumerate(nodes.tolist())}
-    pairs = [
-        (i, place[x + a, y + b])
-        for (x, y), i in place.items()
-        for a, b in STEPS[:2].tolist()
-        if (x + a, y + b) in place
-    ]
-    if not pairs:
-        return float("nan")
-    p, q = np.array(pairs).T
-    way = xy[q] - xy[p]
-    length = np.linalg.norm(way, axis=1)
-    side = np.stack([-way[:, 1], way[:, 0]], -1) / length[:, None]
-    middle = xy[p] + way * np.array([0.4, 0.5, 0.6])[:, None, None]
-    far = np.maximum(2.0, 0.08 * length)[:, None] * side
-    step = sample_image(image, middle + far) - sample_image(image, middle - far)
-    slope = sample_image(image, middle + side) - sample_image(image, middle - side)
-    # Across an edge the slope is that of the blurring Gaussian; its peak is the step over
-    # sqrt(2 pi) sigma.
-    clear = np.abs(step) > 10
-    if not clear.any():
-        return float("nan")
-    steepest = np.abs(slope[clear]) / 2
-    ratio = np.abs(step[clear]) / np.maximum(steepest, 1e-3)
-    return float(np.median(ratio) / np.sqrt(2 * np.pi))

@@ -27,6 +27,8 @@ _POINTS = 4000
 _GROUPS = 8
 # Errors count no more than this many times the median.
 _LIMIT = 5.0
+# Costs within this factor do not tell two answers apart.
+_ALIKE = 1.05
 # Along the ray of a single other camera a point may be anywhere: in units of its distance.
 _ANYWHERE = 10.0
 
@@ -59,6 +61,8 @@ class CameraDrift:
         Shift in each of B equal parts of the recording, px; NaN where it saw too little.
     since : int
         Frame from which on it is displaced; 0 if it always was, -1 if it has not moved.
+    rivals : tuple of str
+        Cameras that, had they moved instead, would explain the pixels about as well.
     """
 
     name: str
@@ -71,6 +75,7 @@ class CameraDrift:
     seen: int
     over_time: Floats
     since: int
+    rivals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,7 @@ def find_drift(
         )
     scene = _choose_points(array)
     group, moved = cameras, dict[int, Movement]()
+    rivals = dict[int, list[int]]()
     fits = _fit_each(group, scene, moved)
     while len(moved) < max(len(group) - 2, 1):
         clear = {v: fit for v, fit in fits.items() if fit.is_clear(least_shift)}
@@ -174,13 +180,20 @@ def find_drift(
             break
         costs = _compare(group, scene, clear)
         v = min(costs, key=lambda v: costs[v])
+        rivals[v] = [u for u in costs if u != v and costs[u] <= _ALIKE * costs[v]]
         moved[v] = clear[v]
         group = _put(group, clear[v].camera)
         # What it saw before it was moved does not go with where it stands now.
         scene = scene.forget(v, clear[v].since)
         fits = _fit_each(group, scene, moved)
     found = {**fits, **moved}
-    drifts = tuple(_describe(cameras.cameras[v], found[v], v in moved) for v in range(len(group)))
+    drifts = tuple(
+        replace(
+            _describe(cameras.cameras[v], found[v], v in moved),
+            rivals=tuple(cameras.names[u] for u in rivals.get(v, [])),
+        )
+        for v in range(len(group))
+    )
     return Drift(drifts, group, _say(drifts, cameras, least_shift))
 
 
@@ -317,6 +330,7 @@ def _say(drifts: tuple[CameraDrift, ...], cameras: CameraGroup, least_shift: flo
     parts = [
         f"{d.name} by {d.shift:.1f} ± {d.deviation:.1f} px ({d.turned:.2f} degrees)"
         + (f" from about frame {d.since} on" if d.since > 0 else "")
+        + (f" (or else {', '.join(d.rivals)})" if d.rivals and len(cameras) > 2 else "")
         for d in moved
     ]
     if len(cameras) == 2:

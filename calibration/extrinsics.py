@@ -226,7 +226,7 @@ def _at_origin(camera: Camera) -> Camera:
 def _find_outer(board: Floats) -> Floats:
     """Pick corners at the rim in four directions; they tell a pose as well as all do."""
     directions = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
-    return board[np.argmax(board[:, :2] @ directions.T, axis=0)]
+    return np.asarray(board[np.argmax(board[:, :2] @ directions.T, axis=0)])
 
 
 def _carry(matrices: Floats, points: Floats) -> Floats:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from calibration.errors import CalibrationError
 from calibration.group import CameraGroup
 from calibration.lens import Floats
 from calibration.priors import LensPrior
+from calibration.projection import lens_names
 
 # Focal lengths to start from, in image widths (the longer side): 110 degrees of view to 6, each
 # 1.3 times the one before. From the nearest, Levenberg-Marquardt steps go home.
@@ -33,6 +34,8 @@ _VAGUE = 0.1
 _FEW_VIEWS = 3
 # Where views hold no whole lens, focal lengths with errors up to this factor are worth the same.
 _ALIKE_IF_POOR = 1.5
+# At least a dozen corners, 24 numbers, against the six of a pose.
+_FIRMER = 4.0
 # Usual focal lengths in image widths: 58 degrees of view, and 115 degrees of a fisheye.
 _USUAL = {"pinhole": 0.9, "fisheye": 0.5}
 
@@ -104,6 +107,35 @@ class LensFit:
     poor: bool
 
 
+@dataclass(frozen=True)
+class KnownLens(LensPrior):
+    """Expect the lenses that cameras had when each was calibrated alone.
+
+    For recordings in which cameras contradict each other about where the board was. What is wrong
+    then are the six numbers of a pose, not each of the dozens of pixel coordinates of a view, and
+    the adjustment, which takes these for independent, gives them too much to say; expectations are
+    made firmer by as much.
+
+    Parameters
+    ----------
+    fits : dict of str to LensFit
+        By camera.
+    """
+
+    fits: Mapping[str, LensFit] = field(default_factory=dict)
+
+    def find_information(self, camera: Camera) -> tuple[Floats, Floats]:
+        """Turn the expectations into a quadratic form of the lens."""
+        fit, names = self.fits[camera.name], lens_names(camera)
+        free = [names.index(name) for _, name in fit.result.parameters]
+        information = np.zeros((len(names), len(names)))
+        inverse = np.linalg.pinv(fit.result.covariance, hermitian=True)
+        information[np.ix_(free, free)] = _FIRMER * inverse
+        matrix = fit.camera.matrix
+        middle = [matrix[i] for i in ((0, 0), (1, 1), (0, 2), (1, 2), (0, 1))]
+        return information, np.array([*middle, *fit.camera.distortion])
+
+
 def calibrate_camera(
     detections: BoardDetections, board: Floats, *, fisheye: bool = False
 ) -> LensFit:
@@ -144,7 +176,7 @@ def calibrate_camera(
     if not fisheye:
         result = _try_fifth(result, board, pixels)
     few = len(frames) < _FEW_VIEWS
-    poor = few or not result.converged or _measure_doubt(result) > _VAGUE
+    poor = few or _measure_doubt(result) > _VAGUE
     if poor:
         start = guess_lens(
             name, size, board=board, pixels=pixels, fisheye=fisheye, alike=_ALIKE_IF_POOR
@@ -223,7 +255,7 @@ def _try_fifth(result: BundleResult, board: Floats, pixels: Floats) -> BundleRes
     (found,) = richer.cameras
     sure = abs(found.distortion[4]) > _SURE * richer.deviations[camera.name]["k3"]
     worth = richer.scale < (1 - _WORTH) * result.scale
-    return richer if richer.converged and sure and worth else result
+    return richer if sure and worth else result
 
 
 def _measure_doubt(result: BundleResult) -> float:

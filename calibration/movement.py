@@ -24,8 +24,13 @@ CLEARLY = 5.0
 _STEPS = 15
 # Tukey's limit in standard deviations.
 _LIMIT = 5.0
+# Stiffness with which a camera is held where it stood, relative to what each parameter alone
+# would be known to: it gives way wherever pixels tell.
+_HELD = 1e-3
 # A movement within the recording leaves less than this share of the shift before it.
 _BEFORE = 0.4
+# ... and differs by this many standard deviations of the parts on either side.
+_STEP = 4.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,8 @@ def find_movement(camera: Camera, target: Target, n_frames: int) -> Movement:
     late = target.take(target.block >= first)
     placed, equations = resect(camera, late)
     shift = equations.find_shift(camera, placed, late)
-    deviation = max(equations.find_deviation(late.block), equations.find_deviation(late.group))
+    parts = np.arange(len(late.points)) * N_PARTS // len(late.points)
+    deviation = max(equations.find_deviation(parts), equations.find_deviation(late.group))
     since = first * n_frames // n_blocks
     return Movement(placed, shift, deviation, equations.noise, len(target.points), over_time, since)
 
@@ -114,6 +120,9 @@ def _find_onset(over_time: Floats) -> int:
         before, after = over_time[:first], over_time[first:]
         before, after = before[np.isfinite(before)], after[np.isfinite(after)]
         if not len(before) or not len(after) or before.mean() > _BEFORE * after.mean():
+            continue
+        # One part that is off by chance is no movement.
+        if after.mean() - before.mean() < _STEP * max(before.std(), after.std()):
             continue
         left = before.var() * len(before) + after.var() * len(after)
         if left < error:
@@ -145,6 +154,8 @@ class Equations:
         the epipolar line.
     noise : float
         Standard deviation of a pixel coordinate.
+    total : float64, (6,)
+        Steps taken so far.
     """
 
     rows: Floats
@@ -152,6 +163,7 @@ class Equations:
     slopes: Floats
     visible: Floats
     noise: float
+    total: Floats
 
     def find_shift(self, old: Camera, new: Camera, target: Target) -> float:
         """Find by how much the picture is displaced, px (root mean square)."""
@@ -161,7 +173,7 @@ class Equations:
     def solve(self) -> Floats:
         """Find the step (6,)."""
         normal, right = self._sum(self.rows), np.einsum("nij,ni->j", self.rows, self.errors)
-        return np.asarray(self._invert(normal) @ right)
+        return self._solve(normal, right)
 
     def find_deviation(self, part: Integers) -> float:
         """Find the standard deviation of the shift, px, by leaving out each part in turn."""
@@ -174,7 +186,7 @@ class Equations:
         np.add.at(rights, part, np.einsum("nij,ni->nj", self.rows, self.errors))
         steps = np.stack(
             [
-                self._invert(normals.sum(0) - normal) @ (rights.sum(0) - right)
+                self._solve(normals.sum(0) - normal, rights.sum(0) - right)
                 for normal, right in zip(normals, rights, strict=True)
             ]
         )
@@ -187,31 +199,35 @@ class Equations:
     def _sum(rows: Floats) -> Floats:
         return np.asarray(np.einsum("nij,nik->jk", rows, rows))
 
-    @staticmethod
-    def _invert(normal: Floats) -> Floats:
-        """Invert with a little damping: with two cameras the distance between them is free."""
-        size = np.sqrt(np.maximum(np.diag(normal), 1e-300))
-        scaled = normal / np.outer(size, size) + 1e-4 * np.eye(6)
-        return np.asarray(np.linalg.inv(scaled) / np.outer(size, size))
+    def _solve(self, normal: Floats, right: Floats) -> Floats:
+        """Solve for a step, and move no more than the pixels ask for.
+
+        Where they hardly tell one movement from another, such as of two cameras the distance
+        between them, the smaller one is taken.
+        """
+        held = _HELD * np.diag(np.maximum(np.diag(normal), 1e-300))
+        return np.asarray(np.linalg.solve(normal + held, right - held @ self.total))
 
 
 def resect(camera: Camera, target: Target) -> tuple[Camera, Equations]:
     """Find where a camera stands from what it should see, robustly."""
-    equations = _set_up(camera, target)
+    total = np.zeros(6)
+    equations = _set_up(camera, target, total)
     for _ in range(_STEPS):
         step = equations.solve()
+        total = total + step
         camera = replace(
             camera,
             rotation=turn(step[:3]) @ camera.rotation_matrix,
             translation=camera.translation + step[3:],
         )
-        equations = _set_up(camera, target)
+        equations = _set_up(camera, target, total)
         if _find_size(equations.slopes @ step) < 0.01:
             break
     return camera, equations
 
 
-def _set_up(camera: Camera, target: Target) -> Equations:
+def _set_up(camera: Camera, target: Target, total: Floats) -> Equations:
     found = differentiate_projection(camera, target.points)
     errors = target.pixels - found.pixels
     spread = found.by_point @ target.covariance @ np.swapaxes(found.by_point, 1, 2) + np.eye(2)
@@ -232,4 +248,5 @@ def _set_up(camera: Camera, target: Target) -> Equations:
         slopes=np.nan_to_num(found.by_pose),
         visible=inverse if target.blind else np.broadcast_to(np.eye(2), inverse.shape),
         noise=noise,
+        total=total,
     )

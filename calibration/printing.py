@@ -86,10 +86,11 @@ def find_dark_areas(board: Board) -> Floats:
         # Squares without a marker are dark; the first inner corner is the origin.
         even = bool((cells.sum(1) % 2 == 1).all())
         squares = _find_dark_squares(board.columns, board.rows, board.square, even=even)
-        corners = (cells - 1) * board.square + (board.square - board.marker) / 2
-        return np.concatenate([squares, _find_dark_bits(board.dictionary, corners, board.marker)])
-    corners = np.asarray(board.points[:, :2].reshape(-1, 4, 2).min(1))
-    return _find_dark_bits(board.dictionary, corners, board.marker)
+        inset = (board.square - board.marker) / 2
+        corners: Floats = (cells - 1).astype(np.float64) * board.square + inset
+        bits = _find_dark_bits(board, corners)
+        return np.concatenate([squares, bits])
+    return _find_dark_bits(board, np.asarray(board.points[::4, :2]))
 
 
 def _find_step(board: Board) -> float:
@@ -103,10 +104,10 @@ def _find_dark_squares(columns: int, rows: int, square: float, *, even: bool) ->
     return np.concatenate([corners, np.full(corners.shape, square)], -1)
 
 
-def _find_dark_bits(dictionary: str, corners: Floats, marker: float) -> Floats:
-    patterns = read_dictionary(find_dictionary(dictionary))[: len(corners)]
+def _find_dark_bits(board: CharucoBoard | ArucoGrid, corners: Floats) -> Floats:
+    patterns = read_dictionary(find_dictionary(board.dictionary))[: len(corners)]
     number, row, column = np.nonzero(patterns == 0)
-    bit = marker / patterns.shape[1]
+    bit = board.marker / patterns.shape[1]
     places = corners[number] + np.stack([column, row], -1) * bit
     return np.concatenate([places, np.full(places.shape, bit)], -1)
 

@@ -127,42 +127,38 @@ def refine_problem(
 ) -> Solution:
     """Step towards the least robust cost, with scales taken anew from the errors at each step."""
     cameras, start = list(cameras), list(cameras)
-    steps, converged, damping = 0, False, _START_DAMPING
     squares = _measure(problem, cameras, scene)
-    scale, limits = _find_limits(problem, squares, _find_tolerant_limits(squares))
-    extra = np.zeros(len(scene))
+    wide = _find_tolerant_limits(squares)
+    steps, converged, damping, extra = 0, False, _START_DAMPING, np.zeros(len(scene))
     while steps < max_steps and not converged:
         steps += 1
+        scale, least = _find_limits(problem, squares)
+        limits, settled = np.maximum(wide, least), bool((wide <= least).all())
         equations = _set_up(problem, cameras, scene, limits, scale, free=problem.loose)
-        costs = _sum_up(problem, cameras, squares, limits, scale)
-        easing = _EASING
-        while damping <= _MAX_DAMPING:
+        costs, easing, trial = _sum_up(problem, cameras, squares, limits, scale), _EASING, None
+        while trial is None and damping <= _MAX_DAMPING and not converged:
             step = equations.solve(damping, extra)
             trial = _move(problem, cameras, scene, step) if step else None
             worse = np.zeros(len(scene), bool)
             if step and trial:
+                converged = settled and damping <= _FREE_DAMPING
+                converged = converged and _is_small(step, tolerance * scale)
                 there = _measure(problem, *trial)
                 gains = costs - _sum_up(problem, trial[0], there, limits, scale)
-                small = _is_small(step, tolerance * scale)
-                # Below rounding, any step is as good as none.
-                if gains.sum() >= 0 or (small and -gains.sum() < 1e-9 * costs.sum()):
-                    break
                 worse = gains[:-1] < -(scale**2)
+                trial = trial if gains.sum() >= 0 else None
             # A frame of which little is seen may not go along; the others need not wait for it.
-            if worse.any() and (extra[worse] < _HELD).any():
+            if trial is None and worse.any() and (extra[worse] < _HELD).any():
                 extra[worse] = np.maximum(10 * extra[worse], _SLOWED)
-            else:
+            elif trial is None:
                 damping, easing = max(10 * damping, _BACK_DAMPING), 1.0
-        else:
-            # No step is better: the end, as far as numbers reach.
-            converged = True
-            break
-        damping = max(damping / easing, _MIN_DAMPING)
+        # Where no step is better, it is the end as far as numbers reach.
+        converged = converged or (trial is None and settled)
+        if trial is not None:
+            (cameras, scene), squares = trial, there
+        damping = _START_DAMPING if trial is None else max(damping / easing, _MIN_DAMPING)
+        wide = limits / _NARROWING
         extra = np.where(extra > _SLOWED, extra / 10, 0.0)
-        (cameras, scene), squares, before = trial, there, limits
-        scale, limits = _find_limits(problem, squares, limits / _NARROWING)
-        settled = bool((limits > 0.9 * before).all())
-        converged = small and settled and damping <= _FREE_DAMPING
     if problem.held is not None:
         cameras, scene = _restore_frame(problem, start, cameras, scene, problem.held)
     if problem.anchor is not None and isinstance(scene, PointScene):
@@ -198,7 +194,7 @@ def _find_tolerant_limits(squares: list[Floats]) -> Floats:
     return limits
 
 
-def _find_limits(problem: Problem, squares: list[Floats], least: Floats) -> tuple[float, Floats]:
+def _find_limits(problem: Problem, squares: list[Floats]) -> tuple[float, Floats]:
     """Find the scale of all errors, and per camera the error at which the weight vanishes."""
     shrunk = problem.shrunk
     scale = max(find_scale(np.concatenate([s.ravel() for s in squares])) / shrunk, _MIN_SCALE)
@@ -206,7 +202,7 @@ def _find_limits(problem: Problem, squares: list[Floats], least: Floats) -> tupl
         max(find_scale(s) / shrunk, _MIN_SCALE) if np.isfinite(s).sum() >= _MIN_SCALED else scale
         for s in squares
     ]
-    return scale, np.maximum(problem.outlying * np.array(own), least)
+    return scale, problem.outlying * np.array(own)
 
 
 def read_lens(camera: Camera) -> Floats:
@@ -359,7 +355,7 @@ def _conclude(
     themselves is mean(p r) / mean(p'), which holds exactly for normal errors (Stein).
     """
     squares = _measure(problem, cameras, scene)
-    scale, limits = _find_limits(problem, squares, np.zeros(len(cameras)))
+    scale, limits = _find_limits(problem, squares)
     weights = [weigh_errors(s, limit) for s, limit in zip(squares, limits, strict=True)]
     pushes = pulls = slopes = total = data = 0.0
     for square, weight, limit in zip(squares, weights, limits, strict=True):

@@ -110,8 +110,8 @@ class CalibrationReport:
         for c in self.cameras:
             lines.append(
                 f"{c.name:<{width}} {c.mean:7.3f} {c.median:7.3f} {c.p95:7.3f} {c.false:7.1%} "
-                f"{c.views:6d} {c.corners:8d} {c.coverage:8.0%}  {c.focal:6.0f} ± {c.sd['fx']:<4.3g} "
-                f"{c.model}"
+                f"{c.views:6d} {c.corners:8d} {c.coverage:8.0%}  "
+                f"{c.focal:6.0f} ± {c.sd['fx']:<4.3g} {c.model}"
             )
         lines.append(f"{'all':<{width}} {self.mean:7.3f} {self.median:7.3f} {self.p95:7.3f}")
         lines.append("errors and focal lengths in pixels; no corner is left out of the errors")
@@ -195,8 +195,8 @@ def _advise(report: CameraReport, parts: tuple[str, ...]) -> list[str]:
         weak.append(f"the focal length is uncertain by {doubt:.1%}: film the board nearer, tilted")
     if report.tilt < _LEAST_TILT:
         weak.append(
-            f"the board was always held alike (its directions spread by {report.tilt:.0f} degrees): "
-            "tilt it by 30 degrees and more to all sides"
+            f"the board was always held alike (its directions spread by {report.tilt:.0f} "
+            "degrees): tilt it by 30 degrees and more to all sides"
         )
     if report.coverage < _LEAST_COVERAGE:
         where = f", mostly {', '.join(parts)}" if parts else ", nowhere well"

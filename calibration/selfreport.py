@@ -131,9 +131,10 @@ def _find_centre_deviations(result: BundleResult) -> Floats:
     numbers = {key: i for i, key in enumerate(result.parameters)}
     deviations = np.zeros(len(result.cameras))
     for v, camera in enumerate(result.cameras):
-        rows = [numbers.get((camera.name, name)) for name in POSE_NAMES]
-        if None in rows:
+        keys = [(camera.name, name) for name in POSE_NAMES]
+        if not all(key in numbers for key in keys):
             continue
+        rows = [numbers[key] for key in keys]
         own = result.covariance[np.ix_(rows, rows)]
         # A camera stands at -R' t; with R turned by w and t shifted by d that moves by the
         # rotated d + t x w.

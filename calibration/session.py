@@ -17,9 +17,9 @@ from calibration.boards import Board
 from calibration.bundle import BundleOptions, BundleResult, bundle_adjust
 from calibration.detection import BoardDetections, find_boards
 from calibration.errors import CalibrationError
-from calibration.extrinsics import CameraLinks, find_links, link_cameras
+from calibration.extrinsics import LinkedCameras, find_links, link_cameras
 from calibration.group import CameraGroup
-from calibration.intrinsics import IdealLens, LensFit, calibrate_camera
+from calibration.intrinsics import IdealLens, KnownLens, LensFit, calibrate_camera
 from calibration.lens import Floats
 from calibration.report import CalibrationReport, evaluate_camera, evaluate_group
 
@@ -30,6 +30,8 @@ Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _SAME_RATE = 0.005
 # Below this share of agreeing frames something is wrong: synchronous videos give above 95 %.
 _FEW_AGREE = 0.7
+# Errors of all cameras together exceed those of each alone by 5 to 20 % if all is well.
+_CONFLICT = 2.0
 
 
 def calibrate(
@@ -153,17 +155,36 @@ def calibrate_detections(
     except CalibrationError as error:
         raise CalibrationError(f"{error}{_say_mirrored(detections)}") from None
     pixels = _renumber(pixels, linked.numbering, board.symmetries)
-    poor = [fit.camera.name for fit in fits if fit.poor]
-    result = bundle_adjust(
-        linked.cameras,
-        pixels,
-        board=board.points,
-        poses=linked.poses,
-        options=BundleOptions(IdealLens(poor=poor)),
-    )
+    result = _adjust(linked, fits, pixels, board=board.points, advice=advice)
     assert result.poses is not None
     group, _ = align_to_board(result.cameras, result.poses[_find_best_frame(result)])
-    return group, _report_group(group, result, links, pixels=pixels, poor=poor, advice=advice)
+    return group, _report_group(group, result, linked, pixels=pixels, fits=fits, advice=advice)
+
+
+def _adjust(
+    linked: LinkedCameras,
+    fits: Sequence[LensFit],
+    pixels: Floats,
+    *,
+    board: Floats,
+    advice: list[str],
+) -> BundleResult:
+    """Adjust everything together, the lenses only as far as the cameras agree with each other."""
+    poor = [fit.camera.name for fit in fits if fit.poor]
+    options = BundleOptions(IdealLens(poor=poor))
+    result = bundle_adjust(linked.cameras, pixels, board=board, poses=linked.poses, options=options)
+    alone = float(np.median([fit.result.scale for fit in fits]))
+    if result.scale < _CONFLICT * alone:
+        return result
+    # The error is not one of corners but of where the whole board was: lenses must not bend
+    # to make up for it.
+    advice.append(
+        f"the cameras contradict each other by {result.scale:.2f} px, though each alone fits to "
+        f"{alone:.2f} px: their frames are not quite the same moments, or the board moved while "
+        "they exposed. The lenses were taken from each camera alone; hold the board still"
+    )
+    options = BundleOptions(KnownLens(fits={fit.camera.name: fit for fit in fits}))
+    return bundle_adjust(linked.cameras, pixels, board=board, poses=linked.poses, options=options)
 
 
 def gather_pixels(
@@ -246,14 +267,14 @@ def _report_lenses(
 def _report_group(
     group: CameraGroup,
     result: BundleResult,
-    links: CameraLinks,
+    linked: LinkedCameras,
     *,
     pixels: Floats,
-    poor: Collection[str],
+    fits: Sequence[LensFit],
     advice: list[str],
 ) -> CalibrationReport:
     assert result.poses is not None
-    shared = {}
+    links, shared = linked.links, {}
     for a, name in enumerate(links.names):
         for b in range(a + 1, len(links.names)):
             if n := int(links.shared[a, b]):
@@ -265,7 +286,7 @@ def _report_group(
                         "that their frames of the same number are the same moment"
                     )
     reports = []
-    for v, camera in enumerate(group):
+    for v, (camera, fit) in enumerate(zip(group, fits, strict=True)):
         reports.append(
             evaluate_camera(
                 camera,
@@ -274,7 +295,7 @@ def _report_group(
                 weights=result.weights[v],
                 turns=result.poses[:, :3],
                 deviations=_list_free(result, camera.name),
-                advice=_say_poor(camera.name in poor),
+                advice=_say_poor(fit.poor),
             )
         )
     return evaluate_group(reports, result.errors, shared=shared, advice=advice)
@@ -335,8 +356,8 @@ def _check_recordings(
             f"what is seen there looks like {' or '.join(sorted(hints))}"
             if hints
             else (
-                "check that it is the board in the video (kind, columns, rows, dictionary), in focus "
-                "and large enough, or leave the camera out"
+                "check that it is the board in the video (kind, columns, rows, dictionary), in "
+                "focus and large enough, or leave the camera out"
             )
         )
         raise CalibrationError(f"the board was found in no frame of {', '.join(never)}: {advice}")

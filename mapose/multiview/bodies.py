@@ -10,7 +10,7 @@ from scipy.linalg import cho_solve_banded, cholesky_banded
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mapose.multiview.smoothing import Bools, Floats, Ints, invert_band
+from mapose.multiview.smoothing import Bools, Floats, Ints, Motion, invert_band
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,7 @@ def solve_bodies(
     *,
     points: Floats,
     inside: Bools,
-    precision: Floats,
-    differences: Floats,
+    motion: Motion,
     bars: Bars,
 ) -> tuple[Floats, Floats]:
     """Find the most likely course of all keypoints of each individual.
@@ -60,34 +59,34 @@ def solve_bodies(
         Good guesses: a bone is held along its direction there.
     inside : bool, (F, I, K)
         Which points are asked for.
-    precision : float64, (F - 2, I, K)
-        One over the variance of the change of velocity; 0 = not linked.
-    differences : float64, (F - 2, 3)
-        As of `find_differences`.
+    motion : Motion
+        Of the I K points.
     bars : Bars
         Among the K keypoints.
 
     Returns
     -------
     points : float64, (F, I, K, 3)
-    factor : float64, (6 K + 1, I, 3 K F)
+    factor : float64, (6 K + 1 or 9 K + 1, I, 3 K F)
         For `invert_band`, in blocks of 3 K.
     """
     count, n, k, _ = points.shape
     information, pull = information.copy(), pull.copy()
     information[~inside], pull[~inside] = np.eye(3), 0
-    band = np.zeros((6 * k + 1, n, count, k, 3))
+    rows = 3 * k * motion.reach + 1
+    band = np.zeros((rows, n, count, k, 3))
     _hold_bones(band, information, pull, points=points, inside=inside, bars=bars)
     for i in range(3):
         for j in range(i + 1):
-            both = precision * (differences[:, i] * differences[:, j])[:, None, None]
-            band[3 * k * (i - j), :, j : j + count - 2] += np.moveaxis(both, 1, 0)[..., None]
             band[i - j, ..., j] += np.moveaxis(information[..., i, j], 1, 0)
-    factor = cholesky_banded(band.reshape(6 * k + 1, -1), lower=True, check_finite=False)
+    for reach, first, values in motion.list_couplings():
+        part = slice(first, first + len(values))
+        band[3 * k * reach, :, part] += np.moveaxis(values, 1, 0)[..., None]
+    factor = cholesky_banded(band.reshape(rows, -1), lower=True, check_finite=False)
     right = np.moveaxis(pull, 1, 0).ravel()
     solved = cho_solve_banded((factor, True), right, check_finite=False)
     solved = np.moveaxis(solved.reshape(n, count, k, 3), 0, 1)
-    return solved, factor.reshape(6 * k + 1, n, -1)
+    return solved, factor.reshape(rows, n, -1)
 
 
 def find_covariance(factor: Floats, keypoints: int) -> Floats:

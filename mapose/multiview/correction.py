@@ -81,7 +81,9 @@ def shift_bodies(
     information = np.maximum(np.einsum("taa->t", left) / 3, 1e-12)
     steady = seen & (bodies.unseen == 1) & (bodies.hits > _SETTLED)
     if steady.any():
-        free = np.linalg.solve(left[steady] + 1e-9 * np.eye(3), right[steady, :, None])[..., 0]
+        # One camera alone leaves the depth open: then it has not moved along the line of sight.
+        held = (1e-6 * information[steady])[:, None, None] * np.eye(3)
+        free = np.linalg.solve(left[steady] + held, right[steady, :, None])[..., 0]
         expected = bodies.motion[steady, 0, 0] + 1 / information[steady]
         scales.learn_surprise((free**2).sum(-1) / expected)
     bodies.shift(seen, moved[seen], 1 / information[seen])

@@ -99,7 +99,7 @@ def match_views(
 
     References
     ----------
-    Dong et al. 2019 (CVPR) and Chen et al. 2020 (CVPR 3276) on matching people across views and
+    Dong et al. 2019 and Chen et al. 2020 (both CVPR) on matching people across views and
     on following them in space.
 
     Examples

@@ -20,8 +20,9 @@ _REACH = 1.5
 _WIDE, _NARROW, _DOUBT = 0.2, 0.1, 0.02
 #: Logarithms of odds beyond this make no difference.
 _SURE = 50.0
-#: The evidence of a frame is worth less than it says: animals that touch are also seen badly. With
-#: this factor 0.95 means 0.9 on crowded scenes with two to six cameras, without it 0.75.
+#: The evidence of a frame is worth less than it says: animals that touch are also seen badly. On
+#: crowded scenes with poor detections, names that are 99.6 % sure with this factor are right in
+#: 94 % of cases; without it, 99.4 % means 65 %.
 _CANDOUR = 0.5
 #: Share of a chance of exchange that is left after a frame without one.
 _FADING = 0.9

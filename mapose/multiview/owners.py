@@ -76,7 +76,7 @@ def find_owners(
     pieces = _measure_pieces(labels, run, tracks, n_tracks)
     seen_frames = int((tracks.chains >= 0).any((1, 2)).sum())
     owner, doubt = join_pieces(
-        pieces, individuals=individuals, min_frames=min(min_frames, seen_frames / 2), length=length
+        pieces, individuals=individuals, min_frames=min(min_frames, seen_frames / 4), length=length
     )
     if individuals is None:
         _drop_bystanders(owner, labels)

@@ -21,6 +21,7 @@ from mapose.multiview.smoothing import (
     Bools,
     Floats,
     Ints,
+    Motion,
     find_differences,
     find_links,
     find_segments,
@@ -134,6 +135,7 @@ class _Work:
         self.smooth, self.variances = np.zeros((2, f, i * k, 3))
         self.precision = np.zeros((max(f - 2, 0), i * k))
         self.share, self.memory = np.ones((2, f, i * k))
+        self.keep: dict[int, Floats] = {}
         self.points = np.full(points.shape, np.nan)
         self.covariance = np.full((*points.shape, 3), np.nan)
 
@@ -149,7 +151,8 @@ class _Work:
         part = slice(inner.start - outer.start, inner.stop - outer.start)
         self.smooth[inner], self.variances[inner] = settled.points[part], settled.variances[part]
         self.used[:, inner] = settled.used[:, part]
-        self.precision[inner] = settled.roughness.precision[part]
+        self.precision[inner] = settled.roughness.motion.precision[part]
+        self.keep[outer.start] = settled.roughness.motion.keep
         self.share[inner], self.memory[inner] = settled.roughness.share, settled.memory
 
     def learn(self, ends: Ints) -> Bones:
@@ -205,8 +208,9 @@ class _Work:
         """Solve each group of keypoints that hang together; the covariance only in the end."""
         shape = (len(points), *self.shape)
         information, pull = found[0].reshape(*shape, 3, 3), found[1].reshape(*shape, 3)
-        differences = find_differences(self.recording.frames[outer])
         precision = self.precision[outer][: max(len(points) - 2, 0)].reshape(-1, *self.shape)
+        keep = self.keep[outer.start].reshape(self.shape)
+        differences = find_differences(self.recording.frames[outer])
         inside = self.inside[outer].reshape(shape)
         solved, covariance = np.empty((*shape, 3)), np.zeros((*shape, 3, 3))
         for group in split_bodies(self.shape[1], bars.ends):
@@ -215,8 +219,7 @@ class _Work:
                 pull[:, :, group],
                 points=points.reshape(*shape, 3)[:, :, group],
                 inside=inside[:, :, group],
-                precision=precision[:, :, group],
-                differences=differences,
+                motion=Motion(precision[:, :, group], keep[:, group], differences),
                 bars=bars.pick(group, self.shape[1]),
             )
             if last:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from mapose.multiview.evidence import LIMIT, Evidence, add_evidence, decide_views, find_persistence
-from mapose.multiview.roughness import Roughness, estimate_roughness
+from mapose.multiview.roughness import Roughness, estimate_roughness, repeat_axes
 from mapose.multiview.smoothing import (
     Bools,
     Floats,
@@ -83,7 +83,7 @@ def settle_tracks(
             values, weights, inside=span, differences=differences, lasting=lasting
         )
         own = weights / roughness.share[:, None]
-        variances = _find_spread(own, roughness, differences)
+        variances = _find_spread(own, roughness)
         rest = np.maximum(1 / variances - own, 1e-6 / variances)
         expected = roughness.smooth + (roughness.smooth - values) * own / rest
         used = decide_views(
@@ -145,13 +145,8 @@ def _weigh(evidence: Evidence, where: Floats, used: Bools) -> tuple[Floats, Floa
     return np.where(known[..., None], points, where), np.where(known[..., None], weights, 0)
 
 
-def _find_spread(weights: Floats, roughness: Roughness, differences: Floats) -> Floats:
-    count = len(weights)
-    found = find_variances(
-        weights.reshape(count, -1),
-        precision=np.repeat(roughness.precision, 3, 1),
-        differences=differences,
-    )
+def _find_spread(weights: Floats, roughness: Roughness) -> Floats:
+    found = find_variances(weights.reshape(len(weights), -1), repeat_axes(roughness.motion))
     return found.reshape(weights.shape)
 
 

@@ -15,6 +15,11 @@ QUIET = 10
 #: Log-odds in favour of a match from which nobody doubts it.
 CLEAR = 12.0
 
+#: Log-odds that two tracks stay themselves through an encounter: what it begins with, and what a
+#: nat of the worst frame adds; the logarithm of the doubtful frames is taken away. Fitted to 4,500
+#: encounters of drawn mice, in 47 of which they changed places.
+_SURE, _WEIGHT = 4.05, 0.26
+
 
 @dataclass(frozen=True)
 class Encounter:
@@ -48,8 +53,6 @@ class _Doubt:
     last: int
     frames: int = 0
     together: float = CLEAR  # least odds of a frame in which both were seen
-    alone: float = CLEAR  # of one in which one of them was not
-    parity: float = 1.0  # P(changed places an even number of times) - P(an odd number)
 
 
 class EncounterLog:
@@ -78,9 +81,6 @@ class EncounterLog:
             doubt.frames += 1
             if together:
                 doubt.together = min(doubt.together, value)
-                doubt.parity *= np.tanh(max(value, 0.0) / 2)
-            else:
-                doubt.alone = min(doubt.alone, value)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -159,4 +159,4 @@ def find_rivals(cost: Floats, rows: Ints, columns: Ints, fresh: Ints) -> tuple[I
 
 def score_encounter(doubt: _Doubt) -> float:
     """Find the log-odds that two tracks came out of an encounter as they went in."""
-    return float(min(doubt.together, doubt.alone))
+    return float(_SURE + _WEIGHT * doubt.together - np.log1p(doubt.frames))

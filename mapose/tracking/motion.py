@@ -137,3 +137,30 @@ class RunningMedian:
         above = int((numbers > self.value).sum()) - int((numbers < self.value).sum())
         step = max(np.log(2) / self._seen, 0.01)
         self.value *= float(np.exp(step * above / numbers.size))
+
+
+class RunningSpread:
+    """Spread of each keypoint within the body, learned as `RunningMedian` learns."""
+
+    def __init__(self) -> None:
+        self.value: Floats | None = None  # (K,), standard deviation along one axis
+        self._seen = 0
+
+    def add(self, deviations: Floats, guess: float) -> None:
+        """Take in the deviations (N, K) of one frame; NaN is passed over.
+
+        Parameters
+        ----------
+        guess : float
+            What to begin with.
+        """
+        if not len(deviations):
+            return
+        if self.value is None:
+            self.value = np.full(deviations.shape[1], guess)
+        self._seen += 1
+        median = 1.18 * self.value  # of the distance, where each of two axes has this spread
+        above = (deviations > median).sum(0) - (deviations < median).sum(0)
+        there = np.isfinite(deviations).sum(0)
+        step = max(np.log(2) / self._seen, 0.01)
+        self.value = self.value * np.exp(step * above / np.maximum(there, 1))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from mapose.assignment import assign
 from mapose.errors import SettingsError, ShapeError
-from mapose.similarity import DEFAULT_SIGMA, find_oks
+from mapose.similarity import find_oks
 from mapose.tracking.detections import (
     Detections,
     check_points,
@@ -23,7 +23,8 @@ from mapose.tracking.encounters import (
     find_rivals,
     score_encounter,
 )
-from mapose.tracking.motion import KalmanBank, RunningMedian
+from mapose.tracking.motion import KalmanBank, RunningMedian, RunningSpread
+from mapose.tracking.scoring import Expected, score_pairs
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -41,22 +42,19 @@ CONFIRM = 3
 _REACH, _REACH_HIDDEN = 1.5, 0.75
 #: A detection that no track wants and that is this like one just taken starts no track.
 _SHADOW = 0.6
-#: What a keypoint far from its place adds to the displacement of the body, against 1 for one that
-#: is where it was expected.
-_DOUBT = 0.02
 #: A keypoint that moved on the body by more than so many body sizes may be the neighbour's: the
 #: shape that is carried along follows it by this share only.
 _STRAY, _BELIEF = 0.15, 0.3
 #: Share of the reach within which a single keypoint can pass for the animal; all of it for a whole
 #: one.
 _FRAGMENT = 0.3
-#: A lost animal lays claim to a detection that it would cost less than this more than the track
-#: that got it; but not for longer than so many frames.
-_CLAIM, _PATIENCE = 0.25, 5
-#: Cost up to which a detection belongs to a track rather than to nobody; a pose that is nowhere
-#: near (1) at the very edge of the reach (1) costs 2.
-_LIMIT = 2.0
-_NATS = 20.0
+#: A lost animal lays claim to a detection that it would cost so many nats more than the track that
+#: got it; but not for longer than so many frames.
+_CLAIM, _PATIENCE = 3.0, 5
+#: Cost, in nats, from which a detection belongs to nobody, and that of a detection within reach at
+#: most.
+_LIMIT, _FARTHEST = 40.0, 39.8
+#: Log-odds below which tracks are cut after an encounter.
 _CUT = 8.0
 
 
@@ -116,7 +114,7 @@ class Tracker:
         self.encounters: list[Encounter] = []
         self._log = EncounterLog() if cut else None
         self._size, self._fixed = RunningMedian(size), size is not None
-        self._surprise = RunningMedian()
+        self._surprise, self._spread = RunningMedian(), RunningSpread()
         self._next, self._frame = 0, -1
         self._bank: KalmanBank | None = None  # made when the first frame tells K and d
 
@@ -265,7 +263,7 @@ class Tracker:
             rows, columns = rows[good], columns[good]
             ids[slots[columns]] = self._ids[rows]
             if self._log is not None:
-                self._record(self._log, cost * _NATS, rows, columns)
+                self._record(self._log, cost, rows, columns)
             clear = ~self._find_contested(cost, rows, columns)
             self._unseen[rows[~clear]] = 0
             kept, seen = rows[clear], columns[clear]
@@ -275,7 +273,7 @@ class Tracker:
         if len(columns) < len(slots):
             born = self._give_birth(found, f, slots, columns, ids)
             if self._log is not None and len(rows) and len(born):
-                pairs, odds = find_rivals(cost[rows] * _NATS, np.arange(len(rows)), columns, born)
+                pairs, odds = find_rivals(cost[rows], np.arange(len(rows)), columns, born)
                 pairs = np.stack([owners[pairs[:, 0]], ids[slots[born[pairs[:, 1]]]]], -1)
                 self._log.add(number, pairs, odds, together=False)
         return ids
@@ -332,31 +330,27 @@ class Tracker:
     def _score_pairs(self, found: Detections, f: int, slots: Ints) -> tuple[Floats, Floats]:
         """Find the cost (T, N) of every track with every detection, and how far apart they are."""
         assert self._bank is not None
-        points, weight = found.points[f, slots], found.weight[f, slots]
-        apart = points[None] - (self._bank.centres[:, None] + self._shape)[:, None]
-        squared = np.einsum("tnkd,tnkd->tnk", apart, apart)
-        common = np.isfinite(squared)
-        # As in `find_oks`, whose terms are needed one by one: the displacement is their mean, in
-        # which a limb that went to the neighbour hardly counts unless all have moved as far.
-        kernel = np.exp(squared * (-0.5 / (2 * DEFAULT_SIGMA * self._scale) ** 2))
-        alike = np.where(common, kernel, 0.0)
-        oks = alike.sum(-1) / (weight > 0).sum(-1)
-        trust = np.where(common, (alike + _DOUBT) * weight, 0.0)
-        total = trust.sum(-1)
-        gaps = np.einsum("tnk,tnkd->tnd", trust, np.where(common[..., None], apart, 0.0))
-        gaps /= np.maximum(total, 1e-12)[..., None]
-        unlike = total <= 0  # no keypoint in common: compare the centres
-        if unlike.any():
-            gaps[unlike] = (find_centres(points)[None] - self._bank.centres[:, None])[unlike]
-        squared = np.einsum("tnd,tnd->tn", gaps, gaps)
-        variance = (self._bank.variances + self._noise**2)[:, None]
-        known = np.isfinite(self._shape[..., 0]).sum(-1)
-        share = common.sum(-1) / np.maximum(known, 1)[:, None]
+        points = found.points[f, slots]
+        expected = Expected(
+            self._bank.centres,
+            self._shape,
+            self._bank.variances + self._noise**2,
+            np.maximum(self._find_spread(), 0.02 * self._scale),
+            self._unseen,
+            self._scale,
+        )
+        cost, gaps = score_pairs(expected, points, found.weight[f, slots])
+        known = np.isfinite(self._shape[..., 0])
+        common = (known[:, None] & np.isfinite(points[..., 0])).sum(-1)
+        share = common / np.maximum(known.sum(-1), 1)[:, None]
         reach = self._find_reach()[:, None] * (_FRAGMENT + (1 - _FRAGMENT) * share)
-        # Heavy tails: a leap costs by its logarithm, so that one animal leaping is likelier than
-        # two animals stepping aside for each other.
-        cost = 1 - oks + np.log1p(squared / variance) / np.log1p(reach**2 / variance)
-        return np.where(squared <= reach**2, cost, np.inf), gaps
+        near = np.einsum("tnd,tnd->tn", gaps, gaps) <= reach**2
+        # Whatever is within reach may be it, however little it looks like it.
+        return np.where(near, np.minimum(cost, _FARTHEST), np.inf), gaps
+
+    def _find_spread(self) -> Floats:
+        spread = self._spread.value
+        return np.full(self._shape.shape[1], 0.1 * self._scale) if spread is None else spread
 
     @property
     def _noise(self) -> float:
@@ -374,8 +368,10 @@ class Tracker:
         seen = self._bank.centres[rows] + gaps
         self._bank.update(rows, gaps, self._noise)
         shape, former = points - seen[:, None], self._shape[rows]
-        strayed = np.square(shape - former).sum(-1) > (_STRAY * self._scale) ** 2
-        shape = np.where(strayed[..., None], former + _BELIEF * (shape - former), shape)
+        strayed = np.square(shape - former).sum(-1)
+        self._spread.add(np.sqrt(strayed[steady]), 0.1 * self._scale)
+        far = strayed > (_STRAY * self._scale) ** 2
+        shape = np.where(far[..., None], former + _BELIEF * (shape - former), shape)
         self._shape[rows] = np.where(np.isfinite(shape), shape, former)
         self._hits[rows] += 1
         self._unseen[rows] = 0

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mapose.errors import ShapeError
 from mapose.similarity import find_areas
+from mapose.tracking.evidence import Trait
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -34,6 +35,7 @@ class Tracklets:
     head: Floats  # (T, K, d) pose at the first frame
     tail: Floats
     velocity: Floats  # (T, 2, d) per frame, at the first and last frame
+    traits: tuple[Trait, ...] = ()  # what animals differ by: size, looks
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,7 +62,9 @@ class TrackletSummaries:
         self._last: dict[int, int] = {}
         self._n: dict[int, int] = {}
         self._score: dict[int, float] = {}
-        self._size: dict[int, tuple[float, int]] = {}  # summed logarithm, number of frames
+        # Of the logarithm of the size and of the embeddings: sum, sum of squares, frames.
+        self._size: dict[int, Floats] = {}
+        self._looks: dict[int, Floats] = {}
         self._head: dict[int, tuple[Ints, Floats]] = {}  # up to MARGIN frames and their poses
         self._tail: dict[int, tuple[Ints, Floats]] = {}
         self._young: set[int] = set()  # shorter than _FEWEST so far
@@ -78,6 +82,7 @@ class TrackletSummaries:
         *,
         confidence: npt.ArrayLike | None = None,
         frames: npt.ArrayLike | None = None,
+        embeddings: npt.ArrayLike | None = None,
     ) -> None:
         """Take in the next run of frames.
 
@@ -91,6 +96,8 @@ class TrackletSummaries:
             0 to 1; a sure animal weighs more when there are more than there should be.
         frames : int, (F,), optional
             Frame numbers; by default they count on from the last run.
+        embeddings : float, (F, I, D), optional
+            What each detection looks like; NaN where that was not measured.
 
         Raises
         ------
@@ -99,6 +106,11 @@ class TrackletSummaries:
         """
         points = np.asarray(points, np.float64)
         ids = np.asarray(ids)
+        if embeddings is not None and np.shape(embeddings)[:2] != ids.shape:
+            raise ShapeError(
+                f"tracklets: wanted embeddings of {ids.shape} detections, came "
+                f"{np.shape(embeddings)}"
+            )
         if points.ndim != 4 or ids.shape != points.shape[:2]:
             raise ShapeError(
                 "tracklets: wanted ids (frames, individuals) and points (frames, individuals, "
@@ -118,11 +130,16 @@ class TrackletSummaries:
             score = np.nan_to_num(np.asarray(confidence, np.float64))[f[order], i[order]].mean(-1)
         self._forget_noise(int(numbers[0]))
         self._grow_arena(poses)
-        size = np.log(find_areas(poses)) / 2
+        size = np.log(find_areas(poses))[:, None] / 2
+        looks = np.empty((len(who), 0))
+        if embeddings is not None:
+            looks = np.asarray(embeddings, np.float64)[f[order], i[order]]
         starts = np.flatnonzero(np.diff(who, prepend=-1))
         for low, high in zip(starts, [*starts[1:], len(who)], strict=True):
             rows = slice(low, high)
-            self._add_tracklet(int(who[low]), when[rows], poses[rows], score[rows], size[rows])
+            self._add_tracklet(int(who[low]), when[rows], poses[rows], score[rows])
+            for kept, values in ((self._size, size), (self._looks, looks)):
+                kept[int(who[low])] = _add_up(kept.get(int(who[low])), values[rows])
 
     def _forget_noise(self, now: int) -> None:
         """Drop tracklets that ended before they were worth keeping."""
@@ -130,7 +147,7 @@ class TrackletSummaries:
             self._young.discard(who)
             if self._n[who] < _FEWEST:
                 del self._first[who], self._last[who], self._n[who], self._score[who]
-                del self._size[who], self._head[who], self._tail[who]
+                del self._size[who], self._looks[who], self._head[who], self._tail[who]
 
     def _grow_arena(self, poses: Floats) -> None:
         there = np.isfinite(poses)
@@ -140,18 +157,13 @@ class TrackletSummaries:
             low, high = np.minimum(low, self.arena[0]), np.maximum(high, self.arena[1])
         self.arena = np.stack([low, high])
 
-    def _add_tracklet(
-        self, who: int, when: Ints, poses: Floats, score: Floats, size: Floats
-    ) -> None:
+    def _add_tracklet(self, who: int, when: Ints, poses: Floats, score: Floats) -> None:
         self._first.setdefault(who, int(when[0]))
         self._last[who] = int(when[-1])
         if who not in self._n:
             self._young.add(who)
         self._n[who] = self._n.get(who, 0) + len(when)
         self._score[who] = self._score.get(who, 0.0) + float(score.sum())
-        known = size[np.isfinite(size)]
-        total, count = self._size.get(who, (0.0, 0))
-        self._size[who] = (total + float(known.sum()), count + len(known))
         head, tail = self._head.get(who), self._tail.get(who)
         if head is None or len(head[0]) < MARGIN:
             self._head[who] = _append(head, when, poses, slice(MARGIN))
@@ -163,10 +175,11 @@ class TrackletSummaries:
         ids = np.array(sorted(self._n, key=lambda i: (self._first[i], i)), np.int64)
         heads = [_find_end(self._head[i][0][::-1], self._head[i][1][::-1]) for i in ids]
         tails = [_find_end(*self._tail[i]) for i in ids]
-        sums = np.array([self._size[i] for i in ids]).reshape(-1, 2)
-        known = sums[:, 1] > 0
+        sizes = _make_trait([self._size[i] for i in ids])
+        known = sizes.counts > 0
         size = np.full(len(ids), np.nan)
-        size[known] = np.exp(sums[known, 0] / sums[known, 1])
+        size[known] = np.exp(sizes.sums[known, 0] / sizes.counts[known])
+        looks = _make_trait([self._looks[i] for i in ids])
         velocity = np.array([[a[1], b[1]] for a, b in zip(heads, tails, strict=True)])
         return Tracklets(
             ids=ids,
@@ -180,7 +193,31 @@ class TrackletSummaries:
             head=np.array([pose for pose, _ in heads]),
             tail=np.array([pose for pose, _ in tails]),
             velocity=velocity,
+            traits=(sizes, looks) if looks.sums.size else (sizes,),
         )
+
+
+def _add_up(old: Floats | None, values: Floats) -> Floats:
+    """Add values (F, D) to what is known: sum (D), and sum of squares and number of frames."""
+    values = values[np.isfinite(values).all(-1)] if values.shape[1] else values[:0]
+    new = np.concatenate([values.sum(0), [np.square(values).sum(), len(values)]])
+    if old is None or len(old) < len(new):
+        return new
+    return old + new if len(old) == len(new) else old
+
+
+def _make_trait(known: list[Floats]) -> Trait:
+    """Make a trait of what was added up of each tracklet."""
+    longest = max((len(row) for row in known), default=2)
+    rows = np.zeros((len(known), longest))
+    for row, values in zip(rows, known, strict=True):
+        if len(values) == longest:
+            row[:] = values
+    sums, squares, counts = rows[:, :-2], rows[:, -2], rows[:, -1]
+    within = squares - np.square(sums).sum(1) / np.maximum(counts, 1)
+    free = np.maximum(counts - 1, 0).sum()
+    spread = float(within.sum() / free / max(longest - 2, 1)) if free else 1.0
+    return Trait(sums, counts, max(spread, 1e-9))
 
 
 def _append(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from mapose.errors import ShapeError
 from mapose.poses import Poses
-from mapose.tracking.stitching import stitch
+from mapose.tracking.contacts import Contact
+from mapose.tracking.naming import name_tracklets
 from mapose.tracking.tracker import MAX_GAP, Tracker
 from mapose.tracking.tracklets import TrackletSummaries
 
@@ -66,13 +67,47 @@ def track(
     >>> tracked["track1", "body"][:3, 0].tolist()
     [1.0, 1.0, 1.0]
     """
-    tracker = Tracker(individuals=individuals, max_gap=max_gap, size=size)
+    return track_with_contacts(
+        poses, individuals=individuals, max_gap=max_gap, min_frames=min_frames, size=size
+    ).poses
+
+
+@dataclass(frozen=True, eq=False)
+class Tracking:
+    """Animals followed through time, and the moments in which that was doubtful.
+
+    Attributes
+    ----------
+    poses : Poses
+        With the probability `identity` that each name is right.
+    contacts : tuple of Contact
+        In time; `find_swaps` ranks them.
+    """
+
+    poses: Poses
+    contacts: tuple[Contact, ...]
+
+
+def track_with_contacts(
+    poses: Poses,
+    *,
+    individuals: int | None = None,
+    max_gap: int = MAX_GAP,
+    min_frames: int = 10,
+    size: float | None = None,
+) -> Tracking:
+    """Track animals as `track` does, and keep the doubtful moments too."""
+    tracker = Tracker(individuals=individuals, max_gap=max_gap, size=size, cut=True)
     ids = tracker.update_many(poses.points, poses.confidence, frames=poses.frames)
     summaries = TrackletSummaries()
     summaries.add(ids, poses.points, confidence=poses.confidence, frames=poses.frames)
-    mapping = stitch(summaries, individuals=individuals, min_frames=min_frames)
-    count = int(mapping.max(initial=-1)) + 1 if individuals is None else individuals
-    return arrange(poses, ids, mapping, [f"track{i}" for i in range(count)])
+    naming = name_tracklets(
+        summaries, tracker.encounters, individuals=individuals, min_frames=min_frames
+    )
+    count = int(naming.mapping.max(initial=-1)) + 1 if individuals is None else individuals
+    names = [f"track{i}" for i in range(count)]
+    named = arrange(poses, ids, naming.mapping, names)
+    return Tracking(naming.add_identity(named), tuple(naming.list_contacts(names)))
 
 
 def arrange(poses: Poses, ids: Ints, mapping: Ints, individuals: Sequence[str]) -> Poses:

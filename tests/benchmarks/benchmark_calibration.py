@@ -8,9 +8,9 @@ interpreter of an environment with aniposelib; without it only our rows are show
 
 Errors are distances in pixels, of the same corners for both: all that two cameras or more saw, in
 views of eight corners or more, which is what aniposelib uses. None is left out as false.
-"points": each corner is triangulated on its own, as aniposelib does it, but to the least error. "board": the board is
-placed as one piece in each frame, which also shows whether lengths come out right. Times are
-processor times; for aniposelib those of a second run, after its compilation.
+"points": each corner is triangulated on its own, as aniposelib does it, but to the least error.
+"board": the board is placed as one piece in each frame, which also shows whether lengths come out
+right. Times are processor times; for aniposelib those of a second run, after its compilation.
 """
 
 import argparse

@@ -35,12 +35,17 @@ pixels, edges = data["pixels"], data["edges"].tolist()
 group = CameraGroup.load(sys.argv[2])
 views, frames, keypoints, _ = pixels.shape
 flat, found = pixels.reshape(views, -1, 2), {}
-few = flat[:, :60].copy()
-group.triangulate(few, progress=False)
+group.triangulate(flat[:, :60].copy(), progress=False)
+# Its ransac stops with an error at a point that no camera sees.
+two = np.isfinite(flat[..., 0]).sum(0) >= 2
+def run_ransac():
+    points = np.full((flat.shape[1], 3), np.nan)
+    points[two] = group.triangulate_ransac(flat[:, two], progress=False)[0]
+    return points
 group.triangulate_optim(pixels[:, :20].copy(), constraints=edges)
 for name, work in {
     "triangulate": lambda: group.triangulate(flat.copy(), progress=False),
-    "triangulate_ransac": lambda: group.triangulate_ransac(flat.copy(), progress=False)[0],
+    "triangulate_ransac": run_ransac,
     "triangulate_optim": lambda: group.triangulate_optim(pixels.copy(), constraints=edges),
 }.items():
     start = time.process_time()
@@ -124,7 +129,9 @@ def run_peer(python, scene, pixels):
         np.savez(given, pixels=pixels, edges=scene.skeleton.edge_index)
         scene.cameras.save(cameras)
         call = [python, "-W", "ignore", "-c", PEER, given, cameras, taken]
-        subprocess.run(call, check=True, capture_output=True)
+        done = subprocess.run(call, check=False, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"the peer failed: {done.stderr[-800:]}")
         with np.load(taken) as found:
             for name in ("triangulate", "triangulate_ransac", "triangulate_optim"):
                 yield "aniposelib " + name, found[name], None, float(found[name + "_s"])

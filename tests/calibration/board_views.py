@@ -14,6 +14,7 @@ FINE = 4  # rays per pixel and direction
 def draw_texture(board, *, margin, per_unit):
     """The print, 0 to 1, and where its top-left corner lies in the board's frame."""
     dark = find_dark_areas(board)
+    margin = np.round(margin * per_unit) / per_unit  # edges lie between pixels of the texture
     low = dark[:, :2].min(0) - margin
     high = (dark[:, :2] + dark[:, 2:]).max(0) + margin
     width, height = np.round((high - low) * per_unit).astype(int)

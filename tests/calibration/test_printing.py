@@ -10,8 +10,8 @@ from calibration.boards import ArucoGrid, CharucoBoard, Chessboard
 from calibration.printing import find_dark_areas, write_board
 
 BOARDS = [
-    Chessboard(5, 4, 20),
-    Chessboard(4, 4, 2, unit="cm"),
+    Chessboard(9, 6, 15),
+    Chessboard(8, 6, 1.5, unit="cm"),
     CharucoBoard(5, 4, 20, 15, "4x4_50"),
     CharucoBoard(4, 6, 20, 14, "5x5_100", legacy=True),
     ArucoGrid(3, 2, 25, 6, "april_36h11"),
@@ -22,16 +22,16 @@ BOARDS = [
 def test_printed_board_is_found_in_true_size(board, tmp_path):
     """What is printed is what `detect` looks for, every corner at its place to a tenth of a mm."""
     path = tmp_path / "board.png"
-    write_board(board, path, dpi=150)
+    write_board(board, path, dpi=200)
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     pixels = board.detect(image)
     assert np.isfinite(pixels).all()
-    scale = 150 / 25.4 * {"mm": 1, "cm": 10}[board.unit]
+    scale = 200 / 25.4 * {"mm": 1, "cm": 10}[board.unit]
     offset = pixels - board.points[:, :2] * scale
-    assert np.abs(offset - np.median(offset, axis=0)).max() < 0.1 * 150 / 25.4
+    assert np.abs(offset - np.median(offset, axis=0)).max() < 0.1 * 200 / 25.4
     data = path.read_bytes()
     at = data.index(b"pHYs")
-    assert int.from_bytes(data[at + 4 : at + 8], "big") == round(150 / 0.0254)
+    assert int.from_bytes(data[at + 4 : at + 8], "big") == round(200 / 0.0254)
     assert [p.name for p in tmp_path.iterdir()] == ["board.png"]
 
 

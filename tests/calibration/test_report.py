@@ -56,9 +56,7 @@ def test_weak_spots_are_named(options, words):
 def test_no_error_is_hidden():
     """False corners count in every figure."""
     report = judge(false=3)
-    assert (
-        report.mean > 2 and report.p95 > 5 and report.false == pytest.approx(3 / report.corners)
-    )
+    assert report.mean > 2 and report.p95 > 5 and report.false == pytest.approx(3 / report.corners)
 
 
 def test_coverage_counts_what_lies_between_corners():

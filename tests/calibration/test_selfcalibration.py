@@ -122,7 +122,7 @@ def test_known_length_is_checked():
 
 
 def test_two_views_hold_against_false_points(ring, rng):
-    seen = watch(ring, walk(rng, 60), rng, missing=0, false=0.2).reshape(4, -1, 2)
+    seen = watch(ring, walk(rng, 200), rng, missing=0, false=0.2).reshape(4, -1, 2)
     a, b = ring.cameras[:2]
     views = find_two_views(a.undistort(seen[0]), b.undistort(seen[1]), focal=(640, 640))
     rotation = b.rotation_matrix @ a.rotation_matrix.T

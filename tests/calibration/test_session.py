@@ -218,6 +218,21 @@ def test_videos_out_of_step_are_noticed():
         calibrate_detections({**found, "cam2": late}, BOARD)
 
 
+def test_lenses_do_not_bend_to_cameras_that_contradict_each_other():
+    """The board moved between exposures: each view as a whole is 3 px off, its corners are not."""
+    ring = make_ring(3, seed=11)
+    found, _ = film(ring, n=40, seed=11, false=0.0, noise=0.1)
+    rng = np.random.default_rng(11)
+    for name, own in found.items():
+        shift = rng.normal(0, 3, (len(own.frames), 1, 2))
+        found[name] = replace(own, pixels=own.pixels + shift)
+    group, report = calibrate_detections(found, BOARD)
+    assert any("contradict each other" in text for text in report.advice)
+    for camera, true in zip(group, ring, strict=True):
+        assert camera.matrix[0, 0] == pytest.approx(true.matrix[0, 0], rel=0.01)
+        np.testing.assert_allclose(camera.matrix[:2, 2], true.matrix[:2, 2], atol=12)
+
+
 def test_mirrored_video_is_noticed():
     ring = make_ring(3, seed=10)
     found, _ = film(ring, n=24, seed=10)

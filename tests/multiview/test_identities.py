@@ -144,7 +144,7 @@ def test_order_of_views_and_rows_does_not_matter():
 
 
 def test_bystander_takes_no_name():
-    scene, truth, _ = watch(3, 4, 150, seed=2)
+    scene, truth, _ = watch(3, 4, 100, seed=2)
     # The third animal is seen by two of four cameras only.
     views = dict(truth)
     for name in ("cam2", "cam3"):
@@ -249,21 +249,22 @@ def test_left_and_right_are_put_right():
 
 
 def test_identity_is_a_probability():
-    """On a crowded scene seen by two poor cameras, it says how often names are right."""
+    """On crowded scenes seen by two poor cameras, it says how often names are right."""
     flaws = Flaws(jitter=3, missing=0.3, lost=0.05, swapped=0.05, merged=0.6)
     sure, right = [], []
-    for seed in range(3):
-        scene, truth, views = watch(5, 2, 250, seed=seed, named=False, flaws=flaws)
-        matched = match_views(views, scene.cameras, individuals=5)
+    for animals, seed in ((5, 0), (8, 4)):
+        scene, truth, views = watch(animals, 2, 200, seed=seed, named=False, flaws=flaws)
+        matched = match_views(views, scene.cameras, individuals=animals)
         _, good, counted = score(matched, truth)
         for name in truth:
             sure.append(matched[name].identity[counted[name]])
             right.append(good[name][counted[name]])
     sure, right = np.concatenate(sure), np.concatenate(right)
+    assert (~right).sum() > 100  # it is a scene in which animals are mistaken
     assert ((sure >= 0) & (sure <= 1)).all()
-    assert abs(sure.mean() - right.mean()) < 0.05
+    assert abs(sure.mean() - right.mean()) < 0.1
     assert right[sure > 0.999].mean() > 0.99
-    assert right[sure < 0.8].mean() < 0.9
+    assert (sure[~right] > 0.999).mean() < 0.1 < (sure[right] > 0.999).mean()
 
 
 def test_gaps_in_frames_and_a_view_without_detections():

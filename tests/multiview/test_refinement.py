@@ -9,6 +9,7 @@ from mapose.multiview.evidence import decide_views, find_persistence
 from mapose.multiview.refinement import _cut_windows
 from mapose.multiview.roughness import estimate_roughness
 from mapose.multiview.smoothing import (
+    Motion,
     find_changes,
     find_differences,
     find_links,
@@ -19,12 +20,19 @@ from mapose.multiview.smoothing import (
 )
 
 
-def make_dense(frames, weights, precision):
-    """The system of one chain as a full matrix."""
+def make_dense(frames, weights, precision, keep=0.0):
+    """The system of one chain as a full matrix, and the logarithms of its precisions."""
     rows = np.zeros((len(frames) - 2, len(frames)))
     for t, weight in enumerate(find_differences(frames)):
         rows[t, t : t + 3] = weight
-    return np.diag(weights) + rows.T * precision @ rows
+    lasting, precision = rows.copy(), precision.copy()
+    for t in range(len(rows)):
+        if keep and t and precision[t] > 0 and precision[t - 1] > 0:
+            lasting[t] -= keep * rows[t - 1]
+        else:
+            precision[t] *= 1 - keep**2
+    logs = np.log(precision[precision > 0]).sum()
+    return np.diag(weights) + lasting.T * precision @ lasting, logs
 
 
 def test_differences_vanish_for_constant_speed():
@@ -34,35 +42,38 @@ def test_differences_vanish_for_constant_speed():
     assert find_differences(np.arange(5)).tolist() == [[1, -2, 1]] * 3
 
 
-def test_chains_are_solved_as_dense_ones(rng):
+@pytest.mark.parametrize("keep", [(0, 0, 0), (0.5, 0, 0.9)])
+def test_chains_are_solved_as_dense_ones(rng, keep):
     frames = np.array([0, 1, 2, 3, 5, 6, 9, 10, 11, 12])
     values, weights = rng.normal(size=(10, 3)), rng.uniform(1, 2, (10, 3))
     weights[3:5] = 0
     precision = rng.uniform(0.1, 3, (8, 3))
-    options = {"precision": precision, "differences": find_differences(frames)}
-    smooth, logdet = smooth_chains(values, weights, **options)
-    variances = find_variances(weights, **options)
+    precision[4] = 0  # not linked
+    motion = Motion(precision, np.array(keep, float), find_differences(frames))
+    smooth, logdet = smooth_chains(values, weights, motion)
+    variances = find_variances(weights, motion)
     for n in range(3):
-        dense = make_dense(frames, weights[:, n], precision[:, n])
+        dense, logs = make_dense(frames, weights[:, n], precision[:, n], keep[n])
         right = weights[:, n] * values[:, n]
         assert np.allclose(smooth[:, n], np.linalg.solve(dense, right), atol=1e-8)
         assert np.allclose(variances[:, n], np.diag(np.linalg.inv(dense)), rtol=1e-8)
         assert logdet[n] == pytest.approx(np.linalg.slogdet(dense)[1])
+        assert motion.sum_logs()[n] == pytest.approx(logs)
 
 
-def test_variances_stay_exact_over_many_frames(rng):
+@pytest.mark.parametrize("keep", [0, 0.85])
+def test_variances_stay_exact_over_many_frames(rng, keep):
     # An unsymmetric rounding error would have grown by 1e100 here.
     weights = np.where(rng.random((3000, 2)) < 0.3, 0, 1.0)
-    precision = np.full((2998, 2), 5.0)
-    options = {"precision": precision, "differences": find_differences(np.arange(3000))}
-    whole = find_variances(weights, **options)
-    options["precision"] = precision[:298]
-    options["differences"] = options["differences"][:298]
-    part = find_variances(weights[:300], **options)
+    precision, keep = np.full((2998, 2), 5.0), np.full(2, float(keep))
+    differences = find_differences(np.arange(3000))
+    whole = find_variances(weights, Motion(precision, keep, differences))
+    part = find_variances(weights[:300], Motion(precision[:298], keep, differences[:298]))
     assert np.allclose(whole[:200], part[:200], rtol=1e-6)
 
 
-def test_bodies_are_solved_as_dense_ones(rng):
+@pytest.mark.parametrize("keep", [0, 0.85])
+def test_bodies_are_solved_as_dense_ones(rng, keep):
     f, i, k = 70, 2, 3
     points = 10 * rng.normal(size=(f, i, k, 3))
     slopes = rng.normal(size=(f, i, k, 4, 3))
@@ -77,15 +88,14 @@ def test_bodies_are_solved_as_dense_ones(rng):
         pull,
         points=points,
         inside=np.ones((f, i, k), bool),
-        precision=precision,
-        differences=find_differences(np.arange(f)),
+        motion=Motion(precision, np.full((i, k), float(keep)), find_differences(np.arange(f))),
         bars=bars,
     )
     covariance = find_covariance(factor, k)
     for who in range(i):
         dense, right = np.zeros((f, k, 3, f, k, 3)), pull[:, who].copy()
         for n in range(k):
-            motion = make_dense(np.arange(f), np.zeros(f), precision[:, who, n])
+            motion, _ = make_dense(np.arange(f), np.zeros(f), precision[:, who, n], keep)
             for axis in range(3):
                 dense[:, n, axis, :, n, axis] += motion
         for t in range(f):
@@ -165,7 +175,7 @@ def estimate(values, weights, lasting=(False,)):
 def test_roughness_follows_activity(rng):
     truth, values = make_walk(rng)
     found = estimate(values, np.ones_like(values))
-    rest, walk = found.precision[50:200, 0], found.precision[300:450, 0]
+    rest, walk = found.motion.precision[50:200, 0], found.motion.precision[300:450, 0]
     assert np.median(rest) > 2 * np.median(walk)
     error = np.linalg.norm(found.smooth - truth, axis=-1)[:, 0]
     before = np.linalg.norm(values - truth, axis=-1)[:, 0]
@@ -174,6 +184,18 @@ def test_roughness_follows_activity(rng):
     moved = np.linalg.norm(np.diff(truth[280:480, 0], axis=0), axis=-1).sum()
     kept = np.linalg.norm(np.diff(found.smooth[280:480, 0], axis=0), axis=-1).sum()
     assert 0.97 < kept / moved < 1.05  # walking: nothing is cut off
+
+
+def test_roughness_finds_that_swings_last(rng):
+    t = np.arange(600) / 30
+    swing = 30 * np.stack([np.sin(7 * t), np.cos(5 * t), np.sin(4 * t + 1)], -1)[:, None]
+    values = swing + rng.normal(size=swing.shape)
+    found = estimate(values, np.ones_like(values))
+    assert found.motion.keep[0] > 0
+    error = np.linalg.norm(found.smooth - swing, axis=-1)
+    assert np.median(error) < 0.5 * np.median(np.linalg.norm(values - swing, axis=-1))
+    _, still = make_walk(rng)
+    assert estimate(still, np.ones_like(still)).motion.keep[0] == 0
 
 
 def test_roughness_believes_that_errors_last_only_if_told(rng):
