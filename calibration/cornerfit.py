@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import erf
 
 from calibration.lens import Floats
@@ -22,6 +21,8 @@ _STEPS = 5
 # the blur about its start.
 _CURVATURE, _SPREAD = 0.002, 0.7
 _BLUR = 1.0
+# Corners of which less lies in the image are not known well.
+_INSIDE = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,9 @@ def fit_corners(image: Image, xy: Floats, arms: Floats, margin: float) -> Corner
     if len(xy) == 0:
         return CornerFit(xy, np.empty(0), np.empty(0))
     places = _place_samples(arms, margin)
-    levels = sample_image(image, xy[:, None] + places)
+    spots = xy[:, None] + places
+    inside = ((spots >= 0) & (spots <= np.array([image.shape[1], image.shape[0]]) - 1)).all(-1)
+    levels = sample_image(image, spots)
     values = _start(levels, arms, places)
     expected = values.copy()
     precision = np.zeros(9)
@@ -79,7 +82,8 @@ def fit_corners(image: Image, xy: Floats, arms: Floats, margin: float) -> Corner
     weight = (20.0 / contrast) ** 2
     for _ in range(_STEPS):
         model, slopes = _predict(values, places)
-        residual = levels - model
+        residual = (levels - model) * inside
+        slopes *= inside[..., None]
         normal = np.swapaxes(slopes, 1, 2) @ slopes * weight[:, None, None]
         normal += np.eye(9) * (precision + 1e-9)
         right = (residual[:, None] @ slopes)[:, 0] * weight[:, None]
@@ -91,7 +95,8 @@ def fit_corners(image: Image, xy: Floats, arms: Floats, margin: float) -> Corner
         values = values + step
     model, _ = _predict(values, places)
     variance = np.maximum(levels.var(1), 1e-6)
-    quality = 1 - ((levels - model) ** 2).mean(1) / variance
+    quality = 1 - ((levels - model) ** 2 * inside).mean(1) / variance
+    quality[inside.mean(1) < _INSIDE] = 0
     return CornerFit(xy + values[:, :2], np.exp(values[:, 6]), quality)
 
 
@@ -160,7 +165,3 @@ def _predict(values: Floats, places: Floats) -> tuple[Floats, Floats]:
     slopes[..., 8] = profiles[0] * profiles[1]
     return model, slopes
 
-
-def find_sharp(fit: CornerFit, least: float) -> npt.NDArray[np.bool_]:
-    """Say which fits are good."""
-    return np.asarray(np.isfinite(fit.xy).all(1) & (fit.quality > least))

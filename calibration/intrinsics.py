@@ -34,8 +34,6 @@ _VAGUE = 0.1
 _FEW_VIEWS = 3
 # Where views hold no whole lens, focal lengths with errors up to this factor are worth the same.
 _ALIKE_IF_POOR = 1.5
-# At least a dozen corners, 24 numbers, against the six of a pose.
-_FIRMER = 4.0
 # Usual focal lengths in image widths: 58 degrees of view, and 115 degrees of a fisheye.
 _USUAL = {"pinhole": 0.9, "fisheye": 0.5}
 
@@ -111,10 +109,9 @@ class LensFit:
 class KnownLens(LensPrior):
     """Expect the lenses that cameras had when each was calibrated alone.
 
-    For recordings in which cameras contradict each other about where the board was. What is wrong
-    then are the six numbers of a pose, not each of the dozens of pixel coordinates of a view, and
-    the adjustment, which takes these for independent, gives them too much to say; expectations are
-    made firmer by as much.
+    For recordings in which cameras contradict each other about where the board was. Each lens
+    alone was fitted at the small errors of its own corners, the adjustment of all works at the
+    large errors of the contradiction; so the former counts for more by the square of their ratio.
 
     Parameters
     ----------
@@ -130,7 +127,7 @@ class KnownLens(LensPrior):
         free = [names.index(name) for _, name in fit.result.parameters]
         information = np.zeros((len(names), len(names)))
         inverse = np.linalg.pinv(fit.result.covariance, hermitian=True)
-        information[np.ix_(free, free)] = _FIRMER * inverse
+        information[np.ix_(free, free)] = inverse
         matrix = fit.camera.matrix
         middle = [matrix[i] for i in ((0, 0), (1, 1), (0, 2), (1, 2), (0, 1))]
         return information, np.array([*middle, *fit.camera.distortion])

@@ -13,10 +13,10 @@ from calibration.drift import Drift, find_drift
 from calibration.group import UNKNOWN_UNIT
 from calibration.selfcalibration import (
     KnownLength,
-    SelfCalibrationReport,
     calibrate_from_points,
     guess_lens,
 )
+from calibration.selfreport import SelfCalibrationReport
 from mapose.errors import SettingsError
 from mapose.multiview.views import check_views, select_common_frames, stack_views
 from mapose.triangulating import load_views

@@ -87,7 +87,9 @@ class Swap:
     probability: float
 
 
-def find_swaps(contacts: Sequence[Contact | Mapping[str, Any]], *, min_probability: float = 0.0) -> list[Swap]:
+def find_swaps(
+    contacts: Sequence[Contact | Mapping[str, Any]], *, min_probability: float = 0.0
+) -> list[Swap]:
     """Rank the moments at which animals may have been swapped, most doubtful first.
 
     Parameters
@@ -116,7 +118,9 @@ def find_swaps(contacts: Sequence[Contact | Mapping[str, Any]], *, min_probabili
         chances /= chances.sum()
         likely: dict[tuple[str, str], float] = {}
         for order, chance in zip(permutations(names), chances.tolist(), strict=True):
-            for a, b in {tuple(sorted((x, y))) for x, y in zip(names, order, strict=True) if x != y}:
+            for a, b in {
+                tuple(sorted((x, y))) for x, y in zip(names, order, strict=True) if x != y
+            }:
                 likely[a, b] = likely.get((a, b), 0.0) + chance
         middle = (contact.first + contact.last) // 2
         for pair, chance in likely.items():

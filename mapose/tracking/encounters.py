@@ -14,6 +14,8 @@ Ints = npt.NDArray[np.int64]
 QUIET = 10
 #: Log-odds in favour of a match from which nobody doubts it.
 CLEAR = 12.0
+#: Log-odds from which an encounter is no reason to cut: one in 3,000 goes wrong.
+_SETTLED = 8.0
 
 #: Log-odds that two tracks stay themselves through an encounter: what it begins with, and what a
 #: nat of the worst frame adds; the logarithm of the doubtful frames is taken away. Fitted to 4,500
@@ -61,20 +63,63 @@ class EncounterLog:
     def __init__(self) -> None:
         self._open: dict[tuple[int, int], _Doubt] = {}
 
-    def add(self, number: int, pairs: Ints, odds: Floats, *, together: bool) -> None:
-        """Take in the doubtful matches of a frame.
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def record(
+        self,
+        number: int,
+        ids: Ints,
+        cost: Floats,
+        matches: tuple[Ints, Ints],
+        hidden: npt.NDArray[np.bool_],
+    ) -> None:
+        """Note which matches of a frame were in doubt.
 
         Parameters
         ----------
         number : int
             Frame.
-        pairs : int64, (N, 2)
-            Tracks, and
-        odds : float64, (N,)
-            how much likelier it is that each is itself than that they changed places.
-        together : bool
-            Whether both were seen.
+        ids : int64, (T,)
+            Tracks.
+        cost : float64, (T, N)
+            Negative log-likelihood of each detection for each track, in nats.
+        matches : (int64, int64), (M,) each
+            Rows and columns of ``cost``.
+        hidden : bool, (T,)
+            Animals that got nothing.
         """
+        pairs, odds = find_doubts(cost, *matches)
+        self._add(number, ids[pairs], odds, together=True)
+        if hidden.any():
+            pairs, odds = find_claims(cost, *matches, np.flatnonzero(hidden))
+            self._add(number, ids[pairs], odds, together=False)
+
+    def record_births(
+        self, number: int, ids: Ints, cost: Floats, columns: Ints, fresh: Ints, born: Ints
+    ) -> None:
+        """Note which matches of a frame a newcomer could have got.
+
+        Parameters
+        ----------
+        number : int
+            Frame.
+        ids : int64, (M,)
+            Matched tracks.
+        cost : float64, (M, N)
+            As in `record`.
+        columns : int64, (M,)
+            What they got.
+        fresh : int64, (B,)
+            Columns in which tracks began, and
+        born : int64, (B,)
+            their ids.
+        """
+        odds = cost[:, fresh] - cost[np.arange(len(ids)), columns][:, None]
+        i, j = np.nonzero(odds < CLEAR)
+        self._add(number, np.stack([ids[i], born[j]], axis=-1), odds[i, j], together=False)
+
+    def _add(self, number: int, pairs: Ints, odds: Floats, *, together: bool) -> None:
         for (a, b), value in zip(pairs.tolist(), odds.tolist(), strict=True):
             doubt = self._open.setdefault((min(a, b), max(a, b)), _Doubt(number, number))
             doubt.last = number
@@ -82,19 +127,53 @@ class EncounterLog:
             if together:
                 doubt.together = min(doubt.together, value)
 
-    def __len__(self) -> int:
-        return len(self._open)
+    def end(
+        self,
+        number: int,
+        ids: Ints,
+        unseen: Ints,
+        sure: npt.NDArray[np.bool_],
+        fresh: int,
+    ) -> tuple[list[Encounter], int]:
+        """End what nobody has doubted for a while: the tracks go on under new ids.
 
-    def __contains__(self, pair: tuple[int, int]) -> bool:
-        return pair in self._open
+        Parameters
+        ----------
+        number : int
+            Frame.
+        ids, unseen, sure : (T,)
+            Of the live tracks; new ids are written into ``ids``.
+        fresh : int
+            Next free id.
 
-    def find_quiet(self, number: int) -> list[tuple[int, int]]:
-        """Find the pairs of tracks that nobody has doubted for a while."""
-        return [pair for pair, doubt in self._open.items() if doubt.last < number - QUIET]
-
-    def pop(self, pair: tuple[int, int]) -> _Doubt:
-        """Close the encounter of two tracks."""
-        return self._open.pop(pair)
+        Returns
+        -------
+        ended : list of Encounter
+            Those in which the tracks may well have changed places.
+        fresh : int
+            Next free id.
+        """
+        ended = []
+        for pair in [pair for pair, doubt in self._open.items() if doubt.last < number - QUIET]:
+            if pair not in self._open:
+                continue  # one of them has just got a new id: its turn comes in the next frame
+            rows = [np.flatnonzero(ids == who) for who in pair]
+            alive = [len(row) > 0 and bool(sure[row[0]]) for row in rows]
+            if all(alive) and max(unseen[row[0]] for row in rows) > QUIET:
+                continue  # one of them is hidden: not over
+            doubt = self._open.pop(pair)
+            odds = score_encounter(doubt)
+            if odds > _SETTLED or not any(alive):
+                continue
+            after = [-1, -1]
+            for side in np.flatnonzero(alive).tolist():
+                ids[rows[side][0]] = after[side] = fresh
+                self._rename(pair[side], fresh)
+                fresh += 1
+            ended.append(
+                Encounter(doubt.first, doubt.last, number, pair, (after[0], after[1]), odds)
+            )
+        return ended, fresh
 
     def forget(self, tracks: Ints) -> None:
         """Drop the encounters with false alarms."""
@@ -102,7 +181,7 @@ class EncounterLog:
         for pair in [pair for pair in self._open if gone & set(pair)]:
             del self._open[pair]
 
-    def rename(self, old: int, new: int) -> None:
+    def _rename(self, old: int, new: int) -> None:
         """Give a track another id in the encounters that go on."""
         for pair in [pair for pair in self._open if old in pair]:
             a, b = (new if who == old else who for who in pair)
@@ -140,21 +219,6 @@ def find_claims(cost: Floats, rows: Ints, columns: Ints, lost: Ints) -> tuple[In
     odds = cost[lost[:, None], columns] - cost[rows, columns]
     i, j = np.nonzero(odds < CLEAR)
     return np.stack([rows[j], lost[i]], axis=-1), odds[i, j]
-
-
-def find_rivals(cost: Floats, rows: Ints, columns: Ints, fresh: Ints) -> tuple[Ints, Floats]:
-    """Find matched tracks that a detection without one would fit nearly as well.
-
-    Returns
-    -------
-    pairs : int64, (P, 2)
-        Row of ``cost`` and place in ``fresh``.
-    odds : float64, (P,)
-        As in `find_doubts`.
-    """
-    odds = cost[rows[:, None], fresh] - cost[rows, columns][:, None]
-    i, j = np.nonzero(odds < CLEAR)
-    return np.stack([rows[i], j], axis=-1), odds[i, j]
 
 
 def score_encounter(doubt: _Doubt) -> float:

@@ -39,7 +39,7 @@ class Trait:
 
 
 def weigh_events(
-    first: Ints, row: Ints, events: Sequence[Event], traits: Sequence[Trait]
+    first: Ints, row: Ints, events: Sequence[Event], trait: Trait | None
 ) -> tuple[Ints, list[Event]]:
     """Let traits decide who came out of each event, and how surely.
 
@@ -55,8 +55,10 @@ def weigh_events(
         First frame and row of each tracklet; -1 = none.
     events : sequence of Event
         In the order of ``begin``.
-    traits : sequence of Trait
-        What to go by; nothing changes without.
+    trait : Trait, optional
+        What to go by; nothing changes without. Body size is none of them: on drawn mice that
+        differ by 12 % it made 71 lasting swaps of 50, as the size of the box is a matter of
+        posture.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def weigh_events(
     """
     row, events = row.copy(), list(events)
     rows = int(row.max(initial=-1)) + 1
-    if not traits or not events or rows < 2:
+    if trait is None or not events or rows < 2:
         return row, events
     prior = np.array([_logit(event.probability) for event in events])
     kept = np.flatnonzero(row >= 0)
@@ -76,13 +78,9 @@ def weigh_events(
     # Events come before the tracklets that begin with them.
     steps = np.searchsorted(begins, first[kept], "right")
     for _ in range(_ROUNDS):
-        odds = prior.copy()
-        for trait in traits:
-            odds += _score_events(trait, kept, row, steps, events)
+        odds = prior + _score_events(trait, kept, row, steps, events)
         chances = 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
-        events = [
-            replace(e, probability=float(p)) for e, p in zip(events, chances, strict=True)
-        ]
+        events = [replace(e, probability=float(p)) for e, p in zip(events, chances, strict=True)]
         wrong = np.flatnonzero(chances > 0.5)
         if not len(wrong):
             break
@@ -92,9 +90,7 @@ def weigh_events(
     return row, events
 
 
-def _exchange(
-    first: Ints, row: Ints, events: list[Event], k: int
-) -> tuple[Ints, list[Event]]:
+def _exchange(first: Ints, row: Ints, events: list[Event], k: int) -> tuple[Ints, list[Event]]:
     """Let two rows change places from an event on."""
     a, b = events[k].rows
     other = {a: b, b: a}
@@ -139,7 +135,10 @@ def _score_events(
         weights = np.array([f[-1], g[-1], b[-1], c[-1]])
         if (weights <= 0).any():
             continue
-        v, w = noise / 2 * (1 / weights[0] + 1 / weights[1]), noise / 2 * (1 / weights[2] + 1 / weights[3])
+        v, w = (
+            noise / 2 * (1 / weights[0] + 1 / weights[1]),
+            noise / 2 * (1 / weights[2] + 1 / weights[3]),
+        )
         link = between / ((between + v) * (between + w) - between**2)
         ahead, behind = f[:-1] / f[-1] - g[:-1] / g[-1], b[:-1] / b[-1] - c[:-1] / c[-1]
         odds[k] = -link * float(ahead @ behind)

@@ -93,14 +93,16 @@ def name_tracklets(
     row = mapping[tracklets.ids] if len(tracklets) else np.empty(0, np.int64)
     events = [*_find_crossings(tracklets, row, encounters), *_find_gaps(tracklets, row, encounters)]
     events.sort(key=lambda e: (e.begin, e.rows))
-    row, events = weigh_events(tracklets.first, row, events, tracklets.traits)
+    row, events = weigh_events(tracklets.first, row, events, tracklets.looks)
     mapping[tracklets.ids] = row
     right = score_names(tracklets.first, tracklets.n, row, events)
     knots = _find_knots(tracklets, row, right, events)
     return Naming(mapping, tuple(events), knots)
 
 
-def _find_crossings(tracklets: Tracklets, row: Ints, encounters: Sequence[Encounter]) -> list[Event]:
+def _find_crossings(
+    tracklets: Tracklets, row: Ints, encounters: Sequence[Encounter]
+) -> list[Event]:
     """Find where rows changed places or not in an encounter, as they were joined."""
     place = {int(who): int(r) for who, r in zip(tracklets.ids, row, strict=True)}
     events = []
@@ -144,8 +146,12 @@ def _find_gaps(tracklets: Tracklets, row: Ints, encounters: Sequence[Encounter])
         if not len(rivals):
             continue
         own, other = np.full(len(rivals), k), rivals
-        straight = score_joins(tracklets, x[own], y[own]) + score_joins(tracklets, x[other], y[other])
-        crossed = score_joins(tracklets, x[own], y[other]) + score_joins(tracklets, x[other], y[own])
+        straight = score_joins(tracklets, x[own], y[own]) + score_joins(
+            tracklets, x[other], y[other]
+        )
+        crossed = score_joins(tracklets, x[own], y[other]) + score_joins(
+            tracklets, x[other], y[own]
+        )
         chances = np.exp(-np.logaddexp(0, _TEMPER * (crossed - straight)))
         for rival, chance in zip(rivals.tolist(), chances.tolist(), strict=True):
             first = max(tracklets.last[x[k]], tracklets.last[x[rival]])

@@ -152,7 +152,9 @@ def _find_joins(
         found.append((np.full(len(best), i), j[best], cost[best]))
     rows, columns, costs = (np.concatenate(x) for x in zip(*found, strict=True))
     known = _list_ways_out(tracklets, encounters)
-    fresh = np.array([pair not in known for pair in zip(rows.tolist(), columns.tolist(), strict=True)], bool)
+    fresh = np.array(
+        [pair not in known for pair in zip(rows.tolist(), columns.tolist(), strict=True)], bool
+    )
     ends = np.array(list(known), np.int64).reshape(-1, 2)
     return (
         np.concatenate([rows[fresh], ends[:, 0]]),

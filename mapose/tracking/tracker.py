@@ -14,15 +14,7 @@ from mapose.tracking.detections import (
     find_centres,
     measure_detections,
 )
-from mapose.tracking.encounters import (
-    QUIET,
-    Encounter,
-    EncounterLog,
-    find_claims,
-    find_doubts,
-    find_rivals,
-    score_encounter,
-)
+from mapose.tracking.encounters import Encounter, EncounterLog
 from mapose.tracking.motion import KalmanBank, RunningMedian, RunningSpread
 from mapose.tracking.scoring import Expected, score_pairs
 
@@ -54,8 +46,6 @@ _CLAIM, _PATIENCE = 3.0, 5
 #: Cost, in nats, from which a detection belongs to nobody, and that of a detection within reach at
 #: most.
 _LIMIT, _FARTHEST = 40.0, 39.8
-#: Log-odds below which tracks are cut after an encounter.
-_CUT = 8.0
 
 
 class Tracker:
@@ -248,7 +238,10 @@ class Tracker:
         if len(slots):
             self._learn_size(found, f)
         if self._log:
-            self._end_encounters(self._log, number)
+            ended, self._next = self._log.end(
+                number, self._ids, self._unseen, self._sure, self._next
+            )
+            self.encounters += ended
         if len(self._ids):
             self._predict(steps)
             if steps > 1:
@@ -263,7 +256,9 @@ class Tracker:
             rows, columns = rows[good], columns[good]
             ids[slots[columns]] = self._ids[rows]
             if self._log is not None:
-                self._record(self._log, cost, rows, columns)
+                hidden = self._sure.copy()
+                hidden[rows] = False
+                self._log.record(number, self._ids, cost, (rows, columns), hidden)
             clear = ~self._find_contested(cost, rows, columns)
             self._unseen[rows[~clear]] = 0
             kept, seen = rows[clear], columns[clear]
@@ -273,42 +268,8 @@ class Tracker:
         if len(columns) < len(slots):
             born = self._give_birth(found, f, slots, columns, ids)
             if self._log is not None and len(rows) and len(born):
-                pairs, odds = find_rivals(cost[rows], np.arange(len(rows)), columns, born)
-                pairs = np.stack([owners[pairs[:, 0]], ids[slots[born[pairs[:, 1]]]]], -1)
-                self._log.add(number, pairs, odds, together=False)
+                self._log.record_births(number, owners, cost[rows], columns, born, ids[slots[born]])
         return ids
-
-    def _record(self, log: EncounterLog, cost: Floats, rows: Ints, columns: Ints) -> None:
-        """Note which matches were in doubt."""
-        pairs, odds = find_doubts(cost, rows, columns)
-        log.add(self._frame, self._ids[pairs], odds, together=True)
-        lost = self._sure.copy()
-        lost[rows] = False
-        pairs, odds = find_claims(cost, rows, columns, np.flatnonzero(lost))
-        log.add(self._frame, self._ids[pairs], odds, together=False)
-
-    def _end_encounters(self, log: EncounterLog, number: int) -> None:
-        """Give the tracks of what is over new ids: they may have changed places."""
-        for pair in log.find_quiet(number):
-            if pair not in log:
-                continue  # one of them has just got a new id: its turn comes in the next frame
-            at = [np.flatnonzero(self._ids == who) for who in pair]
-            alive = [len(row) > 0 and bool(self._sure[row[0]]) for row in at]
-            if all(alive) and max(self._unseen[row[0]] for row in at) > QUIET:
-                continue  # one of them is hidden: not over
-            doubt = log.pop(pair)
-            odds = score_encounter(doubt)
-            if odds > _CUT or not any(alive):
-                continue
-            after = []
-            for who, row, lives in zip(pair, at, alive, strict=True):
-                after.append(self._next if lives else -1)
-                if lives:
-                    self._ids[row[0]] = self._next
-                    log.rename(who, self._next)
-                    self._next += 1
-            end = Encounter(doubt.first, doubt.last, number, pair, (after[0], after[1]), odds)
-            self.encounters.append(end)
 
     def _learn_size(self, found: Detections, f: int) -> None:
         if not self._fixed:

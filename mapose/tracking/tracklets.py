@@ -35,7 +35,7 @@ class Tracklets:
     head: Floats  # (T, K, d) pose at the first frame
     tail: Floats
     velocity: Floats  # (T, 2, d) per frame, at the first and last frame
-    traits: tuple[Trait, ...] = ()  # what animals differ by: size, looks
+    looks: Trait | None  # the embeddings, where there are any
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -193,7 +193,7 @@ class TrackletSummaries:
             head=np.array([pose for pose, _ in heads]),
             tail=np.array([pose for pose, _ in tails]),
             velocity=velocity,
-            traits=(sizes, looks) if looks.sums.size else (sizes,),
+            looks=looks if looks.counts.any() else None,
         )
 
 
@@ -208,7 +208,7 @@ def _add_up(old: Floats | None, values: Floats) -> Floats:
 
 def _make_trait(known: list[Floats]) -> Trait:
     """Make a trait of what was added up of each tracklet."""
-    longest = max((len(row) for row in known), default=2)
+    longest = max((len(row) for row in known), default=3)
     rows = np.zeros((len(known), longest))
     for row, values in zip(rows, known, strict=True):
         if len(values) == longest:

@@ -162,9 +162,10 @@ def measure_drift(table, options):
             wrong += n > 2 and any(name not in d.rivals for d in others)
             unsure += n > 2 and any(name in d.rivals for d in others)
         table.add_row(
-            f"{n} cameras, {options.seeds} scenes", f"{alarms}", f"{found}", f"{unsure}", f"{wrong}",
+            f"{n} cameras, {options.seeds} scenes",
+            *map(str, (alarms, found, unsure, wrong)),
             f"{np.median(seconds):.2f}",
-        )  # fmt: skip
+        )
 
 
 def measure_offsets(table, options):

@@ -130,7 +130,8 @@ def test_two_views_hold_against_false_points(ring, rng):
     turned = np.arccos((np.trace(views[0].rotation @ rotation.T) - 1) / 2)
     moved = np.arccos(views[0].translation @ along / np.linalg.norm(along))
     assert np.degrees([turned, moved]).max() < 5
-    assert 0.8 < views[0].scale < 2
+    # A third of the pairs is false, which widens the scale, not the answer.
+    assert 0.8 < views[0].scale < 3
 
 
 def test_scale_of_errors_ignores_false_ones(rng):
