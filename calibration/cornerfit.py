@@ -1,4 +1,4 @@
-"""Fitting a model of four blurred squares around each corner, for its exact position."""
+"""Fitting a model of two blurred edges that cross to each corner, for its exact position."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _PART = (0.04, 0.4)
 # Farthest samples from the edge in pixels: beyond, there is nothing to learn from a sharp image.
 _NARROWEST, _WIDEST = 1.5, 5.0
 _STEPS = 5
+# Where grey levels begin among the values that are fitted.
+_LEVELS = 7
 # Expectations that hold what blur and noise leave open: standard deviations of the curvature of
 # edges (1 / px, in squares of 40 px a strong fisheye bends by 0.002), and of the logarithm of
 # the blur about its start.
@@ -47,9 +49,10 @@ class CornerFit:
 def fit_corners(image: Image, xy: Floats, arms: Floats, margin: float) -> CornerFit:
     """Fit blurred edges to what surrounds corners.
 
-    Two curved edges cross in a corner and part bright from dark; both are blurred alike. All
-    samples lie near the edges, where squares of ChArUco boards show no marker, and reach far
-    along them, which tells more of the corner than a small window does.
+    Two curved edges cross in a corner and part four areas, each of one grey level; both are
+    blurred alike. That holds where four squares of a chessboard meet and for the corner of a
+    marker as well. All samples lie near the edges, where squares show no marker and markers no
+    bits, and reach far along them, which tells more of the corner than a small window does.
 
     Parameters
     ----------
@@ -58,7 +61,8 @@ def fit_corners(image: Image, xy: Floats, arms: Floats, margin: float) -> Corner
     xy : float64, (N, 2)
         Corners to about a pixel.
     arms : float64, (N, 4, 2)
-        From each corner to its neighbours right, below, left and above on the board, in pixels.
+        From each corner along the edges: right, below, left and above on the board, in pixels;
+        to the next corner, or as far as areas keep their level.
     margin : float
         Part of a square beside its edges that shows nothing else.
 
@@ -75,17 +79,17 @@ def fit_corners(image: Image, xy: Floats, arms: Floats, margin: float) -> Corner
     levels = sample_image(image, spots)
     values = _start(levels, arms, places)
     expected = values.copy()
-    precision = np.zeros(9)
+    precision = np.full(_LEVELS + 4, 1e-9)
     precision[4:6], precision[6] = _CURVATURE**-2, _SPREAD**-2
-    contrast = np.maximum(np.abs(values[:, 8]), 3.0)
     # Deviations count as for noise of 5 % of the contrast.
+    contrast = np.maximum(np.ptp(values[:, _LEVELS:], axis=1), 3.0)
     weight = (20.0 / contrast) ** 2
     for _ in range(_STEPS):
         model, slopes = _predict(values, places)
         residual = (levels - model) * inside
         slopes *= inside[..., None]
         normal = np.swapaxes(slopes, 1, 2) @ slopes * weight[:, None, None]
-        normal += np.eye(9) * (precision + 1e-9)
+        normal += np.diag(precision)
         right = (residual[:, None] @ slopes)[:, 0] * weight[:, None]
         right -= precision * (values - expected)
         step = np.linalg.solve(normal, right[..., None])[..., 0]
@@ -116,52 +120,48 @@ def _place_samples(arms: Floats, margin: float) -> Floats:
 
 
 def _start(levels: Floats, arms: Floats, places: Floats) -> Floats:
-    """Start values: shift, two angles, two curvatures, log blur, mean level, contrast."""
+    """Start values: shift, two angles, two curvatures, log blur, four grey levels."""
     rows, columns = arms[:, 0] - arms[:, 2], arms[:, 1] - arms[:, 3]
-    angles = np.arctan2(
-        np.stack([rows[:, 1], columns[:, 1]], -1), np.stack([rows[:, 0], columns[:, 0]], -1)
-    )
-    zero = np.zeros(len(arms))
-    values = np.stack(
-        [zero, zero, angles[:, 0], angles[:, 1], zero, zero, zero + np.log(_BLUR), zero, zero + 1],
-        axis=-1,
-    )
-    shape, _ = _predict(values, places)
-    centred = shape - shape.mean(1, keepdims=True)
-    values[:, 8] = (centred * levels).sum(1) / np.maximum((centred**2).sum(1), 1e-9)
-    values[:, 7] = levels.mean(1) - values[:, 8] * shape.mean(1)
+    values = np.zeros((len(arms), _LEVELS + 4))
+    values[:, 2] = np.arctan2(rows[:, 1], rows[:, 0])
+    values[:, 3] = np.arctan2(columns[:, 1], columns[:, 0])
+    values[:, 6] = np.log(_BLUR)
+    # Grey levels enter linearly: their slopes are the shares of the four areas.
+    shares = _predict(values, places)[1][..., _LEVELS:]
+    normal = np.swapaxes(shares, 1, 2) @ shares + 1e-6 * np.eye(4)
+    right = np.swapaxes(shares, 1, 2) @ levels[..., None]
+    values[:, _LEVELS:] = np.linalg.solve(normal, right)[..., 0]
     return values
 
 
 def _predict(values: Floats, places: Floats) -> tuple[Floats, Floats]:
-    """Predict grey levels (N, S) and their derivatives by the nine values (N, S, 9)."""
-    shift, angle, bend = values[:, None, :2], values[:, 2:4], values[:, 4:6]
+    """Predict grey levels (N, S) and their derivatives by the values (N, S, 11)."""
+    away = places - values[:, None, :2]
     blur = np.exp(values[:, 6])[:, None]
-    contrast = values[:, 8][:, None]
-    away = places - shift
-    profiles, slopes_at, along = [], [], []
+    sides, steep = [], []
+    slopes = np.empty((*places.shape[:2], _LEVELS + 4))
     for edge in (0, 1):
-        way = np.stack([np.cos(angle[:, edge]), np.sin(angle[:, edge])], -1)
-        t = (away * way[:, None]).sum(-1)
-        n = away[..., 1] * way[:, None, 0] - away[..., 0] * way[:, None, 1]
-        z = (n - bend[:, edge, None] / 2 * t * t) / blur
-        profiles.append(erf(z / np.sqrt(2)))
-        slopes_at.append((z, np.sqrt(2 / np.pi) * np.exp(-z * z / 2) / blur))
-        along.append((t, way))
-    model = values[:, 7][:, None] + contrast * profiles[0] * profiles[1]
-    slopes = np.empty((*model.shape, 9))
-    slopes[..., :2] = 0
-    slopes[..., 6] = 0
-    for edge in (0, 1):
-        z, slope = slopes_at[edge]
-        t, way = along[edge]
-        gain = contrast * profiles[1 - edge] * slope
-        slopes[..., 0] += gain * way[:, None, 1]
-        slopes[..., 1] -= gain * way[:, None, 0]
-        slopes[..., 2 + edge] = -gain * t
-        slopes[..., 4 + edge] = -gain * t * t / 2
+        way_x, way_y = np.cos(values[:, 2 + edge])[:, None], np.sin(values[:, 2 + edge])[:, None]
+        along = away[..., 0] * way_x + away[..., 1] * way_y
+        beside = away[..., 1] * way_x - away[..., 0] * way_y
+        z = (beside - values[:, 4 + edge, None] / 2 * along * along) / blur
+        # Share of the side towards which `beside` grows, and its slope by `beside`.
+        sides.append((1 + erf(z / np.sqrt(2))) / 2)
+        steep.append((np.exp(-z * z / 2) / (np.sqrt(2 * np.pi) * blur), z, along, way_x, way_y))
+    a, b = sides
+    shares = np.stack([a * b, a * (1 - b), (1 - a) * b, (1 - a) * (1 - b)], -1)
+    grey = values[:, None, _LEVELS:]
+    model = (shares * grey).sum(-1)
+    by_a = b * (grey[..., 0] - grey[..., 2]) + (1 - b) * (grey[..., 1] - grey[..., 3])
+    by_b = a * (grey[..., 0] - grey[..., 1]) + (1 - a) * (grey[..., 2] - grey[..., 3])
+    slopes[..., 0] = slopes[..., 1] = slopes[..., 6] = 0
+    for edge, by_side in enumerate((by_a, by_b)):
+        slope, z, along, way_x, way_y = steep[edge]
+        gain = by_side * slope
+        slopes[..., 0] += gain * way_y
+        slopes[..., 1] -= gain * way_x
+        slopes[..., 2 + edge] = -gain * along
+        slopes[..., 4 + edge] = -gain * along * along / 2
         slopes[..., 6] -= gain * z * blur
-    slopes[..., 7] = 1
-    slopes[..., 8] = profiles[0] * profiles[1]
+    slopes[..., _LEVELS:] = shares
     return model, slopes
-
