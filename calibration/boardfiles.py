@@ -20,8 +20,11 @@ _EXAMPLES = {
 }
 _KINDS = {
     **{name: name for name in _EXAMPLES},
-    **{"checkerboard": "chessboard", "chess": "chessboard"},
-    **{"aprilgrid": "aruco", "april": "aruco", "arucogrid": "aruco"},
+    "checkerboard": "chessboard",
+    "chess": "chessboard",
+    "aprilgrid": "aruco",
+    "april": "aruco",
+    "arucogrid": "aruco",
 }
 #: Units of length in mm.
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4}
@@ -78,7 +81,9 @@ def read_board(spec: str | os.PathLike[str]) -> Board:
 def _read_size(part: str, text: str, example: str) -> tuple[int, int]:
     match = re.fullmatch(r"\s*(\d+)\s*[xX×]\s*(\d+)\s*", part)
     if match is None:
-        raise CalibrationError(f"board {text!r}: wanted columns x rows as in {example}, came {part!r}")
+        raise CalibrationError(
+            f"board {text!r}: wanted columns x rows as in {example}, came {part!r}"
+        )
     return int(match[1]), int(match[2])
 
 

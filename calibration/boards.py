@@ -8,12 +8,12 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from calibration.charuco import place_charuco
+from calibration.chessboard import place_chessboard
 from calibration.errors import CalibrationError
+from calibration.lens import Floats
 from calibration.markergrid import find_grid
 from calibration.markers import find_dictionary, read_dictionary
-from calibration.chessboard import place_chessboard
-from calibration.charuco import place_charuco
-from calibration.lens import Floats
 from calibration.sighting import Sighting, find_on_levels, make_gray
 
 Ints = npt.NDArray[np.int64]
@@ -165,9 +165,7 @@ class CharucoBoard:
     unit: str = "mm"
 
     def __post_init__(self) -> None:
-        _check(
-            self, {"columns": 2, "rows": 2}, {"square": self.square, "marker": self.marker}
-        )
+        _check(self, {"columns": 2, "rows": 2}, {"square": self.square, "marker": self.marker})
         if self.marker >= self.square:
             raise CalibrationError(
                 f"ChArUco board: wanted a marker smaller than its square, came {self.marker:g} in "

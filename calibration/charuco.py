@@ -97,9 +97,7 @@ def place_charuco(board: CharucoBoard, lattices: list[Lattice], image: Image) ->
     bright = -bright if variant.inverted else bright
     # Markers begin at this part of the square's side.
     margin = (1 - board.marker / board.square) / 2
-    whole = complete_lattice(
-        image, corners, xy, bright=bright, size=size, reach=max(0.1, margin)
-    )
+    whole = complete_lattice(image, corners, xy, bright=bright, size=size, reach=max(0.1, margin))
     pixels[whole.nodes @ [1, size[0]]] = whole.xy
     legacy = variant.legacy if board.rows % 2 == 0 else None
     return Sighting(pixels, variant.inverted, variant.mirrored, legacy, whole.blur)
@@ -128,7 +126,7 @@ def _vote(board: CharucoBoard, lattice: Lattice, image: Image) -> _Place | None:
         return None
     bits = read_dictionary(board.dictionary).shape[-1]
     levels = read_cells(image, quads, side=board.marker / board.square, bits=bits)
-    likeness = match_markers(levels, board.dictionary, board.n_markers)
+    likeness = match_markers(levels, board.dictionary, count=board.n_markers)
     cell, way, marker = np.nonzero(np.abs(likeness) > _HINT)
     value = likeness[cell, way, marker]
     patterns = (False, True) if board.legacy is None else (board.legacy,)

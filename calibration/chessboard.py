@@ -134,7 +134,10 @@ def _check_squares(image: Image, frame: _Frame) -> bool:
     # Light changes over the board: squares are compared with their neighbours only.
     table = levels.reshape(rows - 1, columns - 1)
     signs = wanted.reshape(rows - 1, columns - 1)
-    steps = [np.diff(table, axis=axis) * np.take(signs, range(1, signs.shape[axis]), axis) for axis in (0, 1)]
+    steps = [
+        np.diff(table, axis=axis) * np.take(signs, range(1, signs.shape[axis]), axis)
+        for axis in (0, 1)
+    ]
     right = np.concatenate([step.ravel() for step in steps]) > 0
     return bool(len(right) == 0 or right.mean() > _ALTERNATING)
 
@@ -181,7 +184,7 @@ def _compare_strip(image: Image, known: tuple[Ints, Floats], cells: Floats) -> f
 
 
 def _place(board: Chessboard, frame: _Frame) -> tuple[Ints, int] | None:
-    """Number the corners of a lattice as those of the board; None if that is not certain.
+    """Give the corners of a lattice the numbers of those of the board; None if that is not certain.
 
     Also gives the colour of the square right of and below the first corner.
     """

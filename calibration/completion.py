@@ -177,7 +177,9 @@ def _look_for(
     u, v = (right - there) / ahead, (below - there) / ahead
     side = np.minimum(np.linalg.norm(u, axis=1), np.linalg.norm(v, axis=1))
     area = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
-    spacing = area / np.maximum(np.maximum(np.linalg.norm(u, axis=1), np.linalg.norm(v, axis=1)), 1e-9)
+    spacing = area / np.maximum(
+        np.maximum(np.linalg.norm(u, axis=1), np.linalg.norm(v, axis=1)), 1e-9
+    )
     height, width = image.shape
     inside = ((there > 2) & (there < [width - 3, height - 3])).all(1) & (spacing > 4)
     if not inside.any():
@@ -218,5 +220,3 @@ def _expect(xy: Floats, u: Floats, v: Floats, bright: Ints) -> Saddles:
     axis = u + v
     opening = np.arccos(np.clip((u * v).sum(1), -1, 1)) / 2
     return Saddles(xy, np.arctan2(axis[:, 1], axis[:, 0]), opening, np.zeros(len(xy)))
-
-

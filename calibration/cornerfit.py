@@ -23,6 +23,9 @@ _LEVELS = 7
 # the blur about its start.
 _CURVATURE, _SPREAD = 0.002, 0.7
 _BLUR = 1.0
+# Levels of areas that face each other are held together as by so many samples.
+_ALIKE = 300.0
+_OPPOSITE = np.array([[1, 0, 0, -1], [0, 1, -1, 0], [0, -1, 1, 0], [-1, 0, 0, 1]])
 # Corners of which less lies in the image are not known well.
 _INSIDE = 0.7
 
@@ -46,7 +49,9 @@ class CornerFit:
     quality: Floats
 
 
-def fit_corners(image: Image, xy: Floats, arms: Floats, margin: float) -> CornerFit:
+def fit_corners(
+    image: Image, xy: Floats, arms: Floats, margin: float, *, crossing: bool = True
+) -> CornerFit:
     """Fit blurred edges to what surrounds corners.
 
     Two curved edges cross in a corner and part four areas, each of one grey level; both are
@@ -65,6 +70,8 @@ def fit_corners(image: Image, xy: Floats, arms: Floats, margin: float) -> Corner
         to the next corner, or as far as areas keep their level.
     margin : float
         Part of a square beside its edges that shows nothing else.
+    crossing : bool
+        Areas that face each other have about the same level, as four squares have.
 
     Returns
     -------
@@ -75,23 +82,28 @@ def fit_corners(image: Image, xy: Floats, arms: Floats, margin: float) -> Corner
         return CornerFit(xy, np.empty(0), np.empty(0))
     places = _place_samples(arms, margin)
     spots = xy[:, None] + places
-    inside = ((spots >= 0) & (spots <= np.array([image.shape[1], image.shape[0]]) - 1)).all(-1)
+    inside = np.asarray(
+        ((spots >= 0) & (spots <= np.array([image.shape[1], image.shape[0]]) - 1)).all(-1)
+    )
     levels = sample_image(image, spots)
     values = _start(levels, arms, places)
     expected = values.copy()
-    precision = np.full(_LEVELS + 4, 1e-9)
-    precision[4:6], precision[6] = _CURVATURE**-2, _SPREAD**-2
+    expected[:, _LEVELS:] = 0
     # Deviations count as for noise of 5 % of the contrast.
     contrast = np.maximum(np.ptp(values[:, _LEVELS:], axis=1), 3.0)
     weight = (20.0 / contrast) ** 2
+    prior = np.diag([1e-9] * 4 + [_CURVATURE**-2] * 2 + [_SPREAD**-2] + [1e-9] * 4)
+    prior = np.repeat(prior[None], len(xy), axis=0)
+    if crossing:
+        prior[:, _LEVELS:, _LEVELS:] += _ALIKE * weight[:, None, None] * _OPPOSITE
     for _ in range(_STEPS):
         model, slopes = _predict(values, places)
         residual = (levels - model) * inside
         slopes *= inside[..., None]
         normal = np.swapaxes(slopes, 1, 2) @ slopes * weight[:, None, None]
-        normal += np.diag(precision)
+        normal += prior
         right = (residual[:, None] @ slopes)[:, 0] * weight[:, None]
-        right -= precision * (values - expected)
+        right -= (prior @ (values - expected)[..., None])[..., 0]
         step = np.linalg.solve(normal, right[..., None])[..., 0]
         step[:, :2] = np.clip(step[:, :2], -1, 1)
         step[:, 2:4] = np.clip(step[:, 2:4], -0.2, 0.2)
@@ -116,7 +128,7 @@ def _place_samples(arms: Floats, margin: float) -> Floats:
     along = np.linspace(*_PART, _ALONG)[:, None, None]
     aside = np.linspace(-1, 1, _ACROSS)[:, None]
     places = arms[:, :, None, None] * along + (width * across)[:, :, None, None] * aside
-    return places.reshape(len(arms), -1, 2)
+    return np.asarray(places.reshape(len(arms), -1, 2))
 
 
 def _start(levels: Floats, arms: Floats, places: Floats) -> Floats:

@@ -165,7 +165,9 @@ def find_boards(
     _check_seen(board, seen)
     print_ = _find_print(seen)
     return {
-        r.camera: _gather(r, board, seen[r.camera], print_=print_, n_frames=_count(r, searched[r.camera], step))
+        r.camera: _gather(
+            r, board, seen[r.camera], print_=print_, n_frames=_count(r, searched[r.camera], step)
+        )
         for r in recordings
     }
 
@@ -315,7 +317,7 @@ def _gather(
 
 
 def _keep_numbering(pixels: Floats, symmetries: npt.NDArray[np.int64]) -> Floats:
-    """Number corners of an ambiguous board as in the frame before."""
+    """Give corners of an ambiguous board numbers as in the frame before."""
     if len(symmetries) == 1 or len(pixels) < 2:
         return pixels
     kept = [pixels[0]]

@@ -214,7 +214,7 @@ def predict_nodes(
         there = homography[:, :2, 2] / homography[:, 2:, 2]
     result = there * spread[:, 0] + middle[:, 0]
     result[~solved | np.isnan(wanted).any(1)] = np.nan
-    return result
+    return np.asarray(result)
 
 
 def _fit_homographies(source: Floats, target: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:

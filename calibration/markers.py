@@ -61,7 +61,11 @@ def find_dictionary(name: str) -> str:
     """
     known = list_dictionaries()
     plain = str(name).lower().removeprefix("dict_").replace("apriltag", "april").replace("-", "_")
-    plain = plain.replace("tag", "").replace("original", "aruco_original") if plain not in known else plain
+    plain = (
+        plain.replace("tag", "").replace("original", "aruco_original")
+        if plain not in known
+        else plain
+    )
     plain = plain.replace("aruco_aruco", "aruco")
     for candidate in (plain, f"april_{plain}", f"april_{plain.removeprefix('april')}"):
         if candidate in known:
@@ -177,7 +181,7 @@ def read_cells(image: Image, quads: Floats, *, side: float, bits: int) -> Floats
     return np.asarray(levels.mean((2, 4)).reshape(len(quads), bits * bits))
 
 
-def match_markers(levels: Floats, dictionary: str, count: int | None = None) -> Floats:
+def match_markers(levels: Floats, dictionary: str, *, count: int | None = None) -> Floats:
     """Compare what was read with the markers of a dictionary.
 
     Parameters

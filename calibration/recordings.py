@@ -87,7 +87,7 @@ class Recording:
                 if number % step == 0:
                     there, image = capture.retrieve()
                     if there:
-                        yield number, _make_gray(image)
+                        yield number, _make_gray(np.asarray(image, np.uint8))
                 number += 1
         finally:
             capture.release()
@@ -177,7 +177,7 @@ def _split_name(stem: str) -> list[tuple[int, str]]:
 
 
 def _number_images(paths: Sequence[Path]) -> tuple[int, ...]:
-    """Number images by the number in their names that changes, else by their place."""
+    """Give images numbers by the one in their names that changes, else by their place."""
     groups = [[int(group) for group in re.findall(r"\d+", path.stem)] for path in paths]
     if paths and len({len(group) for group in groups}) == 1 and groups[0]:
         table = np.array(groups)

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-
 from calibration.lens import Floats
 
 Image = npt.NDArray[np.uint8]
@@ -159,8 +158,8 @@ def check_saddles(
     turned = saddles.axis[:, None] + ring
     values = sample_image(
         image,
-        saddles.xy[:, None] + np.asarray(radius).reshape(-1, 1, 1)
-        * np.stack([np.cos(turned), np.sin(turned)], -1),
+        saddles.xy[:, None]
+        + np.asarray(radius).reshape(-1, 1, 1) * np.stack([np.cos(turned), np.sin(turned)], -1),
     )
     level = values - values.mean(-1, keepdims=True)
     power = np.maximum((level**2).sum(-1), 1e-9)
@@ -196,12 +195,14 @@ def sample_image(image: Image, xy: Floats) -> Floats:
     # remap cannot write more than 32767 rows or columns.
     flat = np.ascontiguousarray(xy, np.float32).reshape(-1, 2)
     width = min(len(flat), 4096)
-    maps = np.zeros((-(-len(flat) // width) * width, 2), np.float32)
-    maps[: len(flat)] = flat
-    maps = maps.reshape(-1, width, 2)
+    padded = np.zeros((-(-len(flat) // width) * width, 2), np.float32)
+    padded[: len(flat)] = flat
     values = cv2.remap(
-        image.astype(np.float32) if image.dtype != np.uint8 else image,
-        maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
+        np.asarray(image if image.dtype == np.uint8 else image.astype(np.float32)),
+        padded.reshape(-1, width, 2),
+        np.empty(0, np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     return np.asarray(values, np.float64).ravel()[: len(flat)].reshape(xy.shape[:-1])
 

@@ -93,8 +93,8 @@ def guess_lens(name: str, size: tuple[int, int], *, view_deg: float = USUAL_VIEW
 
     Examples
     --------
-    >>> guess_lens("top", (1000, 800), view_deg=90).matrix[0, 0].round()
-    500.0
+    >>> round(float(guess_lens("top", (1000, 800), view_deg=90).matrix[0, 0]))
+    500
     """
     if not 0 < view_deg < 180:
         raise CalibrationError(f"view_deg: wanted 0 to 180 degrees, came {view_deg}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -77,9 +77,26 @@ def make_gray(image: npt.ArrayLike) -> Image:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(array[..., :3]), cv2.COLOR_BGR2GRAY))
 
 
-def find_on_levels(
-    image: Image, place: Callable[[Image, list[Lattice]], Sighting]
-) -> Sighting:
+def find_levels(image: Image) -> Iterator[tuple[Image, Floats]]:
+    """Reduce an image to half, quarter, ... until it is small enough, and give the coarsest first.
+
+    Yields
+    ------
+    image : uint8, (h, w)
+        Reduced.
+    factor : float64, (2,)
+        Pixels of the full image per pixel, right and down; x in the full image is
+        ``(x + 0.5) * factor - 0.5``.
+    """
+    steps = max(0, int(np.ceil(np.log2(max(image.shape) / _COARSE))))
+    full = np.array([image.shape[1], image.shape[0]])
+    for step in range(steps, -1, -1):
+        size = full // 2**step
+        reduced = cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA)
+        yield (image if step == 0 else np.asarray(reduced, np.uint8)), full / size
+
+
+def find_on_levels(image: Image, place: Callable[[Image, list[Lattice]], Sighting]) -> Sighting:
     """Search a coarse image first and finer ones only where that does not do.
 
     Parameters
@@ -94,13 +111,8 @@ def find_on_levels(
     Sighting
         Of all images searched, the one with the most corners.
     """
-    steps = max(0, int(np.ceil(np.log2(max(image.shape) / _COARSE))))
     best: Sighting | None = None
-    for step in range(steps, -1, -1):
-        scale = 2**step
-        size = (image.shape[1] // scale, image.shape[0] // scale)
-        level = image if step == 0 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        factor = np.array([image.shape[1], image.shape[0]]) / np.array([*size])
+    for level, factor in find_levels(image):
         lattices = [
             Lattice(found.nodes, (found.xy + 0.5) * factor - 0.5, found.bright)
             for found in connect_saddles(level, find_saddles(level))

@@ -43,7 +43,10 @@ def photograph(
     """A camera (its world is the board's frame) sees a board: image, and corners (C, 2)."""
     step = np.linalg.norm(board.points[1] - board.points[0])
     margin = 0.6 * step if margin is None else margin
-    per_unit = 24 / step
+    # Fine enough, and such that edges lie between pixels of the texture.
+    edges = np.unique(find_dark_areas(board))
+    fit = [np.abs(edges * n / step - np.round(edges * n / step)).max() for n in range(24, 72)]
+    per_unit = (24 + int(np.argmin(np.round(fit, 9)))) / step
     texture, low = draw_texture(board, margin=margin, per_unit=per_unit)
     texture = 1 - texture if inverted else texture
     width, height = camera.size
@@ -77,7 +80,9 @@ def place_camera(board, rng, *, size=(640, 480), fill=0.6, tilt=30.0, behind=Fal
     around, off = rng.uniform(0, 2 * np.pi), np.deg2rad(tilt)
     way = np.array([np.sin(off) * np.cos(around), np.sin(off) * np.sin(around), -np.cos(off)])
     way[2] *= -1 if behind else 1
-    camera = aim_camera("cam", middle + distance * way, target=middle, size=size, focal=focal, **lens)
+    camera = aim_camera(
+        "cam", middle + distance * way, target=middle, size=size, focal=focal, **lens
+    )
     # Turned about its own axis.
     angle = rng.uniform(-np.pi, np.pi)
     spin = cv2.Rodrigues(np.array([0, 0, angle]))[0]
