@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 
 # A square that correlates less with a marker says nothing, one that correlates more is it.
 _HINT, _SURE = 0.6, 0.85
+# The place with the next most votes has less than this part of them.
+_RIVAL = 0.7
+# Of the squares that should hold a marker so many show it, and so many of those that surely show
+# one show the right one; glare and fingers may hide many, but other boards show others.
+_SHOWN, _AGREE = 0.3, 0.6
 # So many lattices are looked at, the largest ones.
 _LATTICES = 8
 # Lattices below this part of the size of the first one placed are left to the completion.
 _PART = 0.2
+
+# Old pattern, way, inverted, offset.
+_Key = tuple[bool, int, bool, int, int]
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ def _vote(board: CharucoBoard, lattice: Lattice, image: Image) -> _Place | None:
     cell, way, marker = np.nonzero(np.abs(likeness) > _HINT)
     value = likeness[cell, way, marker]
     patterns = (False, True) if board.legacy is None else (board.legacy,)
-    votes: dict[tuple[bool, int, bool, int, int], list[tuple[float, int]]] = defaultdict(list)
+    votes: dict[_Key, list[tuple[float, int]]] = defaultdict(list)
     for legacy in patterns if board.rows % 2 == 0 else patterns[:1]:
         # Twice the middle of the square, counted in corners.
         target = 2 * board.find_cells(legacy)[marker] - 1
@@ -147,7 +155,29 @@ def _vote(board: CharucoBoard, lattice: Lattice, image: Image) -> _Place | None:
     score, key = ranking[0]
     sure = len({name for strength, name in votes[key] if strength > _SURE})
     rival = ranking[1][0] if len(ranking) > 1 else 0.0
-    if sure < 2 or rival > 0.7 * score:
+    if sure < 2 or rival > _RIVAL * score or _contradict(board, key, cells, likeness):
         return None
     variant = _Variant(key[0], key[1] >= MIRRORED, key[2])
     return _Place(variant, key[1], (key[3], key[4]), score)
+
+
+def _contradict(board: CharucoBoard, key: _Key, cells: Ints, likeness: Floats) -> bool:
+    """Whether squares show other markers than they should at a place: it is another board."""
+    legacy, way, inverted, *offset = key
+    holders = board.find_cells(legacy)
+    marker_of = np.full((board.columns, board.rows), -1)
+    marker_of[tuple(holders.T)] = np.arange(board.n_markers)
+    # The middle of square (x, y) lies at (x, y) - 1/2, counted in corners.
+    squares = ((2 * cells + 1) @ WAYS[way].T + 2 * np.array(offset) + 1) // 2
+    inside = ((squares >= 0) & (squares < [board.columns, board.rows])).all(1)
+    marker = np.full(len(cells), -1)
+    marker[inside] = marker_of[tuple(squares[inside].T)]
+    holds = marker >= 0
+    shown = likeness[holds, way, marker[holds]] * (-1 if inverted else 1)
+    strongest = np.abs(likeness).max((1, 2)) > _SURE
+    agree = np.zeros(len(cells), bool)
+    agree[holds] = shown > _HINT
+    return bool(
+        (shown > _HINT).sum() < _SHOWN * holds.sum()
+        or (agree & strongest).sum() < _AGREE * strongest.sum()
+    )

@@ -197,12 +197,9 @@ def sample_image(image: Image, xy: Floats) -> Floats:
     width = min(len(flat), 4096)
     padded = np.zeros((-(-len(flat) // width) * width, 2), np.float32)
     padded[: len(flat)] = flat
-    values = cv2.remap(
-        np.asarray(image if image.dtype == np.uint8 else image.astype(np.float32)),
-        padded.reshape(-1, width, 2),
-        np.empty(0, np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
+    # An empty array instead of None would be taken for a second map.
+    values = cv2.remap(  # type: ignore[call-overload]
+        image, padded.reshape(-1, width, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(values, np.float64).ravel()[: len(flat)].reshape(xy.shape[:-1])
 
