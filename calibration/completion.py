@@ -22,6 +22,8 @@ _AROUND = 0.2
 # Grey levels between bright and dark that a predicted corner must show.
 _CONTRAST = 8.0
 _ROUNDS = 4
+# So many neighbours predict where a corner should be.
+_NEAREST = 12
 # Neighbours of a corner are predicted at this part of a square.
 _HALF = 0.5
 # Part of the variance around a corner that four blurred squares must explain.
@@ -134,13 +136,14 @@ def drop_strays(nodes: Ints, xy: Floats) -> tuple[Ints, Floats]:
     nodes, xy
         Those that remain.
     """
-    for _ in range(6):
+    for _ in range(len(nodes)):
         if len(nodes) < 6:
             break
-        predicted = predict_nodes(nodes, xy, nodes)
+        predicted = predict_nodes(nodes, xy, nodes, nearest=_NEAREST)
         off = np.linalg.norm(predicted - xy, axis=1)
-        near = cKDTree(nodes).query(nodes, k=min(9, len(nodes)))[1]
-        # Its neighbours tell the size of a square, and whether they are worse themselves.
+        # Its neighbours tell the size of a square, and whether they are worse themselves: a false
+        # corner spoils the predictions of all that it helps to predict.
+        near = cKDTree(nodes).query(nodes, k=min(_NEAREST + 1, len(nodes)))[1]
         side = np.median(
             np.linalg.norm(xy[near[:, 1:3]] - xy[:, None], axis=-1)
             / np.maximum(np.linalg.norm(nodes[near[:, 1:3]] - nodes[:, None], axis=-1), 1),

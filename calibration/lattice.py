@@ -200,31 +200,35 @@ def predict_nodes(
         return result
     count = min(nearest + 1, len(nodes))
     distance, chosen = cKDTree(nodes).query(wanted, k=count)
+    weight = np.ones((len(wanted), count))
     itself = distance[:, 0] < 1e-6
-    # Drop itself, or else the farthest one.
-    chosen = np.where(itself[:, None], chosen[:, 1:], chosen[:, :-1]) if count > 4 else chosen
-    if count == 4 and itself.any():
-        wanted = np.where(itself[:, None], np.nan, wanted)
-    source = nodes[chosen] - np.nan_to_num(wanted)[:, None]
-    target = xy[chosen]
-    middle = target.mean(1, keepdims=True)
-    spread = np.maximum(np.linalg.norm(target - middle, axis=-1).mean(1), 1e-9)[:, None, None]
-    homography, solved = _fit_homographies(source, (target - middle) / spread)
+    weight[itself, 0] = 0
+    if count > nearest:
+        weight[~itself, -1] = 0
+    source, target = nodes[chosen] - wanted[:, None], xy[chosen]
+    total = weight.sum(1)[:, None, None]
+    middle = (target * weight[..., None]).sum(1, keepdims=True) / total
+    away = np.linalg.norm(target - middle, axis=-1)
+    spread = np.maximum((away * weight).sum(1)[:, None, None] / total, 1e-9)
+    homography, solved = _fit_homographies(source, (target - middle) / spread, weight)
+    solved &= total[:, 0, 0] >= 4
     with np.errstate(invalid="ignore", divide="ignore"):
         there = homography[:, :2, 2] / homography[:, 2:, 2]
     result = there * spread[:, 0] + middle[:, 0]
-    result[~solved | np.isnan(wanted).any(1)] = np.nan
+    result[~solved] = np.nan
     return np.asarray(result)
 
 
-def _fit_homographies(source: Floats, target: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _fit_homographies(
+    source: Floats, target: Floats, weight: Floats
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Fit homographies (B, 3, 3) to B sets of points by the direct linear transform."""
     ones = np.ones((*source.shape[:2], 1))
     point = np.concatenate([source, ones], -1)
     zero = np.zeros_like(point)
     above = np.concatenate([point, zero, -target[..., :1] * point], -1)
     below = np.concatenate([zero, point, -target[..., 1:] * point], -1)
-    system = np.concatenate([above, below], 1)
+    system = np.concatenate([above * weight[..., None], below * weight[..., None]], 1)
     values, vectors = np.linalg.eigh(np.swapaxes(system, 1, 2) @ system)
     # On a line, more than one homography fits.
     solved = values[:, 1] > 1e-6 * values[:, -1]

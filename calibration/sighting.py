@@ -17,7 +17,7 @@ from calibration.saddles import Image, find_saddles
 # The coarsest image that is searched has at most so many pixels on its longer side.
 _COARSE = 1000
 # A board of which less was found is looked for in the finer image as well.
-_ENOUGH = 0.5
+_ENOUGH = 0.95
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,6 +40,16 @@ def check_points(points: Floats, confidence: npt.ArrayLike | None) -> None:
         )
 
 
+def number_frames(frames: npt.ArrayLike | None, last: int, count: int) -> npt.NDArray[np.int64]:
+    """Find the numbers of so many frames after the last one, or check those that are given."""
+    if frames is None:
+        return last + 1 + np.arange(count)
+    numbers = np.asarray(frames, np.int64)
+    if numbers.shape != (count,) or (np.diff(numbers, prepend=last) <= 0).any():
+        raise ShapeError(f"tracker: wanted {count} ascending frame numbers above {last}")
+    return numbers
+
+
 def measure_detections(points: Floats, confidence: npt.ArrayLike | None) -> Detections:
     """Measure a run of frames (F, I, K, d) once and for all."""
     seen = np.asarray(np.isfinite(points).all(-1))

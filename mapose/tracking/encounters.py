@@ -14,13 +14,16 @@ Ints = npt.NDArray[np.int64]
 QUIET = 10
 #: Log-odds in favour of a match from which nobody doubts it.
 CLEAR = 12.0
+#: Frames in which a track is seen before it is cut again.
+_SHORTEST = 3
 #: Log-odds from which an encounter is no reason to cut: one in 3,000 goes wrong.
 _SETTLED = 8.0
 
 #: Log-odds that two tracks stay themselves through an encounter: what it begins with, and what a
-#: nat of the worst frame adds; the logarithm of the doubtful frames is taken away. Fitted to 4,500
-#: encounters of drawn mice, in 47 of which they changed places.
-_SURE, _WEIGHT = 4.05, 0.26
+#: nat of the worst frame adds; the logarithm of the doubtful frames is taken away. Fitted to 7,093
+#: encounters of drawn mice, in 60 of which they changed places. Never below the last: alone, none
+#: of this says that they did.
+_SURE, _WEIGHT, _LEAST = 3.94, 0.31, 0.2
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class EncounterLog:
 
     def __init__(self) -> None:
         self._open: dict[tuple[int, int], _Doubt] = {}
+        self._cuts: dict[int, int] = {}  # frames in which a track was seen when it was cut, by id
 
     def __len__(self) -> int:
         return len(self._open)
@@ -131,7 +135,9 @@ class EncounterLog:
         self,
         number: int,
         ids: Ints,
+        *,
         unseen: Ints,
+        hits: Ints,
         sure: npt.NDArray[np.bool_],
         fresh: int,
     ) -> tuple[list[Encounter], int]:
@@ -141,8 +147,9 @@ class EncounterLog:
         ----------
         number : int
             Frame.
-        ids, unseen, sure : (T,)
-            Of the live tracks; new ids are written into ``ids``.
+        ids, unseen, hits, sure : (T,)
+            Of the live tracks: ids, into which new ones are written, frames since they were
+            seen and in which they were, and whether they are animals.
         fresh : int
             Next free id.
 
@@ -154,25 +161,31 @@ class EncounterLog:
             Next free id.
         """
         ended = []
+        new: dict[int, int] = {}  # ids given in this frame
+        row = {who: n for n, who in enumerate(ids.tolist())}
+        self._cuts = {who: cut for who, cut in self._cuts.items() if who in row}
         for pair in [pair for pair, doubt in self._open.items() if doubt.last < number - QUIET]:
-            if pair not in self._open:
-                continue  # one of them has just got a new id: its turn comes in the next frame
-            rows = [np.flatnonzero(ids == who) for who in pair]
-            alive = [len(row) > 0 and bool(sure[row[0]]) for row in rows]
-            if all(alive) and max(unseen[row[0]] for row in rows) > QUIET:
+            alive = [who in row and bool(sure[row[who]]) for who in pair]
+            rows = [row[who] for who, lives in zip(pair, alive, strict=True) if lives]
+            if len(rows) == 2 and unseen[rows].max() > QUIET:
                 continue  # one of them is hidden: not over
+            if any(hits[n] < self._cuts.get(int(ids[n]), -_SHORTEST) + _SHORTEST for n in rows):
+                continue  # cut a moment ago
             doubt = self._open.pop(pair)
             odds = score_encounter(doubt)
-            if odds > _SETTLED or not any(alive):
+            if odds > _SETTLED or not rows:
                 continue
             after = [-1, -1]
             for side in np.flatnonzero(alive).tolist():
-                ids[rows[side][0]] = after[side] = fresh
-                self._rename(pair[side], fresh)
-                fresh += 1
+                after[side] = new.setdefault(pair[side], fresh)
+                fresh += after[side] == fresh
             ended.append(
                 Encounter(doubt.first, doubt.last, number, pair, (after[0], after[1]), odds)
             )
+        for former, who in new.items():
+            ids[row[former]] = who
+            self._cuts[who] = int(hits[row[former]])
+            self._rename(former, who)
         return ended, fresh
 
     def forget(self, tracks: Ints) -> None:
@@ -223,4 +236,4 @@ def find_claims(cost: Floats, rows: Ints, columns: Ints, lost: Ints) -> tuple[In
 
 def score_encounter(doubt: _Doubt) -> float:
     """Find the log-odds that two tracks came out of an encounter as they went in."""
-    return float(_SURE + _WEIGHT * doubt.together - np.log1p(doubt.frames))
+    return max(float(_SURE + _WEIGHT * doubt.together - np.log1p(doubt.frames)), _LEAST)

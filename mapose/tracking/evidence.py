@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,103 +67,76 @@ def weigh_events(
     events : list of Event
         With the probabilities after all evidence.
     """
-    row, events = row.copy(), list(events)
-    rows = int(row.max(initial=-1)) + 1
-    if trait is None or not events or rows < 2:
-        return row, events
-    prior = np.array([_logit(event.probability) for event in events])
-    kept = np.flatnonzero(row >= 0)
-    kept = kept[np.argsort(first[kept], kind="stable")]
+    row = row.copy()
+    pairs = np.array([event.rows for event in events], np.int64).reshape(-1, 2)
+    chances = np.array([event.probability for event in events])
+    if trait is None or not len(events) or row.max(initial=-1) < 1:
+        return row, list(events)
+    certain = np.clip(chances, 1e-12, 1 - 1e-12)
+    prior = np.log(certain) - np.log1p(-certain)
     begins = np.array([event.begin for event in events])
-    # Events come before the tracklets that begin with them.
-    steps = np.searchsorted(begins, first[kept], "right")
     for _ in range(_ROUNDS):
-        odds = prior + _score_events(trait, kept, row, steps, events)
+        odds = prior + _score_events(trait, first, row, begins, pairs, chances)
         chances = 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
-        events = [replace(e, probability=float(p)) for e, p in zip(events, chances, strict=True)]
         wrong = np.flatnonzero(chances > 0.5)
+        for k in wrong.tolist():
+            a, b = pairs[k]
+            late = first >= begins[k]
+            row = np.where(late & (row == a), b, np.where(late & (row == b), a, row))
+            after = pairs[k + 1 :]
+            pairs[k + 1 :] = np.where(after == a, b, np.where(after == b, a, after))
+        prior[wrong], chances[wrong] = -prior[wrong], 1 - chances[wrong]
         if not len(wrong):
             break
-        for k in wrong.tolist():
-            prior[k] = -prior[k]
-            row, events = _exchange(first, row, events, k)
-    return row, events
-
-
-def _exchange(first: Ints, row: Ints, events: list[Event], k: int) -> tuple[Ints, list[Event]]:
-    """Let two rows change places from an event on."""
-    a, b = events[k].rows
-    other = {a: b, b: a}
-    late = first >= events[k].begin
-    row = np.where(late & (row == a), b, np.where(late & (row == b), a, row))
-    moved = list(events)
-    moved[k] = replace(events[k], probability=1 - events[k].probability)
-    for n in range(k + 1, len(events)):
-        x, y = (other.get(r, r) for r in events[n].rows)
-        moved[n] = replace(events[n], rows=(min(x, y), max(x, y)))
-    return row, moved
+    return row, [
+        replace(e, rows=(min(pair), max(pair)), probability=p)
+        for e, pair, p in zip(events, pairs.tolist(), chances.tolist(), strict=True)
+    ]
 
 
 def _score_events(
-    trait: Trait, kept: Ints, row: Ints, steps: Ints, events: Sequence[Event]
+    trait: Trait, first: Ints, row: Ints, begins: Ints, pairs: Ints, chances: Floats
 ) -> Floats:
     """Find the log-odds (N,) that a trait gives for having changed places in each event."""
-    rows = int(row.max()) + 1
-    own = row[kept]
-    total = np.zeros((rows, trait.sums.shape[1]))
-    count = np.zeros(rows)
-    np.add.at(total, own, trait.sums[kept])
-    np.add.at(count, own, trait.counts[kept])
-    seen = count > 0
-    if seen.sum() < 2:
-        return np.zeros(len(events))
-    mean = total[seen].sum(0) / count[seen].sum()
-    noise = trait.spread * _INDEPENDENT
+    kept = np.flatnonzero(row >= 0)
+    kept = kept[np.argsort(first[kept], kind="stable")]
+    own, counts = row[kept], trait.counts[kept]
+    measured = np.concatenate([trait.sums[kept], counts[:, None]], 1)
+    total = np.zeros((int(own.max()) + 1, measured.shape[1]))
+    np.add.at(total, own, measured)
+    total = total[total[:, -1] > 0]
+    if len(total) < 2:
+        return np.zeros(len(pairs))
+    mean = total[:, :-1].sum(0) / total[:, -1].sum()
     # How much animals differ, beyond what chance makes of equal ones.
-    apart = np.square(total[seen] / count[seen][:, None] - mean).mean(1).sum() / (seen.sum() - 1)
-    between = max(float(apart - (noise / count[seen]).mean()), 0.0)
-    if not between:
-        return np.zeros(len(events))
-    centred = trait.sums[kept] - trait.counts[kept][:, None] * mean
-    measured = np.concatenate([centred, trait.counts[kept][:, None]], 1)
-    bounds = np.searchsorted(steps, np.arange(len(events) + 1), "left")
-    before = _gather(measured, own, bounds, events, forwards=True)
-    after = _gather(measured, own, bounds, events, forwards=False)
-    odds = np.zeros(len(events))
-    for k in range(len(events)):
-        (f, g), (b, c) = before[k], after[k]
-        weights = np.array([f[-1], g[-1], b[-1], c[-1]])
-        if (weights <= 0).any():
-            continue
-        v, w = (
-            noise / 2 * (1 / weights[0] + 1 / weights[1]),
-            noise / 2 * (1 / weights[2] + 1 / weights[3]),
-        )
+    noise = trait.spread * _INDEPENDENT
+    apart = np.square(total[:, :-1] / total[:, -1:] - mean).mean(1).sum() / (len(total) - 1)
+    between = max(float(apart - (noise / total[:, -1]).mean()), 0.0)
+    measured[:, :-1] -= counts[:, None] * mean
+    # Events come before the tracklets that begin with them.
+    steps = np.searchsorted(begins, first[kept], "right")
+    bounds = np.searchsorted(steps, np.arange(len(pairs) + 2), "left")
+    before = _gather(measured, own, bounds, pairs, chances)
+    # From the end: the same with time running backwards.
+    turned = len(own) - bounds[::-1]
+    after = _gather(measured[::-1], own[::-1], turned, pairs[::-1], chances[::-1])[::-1]
+    weight, later = before[..., -1], after[..., -1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ahead = np.subtract(*np.moveaxis(before[..., :-1] / weight[..., None], 1, 0))
+        behind = np.subtract(*np.moveaxis(after[..., :-1] / later[..., None], 1, 0))
+        v, w = noise / 2 * (1 / weight).sum(1), noise / 2 * (1 / later).sum(1)
         link = between / ((between + v) * (between + w) - between**2)
-        ahead, behind = f[:-1] / f[-1] - g[:-1] / g[-1], b[:-1] / b[-1] - c[:-1] / c[-1]
-        odds[k] = -link * float(ahead @ behind)
-    return odds
+        odds = -link * np.einsum("nd,nd->n", ahead, behind)
+    return np.where(np.isfinite(odds), odds, 0.0)
 
 
-def _gather(
-    measured: Floats, own: Ints, bounds: Ints, events: Sequence[Event], *, forwards: bool
-) -> list[tuple[Floats, Floats]]:
-    """Gather what is known of the two rows of each event from one side of it."""
-    profile = np.zeros((int(own.max()) + 1, measured.shape[1]))
-    ends = np.append(bounds, len(own))
-    result: list[tuple[Floats, Floats]] = []
-    order: Iterable[int] = range(len(events)) if forwards else range(len(events) - 1, -1, -1)
-    for k in order:
-        part = slice(ends[k], ends[k + 1]) if forwards else slice(ends[k + 1], ends[k + 2])
+def _gather(measured: Floats, own: Ints, bounds: Ints, pairs: Ints, chances: Floats) -> Floats:
+    """Gather what is known of the two rows of each event (N, 2, D + 1) from before it."""
+    profile = np.zeros((max(int(own.max()), int(pairs.max())) + 1, measured.shape[1]))
+    result = np.empty((len(pairs), 2, measured.shape[1]))
+    for k, (pair, p) in enumerate(zip(pairs, chances.tolist(), strict=True)):
+        part = slice(bounds[k], bounds[k + 1])
         np.add.at(profile, own[part], measured[part])
-        a, b = events[k].rows
-        f, g = profile[a].copy(), profile[b].copy()
-        result.append((f, g))
-        p = events[k].probability
-        profile[a], profile[b] = (1 - p) * f + p * g, (1 - p) * g + p * f
-    return result if forwards else result[::-1]
-
-
-def _logit(chance: float) -> float:
-    chance = min(max(chance, 1e-12), 1 - 1e-12)
-    return float(np.log(chance) - np.log1p(-chance))
+        result[k] = profile[pair]
+        profile[pair] = (1 - p) * result[k] + p * result[k, ::-1]
+    return result

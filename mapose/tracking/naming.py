@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 #: What is less likely than this is not a contact worth keeping.
-_NEGLIGIBLE = 1e-3
+_NEGLIGIBLE = 1e-4
 #: Nats of the motion across a gap that make one nat of log-odds; fitted on drawn scenes.
 _TEMPER = 0.5
 

@@ -14,6 +14,7 @@ from mapose.tracking.encounters import Encounter
 from mapose.tracking.flow import Flow, solve_flow
 from mapose.tracking.motion import DECAY
 from mapose.tracking.tracklets import MARGIN, Tracklets, TrackletSummaries
+from mapose.tracking.windows import solve_in_windows
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -87,10 +88,14 @@ def stitch(
     length = int(tracklets.last.max() - tracklets.first.min()) + 1
     price = min(min_frames, length / 2)
     chance = _find_chance(tracklets, summaries.arena)
-    joins = _find_joins(tracklets, chance, encounters)
-    graph = _make_graph(tracklets, price / chance, chance, individuals, joins)
-    flow = solve_flow(graph, individuals or len(tracklets))
-    paths = _read_paths(flow, tracklets)
+
+    def solve(rows: Tracklets) -> list[list[int]]:
+        joins = _find_joins(rows, chance, encounters)
+        graph = _make_graph(rows, price / chance, chance, individuals, joins)
+        return _read_paths(solve_flow(graph, individuals or len(rows)), rows)
+
+    horizon = None if individuals else _find_horizon(chance)
+    paths = sorted(solve_in_windows(tracklets, solve, horizon))
     for number, path in enumerate(paths):
         mapping[tracklets.ids[path]] = number
     if individuals is not None and len(paths) < individuals:
@@ -138,8 +143,7 @@ def _find_joins(
 
     Those out of an encounter cost what its odds say.
     """
-    # Beyond this gap even the very same place is no likelier than chance.
-    horizon = ((np.exp(limit / 2) - 1) * _START / _DIFFUSION) ** 2 + 1
+    horizon = _find_horizon(limit)
     low = np.searchsorted(tracklets.first, _find_earliest(tracklets), "left")
     high = np.searchsorted(tracklets.first, tracklets.last + horizon, "right")
     found = []
@@ -152,9 +156,8 @@ def _find_joins(
         found.append((np.full(len(best), i), j[best], cost[best]))
     rows, columns, costs = (np.concatenate(x) for x in zip(*found, strict=True))
     known = _list_ways_out(tracklets, encounters)
-    fresh = np.array(
-        [pair not in known for pair in zip(rows.tolist(), columns.tolist(), strict=True)], bool
-    )
+    # Where a tracklet was cut, it goes on: the gap to any other would only seem short.
+    fresh = ~np.isin(rows, [a for a, _ in known]) & ~np.isin(columns, [b for _, b in known])
     ends = np.array(list(known), np.int64).reshape(-1, 2)
     return (
         np.concatenate([rows[fresh], ends[:, 0]]),
@@ -163,19 +166,27 @@ def _find_joins(
     )
 
 
+def _find_horizon(limit: float) -> float:
+    """Find the gap in frames beyond which even the very same place is no likelier than chance."""
+    return float(((np.exp(limit / 2) - 1) * _START / _DIFFUSION) ** 2 + 1)
+
+
 def _list_ways_out(
     tracklets: Tracklets, encounters: Sequence[Encounter]
 ) -> dict[tuple[int, int], float]:
     """List what may follow what after encounters, and the cost in nats."""
-    row = {int(who): j for j, who in enumerate(tracklets.ids)}
-    ways = {}
+    head = {who: j for j, who in enumerate(tracklets.ids.tolist())}
+    tail = {who: j for j, who in enumerate(tracklets.ends.tolist())}
+    ways: dict[tuple[int, int], float] = {}
     for met in encounters:
-        for side, before in enumerate(met.before):
-            for other, after in enumerate(met.after):
-                if before in row and after in row:
+        alive = [b in tail and a in head for b, a in zip(met.before, met.after, strict=True)]
+        for side in (0, 1):
+            for other in (0, 1):
+                if alive[side] and alive[other]:
+                    way = tail[met.before[side]], head[met.after[other]]
                     odds = met.odds if side == other else -met.odds
-                    both = 2 if min(*met.before, *met.after) >= 0 else 1
-                    ways[row[before], row[after]] = float(np.logaddexp(0, -odds)) / both
+                    cost = float(np.logaddexp(0, -odds)) / 2
+                    ways[way] = ways.get(way, 0.0) + cost if side == other else cost
     return ways
 
 

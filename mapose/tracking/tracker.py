@@ -13,10 +13,11 @@ from mapose.tracking.detections import (
     check_points,
     find_centres,
     measure_detections,
+    number_frames,
 )
 from mapose.tracking.encounters import Encounter, EncounterLog
 from mapose.tracking.motion import KalmanBank, RunningMedian, RunningSpread
-from mapose.tracking.scoring import Expected, score_pairs
+from mapose.tracking.scoring import Expected, find_shares, follow_shapes, score_pairs
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -34,9 +35,6 @@ CONFIRM = 3
 _REACH, _REACH_HIDDEN = 1.5, 0.75
 #: A detection that no track wants and that is this like one just taken starts no track.
 _SHADOW = 0.6
-#: A keypoint that moved on the body by more than so many body sizes may be the neighbour's: the
-#: shape that is carried along follows it by this share only.
-_STRAY, _BELIEF = 0.15, 0.3
 #: Share of the reach within which a single keypoint can pass for the animal; all of it for a whole
 #: one.
 _FRAGMENT = 0.3
@@ -52,11 +50,11 @@ class Tracker:
     """Give every detection the id of the tracklet it belongs to, frame by frame.
 
     Each track has a Kalman filter for the body's centre and carries its last shape along. A
-    detection costs ``1 - OKS`` against the predicted pose plus how surprising its distance is;
-    one matching over all tracks and detections of a frame decides. Distances are measured in
-    body sizes, which are learned on the way, as is how erratically the animals move: 15 px birds
-    and 200 px mice need no settings. The result does not depend on how a recording is cut into
-    chunks.
+    detection costs its negative log-likelihood, of how far the body moved and of how far every
+    keypoint moved within it; one matching over all tracks and detections of a frame decides.
+    Body size, the spread of every keypoint and how erratically the animals move are learned on
+    the way: 15 px birds and 200 px mice need no settings. The result does not depend on how a
+    recording is cut into chunks.
 
     Ids count up from 0 and are never used again. An animal that was hidden for longer than
     ``max_gap`` comes back under a new id: `mapose.tracking.stitch` joins the two.
@@ -72,6 +70,14 @@ class Tracker:
         Square root of the area of an animal's bounding box, in the unit of the points; learned
         from the detections by default. With a single keypoint there is no box: then a quarter of
         the distance between neighbours is taken.
+    cut : bool
+        Give tracks that may have changed places new ids when that is over, and list it in
+        ``encounters``: for `name_tracklets`. An id then stands for one animal only.
+
+    Attributes
+    ----------
+    encounters : list of Encounter
+        Those that are over.
 
     Raises
     ------
@@ -105,6 +111,7 @@ class Tracker:
         self._log = EncounterLog() if cut else None
         self._size, self._fixed = RunningMedian(size), size is not None
         self._surprise, self._spread = RunningMedian(), RunningSpread()
+        self._usual = RunningMedian()
         self._next, self._frame = 0, -1
         self._bank: KalmanBank | None = None  # made when the first frame tells K and d
 
@@ -211,15 +218,7 @@ class Tracker:
                 f"tracker: began with {self._shape.shape[1]} keypoints in "
                 f"{self._shape.shape[2]}D, came {points.shape[2]} in {points.shape[3]}D"
             )
-        numbers = self._frame + 1 + np.arange(len(points))
-        if frames is not None:
-            numbers = np.asarray(frames, np.int64)
-            steps = np.diff(numbers, prepend=self._frame)
-            if numbers.shape != (len(points),) or (steps <= 0).any():
-                raise ShapeError(
-                    f"tracker: wanted {len(points)} ascending frame numbers above {self._frame}"
-                )
-        return numbers
+        return number_frames(frames, self._frame, len(points))
 
     def _start(self, keypoints: int, dimensions: int) -> None:
         self._bank = KalmanBank(dimensions)
@@ -236,11 +235,12 @@ class Tracker:
         ids = np.full(found.there.shape[1], -1, np.int64)
         slots = np.flatnonzero(found.there[f])
         if len(slots):
-            self._learn_size(found, f)
+            self._usual.add((found.weight[f, slots] > 0).sum(-1).astype(np.float64))
+            if not self._fixed:
+                self._size.add(found.size[f])
         if self._log:
-            ended, self._next = self._log.end(
-                number, self._ids, self._unseen, self._sure, self._next
-            )
+            state = {"unseen": self._unseen, "hits": self._hits, "sure": self._sure}
+            ended, self._next = self._log.end(number, self._ids, **state, fresh=self._next)
             self.encounters += ended
         if len(self._ids):
             self._predict(steps)
@@ -271,10 +271,6 @@ class Tracker:
                 self._log.record_births(number, owners, cost[rows], columns, born, ids[slots[born]])
         return ids
 
-    def _learn_size(self, found: Detections, f: int) -> None:
-        if not self._fixed:
-            self._size.add(found.size[f])
-
     @property
     def _scale(self) -> float:
         return self._size.value or 20.0  # a lone point in an empty world: any guess will do
@@ -296,22 +292,17 @@ class Tracker:
             self._bank.centres,
             self._shape,
             self._bank.variances + self._noise**2,
-            np.maximum(self._find_spread(), 0.02 * self._scale),
+            self._spread.find(points.shape[1], self._scale),
             self._unseen,
             self._scale,
+            self._usual.value or float(points.shape[1]),
         )
         cost, gaps = score_pairs(expected, points, found.weight[f, slots])
-        known = np.isfinite(self._shape[..., 0])
-        common = (known[:, None] & np.isfinite(points[..., 0])).sum(-1)
-        share = common / np.maximum(known.sum(-1), 1)[:, None]
+        share = find_shares(self._shape, points)
         reach = self._find_reach()[:, None] * (_FRAGMENT + (1 - _FRAGMENT) * share)
         near = np.einsum("tnd,tnd->tn", gaps, gaps) <= reach**2
         # Whatever is within reach may be it, however little it looks like it.
         return np.where(near, np.minimum(cost, _FARTHEST), np.inf), gaps
-
-    def _find_spread(self) -> Floats:
-        spread = self._spread.value
-        return np.full(self._shape.shape[1], 0.1 * self._scale) if spread is None else spread
 
     @property
     def _noise(self) -> float:
@@ -328,12 +319,9 @@ class Tracker:
         steady = self._unseen[rows] == 1
         seen = self._bank.centres[rows] + gaps
         self._bank.update(rows, gaps, self._noise)
-        shape, former = points - seen[:, None], self._shape[rows]
-        strayed = np.square(shape - former).sum(-1)
-        self._spread.add(np.sqrt(strayed[steady]), 0.1 * self._scale)
-        far = strayed > (_STRAY * self._scale) ** 2
-        shape = np.where(far[..., None], former + _BELIEF * (shape - former), shape)
-        self._shape[rows] = np.where(np.isfinite(shape), shape, former)
+        shape, strayed = follow_shapes(self._shape[rows], points - seen[:, None], self._scale)
+        self._shape[rows] = shape
+        self._spread.add(strayed[steady], self._scale)
         self._hits[rows] += 1
         self._unseen[rows] = 0
         self._surprise.add(np.sqrt(np.einsum("nd,nd->n", gaps, gaps))[steady])

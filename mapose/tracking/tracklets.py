@@ -12,10 +12,13 @@ from mapose.similarity import find_areas
 from mapose.tracking.evidence import Trait
 
 Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 #: Frames at either end of a tracklet from which its pose and velocity there are read.
 MARGIN = 5
+#: Frames after which a tracklet is over for good.
+_SETTLED = 1000
 #: Tracklets of fewer frames are noise (`Tracker` confirms a track at its third).
 _FEWEST = 3
 
@@ -25,6 +28,7 @@ class Tracklets:
     """Summaries as arrays, one row per tracklet, in the order of their first frames."""
 
     ids: Ints
+    ends: Ints  # the same, but of the last tracklet where several are one row
     first: Ints
     last: Ints
     n: Ints
@@ -67,6 +71,9 @@ class TrackletSummaries:
         self._looks: dict[int, Floats] = {}
         self._head: dict[int, tuple[Ints, Floats]] = {}  # up to MARGIN frames and their poses
         self._tail: dict[int, tuple[Ints, Floats]] = {}
+        # Of those that ended long ago: pose and velocity at both ends.
+        self._ended: dict[int, tuple[Floats32, Floats32]] = {}
+        self._begun: dict[int, tuple[Floats32, Floats32]] = {}
         self._young: set[int] = set()  # shorter than _FEWEST so far
         self._next = 0
         #: Corners of the box that holds all keypoints, float64 (2, d).
@@ -129,6 +136,7 @@ class TrackletSummaries:
         if confidence is not None:
             score = np.nan_to_num(np.asarray(confidence, np.float64))[f[order], i[order]].mean(-1)
         self._forget_noise(int(numbers[0]))
+        self._settle(int(numbers[0]))
         self._grow_arena(poses)
         size = np.log(find_areas(poses))[:, None] / 2
         looks = np.empty((len(who), 0))
@@ -147,7 +155,17 @@ class TrackletSummaries:
             self._young.discard(who)
             if self._n[who] < _FEWEST:
                 del self._first[who], self._last[who], self._n[who], self._score[who]
-                del self._size[who], self._looks[who], self._head[who], self._tail[who]
+                del self._size[who], self._looks[who]
+                for kept in (self._head, self._tail, self._begun, self._ended):
+                    kept.pop(who, None)
+
+    def _settle(self, now: int) -> None:
+        """Keep one pose instead of several at the ends of tracklets that are over."""
+        for who in [w for w in self._tail if self._last[w] < now - _SETTLED]:
+            if who in self._head:
+                when, poses = self._head.pop(who)
+                self._begun[who] = _find_end(when[::-1], poses[::-1])
+            self._ended[who] = _find_end(*self._tail.pop(who))
 
     def _grow_arena(self, poses: Floats) -> None:
         there = np.isfinite(poses)
@@ -165,7 +183,7 @@ class TrackletSummaries:
         self._n[who] = self._n.get(who, 0) + len(when)
         self._score[who] = self._score.get(who, 0.0) + float(score.sum())
         head, tail = self._head.get(who), self._tail.get(who)
-        if head is None or len(head[0]) < MARGIN:
+        if who not in self._begun and (head is None or len(head[0]) < MARGIN):
             self._head[who] = _append(head, when, poses, slice(MARGIN))
         self._tail[who] = _append(tail, when, poses, slice(-MARGIN, None))
 
@@ -173,16 +191,17 @@ class TrackletSummaries:
         """Put the summaries into arrays, in the order of their first frames."""
         self._forget_noise(self._next)
         ids = np.array(sorted(self._n, key=lambda i: (self._first[i], i)), np.int64)
-        heads = [_find_end(self._head[i][0][::-1], self._head[i][1][::-1]) for i in ids]
-        tails = [_find_end(*self._tail[i]) for i in ids]
+        self._settle(self._next + 2 * _SETTLED)
+        heads, tails = [self._begun[i] for i in ids], [self._ended[i] for i in ids]
         sizes = _make_trait([self._size[i] for i in ids])
         known = sizes.counts > 0
         size = np.full(len(ids), np.nan)
         size[known] = np.exp(sizes.sums[known, 0] / sizes.counts[known])
         looks = _make_trait([self._looks[i] for i in ids])
-        velocity = np.array([[a[1], b[1]] for a, b in zip(heads, tails, strict=True)])
+        velocity = np.array([[a[1], b[1]] for a, b in zip(heads, tails, strict=True)], np.float64)
         return Tracklets(
             ids=ids,
+            ends=ids,
             first=np.array([self._first[i] for i in ids], np.int64),
             last=np.array([self._last[i] for i in ids], np.int64),
             n=np.array([self._n[i] for i in ids], np.int64),
@@ -190,8 +209,8 @@ class TrackletSummaries:
             size=size,
             scale=float(np.median(size[known])) if known.any() else 20.0,
             speed=max(float(np.sqrt((velocity**2).sum(-1).mean())) if len(ids) else 0.0, 1e-3),
-            head=np.array([pose for pose, _ in heads]),
-            tail=np.array([pose for pose, _ in tails]),
+            head=np.array([pose for pose, _ in heads], np.float64),
+            tail=np.array([pose for pose, _ in tails], np.float64),
             velocity=velocity,
             looks=looks if looks.counts.any() else None,
         )
@@ -228,7 +247,7 @@ def _append(
     return when[rows].copy(), poses[rows].copy()
 
 
-def _find_end(when: Ints, poses: Floats) -> tuple[Floats, Floats]:
+def _find_end(when: Ints, poses: Floats) -> tuple[Floats32, Floats32]:
     """Find pose (K, d) and velocity (d,) at the last of a few rows; time may run backwards.
 
     A keypoint that is missing there is taken from the nearest row that has it.
@@ -238,5 +257,6 @@ def _find_end(when: Ints, poses: Floats) -> tuple[Floats, Floats]:
     pose = poses[rows, np.arange(poses.shape[1])]
     common = there[0] & there[-1]
     if len(when) < 2 or not common.any():
-        return pose, np.zeros(poses.shape[-1])
-    return pose, (poses[-1] - poses[0])[common].mean(0) / (when[-1] - when[0])
+        return pose.astype(np.float32), np.zeros(poses.shape[-1], np.float32)
+    velocity = (poses[-1] - poses[0])[common].mean(0) / (when[-1] - when[0])
+    return pose.astype(np.float32), velocity.astype(np.float32)

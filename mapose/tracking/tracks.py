@@ -18,60 +18,6 @@ from mapose.tracking.tracklets import TrackletSummaries
 Ints = npt.NDArray[np.int64]
 
 
-def track(
-    poses: Poses,
-    *,
-    individuals: int | None = None,
-    max_gap: int = MAX_GAP,
-    min_frames: int = 10,
-    size: float | None = None,
-) -> Poses:
-    """Track animals through time: unordered poses in, one row per animal out.
-
-    A recording that is too long for the memory goes the same way in chunks: `Tracker.update_many`
-    and `TrackletSummaries.add` on each of them, `stitch` once, then `arrange` on each of them.
-
-    Parameters
-    ----------
-    poses : Poses
-        Detections in any order, in 2D or 3D; names they may have are not used.
-    individuals : int, optional
-        Number of animals. The result then has that many rows, and what fits none of them is
-        left out. By default there are as many as are found.
-    max_gap : int
-        Frames out of sight after which an animal is found again by looking at the whole
-        recording instead of frame by frame.
-    min_frames : int
-        Frames from about which something is an animal rather than a false alarm.
-    size : float, optional
-        Square root of the area of an animal's bounding box; learned by default.
-
-    Returns
-    -------
-    Poses
-        Individuals ``track0, track1, ...`` in the order in which they appear; NaN where one is
-        out of sight.
-
-    Raises
-    ------
-    SettingsError
-        If a number is not usable.
-
-    Examples
-    --------
-    >>> from mapose.skeleton import Skeleton
-    >>> array = np.ones((20, 2, 1, 3), np.float32)
-    >>> array[:, 1, 0, :2] = 50, 80
-    >>> array[::2] = array[::2, ::-1]
-    >>> tracked = track(Poses(array, Skeleton(["body"])), individuals=2)
-    >>> tracked["track1", "body"][:3, 0].tolist()
-    [1.0, 1.0, 1.0]
-    """
-    return track_with_contacts(
-        poses, individuals=individuals, max_gap=max_gap, min_frames=min_frames, size=size
-    ).poses
-
-
 @dataclass(frozen=True, eq=False)
 class Tracking:
     """Animals followed through time, and the moments in which that was doubtful.
@@ -88,6 +34,75 @@ class Tracking:
     contacts: tuple[Contact, ...]
 
 
+def track(
+    poses: Poses,
+    *,
+    individuals: int | None = None,
+    max_gap: int = MAX_GAP,
+    min_frames: int = 10,
+    size: float | None = None,
+    embeddings: npt.ArrayLike | None = None,
+) -> Poses:
+    """Track animals through time: unordered poses in, one row per animal out.
+
+    A recording that is too long for the memory goes the same way in chunks: `Tracker.update_many`
+    (with ``cut=True``) and `TrackletSummaries.add` on each of them, `name_tracklets` once, then
+    `arrange` and `Naming.add_identity` on each of them.
+
+    Parameters
+    ----------
+    poses : Poses
+        Detections in any order, in 2D or 3D; names they may have are not used.
+    individuals : int, optional
+        Number of animals. The result then has that many rows, and what fits none of them is
+        left out. By default there are as many as are found.
+    max_gap : int
+        Frames out of sight after which an animal is found again by looking at the whole
+        recording instead of frame by frame.
+    min_frames : int
+        Frames from about which something is an animal rather than a false alarm.
+    size : float, optional
+        Square root of the area of an animal's bounding box; learned by default.
+    embeddings : float, (F, I, D), optional
+        What each detection looks like, on a scale on which the same animal always looks about
+        the same; NaN where that was not measured, as on all but some frames. Decides, where
+        contacts leave it open, who came out of them.
+
+    Returns
+    -------
+    Poses
+        Individuals ``track0, track1, ...`` in the order in which they appear; NaN where one is
+        out of sight. `Poses.identity` is the probability that a name is right: that the animal
+        is the one that bears this name for most of the recording, every animal having one
+        name, as `mapose.metrics.track_scores` gives them.
+
+    Raises
+    ------
+    SettingsError
+        If a number is not usable.
+    ShapeError
+        If the embeddings do not fit.
+
+    Examples
+    --------
+    >>> from mapose.skeleton import Skeleton
+    >>> array = np.ones((20, 2, 1, 3), np.float32)
+    >>> array[:, 1, 0, :2] = 50, 80
+    >>> array[::2] = array[::2, ::-1]
+    >>> tracked = track(Poses(array, Skeleton(["body"])), individuals=2)
+    >>> tracked["track1", "body"][:3, 0].tolist()
+    [1.0, 1.0, 1.0]
+    """
+    return track_with_contacts(
+        poses,
+        individuals=individuals,
+        max_gap=max_gap,
+        min_frames=min_frames,
+        size=size,
+        embeddings=embeddings,
+    ).poses
+
+
 def track_with_contacts(
     poses: Poses,
     *,
@@ -95,12 +110,30 @@ def track_with_contacts(
     max_gap: int = MAX_GAP,
     min_frames: int = 10,
     size: float | None = None,
+    embeddings: npt.ArrayLike | None = None,
 ) -> Tracking:
-    """Track animals as `track` does, and keep the doubtful moments too."""
+    """Track animals as `track` does, and keep the doubtful moments too.
+
+    Parameters
+    ----------
+    poses, individuals, max_gap, min_frames, size, embeddings
+        As for `track`.
+
+    Returns
+    -------
+    Tracking
+        Poses and contacts.
+    """
     tracker = Tracker(individuals=individuals, max_gap=max_gap, size=size, cut=True)
     ids = tracker.update_many(poses.points, poses.confidence, frames=poses.frames)
     summaries = TrackletSummaries()
-    summaries.add(ids, poses.points, confidence=poses.confidence, frames=poses.frames)
+    summaries.add(
+        ids,
+        poses.points,
+        confidence=poses.confidence,
+        frames=poses.frames,
+        embeddings=embeddings,
+    )
     naming = name_tracklets(
         summaries, tracker.encounters, individuals=individuals, min_frames=min_frames
     )
