@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.completion import complete_lattice
+from calibration.completion import extend_lattice, fit_lattice
 from calibration.lattice import Ints, Lattice, predict_nodes
 from calibration.lens import Floats
 from calibration.markers import MIRRORED, WAYS, match_markers, read_cells, read_dictionary
@@ -24,33 +23,32 @@ _HINT, _SURE = 0.6, 0.85
 _RIVAL = 0.7
 # Of the squares that should hold a marker so many show it, and so many of those that surely show
 # one show the right one; glare and fingers may hide many, but other boards show others.
-_SHOWN, _AGREE = 0.3, 0.6
+_SHOWN, _AGREE = 0.15, 0.6
 # So many lattices are looked at, the largest ones.
 _LATTICES = 8
 # Lattices below this part of the size of the first one placed are left to the completion.
 _PART = 0.2
 
-# Old pattern, way, inverted, offset.
-_Key = tuple[bool, int, bool, int, int]
-
 
 @dataclass(frozen=True)
-class _Variant:
-    """How the board is printed and seen."""
-
-    legacy: bool
-    mirrored: bool
-    inverted: bool
-
-
-@dataclass(frozen=True, eq=False)
 class _Place:
-    """Where a lattice lies on the board: corner = way @ node + offset."""
+    """Where a lattice lies on the board, corner = WAYS[way] @ node + (column, row), and how."""
 
-    variant: _Variant
+    legacy: int
     way: int
-    offset: tuple[int, int]
+    inverted: int
+    column: int
+    row: int
     score: float
+
+    @property
+    def variant(self) -> tuple[bool, bool, bool]:
+        """Whether the pattern is the old one, print is inverted, the view is from behind."""
+        return bool(self.legacy), bool(self.inverted), self.way >= MIRRORED
+
+    def move(self, nodes: Ints) -> Ints:
+        """Say which corners of the board nodes are."""
+        return np.asarray(nodes @ WAYS[self.way].T + [self.column, self.row])
 
 
 def place_charuco(board: CharucoBoard, lattices: list[Lattice], image: Image) -> Sighting:
@@ -88,9 +86,10 @@ def place_charuco(board: CharucoBoard, lattices: list[Lattice], image: Image) ->
         return Sighting(pixels)
     placed.sort(key=lambda pair: -pair[0].score)
     variant = placed[0][0].variant
+    legacy, inverted, mirrored = variant
     placed = [(place, lattice) for place, lattice in placed if place.variant == variant]
     corners = np.concatenate(
-        [lattice.nodes @ WAYS[place.way].T + np.array(place.offset) for place, lattice in placed]
+        [place.move(lattice.nodes) for place, lattice in placed]
     )
     xy = np.concatenate([lattice.xy for _, lattice in placed])
     inside = ((corners >= 0) & (corners < size)).all(1)
@@ -101,14 +100,16 @@ def place_charuco(board: CharucoBoard, lattices: list[Lattice], image: Image) ->
         return Sighting(pixels)
     # The square right of and below corner (0, 0) is coloured as square (0, 0): dark, unless
     # the old pattern begins with a bright one.
-    bright = 1 if variant.legacy and board.rows % 2 == 0 else -1
-    bright = -bright if variant.inverted else bright
+    bright = 1 if legacy and board.rows % 2 == 0 else -1
+    bright = -bright if inverted else bright
     # Markers begin at this part of the square's side.
     margin = (1 - board.marker / board.square) / 2
-    whole = complete_lattice(image, corners, xy, bright=bright, size=size, reach=max(0.1, margin))
+    reach = max(0.1, margin)
+    corners, xy = extend_lattice(image, corners, xy, bright=bright, size=size, reach=reach)
+    whole = fit_lattice(image, corners, xy, reach=reach)
     pixels[whole.nodes @ [1, size[0]]] = whole.xy
-    legacy = variant.legacy if board.rows % 2 == 0 else None
-    return Sighting(pixels, variant.inverted, variant.mirrored, legacy, whole.blur)
+    told = legacy if board.rows % 2 == 0 else None
+    return Sighting(pixels, inverted, mirrored, told, whole.blur)
 
 
 def _list_cells(lattice: Lattice) -> tuple[Ints, Floats]:
@@ -136,44 +137,42 @@ def _vote(board: CharucoBoard, lattice: Lattice, image: Image) -> _Place | None:
     levels = read_cells(image, quads, side=board.marker / board.square, bits=bits)
     likeness = match_markers(levels, board.dictionary, count=board.n_markers)
     cell, way, marker = np.nonzero(np.abs(likeness) > _HINT)
+    if len(cell) == 0:
+        return None
     value = likeness[cell, way, marker]
     patterns = (False, True) if board.legacy is None else (board.legacy,)
-    votes: dict[_Key, list[tuple[float, int]]] = defaultdict(list)
+    keys = []
     for legacy in patterns if board.rows % 2 == 0 else patterns[:1]:
         # Twice the middle of the square, counted in corners.
         target = 2 * board.find_cells(legacy)[marker] - 1
         source = np.einsum("nij,nj->ni", WAYS[way], 2 * cells[cell] + 1)
         offset = (target - source) // 2
-        keys = zip(way.tolist(), (value < 0).tolist(), *offset.T.tolist(), strict=True)
-        for key, strength, name in zip(keys, np.abs(value).tolist(), marker.tolist(), strict=True):
-            votes[(legacy, *key)].append((strength, name))
-    ranking = sorted(
-        ((sum((s - _HINT / 2) ** 2 for s, _ in v), k) for k, v in votes.items()), reverse=True
-    )
-    if not ranking:
+        keys.append(np.column_stack([0 * way + legacy, way, value < 0, offset]))
+    choices, choice = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
+    strength = np.tile(np.abs(value), len(keys))
+    votes = np.bincount(choice.ravel(), (strength - _HINT / 2) ** 2)
+    best = int(votes.argmax())
+    mine = (choice.ravel() == best) & (strength > _SURE)
+    sure = len(np.unique(np.tile(marker, len(keys))[mine]))
+    rival = np.delete(votes, best).max(initial=0.0)
+    key = _Place(*(int(number) for number in choices[best]), float(votes[best]))
+    if sure < 2 or rival > _RIVAL * key.score or _contradict(board, key, cells, likeness):
         return None
-    score, key = ranking[0]
-    sure = len({name for strength, name in votes[key] if strength > _SURE})
-    rival = ranking[1][0] if len(ranking) > 1 else 0.0
-    if sure < 2 or rival > _RIVAL * score or _contradict(board, key, cells, likeness):
-        return None
-    variant = _Variant(key[0], key[1] >= MIRRORED, key[2])
-    return _Place(variant, key[1], (key[3], key[4]), score)
+    return key
 
 
-def _contradict(board: CharucoBoard, key: _Key, cells: Ints, likeness: Floats) -> bool:
+def _contradict(board: CharucoBoard, place: _Place, cells: Ints, likeness: Floats) -> bool:
     """Whether squares show other markers than they should at a place: it is another board."""
-    legacy, way, inverted, *offset = key
-    holders = board.find_cells(legacy)
     marker_of = np.full((board.columns, board.rows), -1)
-    marker_of[tuple(holders.T)] = np.arange(board.n_markers)
-    # The middle of square (x, y) lies at (x, y) - 1/2, counted in corners.
-    squares = ((2 * cells + 1) @ WAYS[way].T + 2 * np.array(offset) + 1) // 2
+    marker_of[tuple(board.find_cells(bool(place.legacy)).T)] = np.arange(board.n_markers)
+    # The corner up left of square (x, y) is (x, y) - 1; with a turn another one of the four.
+    around = cells[:, None] + np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    squares = place.move(around).min(1) + 1
     inside = ((squares >= 0) & (squares < [board.columns, board.rows])).all(1)
     marker = np.full(len(cells), -1)
     marker[inside] = marker_of[tuple(squares[inside].T)]
     holds = marker >= 0
-    shown = likeness[holds, way, marker[holds]] * (-1 if inverted else 1)
+    shown = likeness[holds, place.way, marker[holds]] * (-1 if place.inverted else 1)
     strongest = np.abs(likeness).max((1, 2)) > _SURE
     agree = np.zeros(len(cells), bool)
     agree[holds] = shown > _HINT

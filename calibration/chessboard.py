@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.completion import complete_lattice
+from calibration.completion import extend_lattice, fit_lattice
 from calibration.lattice import Ints, Lattice, predict_nodes
 from calibration.lens import Floats
 from calibration.markers import WAYS
@@ -84,10 +84,10 @@ def place_chessboard(board: Chessboard, lattices: list[Lattice], image: Image) -
     for lattice in lattices[:_LATTICES]:
         if len(lattice) < min(_TELLING, board.n_corners):
             break
-        whole = complete_lattice(image, lattice.nodes, lattice.xy, bright=lattice.bright)
-        if len(whole.nodes) < 4:
+        nodes, xy = extend_lattice(image, lattice.nodes, lattice.xy, bright=lattice.bright)
+        if len(nodes) < 4:
             continue
-        frame = _find_ends(image, *_trim(whole.nodes, whole.xy), lattice.bright)
+        frame = _find_ends(image, *_trim(nodes, xy), lattice.bright)
         if not _check_squares(image, frame):
             continue
         placed = _place(board, frame)
@@ -95,9 +95,9 @@ def place_chessboard(board: Chessboard, lattices: list[Lattice], image: Image) -
             hint = hint or _suggest(board, frame)
             continue
         corners, bright = placed
-        whole = complete_lattice(
-            image, corners, frame.xy, bright=bright, size=(board.columns, board.rows)
-        )
+        size = (board.columns, board.rows)
+        corners, xy = extend_lattice(image, corners, frame.xy, bright=bright, size=size)
+        whole = fit_lattice(image, corners, xy)
         pixels = np.full((board.n_corners, 2), np.nan)
         pixels[whole.nodes @ [1, board.columns]] = whole.xy
         return Sighting(pixels, blur=whole.blur)

@@ -13,7 +13,7 @@ from calibration.lens import Floats
 from calibration.saddles import Image, Saddles, check_saddles, refine_saddles
 
 # The window of the refinement reaches over this part of the square, where nothing else is.
-_REACH = 0.3
+REACH = 0.3
 # A corner may lie off its prediction by this part of a square; half of that when it was
 # predicted first and then looked for.
 _TOLERANCE = 0.12
@@ -31,8 +31,8 @@ _QUALITY = 0.7
 
 
 @dataclass(frozen=True, eq=False)
-class Completed:
-    """A lattice, exact and whole.
+class FittedLattice:
+    """A lattice, exact.
 
     Attributes
     ----------
@@ -49,16 +49,16 @@ class Completed:
     blur: float
 
 
-def complete_lattice(
+def extend_lattice(
     image: Image,
     nodes: Ints,
     xy: Floats,
     *,
     bright: int,
     size: tuple[int, int] | None = None,
-    reach: float = _REACH,
-) -> Completed:
-    """Refine corners, find those that were missed, and drop false ones.
+    reach: float = REACH,
+) -> tuple[Ints, Floats]:
+    """Find corners that were missed, and drop false ones.
 
     Parameters
     ----------
@@ -77,9 +77,14 @@ def complete_lattice(
 
     Returns
     -------
-    Completed
-        M corners.
+    nodes : int64, (M, 2)
+        Column and row.
+    xy : float64, (M, 2)
+        Pixels, to a few tenths.
     """
+    if size is not None:
+        inside = ((nodes >= 0) & (nodes < np.array(size))).all(1)
+        nodes, xy = nodes[inside], xy[inside]
     xy = _refine(image, nodes, xy, reach)
     keep = np.isfinite(xy[:, 0])
     nodes, xy = drop_strays(nodes[keep], xy[keep])
@@ -89,24 +94,40 @@ def complete_lattice(
         if len(added) == 0:
             break
         nodes, xy = np.concatenate([nodes, added]), np.concatenate([xy, there])
-    nodes, xy = drop_strays(nodes, xy)
-    return _fit(image, nodes, xy, reach)
+    return drop_strays(nodes, xy)
 
 
-def _fit(image: Image, nodes: Ints, xy: Floats, margin: float) -> Completed:
-    """Fit all corners anew with a model, now that the squares around them are known."""
+def fit_lattice(image: Image, nodes: Ints, xy: Floats, *, reach: float = REACH) -> FittedLattice:
+    """Fit all corners with a model, now that the squares around them are known.
+
+    Parameters
+    ----------
+    image : uint8, (H, W)
+        Grey, in full size.
+    nodes : int64, (N, 2)
+        Column and row.
+    xy : float64, (N, 2)
+        Pixels, to a few tenths.
+    reach : float
+        Part of a square around a corner that shows nothing but the four squares.
+
+    Returns
+    -------
+    FittedLattice
+        Without those that look otherwise or lie off the others.
+    """
     steps = _HALF * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
     around = predict_nodes(nodes, xy, (nodes[:, None] + steps).reshape(-1, 2))
     arms = (around.reshape(-1, 4, 2) - xy[:, None]) / _HALF
     known = np.isfinite(arms).all((1, 2))
     nodes, xy, arms = nodes[known], xy[known], arms[known]
-    fit = fit_corners(image, xy, arms, margin)
+    fit = fit_corners(image, xy, arms, reach)
     side = np.linalg.norm(arms, axis=-1).min(1)
     near = np.linalg.norm(fit.xy - xy, axis=1) < np.maximum(1.5, _TOLERANCE * side)
     good = near & (fit.quality > _QUALITY)
     nodes, xy = drop_strays(nodes[good], fit.xy[good])
     blur = float(np.median(fit.blur[good])) if good.any() else float("nan")
-    return Completed(nodes, xy, blur)
+    return FittedLattice(nodes, xy, blur)
 
 
 def _refine(image: Image, nodes: Ints, xy: Floats, reach: float) -> Floats:

@@ -20,6 +20,9 @@ STEPS: Ints = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 _ANGLE = 0.3
 # Edges shorter than this, in pixels, lie within the ring on which corners were seen.
 _SHORT = 6.0
+# Predictions in which errors grow more than this are none. At the corner of a board they grow
+# two- to fourfold, one square beyond fivefold.
+_GROWTH = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +86,17 @@ def connect_saddles(image: Image, saddles: Saddles, *, least: int = 4) -> list[L
 
 def _link_edges(image: Image, saddles: Saddles) -> Ints:
     """Find for each of the four half-edges of a corner the corner at the other end, (N, 4)."""
-    n, xy = len(saddles), saddles.xy
+    n, xy = len(saddles), (saddles.xy - saddles.xy.mean(0)).astype(np.float32)
     # Edges 0 and 1 bound the bright sector around the axis; half-edges 2 and 3 lead the other
     # way. Bright is ahead of half-edges 0 and 2 and behind 1 and 3 (as angles grow).
     angle = saddles.axis[:, None] + saddles.opening[:, None] * np.array([-1, 1])
-    edges = np.stack([np.cos(angle), np.sin(angle)], -1)
+    edges = np.stack([np.cos(angle), np.sin(angle)], -1).astype(np.float32)
     # How far every corner lies along the edges of every other one.
     along = edges.transpose(1, 0, 2) @ xy.T - np.einsum("nkd,nd->kn", edges, xy)[..., None]
     square = (xy**2).sum(1)
-    length = np.sqrt(np.maximum(square[:, None] + square - 2 * xy @ xy.T, 1e-6))
-    ahead = np.abs(along).max(0) > np.cos(_ANGLE) * length
-    p, q = np.nonzero(ahead & ahead.T & (length > _SHORT))
+    length = square[:, None] + square - 2 * xy @ xy.T
+    ahead = (along**2).max(0) > np.float32(np.cos(_ANGLE) ** 2) * length
+    p, q = np.divmod(np.flatnonzero(ahead & ahead.T & (length > _SHORT**2)), n)
     k = np.abs(along[:, p, q]).argmax(0)
     m = np.abs(along[:, q, p]).argmax(0)
     # The bright side changes at each corner, so edges 0 lead to edges 1.
@@ -210,29 +213,31 @@ def predict_nodes(
     middle = (target * weight[..., None]).sum(1, keepdims=True) / total
     away = np.linalg.norm(target - middle, axis=-1)
     spread = np.maximum((away * weight).sum(1)[:, None, None] / total, 1e-9)
-    homography, solved = _fit_homographies(source, (target - middle) / spread, weight)
-    solved &= total[:, 0, 0] >= 4
-    with np.errstate(invalid="ignore", divide="ignore"):
-        there = homography[:, :2, 2] / homography[:, 2:, 2]
+    there, growth = _map_origins(source, (target - middle) / spread, weight)
     result = there * spread[:, 0] + middle[:, 0]
-    result[~solved] = np.nan
+    result[(growth > _GROWTH) | (total[:, 0, 0] < 4)] = np.nan
     return np.asarray(result)
 
 
-def _fit_homographies(
-    source: Floats, target: Floats, weight: Floats
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Fit homographies (B, 3, 3) to B sets of points by the direct linear transform."""
-    ones = np.ones((*source.shape[:2], 1))
+def _map_origins(source: Floats, target: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Fit homographies to B sets of points and map the origins of the sources.
+
+    Also gives by how much errors of the targets grow in what is mapped; infinite where points
+    do not decide, as those on a line.
+    """
+    ones, zero = np.ones((*source.shape[:2], 1)), np.zeros((*source.shape[:2], 3))
     point = np.concatenate([source, ones], -1)
-    zero = np.zeros_like(point)
-    above = np.concatenate([point, zero, -target[..., :1] * point], -1)
-    below = np.concatenate([zero, point, -target[..., 1:] * point], -1)
-    system = np.concatenate([above * weight[..., None], below * weight[..., None]], 1)
-    values, vectors = np.linalg.eigh(np.swapaxes(system, 1, 2) @ system)
-    # On a line, more than one homography fits.
-    solved = values[:, 1] > 1e-6 * values[:, -1]
-    return vectors[:, :, 0].reshape(-1, 3, 3), solved
+    # With the last of the nine numbers 1, the origin goes to the third and the sixth.
+    above = np.concatenate([point, zero, -target[..., :1] * source], -1)
+    below = np.concatenate([zero, point, -target[..., 1:] * source], -1)
+    system = np.concatenate([above, below], 1)
+    weighted = np.swapaxes(system * np.concatenate([weight, weight], 1)[..., None], 1, 2)
+    normal = weighted @ system + 1e-9 * np.eye(8)
+    inverse = np.linalg.inv(normal)
+    right = np.concatenate([target[..., 0], target[..., 1]], 1)
+    values = (inverse @ (weighted @ right[..., None]))[..., 0]
+    growth = np.sqrt(np.abs(inverse[:, [2, 5], [2, 5]]).max(1))
+    return values[:, [2, 5]], growth
 
 
 def find_spacing(nodes: Ints, xy: Floats) -> Floats:

@@ -28,6 +28,8 @@ _HALF = 12
 _MOST = 3000
 # Sectors of less than twice this half angle (radians) are rather an uneven edge.
 _NARROW = 0.2
+# Corners have at least this part of the contrast of the clearest ones in the image.
+_FAINT = 0.08
 # Grey levels by which the sectors around a corner must differ at least.
 _CONTRAST = 6.0
 
@@ -130,7 +132,10 @@ def _read_rings(image: Image, xy: Floats, most: int) -> Saddles:
     found = Saddles(xy[good], start + opening, opening, (high - low)[good])
     found = found.take(np.minimum(opening, np.pi / 2 - opening) > _NARROW)
     strongest = np.argsort(-found.contrast, kind="stable")[:most]
-    return found.take(strongest)
+    found = found.take(strongest)
+    # What is faint beside the rest is noise.
+    typical = np.percentile(found.contrast, 90) if len(found) else 0.0
+    return found.take(found.contrast > _FAINT * typical)
 
 
 def check_saddles(
