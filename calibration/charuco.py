@@ -88,9 +88,7 @@ def place_charuco(board: CharucoBoard, lattices: list[Lattice], image: Image) ->
     variant = placed[0][0].variant
     legacy, inverted, mirrored = variant
     placed = [(place, lattice) for place, lattice in placed if place.variant == variant]
-    corners = np.concatenate(
-        [place.move(lattice.nodes) for place, lattice in placed]
-    )
+    corners = np.concatenate([place.move(lattice.nodes) for place, lattice in placed])
     xy = np.concatenate([lattice.xy for _, lattice in placed])
     inside = ((corners >= 0) & (corners < size)).all(1)
     # Of two lattices that claim a corner, the better one keeps it.
