@@ -153,7 +153,8 @@ def _vote(board: CharucoBoard, lattice: Lattice, image: Image) -> _Place | None:
     mine = (choice.ravel() == best) & (strength > _SURE)
     sure = len(np.unique(np.tile(marker, len(keys))[mine]))
     rival = np.delete(votes, best).max(initial=0.0)
-    key = _Place(*(int(number) for number in choices[best]), float(votes[best]))
+    old, turn, inverted, column, row = choices[best].tolist()
+    key = _Place(old, turn, inverted, column, row, float(votes[best]))
     if sure < 2 or rival > _RIVAL * key.score or _contradict(board, key, cells, likeness):
         return None
     return key

@@ -18,14 +18,14 @@ STEPS = (
 
 
 def main() -> int:
+    failed = 0
     for step in STEPS:
         start = time.monotonic()
         print("==", " ".join(step), flush=True)
         code = subprocess.run([sys.executable, "-m", *step], cwd=ROOT, check=False).returncode
         print(f"== {step[0]}: exit {code} after {time.monotonic() - start:.0f} s", flush=True)
-        if code:
-            return code
-    return 0
+        failed = failed or code
+    return failed
 
 
 if __name__ == "__main__":
