@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from mapose.io import PosesWriter, Video, load, load_peaks, load_provenance, pre
 from mapose.models import Model
 from mapose.poses import Peaks, Poses, join_peaks
 from mapose.prediction import Predictor, read_batches
-from mapose.tracking import Tracker, TrackletSummaries, arrange, stitch
+from mapose.tracking import Naming, Tracker, TrackletSummaries, arrange, name_tracklets
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def analyze_file(
             on_progress(AnalysisProgress(len(source), len(source), len(source)))
             return target
         parts = _Parts(target.with_name(target.name + ".parts"), job)
-        tracker = Tracker(individuals=count)
+        tracker = Tracker(individuals=count, cut=True)
         summaries = TrackletSummaries()
         ids: list[npt.NDArray[np.integer]] = []
 
@@ -157,9 +157,9 @@ def analyze_file(
             parts.add(poses, peaks if keep_peaks else None)
             follow(poses)
             on_progress(AnalysisProgress(int(poses.frames[-1]) + 1, len(source), resumed))
-        names = stitch(summaries, individuals=count)
+        naming = name_tracklets(summaries, tracker.encounters, individuals=count)
         provenance = {"job": job, **_describe_source(source, model)}
-        _write_result(target, parts, ids, names, count, provenance)
+        _write_result(target, parts, ids, naming, count, provenance)
     parts.remove()
     return target
 
@@ -240,12 +240,12 @@ def _write_result(
     target: Path,
     parts: _Parts,
     ids: list[npt.NDArray[np.integer]],
-    mapping: npt.NDArray[np.int64],
+    naming: Naming,
     count: int | None,
     provenance: dict[str, Any],
 ) -> None:
     """Join the chunks into the result, every tracklet in the column of its individual."""
-    animals = count or max(1, int(mapping.max(initial=-1)) + 1)
+    animals = count or max(1, int(naming.mapping.max(initial=-1)) + 1)
     names = [f"track{i}" for i in range(animals)]
     for leftover in target.parent.glob(f"{target.name}.*.tmp"):
         leftover.unlink()  # of a run that was killed while it wrote the result
@@ -253,8 +253,9 @@ def _write_result(
         target, parts.first.skeleton, names, rate=parts.first.rate, provenance=provenance
     ) as writer:
         for number, poses in enumerate(parts.read()):
-            named = arrange(poses, ids[number].astype(np.int64), mapping, names)
-            writer.append(named, parts.read_peaks(number))
+            named = arrange(poses, ids[number].astype(np.int64), naming.mapping, names)
+            writer.append(naming.add_identity(named), parts.read_peaks(number))
+        writer.add_contacts([asdict(contact) for contact in naming.list_contacts(names)])
 
 
 def _describe_job(

@@ -10,6 +10,7 @@ _PUBLIC = {
     "load_peaks": "store",
     "load_provenance": "store",
     "load_cameras": "store",
+    "load_contacts": "store",
     "load_support": "store",
     "PosesWriter": "poses_writer",
     "Video": "video",

@@ -153,6 +153,18 @@ class PosesWriter:
         with self._explain():
             self._append(self._file.require_group("support"), arrays)
 
+    def add_contacts(self, contacts: Sequence[Mapping[str, Any]]) -> None:
+        """Store the moments in which names were in doubt.
+
+        Parameters
+        ----------
+        contacts : sequence of dict
+            As `mapose.tracking.Contact` lists them: ``first``, ``last``, ``individuals``,
+            ``odds``.
+        """
+        with self._explain():
+            self._file["contacts"] = json.dumps([dict(c) for c in contacts], ensure_ascii=False)
+
     def _find_faults(self, poses: Poses, peaks: Peaks | None) -> Iterator[str]:
         there = self._file.get("poses")
         if poses.skeleton != self._skeleton:

@@ -11,13 +11,14 @@ Layout (HDF5, no pickles), schema 1::
     /support/n_views       int16 (F, I, K): cameras used;  filled: bool (F, I, K): not measured
     /peaks/per_frame       int64 (F, 2), optional: peaks and candidate links of each frame
     /peaks/...             keypoint, xy, score, covariance (N, ...); pairs, edge, affinity (M, ...)
+    /contacts              text (JSON), optional: moments in which names were in doubt
     /provenance, /cameras  text (JSON; TOML), optional
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ __all__ = [
     "PosesWriter",
     "load",
     "load_cameras",
+    "load_contacts",
     "load_peaks",
     "load_provenance",
     "load_support",
@@ -49,6 +51,7 @@ def save(
     provenance: Mapping[str, Any] | None = None,
     cameras: str | None = None,
     support: Mapping[str, Any] | None = None,
+    contacts: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """Save poses to our own file, whole or not at all.
 
@@ -68,6 +71,9 @@ def save(
         What 3D keypoints rest on, (F, I, K) each: ``error``, the reprojection error in px;
         ``n_views``, how many cameras were used; ``filled``, whether a point was not measured but
         filled in.
+    contacts : sequence of dict, optional
+        Moments in which names were in doubt: ``first`` and ``last`` frame, ``individuals``,
+        ``odds``.
 
     Raises
     ------
@@ -94,6 +100,8 @@ def save(
             writer.add_cameras(cameras)
         if support is not None:
             writer.add_support(support)
+        if contacts is not None:
+            writer.add_contacts(contacts)
 
 
 def load(path: str | Path, *, rows: slice | None = None) -> Poses:
@@ -191,6 +199,24 @@ def load_cameras(path: str | Path) -> str | None:
     """
     with _open(path) as file:
         return _read_text(file["cameras"]) if "cameras" in file else None
+
+
+def load_contacts(path: str | Path) -> list[dict[str, Any]]:
+    """Load the moments in which names were in doubt; none if the file says nothing of them.
+
+    Returns
+    -------
+    list of dict
+        ``first`` and ``last`` frame, ``individuals``, ``odds``: what
+        `mapose.tracking.find_swaps` takes.
+
+    Raises
+    ------
+    FormatError
+        As for `load`.
+    """
+    with _open(path) as file:
+        return list(json.loads(_read_text(file["contacts"]))) if "contacts" in file else []
 
 
 def load_support(path: str | Path, *, rows: slice | None = None) -> dict[str, Any]:

@@ -1,8 +1,25 @@
-"""Follow animals through time, and give each one row of the result."""
+"""Follow animals through time, give each one row of the result, and say how sure that is."""
 
+from mapose.tracking.contacts import Contact, Swap, find_swaps
+from mapose.tracking.encounters import Encounter
+from mapose.tracking.naming import Naming, name_tracklets
 from mapose.tracking.stitching import stitch
 from mapose.tracking.tracker import Tracker
 from mapose.tracking.tracklets import TrackletSummaries
-from mapose.tracking.tracks import arrange, track
+from mapose.tracking.tracks import Tracking, arrange, track, track_with_contacts
 
-__all__ = ["Tracker", "TrackletSummaries", "arrange", "stitch", "track"]
+__all__ = [
+    "Contact",
+    "Encounter",
+    "Naming",
+    "Swap",
+    "Tracker",
+    "TrackletSummaries",
+    "Tracking",
+    "arrange",
+    "find_swaps",
+    "name_tracklets",
+    "stitch",
+    "track",
+    "track_with_contacts",
+]

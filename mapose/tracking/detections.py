@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mapose.errors import ShapeError
 from mapose.similarity import find_areas, find_oks
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +25,29 @@ class Detections:
     weight: Floats  # (F, I, K), 0 = missing
     size: Floats  # (F, I), NaN where not measurable
     there: npt.NDArray[np.bool_]  # (F, I), False for empty slots and for duplicates
+
+
+def check_points(points: Floats, confidence: npt.ArrayLike | None) -> None:
+    """Refuse points that are not (F, I, K, 2 or 3), and confidences that do not fit them."""
+    if points.ndim != 4 or points.shape[2] < 1 or points.shape[3] not in (2, 3):
+        raise ShapeError(
+            f"tracker: wanted points (frames, individuals, keypoints, 2 or 3), came {points.shape}"
+        )
+    if confidence is not None and np.shape(confidence) != points.shape[:3]:
+        raise ShapeError(
+            f"tracker: wanted confidence {points.shape[:3]} to fit the points, "
+            f"came {np.shape(confidence)}"
+        )
+
+
+def number_frames(frames: npt.ArrayLike | None, last: int, count: int) -> npt.NDArray[np.int64]:
+    """Find the numbers of so many frames after the last one, or check those that are given."""
+    if frames is None:
+        return last + 1 + np.arange(count)
+    numbers = np.asarray(frames, np.int64)
+    if numbers.shape != (count,) or (np.diff(numbers, prepend=last) <= 0).any():
+        raise ShapeError(f"tracker: wanted {count} ascending frame numbers above {last}")
+    return numbers
 
 
 def measure_detections(points: Floats, confidence: npt.ArrayLike | None) -> Detections:

@@ -137,3 +137,29 @@ class RunningMedian:
         above = int((numbers > self.value).sum()) - int((numbers < self.value).sum())
         step = max(np.log(2) / self._seen, 0.01)
         self.value *= float(np.exp(step * above / numbers.size))
+
+
+class RunningSpread:
+    """Spread of each keypoint within the body, learned as `RunningMedian` learns."""
+
+    def __init__(self) -> None:
+        self._value: Floats | None = None  # (K,)
+        self._seen = 0
+
+    def find(self, keypoints: int, size: float) -> Floats:
+        """Find the standard deviations along one axis (K,); a tenth of the size to begin with."""
+        value = self._value if self._value is not None else np.full(keypoints, 0.1 * size)
+        return np.maximum(value, 0.02 * size)
+
+    def add(self, deviations: Floats, size: float) -> None:
+        """Take in the deviations (N, K) of one frame; NaN is passed over."""
+        if not len(deviations):
+            return
+        if self._value is None:
+            self._value = np.full(deviations.shape[1], 0.1 * size)
+        self._seen += 1
+        median = 1.18 * self._value  # of the distance, where each of two axes has this spread
+        above = (deviations > median).sum(0) - (deviations < median).sum(0)
+        there = np.isfinite(deviations).sum(0)
+        step = max(np.log(2) / self._seen, 0.01)
+        self._value = self._value * np.exp(step * above / np.maximum(there, 1))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import networkx as nx
 import numpy as np
 import numpy.typing as npt
 
 from mapose.errors import SettingsError
+from mapose.tracking.encounters import Encounter
 from mapose.tracking.flow import Flow, solve_flow
 from mapose.tracking.motion import DECAY
 from mapose.tracking.tracklets import MARGIN, Tracklets, TrackletSummaries
+from mapose.tracking.windows import solve_in_windows
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -20,7 +23,7 @@ log = logging.getLogger(__name__)
 
 #: Frames by which a tracklet may begin before the one it continues has ended: a track that loses
 #: its animal often hangs on to something else for a moment.
-_OVERLAP = 15
+OVERLAP = 15
 #: Continuations looked at for each tracklet, the next ones in time, and kept, the likeliest.
 _CANDIDATES, _CHOICES = 64, 12
 #: How far an animal gets in a gap: so many body sizes at once, and so many more per sqrt(frame).
@@ -30,7 +33,11 @@ _SIZE_SPREAD = 0.15
 
 
 def stitch(
-    summaries: TrackletSummaries, *, individuals: int | None = None, min_frames: int = 10
+    summaries: TrackletSummaries,
+    *,
+    individuals: int | None = None,
+    min_frames: int = 10,
+    encounters: Sequence[Encounter] = (),
 ) -> Ints:
     """Join tracklets into individuals so that most of what was seen is explained.
 
@@ -52,6 +59,9 @@ def stitch(
     min_frames : int
         Frames, joined ones included, from about which a path is an individual; in a very short
         recording half its length.
+    encounters : sequence of Encounter
+        Where tracklets were cut because they could hardly be told apart
+        (`Tracker.encounters`).
 
     Returns
     -------
@@ -77,10 +87,15 @@ def stitch(
         return mapping
     length = int(tracklets.last.max() - tracklets.first.min()) + 1
     price = min(min_frames, length / 2)
-    chance = _find_chance(tracklets, summaries.arena)
-    graph = _make_graph(tracklets, price / chance, chance, individuals)
-    flow = solve_flow(graph, individuals or len(tracklets))
-    paths = _read_paths(flow, tracklets)
+    chance = find_chance(tracklets, summaries.arena)
+
+    def solve(rows: Tracklets) -> list[list[int]]:
+        joins = _find_joins(rows, chance, encounters)
+        graph = _make_graph(rows, price / chance, chance, individuals, joins)
+        return _read_paths(solve_flow(graph, individuals or len(rows)), rows)
+
+    horizon = None if individuals else _find_horizon(chance)
+    paths = sorted(solve_in_windows(tracklets, solve, horizon))
     for number, path in enumerate(paths):
         mapping[tracklets.ids[path]] = number
     if individuals is not None and len(paths) < individuals:
@@ -88,13 +103,13 @@ def stitch(
     return mapping
 
 
-def _find_chance(tracklets: Tracklets, arena: Floats) -> float:
+def find_chance(tracklets: Tracklets, arena: Floats) -> float:
     """Find the cost, in nats, of an animal turning up anywhere, over going on in place."""
     area = float(np.maximum(arena[1] - arena[0], 1.0).prod())
     return max(float(np.log(area / (_START * tracklets.scale) ** 2)), 1.0)
 
 
-def _score_joins(tracklets: Tracklets, i: Ints, j: Ints) -> Floats:
+def score_joins(tracklets: Tracklets, i: Ints, j: Ints) -> Floats:
     """Find the cost, in nats, of tracklets ``j`` continuing tracklets ``i``, (N,) each."""
     gap = np.maximum(tracklets.first[j] - tracklets.last[i], 1).astype(np.float64)
     between = tracklets.head[j] - tracklets.tail[i]
@@ -121,31 +136,71 @@ def _score_joins(tracklets: Tracklets, i: Ints, j: Ints) -> Floats:
     return np.asarray(cost + np.log1p((ratio / _SIZE_SPREAD) ** 2 / doubt))
 
 
-def _find_joins(tracklets: Tracklets, limit: float) -> tuple[Ints, Ints, Floats]:
-    """Find the likely continuations of each tracklet: from, to, cost in nats below ``limit``."""
-    # Beyond this gap even the very same place is no likelier than chance.
-    horizon = ((np.exp(limit / 2) - 1) * _START / _DIFFUSION) ** 2 + 1
+def _find_joins(
+    tracklets: Tracklets, limit: float, encounters: Sequence[Encounter]
+) -> tuple[Ints, Ints, Floats]:
+    """Find the likely continuations of each tracklet: from, to, cost in nats below ``limit``.
+
+    Those out of an encounter cost what its odds say.
+    """
+    horizon = _find_horizon(limit)
     low = np.searchsorted(tracklets.first, _find_earliest(tracklets), "left")
     high = np.searchsorted(tracklets.first, tracklets.last + horizon, "right")
     found = []
     for i, (a, b) in enumerate(zip(low, high, strict=True)):
         j = np.arange(a, min(b, a + _CANDIDATES))
         j = j[tracklets.last[j] > tracklets.last[i]]
-        cost = _score_joins(tracklets, np.full(len(j), i), j)
+        cost = score_joins(tracklets, np.full(len(j), i), j)
         best = np.argsort(cost, kind="stable")[:_CHOICES]
         best = best[cost[best] < limit]
         found.append((np.full(len(best), i), j[best], cost[best]))
     rows, columns, costs = (np.concatenate(x) for x in zip(*found, strict=True))
-    return rows, columns, costs
+    known = list_ways(tracklets, encounters)
+    # Where a tracklet was cut, it goes on: the gap to any other would only seem short.
+    fresh = ~np.isin(rows, [a for a, _ in known]) & ~np.isin(columns, [b for _, b in known])
+    ends = np.array(list(known), np.int64).reshape(-1, 2)
+    return (
+        np.concatenate([rows[fresh], ends[:, 0]]),
+        np.concatenate([columns[fresh], ends[:, 1]]),
+        np.concatenate([costs[fresh], np.array(list(known.values()))]),
+    )
+
+
+def _find_horizon(limit: float) -> float:
+    """Find the gap in frames beyond which even the very same place is no likelier than chance."""
+    return float(((np.exp(limit / 2) - 1) * _START / _DIFFUSION) ** 2 + 1)
+
+
+def list_ways(
+    tracklets: Tracklets, encounters: Sequence[Encounter]
+) -> dict[tuple[int, int], float]:
+    """List what may follow what after encounters: rows of ``tracklets``, and the cost in nats."""
+    head = {who: j for j, who in enumerate(tracklets.ids.tolist())}
+    tail = {who: j for j, who in enumerate(tracklets.ends.tolist())}
+    ways: dict[tuple[int, int], float] = {}
+    for met in encounters:
+        out = [side for side in (0, 1) if met.after[side] in head]
+        for side in out:
+            for other in (0, 1):
+                if met.before[other] in tail:
+                    way = tail[met.before[other]], head[met.after[side]]
+                    odds = met.odds if side == other else -met.odds
+                    # Where both come out, each bears half of it.
+                    ways[way] = ways.get(way, 0.0) + float(np.logaddexp(0, -odds)) / len(out)
+    return ways
 
 
 def _find_earliest(tracklets: Tracklets) -> Ints:
     """Find the first frame in which a continuation of each tracklet may begin."""
-    return np.maximum(tracklets.last - _OVERLAP + 1, tracklets.first + 1)
+    return np.maximum(tracklets.last - OVERLAP + 1, tracklets.first + 1)
 
 
 def _make_graph(
-    tracklets: Tracklets, unit: float, chance: float, individuals: int | None
+    tracklets: Tracklets,
+    unit: float,
+    chance: float,
+    individuals: int | None,
+    joins: tuple[Ints, Ints, Floats],
 ) -> nx.DiGraph:
     """Draw the flow network; ``unit`` is what a nat costs in frames.
 
@@ -169,7 +224,7 @@ def _make_graph(
         graph.add_edge("source", ("in", j), cost=price, capacity=1)
         graph.add_edge(("in", j), ("out", j), cost=-gain[j], capacity=1)
         graph.add_edge(("out", j), "sink", cost=0.0, capacity=1)
-    for i, j, cost in zip(*(x.tolist() for x in _find_joins(tracklets, chance)), strict=True):
+    for i, j, cost in zip(*(x.tolist() for x in joins), strict=True):
         overlap = max(int(tracklets.last[i] - tracklets.first[j]) + 1, 0)
         graph.add_edge(("out", i), ("in", j), cost=unit * cost + overlap, capacity=1)
     if individuals is None:
@@ -202,7 +257,7 @@ def _read_paths(flow: Flow, tracklets: Tracklets) -> list[list[int]]:
             path = paths.pop(before[1])
         else:  # who waits in the pool is anybody: the likeliest comes out
             pool = np.array(sorted(waiting))
-            best = int(pool[_score_joins(tracklets, pool, np.full(len(pool), j)).argmin()])
+            best = int(pool[score_joins(tracklets, pool, np.full(len(pool), j)).argmin()])
             waiting.discard(best)
             path = paths.pop(best)
         paths[j] = [*path, j]

@@ -9,12 +9,16 @@ import numpy.typing as npt
 
 from mapose.errors import ShapeError
 from mapose.similarity import find_areas
+from mapose.tracking.looks import Looks, make_looks
 
 Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 #: Frames at either end of a tracklet from which its pose and velocity there are read.
 MARGIN = 5
+#: Frames after which a tracklet is over for good.
+_SETTLED = 1000
 #: Tracklets of fewer frames are noise (`Tracker` confirms a track at its third).
 _FEWEST = 3
 
@@ -24,6 +28,7 @@ class Tracklets:
     """Summaries as arrays, one row per tracklet, in the order of their first frames."""
 
     ids: Ints
+    ends: Ints  # the same, but of the last tracklet where several are one row
     first: Ints
     last: Ints
     n: Ints
@@ -34,6 +39,7 @@ class Tracklets:
     head: Floats  # (T, K, d) pose at the first frame
     tail: Floats
     velocity: Floats  # (T, 2, d) per frame, at the first and last frame
+    looks: Looks | None  # the embeddings, where there are any
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,9 +66,14 @@ class TrackletSummaries:
         self._last: dict[int, int] = {}
         self._n: dict[int, int] = {}
         self._score: dict[int, float] = {}
-        self._size: dict[int, tuple[float, int]] = {}  # summed logarithm, number of frames
+        # Of the logarithm of the size and of the embeddings: sum, sum of squares, frames.
+        self._size: dict[int, Floats] = {}
+        self._looks: dict[int, Floats] = {}
         self._head: dict[int, tuple[Ints, Floats]] = {}  # up to MARGIN frames and their poses
         self._tail: dict[int, tuple[Ints, Floats]] = {}
+        # Of those that ended long ago: pose and velocity at both ends.
+        self._ended: dict[int, tuple[Floats32, Floats32]] = {}
+        self._begun: dict[int, tuple[Floats32, Floats32]] = {}
         self._young: set[int] = set()  # shorter than _FEWEST so far
         self._next = 0
         #: Corners of the box that holds all keypoints, float64 (2, d).
@@ -78,6 +89,7 @@ class TrackletSummaries:
         *,
         confidence: npt.ArrayLike | None = None,
         frames: npt.ArrayLike | None = None,
+        embeddings: npt.ArrayLike | None = None,
     ) -> None:
         """Take in the next run of frames.
 
@@ -91,6 +103,8 @@ class TrackletSummaries:
             0 to 1; a sure animal weighs more when there are more than there should be.
         frames : int, (F,), optional
             Frame numbers; by default they count on from the last run.
+        embeddings : float, (F, I, D), optional
+            What each detection looks like; NaN where that was not measured.
 
         Raises
         ------
@@ -99,6 +113,11 @@ class TrackletSummaries:
         """
         points = np.asarray(points, np.float64)
         ids = np.asarray(ids)
+        if embeddings is not None and np.shape(embeddings)[:2] != ids.shape:
+            raise ShapeError(
+                f"tracklets: wanted embeddings of {ids.shape} detections, came "
+                f"{np.shape(embeddings)}"
+            )
         if points.ndim != 4 or ids.shape != points.shape[:2]:
             raise ShapeError(
                 "tracklets: wanted ids (frames, individuals) and points (frames, individuals, "
@@ -117,12 +136,18 @@ class TrackletSummaries:
         if confidence is not None:
             score = np.nan_to_num(np.asarray(confidence, np.float64))[f[order], i[order]].mean(-1)
         self._forget_noise(int(numbers[0]))
+        self._settle(int(numbers[0]))
         self._grow_arena(poses)
-        size = np.log(find_areas(poses)) / 2
+        size = np.log(find_areas(poses))[:, None] / 2
+        looks = np.empty((len(who), 0))
+        if embeddings is not None:
+            looks = np.asarray(embeddings, np.float64)[f[order], i[order]]
         starts = np.flatnonzero(np.diff(who, prepend=-1))
         for low, high in zip(starts, [*starts[1:], len(who)], strict=True):
             rows = slice(low, high)
-            self._add_tracklet(int(who[low]), when[rows], poses[rows], score[rows], size[rows])
+            self._add_tracklet(int(who[low]), when[rows], poses[rows], score[rows])
+            for kept, values in ((self._size, size), (self._looks, looks)):
+                kept[int(who[low])] = _add_up(kept.get(int(who[low])), values[rows])
 
     def _forget_noise(self, now: int) -> None:
         """Drop tracklets that ended before they were worth keeping."""
@@ -130,7 +155,17 @@ class TrackletSummaries:
             self._young.discard(who)
             if self._n[who] < _FEWEST:
                 del self._first[who], self._last[who], self._n[who], self._score[who]
-                del self._size[who], self._head[who], self._tail[who]
+                del self._size[who], self._looks[who]
+                for kept in (self._head, self._tail, self._begun, self._ended):
+                    kept.pop(who, None)
+
+    def _settle(self, now: int) -> None:
+        """Keep one pose instead of several at the ends of tracklets that are over."""
+        for who in [w for w in self._tail if self._last[w] < now - _SETTLED]:
+            if who in self._head:
+                when, poses = self._head.pop(who)
+                self._begun[who] = _find_end(when[::-1], poses[::-1])
+            self._ended[who] = _find_end(*self._tail.pop(who))
 
     def _grow_arena(self, poses: Floats) -> None:
         there = np.isfinite(poses)
@@ -140,20 +175,15 @@ class TrackletSummaries:
             low, high = np.minimum(low, self.arena[0]), np.maximum(high, self.arena[1])
         self.arena = np.stack([low, high])
 
-    def _add_tracklet(
-        self, who: int, when: Ints, poses: Floats, score: Floats, size: Floats
-    ) -> None:
+    def _add_tracklet(self, who: int, when: Ints, poses: Floats, score: Floats) -> None:
         self._first.setdefault(who, int(when[0]))
         self._last[who] = int(when[-1])
         if who not in self._n:
             self._young.add(who)
         self._n[who] = self._n.get(who, 0) + len(when)
         self._score[who] = self._score.get(who, 0.0) + float(score.sum())
-        known = size[np.isfinite(size)]
-        total, count = self._size.get(who, (0.0, 0))
-        self._size[who] = (total + float(known.sum()), count + len(known))
         head, tail = self._head.get(who), self._tail.get(who)
-        if head is None or len(head[0]) < MARGIN:
+        if who not in self._begun and (head is None or len(head[0]) < MARGIN):
             self._head[who] = _append(head, when, poses, slice(MARGIN))
         self._tail[who] = _append(tail, when, poses, slice(-MARGIN, None))
 
@@ -161,26 +191,52 @@ class TrackletSummaries:
         """Put the summaries into arrays, in the order of their first frames."""
         self._forget_noise(self._next)
         ids = np.array(sorted(self._n, key=lambda i: (self._first[i], i)), np.int64)
-        heads = [_find_end(self._head[i][0][::-1], self._head[i][1][::-1]) for i in ids]
-        tails = [_find_end(*self._tail[i]) for i in ids]
-        sums = np.array([self._size[i] for i in ids]).reshape(-1, 2)
-        known = sums[:, 1] > 0
+        self._settle(self._next + 2 * _SETTLED)
+        heads, tails = [self._begun[i] for i in ids], [self._ended[i] for i in ids]
+        log_size, counts, _ = _sum_up([self._size[i] for i in ids])
+        known = counts > 0
         size = np.full(len(ids), np.nan)
-        size[known] = np.exp(sums[known, 0] / sums[known, 1])
-        velocity = np.array([[a[1], b[1]] for a, b in zip(heads, tails, strict=True)])
+        size[known] = np.exp(log_size[known, 0] / counts[known])
+        n = np.array([self._n[i] for i in ids], np.int64)
+        velocity = np.array([[a[1], b[1]] for a, b in zip(heads, tails, strict=True)], np.float64)
         return Tracklets(
             ids=ids,
+            ends=ids,
             first=np.array([self._first[i] for i in ids], np.int64),
             last=np.array([self._last[i] for i in ids], np.int64),
-            n=np.array([self._n[i] for i in ids], np.int64),
+            n=n,
             score=np.array([self._score[i] for i in ids]),
             size=size,
             scale=float(np.median(size[known])) if known.any() else 20.0,
             speed=max(float(np.sqrt((velocity**2).sum(-1).mean())) if len(ids) else 0.0, 1e-3),
-            head=np.array([pose for pose, _ in heads]),
-            tail=np.array([pose for pose, _ in tails]),
+            head=np.array([pose for pose, _ in heads], np.float64),
+            tail=np.array([pose for pose, _ in tails], np.float64),
             velocity=velocity,
+            looks=make_looks(*_sum_up([self._looks[i] for i in ids]), n),
         )
+
+
+def _add_up(old: Floats | None, values: Floats) -> Floats:
+    """Add values (F, D) to what is known: sum (D), and sum of squares and number of frames."""
+    values = values[np.isfinite(values).all(-1)] if values.shape[1] else values[:0]
+    new = np.concatenate([values.sum(0), [np.square(values).sum(), len(values)]])
+    if old is None or len(old) < len(new):
+        return new
+    return old + new if len(old) == len(new) else old
+
+
+def _sum_up(known: list[Floats]) -> tuple[Floats, Floats, float]:
+    """Put what was added up of each tracklet together: sums, counts, variance within one."""
+    longest = max((len(row) for row in known), default=3)
+    rows = np.zeros((len(known), longest))
+    for row, values in zip(rows, known, strict=True):
+        if len(values) == longest:
+            row[:] = values
+    sums, squares, counts = rows[:, :-2], rows[:, -2], rows[:, -1]
+    within = squares - np.square(sums).sum(1) / np.maximum(counts, 1)
+    free = np.maximum(counts - 1, 0).sum()
+    spread = float(within.sum() / free / max(longest - 2, 1)) if free else 1.0
+    return sums, counts, max(spread, 1e-9)
 
 
 def _append(
@@ -191,7 +247,7 @@ def _append(
     return when[rows].copy(), poses[rows].copy()
 
 
-def _find_end(when: Ints, poses: Floats) -> tuple[Floats, Floats]:
+def _find_end(when: Ints, poses: Floats) -> tuple[Floats32, Floats32]:
     """Find pose (K, d) and velocity (d,) at the last of a few rows; time may run backwards.
 
     A keypoint that is missing there is taken from the nearest row that has it.
@@ -201,5 +257,6 @@ def _find_end(when: Ints, poses: Floats) -> tuple[Floats, Floats]:
     pose = poses[rows, np.arange(poses.shape[1])]
     common = there[0] & there[-1]
     if len(when) < 2 or not common.any():
-        return pose, np.zeros(poses.shape[-1])
-    return pose, (poses[-1] - poses[0])[common].mean(0) / (when[-1] - when[0])
+        return pose.astype(np.float32), np.zeros(poses.shape[-1], np.float32)
+    velocity = (poses[-1] - poses[0])[common].mean(0) / (when[-1] - when[0])
+    return pose.astype(np.float32), velocity.astype(np.float32)

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from mapose.errors import ShapeError
 from mapose.poses import Poses
-from mapose.tracking.stitching import stitch
+from mapose.tracking.contacts import Contact
+from mapose.tracking.naming import name_tracklets
 from mapose.tracking.tracker import MAX_GAP, Tracker
 from mapose.tracking.tracklets import TrackletSummaries
 
 Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Tracking:
+    """Animals followed through time, and the moments in which that was doubtful.
+
+    Attributes
+    ----------
+    poses : Poses
+        With the probability `identity` that each name is right.
+    contacts : tuple of Contact
+        In time; `find_swaps` ranks them.
+    """
+
+    poses: Poses
+    contacts: tuple[Contact, ...]
 
 
 def track(
@@ -24,11 +41,13 @@ def track(
     max_gap: int = MAX_GAP,
     min_frames: int = 10,
     size: float | None = None,
+    embeddings: npt.ArrayLike | None = None,
 ) -> Poses:
     """Track animals through time: unordered poses in, one row per animal out.
 
     A recording that is too long for the memory goes the same way in chunks: `Tracker.update_many`
-    and `TrackletSummaries.add` on each of them, `stitch` once, then `arrange` on each of them.
+    (with ``cut=True``) and `TrackletSummaries.add` on each of them, `name_tracklets` once, then
+    `arrange` and `Naming.add_identity` on each of them.
 
     Parameters
     ----------
@@ -44,17 +63,25 @@ def track(
         Frames from about which something is an animal rather than a false alarm.
     size : float, optional
         Square root of the area of an animal's bounding box; learned by default.
+    embeddings : float, (F, I, D), optional
+        What each detection looks like, on a scale on which the same animal always looks about
+        the same; NaN where that was not measured, as on all but some frames. Decides, where
+        contacts leave it open, who came out of them.
 
     Returns
     -------
     Poses
         Individuals ``track0, track1, ...`` in the order in which they appear; NaN where one is
-        out of sight.
+        out of sight. `Poses.identity` is the probability that a name is right: that the animal
+        is the one that bears this name for most of the recording, every animal having one
+        name, as `mapose.metrics.track_scores` gives them.
 
     Raises
     ------
     SettingsError
         If a number is not usable.
+    ShapeError
+        If the embeddings do not fit.
 
     Examples
     --------
@@ -66,13 +93,54 @@ def track(
     >>> tracked["track1", "body"][:3, 0].tolist()
     [1.0, 1.0, 1.0]
     """
-    tracker = Tracker(individuals=individuals, max_gap=max_gap, size=size)
+    return track_with_contacts(
+        poses,
+        individuals=individuals,
+        max_gap=max_gap,
+        min_frames=min_frames,
+        size=size,
+        embeddings=embeddings,
+    ).poses
+
+
+def track_with_contacts(
+    poses: Poses,
+    *,
+    individuals: int | None = None,
+    max_gap: int = MAX_GAP,
+    min_frames: int = 10,
+    size: float | None = None,
+    embeddings: npt.ArrayLike | None = None,
+) -> Tracking:
+    """Track animals as `track` does, and keep the doubtful moments too.
+
+    Parameters
+    ----------
+    poses, individuals, max_gap, min_frames, size, embeddings
+        As for `track`.
+
+    Returns
+    -------
+    Tracking
+        Poses and contacts.
+    """
+    tracker = Tracker(individuals=individuals, max_gap=max_gap, size=size, cut=True)
     ids = tracker.update_many(poses.points, poses.confidence, frames=poses.frames)
     summaries = TrackletSummaries()
-    summaries.add(ids, poses.points, confidence=poses.confidence, frames=poses.frames)
-    mapping = stitch(summaries, individuals=individuals, min_frames=min_frames)
-    count = int(mapping.max(initial=-1)) + 1 if individuals is None else individuals
-    return arrange(poses, ids, mapping, [f"track{i}" for i in range(count)])
+    summaries.add(
+        ids,
+        poses.points,
+        confidence=poses.confidence,
+        frames=poses.frames,
+        embeddings=embeddings,
+    )
+    naming = name_tracklets(
+        summaries, tracker.encounters, individuals=individuals, min_frames=min_frames
+    )
+    count = int(naming.mapping.max(initial=-1)) + 1 if individuals is None else individuals
+    names = [f"track{i}" for i in range(count)]
+    named = arrange(poses, ids, naming.mapping, names)
+    return Tracking(naming.add_identity(named), tuple(naming.list_contacts(names)))
 
 
 def arrange(poses: Poses, ids: Ints, mapping: Ints, individuals: Sequence[str]) -> Poses:

@@ -1,0 +1,251 @@
+"""What may have happened: all likely ways to give tracklets to individuals, and how likely each is.
+
+A history gives every tracklet a row. Tracklets are taken up one after the other, in time; of the
+histories so far, those that differ only in what is over and done with are one, and the likeliest
+are kept. From them the best history is read, and others are drawn as often as they are likely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.tracking.looks import find_founders, score_looks
+from mapose.tracking.stitching import OVERLAP, find_chance, score_joins
+from mapose.tracking.tracklets import Tracklets
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: Histories kept after each tracklet: all orders of five animals that are in doubt at once.
+_KEPT = 120
+#: Nats by which a history may be less likely than the best one.
+_HOPELESS = 25.0
+#: Histories drawn: a probability is known to a standard error of 0.02 at most.
+_DRAWS = 512
+#: Nats of the motion across a gap that make one nat of log-odds; fitted on drawn scenes.
+_TEMPER = 0.5
+#: Cost in nats of coming out of an encounter that one was not in.
+_FOREIGN = 15.0
+#: Rounds of learning what each animal looks like and who it is.
+_ROUNDS = 6
+
+#: Cost in nats of tracklet j (row of `Tracklets`) following tracklet i, where that is known.
+Ways = Mapping[tuple[int, int], float]
+
+
+@dataclass(frozen=True, eq=False)
+class Histories:
+    """Who the tracklets may be.
+
+    Attributes
+    ----------
+    rows : int64, (T,)
+        Row of each tracklet in the likeliest history, numbered by first appearance; -1 = nobody.
+    draws : int16, (D, T)
+        The same for histories drawn at random as often as they are likely; rows are numbered as
+        they come, differently in each.
+    """
+
+    rows: Ints
+    draws: npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """How the histories go on with one tracklet: edges between those before and after it."""
+
+    # Small types: a long recording has tens of thousands of steps with hundreds of edges.
+    before: npt.NDArray[np.int16]  # (E,) history each edge comes from
+    row: npt.NDArray[np.int16]  # (E,) row it gives the tracklet to
+    start: npt.NDArray[np.float32]  # (H,) where the edges of each history after it begin
+    share: npt.NDArray[np.float32]  # (E,) running sum of probabilities, 1 for each history
+    best: npt.NDArray[np.int32]  # (H,) likeliest edge into each
+
+
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """All steps, and how likely each history is in the end."""
+
+    steps: list[_Step]
+    value: Floats  # (H,) log-probability, up to a constant
+    score: float  # of the likeliest one, comparable between walks
+
+
+def find_histories(tracklets: Tracklets, row: Ints, ways: Ways, arena: Floats) -> Histories:
+    """Find the likely histories of the tracklets of individuals.
+
+    Joins cost what `mapose.tracking.stitching.score_joins` says, tempered, but never more than
+    turning up anywhere; ways out of encounters cost their odds; looks, where they are known,
+    are compared with what the animal looks like in the rest of its row.
+
+    Parameters
+    ----------
+    tracklets : Tracklets
+        In the order of their first frames.
+    row : int64, (T,)
+        Row of each by `stitch`; -1 = nobody, which it stays. At no time more rows are needed.
+    ways : dict of (int, int) to float
+        Cost of ways out of encounters, in nats.
+    arena : float64, (2, d)
+        Corners of the box that holds all keypoints.
+
+    Returns
+    -------
+    Histories
+
+    References
+    ----------
+    Forward filtering with merging of equal states, backward sampling: Rabiner 1989 (Proc. IEEE
+    77:257); hypotheses over tracklets after Reid 1979 (IEEE Trans. Automatic Control 24:843).
+    """
+    count = int(row.max(initial=-1)) + 1
+    kept = np.flatnonzero(row >= 0)
+    if not len(kept):
+        return Histories(row, np.empty((_DRAWS, 0), np.int16))
+    price = _TEMPER * find_chance(tracklets, arena)
+    if tracklets.looks is None or count < 2:
+        walk = _walk(tracklets, kept, ways, np.zeros((len(row), count)), price)
+    else:
+        starts = (row, find_founders(tracklets, row))
+        walks = [_learn(tracklets, kept, ways, begin, price) for begin in starts]
+        walk = max(walks, key=lambda one: one.score)
+    rows = _read_best(walk, kept, len(row))
+    drawn = np.full((_DRAWS, len(row)), -1, np.int16)
+    drawn[:, kept] = _draw(walk)
+    order = np.argsort(np.unique(rows[kept], return_index=True)[1])
+    number = np.full(count + 1, -1)
+    number[np.unique(rows[kept])[order]] = np.arange(len(order))
+    return Histories(number[rows], drawn)
+
+
+def _learn(tracklets: Tracklets, kept: Ints, ways: Ways, rows: Ints, price: float) -> _Walk:
+    """Learn what each row looks like and who is in it, in turns, from rows to begin with."""
+    assert tracklets.looks is not None
+    count = int(rows.max()) + 1
+    for _ in range(_ROUNDS):
+        likeness = score_looks(tracklets.looks, rows, count)
+        walk = _walk(tracklets, kept, ways, likeness, price)
+        former, rows = rows, _read_best(walk, kept, len(rows))
+        if np.array_equal(former, rows):
+            break
+    return walk
+
+
+def _walk(tracklets: Tracklets, kept: Ints, ways: Ways, likeness: Floats, price: float) -> _Walk:
+    """Take up tracklet after tracklet."""
+    count = likeness.shape[1]
+    mark = np.random.default_rng(0).integers(2**62, size=(count, len(likeness) + 1), dtype=np.int64)
+    out_of: dict[int, dict[int, float]] = {}
+    for (i, j), price_of_way in ways.items():
+        out_of.setdefault(j, {})[i] = price_of_way
+    last = np.full((1, count), -1)
+    key = np.zeros(1, np.int64)
+    value, best = np.zeros(1), np.zeros(1)
+    record = best
+    alike = not likeness.any()
+    steps: list[_Step] = []
+    for j in kept.tolist():
+        cost = _score_rows(tracklets, last, j, out_of.get(j), price=price, alike=alike)
+        gain = likeness[j] - cost
+        flat = (value[:, None] + gain).ravel()
+        edges = np.flatnonzero(flat > flat.max() - _HOPELESS)
+        before, row = np.divmod(edges, count)
+        fresh = key[before] + mark[row, j] - mark[row, last[before, row]]
+        key, into = np.unique(fresh, return_inverse=True)
+        likely = np.full(len(key), -np.inf)
+        np.logaddexp.at(likely, into, flat[edges])
+        if len(key) > _KEPT:
+            strong = np.argpartition(-likely, _KEPT)[:_KEPT]
+            new = np.full(len(key), -1)
+            new[strong] = np.arange(_KEPT)
+            into = new[into]
+            edges, before, row = edges[into >= 0], before[into >= 0], row[into >= 0]
+            into, key, likely = into[into >= 0], key[strong], likely[strong]
+        order = np.argsort(into, kind="stable")
+        edges, before, row, into = edges[order], before[order], row[order], into[order]
+        record = best[before] + gain[before, row]
+        ranked = np.lexsort((record, into))
+        leader = ranked[np.flatnonzero(np.diff(into, append=len(key)))]
+        share = np.cumsum(np.exp(flat[edges] - likely[into]))
+        start = np.concatenate([[0.0], share[np.flatnonzero(np.diff(into))]])
+        steps.append(
+            _Step(
+                before.astype(np.int16),
+                row.astype(np.int16),
+                start.astype(np.float32),
+                share.astype(np.float32),
+                leader.astype(np.int32),
+            )
+        )
+        last = last[before[leader]]
+        last[np.arange(len(key)), row[leader]] = j
+        value = likely - likely.max()
+        best = record[leader]
+    return _Walk(steps, value, float(record.max()))
+
+
+def _score_rows(
+    tracklets: Tracklets,
+    last: Ints,
+    j: int,
+    ways: dict[int, float] | None,
+    *,
+    price: float,
+    alike: bool,
+) -> Floats:
+    """Find the cost of giving tracklet j to each row of each history, (H, R), given their ends."""
+    ends, place = np.unique(last, return_inverse=True)
+    known = ends >= 0
+    cost = np.full(len(ends), price)
+    i = ends[known]
+    if len(i):
+        joined = _TEMPER * score_joins(tracklets, i, np.full(len(i), j))
+        overlap = np.maximum(tracklets.last[i] - tracklets.first[j] + 1, 0)
+        joined = np.minimum(joined, price) + overlap / OVERLAP
+        if ways is not None:
+            joined = np.array(
+                [ways.get(int(k), c + _FOREIGN) for k, c in zip(i, joined, strict=True)]
+            )
+        busy = (overlap > OVERLAP) | (tracklets.last[i] >= tracklets.last[j])
+        cost[known] = np.where(busy, np.inf, joined)
+    table = cost[place.reshape(last.shape)]
+    empty = last < 0
+    if alike:  # all empty rows are the same: the first one will do
+        table[empty & (np.cumsum(empty, axis=1) > 1)] = np.inf
+    if ways is not None:
+        table[empty] += _FOREIGN
+    # In a full house somebody has to give way.
+    full = ~np.isfinite(table).any(1)
+    table[full] = 4 * _HOPELESS
+    return table
+
+
+def _read_best(walk: _Walk, kept: Ints, length: int) -> Ints:
+    """Read the likeliest history from its end."""
+    rows = np.full(length, -1)
+    at = int(walk.value.argmax())
+    for j, step in zip(kept[::-1].tolist(), reversed(walk.steps), strict=True):
+        edge = step.best[at]
+        rows[j] = step.row[edge]
+        at = int(step.before[edge])
+    return rows
+
+
+def _draw(walk: _Walk) -> npt.NDArray[np.int16]:
+    """Draw histories as often as they are likely, (D, N)."""
+    rng = np.random.default_rng(0)  # the same recording, the same figures
+    chance = np.exp(walk.value)
+    at = rng.choice(len(chance), _DRAWS, p=chance / chance.sum())
+    rows = np.empty((_DRAWS, len(walk.steps)), np.int16)
+    for n in range(len(walk.steps) - 1, -1, -1):
+        step = walk.steps[n]
+        ends = np.append(step.start[1:], step.share[-1])
+        point = step.start[at] + rng.random(_DRAWS) * (ends[at] - step.start[at])
+        edge = np.minimum(np.searchsorted(step.share, point, "right"), len(step.share) - 1)
+        rows[:, n] = step.row[edge]
+        at = step.before[edge].astype(np.int64)
+    return rows

@@ -1,0 +1,210 @@
+"""Tracklets into named rows: join them, weigh the doubtful moments, say how sure every name is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from mapose.poses import Poses
+from mapose.tracking.contacts import Contact
+from mapose.tracking.encounters import Encounter
+from mapose.tracking.histories import Histories, find_histories
+from mapose.tracking.stitching import list_ways, stitch
+from mapose.tracking.tracklets import Tracklets, TrackletSummaries
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+#: What is less likely than this is not a contact worth keeping.
+_NEGLIGIBLE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Naming:
+    """Which tracklets are whose, where that is in doubt, and how much.
+
+    Attributes
+    ----------
+    mapping : int64, (highest id + 1,)
+        Row of each tracklet; -1 = nobody. For `arrange`.
+    doubts : tuple of (int, int, int, int, float)
+        First and last frame, two rows, and the probability that they changed places there.
+    knots : tuple of (int64, float64), per row
+        Frames and probabilities between which `add_identity` draws straight lines.
+    """
+
+    mapping: Ints
+    doubts: tuple[tuple[int, int, int, int, float], ...]
+    knots: tuple[tuple[Ints, Floats], ...]
+
+    def add_identity(self, poses: Poses) -> Poses:
+        """Give arranged poses their `identity`: how likely each name is right, NaN = absent."""
+        identity = np.full(poses.array.shape[:2], np.nan, np.float32)
+        for row, (knot, value) in enumerate(self.knots):
+            if len(knot):
+                identity[:, row] = np.interp(poses.frames, knot, value)
+        identity[~np.isfinite(poses.points).all(-1).any(-1)] = np.nan
+        return replace(poses, identity=identity)
+
+    def list_contacts(self, names: Sequence[str]) -> list[Contact]:
+        """List the doubts as contacts between the rows of these names, in time."""
+        contacts = [
+            Contact(first, last, (names[a], names[b]), (0.0, float(np.log(p) - np.log1p(-p))))
+            for first, last, a, b, p in self.doubts
+        ]
+        return sorted(contacts, key=lambda c: (c.first, c.last, c.individuals))
+
+
+def name_tracklets(
+    summaries: TrackletSummaries,
+    encounters: Sequence[Encounter] = (),
+    *,
+    individuals: int | None = None,
+    min_frames: int = 10,
+) -> Naming:
+    """Join tracklets into individuals and find how likely every name is right.
+
+    Parameters
+    ----------
+    summaries : TrackletSummaries
+        All tracklets of the recording.
+    encounters : sequence of Encounter
+        Where tracklets were cut because they could hardly be told apart
+        (`Tracker.encounters`).
+    individuals, min_frames
+        As for `stitch`.
+
+    Returns
+    -------
+    Naming
+    """
+    mapping = stitch(
+        summaries, individuals=individuals, min_frames=min_frames, encounters=encounters
+    )
+    tracklets = summaries.to_arrays()
+    if not len(tracklets) or summaries.arena is None:
+        return Naming(mapping, (), ())
+    histories = find_histories(
+        tracklets, mapping[tracklets.ids], list_ways(tracklets, encounters), summaries.arena
+    )
+    rows = histories.rows
+    mapping[tracklets.ids] = rows
+    doubts = [
+        *_find_crossings(tracklets, histories, encounters),
+        *_find_gaps(tracklets, histories, encounters),
+    ]
+    right = score_names(tracklets.n, histories)
+    return Naming(mapping, tuple(doubts), _find_knots(tracklets, rows, right, encounters))
+
+
+def score_names(n: Ints, histories: Histories) -> Floats:
+    """Find how likely each tracklet lies in the row of the animal that it belongs to.
+
+    A row's animal is the one that it shows most of the time, everybody getting one row: that is
+    how `mapose.metrics.track_scores` gives names.
+
+    Parameters
+    ----------
+    n : int64, (T,)
+        Frames of each tracklet.
+    histories : Histories
+
+    Returns
+    -------
+    float64, (T,)
+        Probability; NaN where the row is -1.
+    """
+    rows = histories.rows
+    kept = np.flatnonzero(rows >= 0)
+    result = np.full(len(rows), np.nan)
+    if not len(kept):
+        return result
+    drawn = histories.draws[:, kept]
+    count = int(max(rows.max(), drawn.max())) + 1
+    table = np.zeros((len(drawn), count, count))
+    np.add.at(table, (np.arange(len(drawn))[:, None], rows[kept], drawn), n[kept])
+    owner = np.array([linear_sum_assignment(-shown)[1] for shown in table])
+    hits = (drawn == owner[:, rows[kept]]).sum(0)
+    doubtful = hits < len(drawn)
+    # Half a miss is granted: no finite number of draws makes a doubtful name certain.
+    result[kept] = np.where(doubtful.any(), (hits + 0.5) / (len(drawn) + 1), 1.0)
+    return result
+
+
+def _find_crossings(
+    tracklets: Tracklets, histories: Histories, encounters: Sequence[Encounter]
+) -> list[tuple[int, int, int, int, float]]:
+    """Find how likely rows changed places in each encounter."""
+    place = {who: j for j, who in enumerate(tracklets.ids.tolist())}
+    rows, draws = histories.rows, histories.draws
+    doubts = []
+    for met in encounters:
+        before = [place.get(who, -1) for who in met.before]
+        if min(before) < 0 or rows[before].min() < 0 or rows[before[0]] == rows[before[1]]:
+            continue
+        after = [place[who] for who in met.after if who in place and rows[place[who]] >= 0]
+        a, b = sorted(rows[before].tolist())
+        # Whether a tracklet that came out goes on in the row of the first that went in.
+        changed = [
+            np.mean((draws[:, j] == draws[:, before[0]]) != (rows[j] == rows[before[0]]))
+            for j in after
+        ]
+        if changed:
+            chance = min(float(max(changed)), 1 - 1 / len(draws))
+            doubts.append((met.first, met.last, a, b, max(chance, 0.5 / len(draws))))
+    return doubts
+
+
+def _find_gaps(
+    tracklets: Tracklets, histories: Histories, encounters: Sequence[Encounter]
+) -> list[tuple[int, int, int, int, float]]:
+    """Find how likely an animal that was out of sight came back as another one."""
+    rows, draws = histories.rows, histories.draws
+    met = {who for one in encounters for who in one.after}
+    ends: dict[int, int] = {}  # last tracklet of each row so far
+    doubts: dict[tuple[int, int, int], tuple[int, int, int, int, float]] = {}
+    for j in np.flatnonzero(rows >= 0).tolist():
+        own = int(rows[j])
+        former = ends.get(own)
+        if former is not None and int(tracklets.ids[j]) not in met:
+            left = draws[:, j] != draws[:, former]
+            others = [(r, k) for r, k in ends.items() if r != own]
+            if left.any() and others:
+                shares = [float((left & (draws[:, j] == draws[:, k])).mean()) for _, k in others]
+                best = int(np.argmax(shares))
+                other, k = others[best]
+                first = int(min(max(tracklets.last[former], tracklets.last[k]), tracklets.first[j]))
+                pair = (min(own, other), max(own, other))
+                key = (*pair, first)
+                chance = min(shares[best], 1 - 1 / len(draws))
+                if chance > _NEGLIGIBLE and chance > doubts.get(key, (0, 0, 0, 0, 0.0))[4]:
+                    doubts[key] = (first, int(tracklets.first[j]), *pair, chance)
+        ends[own] = j
+    return list(doubts.values())
+
+
+def _find_knots(
+    tracklets: Tracklets, rows: Ints, right: Floats, encounters: Sequence[Encounter]
+) -> tuple[tuple[Ints, Floats], ...]:
+    """Find between which points the probability of each row runs straight."""
+    # What came out of an encounter has its own probability from the end of the doubt already.
+    begins = {who: met.last + 1 for met in encounters for who in met.after}
+    ends = {who: met.first for met in encounters for who in met.before}
+    ids = tracklets.ids.tolist()
+    knots = []
+    for r in range(int(rows.max(initial=-1)) + 1):
+        path = np.flatnonzero(rows == r).tolist()
+        when = [
+            (
+                begins.get(ids[j], int(tracklets.first[j])),
+                ends.get(ids[j], int(tracklets.last[j])),
+            )
+            for j in path
+        ]
+        frames = np.maximum.accumulate(np.array(when, np.int64).ravel())
+        knots.append((frames, np.repeat(right[path], 2)))
+    return tuple(knots)
