@@ -13,6 +13,7 @@ from mapose.errors import SettingsError
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.flow import Flow, solve_flow
 from mapose.tracking.motion import DECAY
+from mapose.tracking.roaming import START
 from mapose.tracking.tracklets import MARGIN, Tracklets, TrackletSummaries
 from mapose.tracking.windows import solve_in_windows
 
@@ -26,8 +27,6 @@ log = logging.getLogger(__name__)
 OVERLAP = 15
 #: Continuations looked at for each tracklet, the next ones in time, and kept, the likeliest.
 _CANDIDATES, _CHOICES = 64, 12
-#: How far an animal gets in a gap: so many body sizes at once, and so many more per sqrt(frame).
-_START, _DIFFUSION = 0.25, 0.4
 #: Posture changes the size of an animal's box by about so much.
 _SIZE_SPREAD = 0.15
 
@@ -44,9 +43,9 @@ def stitch(
     Every individual is a path through tracklets that follow each other. A path gains the frames
     of its tracklets, weighted by their scores, and pays ``min_frames`` to begin. A join costs a
     share of that: nothing for going on in place, all of it when the motion over the gap is as
-    unlikely as turning up anywhere in the arena (Student's t around the extrapolated place, its
-    spread growing with the gap; sizes count too). The best set of paths is a min-cost flow, and
-    always exists: a flow of nothing is one.
+    unlikely as turning up anywhere in the arena (how far animals get in such a gap is learned from
+    those that were seen, see `Roaming`; sizes count too). The best set of paths is a min-cost flow,
+    and always exists: a flow of nothing is one.
 
     Parameters
     ----------
@@ -94,7 +93,7 @@ def stitch(
         graph = _make_graph(rows, price / chance, chance, individuals, joins)
         return _read_paths(solve_flow(graph, individuals or len(rows)), rows)
 
-    horizon = None if individuals else _find_horizon(chance)
+    horizon = None if individuals else _find_horizon(tracklets, chance)
     paths = sorted(solve_in_windows(tracklets, solve, horizon))
     for number, path in enumerate(paths):
         mapping[tracklets.ids[path]] = number
@@ -106,7 +105,7 @@ def stitch(
 def find_chance(tracklets: Tracklets, arena: Floats) -> float:
     """Find the cost, in nats, of an animal turning up anywhere, over going on in place."""
     area = float(np.maximum(arena[1] - arena[0], 1.0).prod())
-    return max(float(np.log(area / (_START * tracklets.scale) ** 2)), 1.0)
+    return max(float(np.log(area / (START * tracklets.scale) ** 2)), 1.0)
 
 
 def score_joins(tracklets: Tracklets, i: Ints, j: Ints) -> Floats:
@@ -123,9 +122,7 @@ def score_joins(tracklets: Tracklets, i: Ints, j: Ints) -> Floats:
     # Each side coasts half of the gap.
     coast = DECAY * (1 - DECAY ** (gap / 2)) / (1 - DECAY)
     moved -= (tracklets.velocity[i, 1] + tracklets.velocity[j, 0]) * coast[:, None]
-    spread = _START + _DIFFUSION * np.sqrt(gap - 1)
-    squared = np.einsum("nd,nd->n", moved, moved) / (spread * tracklets.scale) ** 2
-    cost = 2 * np.log(spread / _START) + 2 * np.log1p(squared / 2)
+    cost = tracklets.roaming.score(gap, np.einsum("nd,nd->n", moved, moved), tracklets.scale)
     # A short gap leaves little time to turn round.
     turn = tracklets.velocity[j, 0] - tracklets.velocity[i, 1]
     turn_squared = np.einsum("nd,nd->n", turn, turn) / tracklets.speed**2
@@ -143,7 +140,7 @@ def _find_joins(
 
     Those out of an encounter cost what its odds say.
     """
-    horizon = _find_horizon(limit)
+    horizon = _find_horizon(tracklets, limit)
     low = np.searchsorted(tracklets.first, _find_earliest(tracklets), "left")
     high = np.searchsorted(tracklets.first, tracklets.last + horizon, "right")
     found = []
@@ -166,9 +163,11 @@ def _find_joins(
     )
 
 
-def _find_horizon(limit: float) -> float:
+def _find_horizon(tracklets: Tracklets, limit: float) -> float:
     """Find the gap in frames beyond which even the very same place is no likelier than chance."""
-    return float(((np.exp(limit / 2) - 1) * _START / _DIFFUSION) ** 2 + 1)
+    gaps = np.geomspace(1, 1e6, 200)
+    cost = tracklets.roaming.score(gaps, np.zeros(len(gaps)), tracklets.scale)
+    return float(gaps[min(int((cost < limit).sum()), len(gaps) - 1)])
 
 
 def list_ways(

@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from mapose.errors import ShapeError
 from mapose.similarity import find_areas
+from mapose.tracking.detections import find_centres
 from mapose.tracking.looks import Looks, make_looks
+from mapose.tracking.roaming import Roaming, RoamingMeter
 
 Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
@@ -40,6 +42,7 @@ class Tracklets:
     tail: Floats
     velocity: Floats  # (T, 2, d) per frame, at the first and last frame
     looks: Looks | None  # the embeddings, where there are any
+    roaming: Roaming  # how far animals get in a gap
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -75,6 +78,7 @@ class TrackletSummaries:
         self._ended: dict[int, tuple[Floats32, Floats32]] = {}
         self._begun: dict[int, tuple[Floats32, Floats32]] = {}
         self._young: set[int] = set()  # shorter than _FEWEST so far
+        self._roaming = RoamingMeter()
         self._next = 0
         #: Corners of the box that holds all keypoints, float64 (2, d).
         self.arena: Floats | None = None
@@ -138,7 +142,9 @@ class TrackletSummaries:
         self._forget_noise(int(numbers[0]))
         self._settle(int(numbers[0]))
         self._grow_arena(poses)
-        size = np.log(find_areas(poses))[:, None] / 2
+        areas = find_areas(poses)
+        self._roaming.add(who, when, find_centres(poses), areas)
+        size = np.log(areas)[:, None] / 2
         looks = np.empty((len(who), 0))
         if embeddings is not None:
             looks = np.asarray(embeddings, np.float64)[f[order], i[order]]
@@ -198,6 +204,7 @@ class TrackletSummaries:
         size = np.full(len(ids), np.nan)
         size[known] = np.exp(log_size[known, 0] / counts[known])
         n = np.array([self._n[i] for i in ids], np.int64)
+        scale = float(np.median(size[known])) if known.any() else 20.0
         velocity = np.array([[a[1], b[1]] for a, b in zip(heads, tails, strict=True)], np.float64)
         return Tracklets(
             ids=ids,
@@ -207,12 +214,13 @@ class TrackletSummaries:
             n=n,
             score=np.array([self._score[i] for i in ids]),
             size=size,
-            scale=float(np.median(size[known])) if known.any() else 20.0,
+            scale=scale,
             speed=max(float(np.sqrt((velocity**2).sum(-1).mean())) if len(ids) else 0.0, 1e-3),
             head=np.array([pose for pose, _ in heads], np.float64),
             tail=np.array([pose for pose, _ in tails], np.float64),
             velocity=velocity,
             looks=make_looks(*_sum_up([self._looks[i] for i in ids]), n),
+            roaming=self._roaming.find(scale),
         )
 
 
