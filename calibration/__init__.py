@@ -11,6 +11,7 @@ from calibration.errors import CalibrationError
 from calibration.group import CameraGroup
 from calibration.readers import read_cameras
 from calibration.report import CalibrationReport
+from calibration.selection import select_views
 from calibration.selfcalibration import KnownLength, calibrate_from_points, guess_lens
 from calibration.session import calibrate, calibrate_detections
 from calibration.synchronization import Synchronization, find_frame_offsets
@@ -42,5 +43,6 @@ __all__ = [
     "guess_lens",
     "read_board",
     "read_cameras",
+    "select_views",
     "triangulate_points",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -316,7 +317,12 @@ class Spread:
 
 
 def find_spread(
-    sights: Sights, result: BundleResult, *, intrinsics: Intrinsics, groups: Integers
+    sights: Sights,
+    result: BundleResult,
+    *,
+    intrinsics: Intrinsics,
+    groups: Integers,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Spread:
     """Leave groups of points out in turn and see how the cameras differ (jackknife).
 
@@ -330,6 +336,8 @@ def find_spread(
         As there.
     groups : int64, (N,)
         From 0; taken together until there are at most eight.
+    on_progress : function of (int, int), optional
+        Called with adjustments done and adjustments in all, this first one included.
 
     References
     ----------
@@ -340,7 +348,10 @@ def find_spread(
     # Points that fit in every view carry the frame from one answer to the other.
     sound = np.isfinite(result.points[:, 0]) & ((result.weights > 0) | ~sights.seen).all(0)
     answers = []
-    for number in np.unique(part):
+    numbers = np.unique(part)
+    for done, number in enumerate(numbers, 1):
+        if on_progress is not None:
+            on_progress(done, len(numbers) + 1)
         points = np.where((part == number)[:, None], np.nan, result.points)
         again = bundle_adjust_points(
             result.cameras, sights.pixels, points=points, intrinsics=intrinsics, options=_FINE
@@ -349,9 +360,11 @@ def find_spread(
         rows = sound & np.isfinite(again.points[:, 0])
         change = find_similarity(again.points[rows], result.points[rows])
         answers.append([(*c.centre, find_focal(c)) for c in change.move_cameras(again.cameras)])
-    numbers = np.array(answers)
-    n = len(numbers)
-    variance = (n - 1) / n * ((numbers - numbers.mean(0)) ** 2).sum(0)
+    values = np.array(answers)
+    n = len(values)
+    variance = (n - 1) / n * ((values - values.mean(0)) ** 2).sum(0)
+    if on_progress is not None:
+        on_progress(n + 1, n + 1)
     return Spread(np.sqrt(variance[:, :3].sum(1)), np.sqrt(variance[:, 3]))
 
 

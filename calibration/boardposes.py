@@ -96,7 +96,7 @@ def find_board_poses(camera: Camera, board: Floats, *, pixels: Floats) -> BoardP
     usable = np.flatnonzero(enough)
     usable = usable[_are_spread(board, plane[usable])]
     if len(usable):
-        first = _decompose(_fit_homographies(board[:, :2], plane[usable]))
+        first = _decompose(fit_homographies(board[:, :2], plane[usable]))
         seen = pixels[usable]
         first = refine_board_poses(lens, board, pixels=seen, start=first)
         second = _mirror_tilt(*first, board, np.isfinite(seen[..., 0]))
@@ -190,7 +190,7 @@ def _are_spread(board: Floats, plane: Floats) -> np.ndarray[tuple[int], np.dtype
     return np.asarray(spread[:, 0] > 1e-4 * spread[:, 1])
 
 
-def _fit_homographies(board: Floats, plane: Floats) -> Floats:
+def fit_homographies(board: Floats, plane: Floats) -> Floats:
     """Fit homographies (F, 3, 3) from board to ideal plane, robust to false corners."""
     seen = np.isfinite(plane[..., 0])
     target = np.where(seen[..., None], plane, 0)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 # A square that correlates less with a marker says nothing, one that correlates more is it.
 _HINT, _SURE = 0.6, 0.85
-# The place with the next most votes has less than this part of them.
-_RIVAL = 0.7
+# The place with the next most votes has fewer by this part of them, or by those of a sure marker:
+# the old pattern, moved by a square, explains all markers of the new one but a few at the rim.
+_LEAD, _LEAD_AT_MOST = 0.3, (_SURE - _HINT / 2) ** 2
 # Of the squares that should hold a marker so many show it, and so many of those that surely show
 # one show the right one; glare and fingers may hide many, but other boards show others.
 _SHOWN, _AGREE = 0.15, 0.6
@@ -155,7 +156,8 @@ def _vote(board: CharucoBoard, lattice: Lattice, image: Image) -> _Place | None:
     rival = np.delete(votes, best).max(initial=0.0)
     old, turn, inverted, column, row = choices[best].tolist()
     key = _Place(old, turn, inverted, column, row, float(votes[best]))
-    if sure < 2 or rival > _RIVAL * key.score or _contradict(board, key, cells, likeness):
+    lead = min(_LEAD * key.score, _LEAD_AT_MOST)
+    if sure < 2 or key.score - rival < lead or _contradict(board, key, cells, likeness):
         return None
     return key
 

@@ -96,7 +96,9 @@ def place_chessboard(board: Chessboard, lattices: list[Lattice], image: Image) -
             continue
         corners, bright = placed
         size = (board.columns, board.rows)
-        corners, xy = extend_lattice(image, corners, frame.xy, bright=bright, size=size)
+        xy = frame.xy
+        if len(corners) < board.n_corners:
+            corners, xy = extend_lattice(image, corners, xy, bright=bright, size=size)
         whole = fit_lattice(image, corners, xy)
         pixels = np.full((board.n_corners, 2), np.nan)
         pixels[whole.nodes @ [1, board.columns]] = whole.xy
@@ -148,6 +150,8 @@ def _find_ends(image: Image, nodes: Ints, xy: Floats, bright: int) -> _Frame:
     bright = bright if low.sum() % 2 == 0 else -bright
     nodes = nodes - low
     size = nodes.max(0) + 1
+    squares = sample_image(image, predict_nodes(nodes, xy, nodes + 0.5))
+    contrast = max(float(np.nanstd(squares)), 2.0)
     ends, goes_on = [], []
     for side in range(4):
         axis, last = side % 2, side >= 2
@@ -157,14 +161,14 @@ def _find_ends(image: Image, nodes: Ints, xy: Floats, bright: int) -> _Frame:
         for depth in (outer, margin):
             line = (-depth if not last else size[axis] - 1 - depth) * np.ones_like(across)
             cells = np.stack([line, across] if axis == 0 else [across, line], -1)
-            strips.append(_compare_strip(image, (nodes, xy), cells))
+            strips.append(_compare_strip(image, (nodes, xy), cells) / contrast)
         ends.append(strips[0] > _SQUARES and abs(strips[1]) < _MARGIN)
         goes_on.append(strips[0] > _SQUARES and strips[1] > _SQUARES)
     return _Frame(nodes, xy, (int(size[0]), int(size[1])), bright, tuple(ends), tuple(goes_on))
 
 
 def _compare_strip(image: Image, known: tuple[Ints, Floats], cells: Floats) -> float:
-    """Compare a strip of squares with alternating colours: 1 or -1 = alternates, 0 = does not.
+    """Compare a strip of squares with alternating colours: by how many grey levels it does.
 
     NaN if less than half of it is in the image.
     """
@@ -177,10 +181,8 @@ def _compare_strip(image: Image, known: tuple[Ints, Floats], cells: Floats) -> f
     levels = sample_image(image, there[inside])
     # Squares next to the rim on its inner side tell bright from dark.
     sign = np.where(np.arange(len(cells))[inside] % 2 == 0, 1.0, -1.0)
-    corners = sample_image(image, predict_nodes(nodes, xy, nodes[:, :] + 0.5))
-    contrast = np.nanstd(corners)
     centred = levels - levels.mean()
-    return float(abs((centred * sign).mean()) / max(contrast, 2.0))
+    return float(abs((centred * sign).mean()))
 
 
 def _place(board: Chessboard, frame: _Frame) -> tuple[Ints, int] | None:

@@ -113,9 +113,9 @@ def find_boards(
     Parameters
     ----------
     sources : dict of str to path or list of paths
-        By camera: a video; a folder or glob pattern of images; or a list of images. Frames are
-        numbered by their place in a video or list, images of a folder by the number that changes
-        in their names.
+        By camera: a video; a folder or glob pattern of images or of one video; or a list of
+        images. Frames are numbered by their place in a video or list, images by the number that
+        changes in their names.
     board : Chessboard, CharucoBoard or ArucoGrid
         What to look for. Inverted print, a view from behind and the old order of markers are
         found out.
@@ -126,8 +126,7 @@ def find_boards(
         but this one.
     step : int, optional
         Search every `step`-th frame, in all cameras the same ones. By default 1, in videos of
-        more than 3000 frames as much as leaves that many: beyond, frames are much alike, and
-        `select_views` takes a few hundred at most.
+        more than 3000 frames as much as leaves that many: beyond, frames are much alike.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -124,7 +125,11 @@ class Drift:
 
 
 def find_drift(
-    cameras: CameraGroup, pixels: npt.ArrayLike, *, least_shift: float = LEAST_SHIFT
+    cameras: CameraGroup,
+    pixels: npt.ArrayLike,
+    *,
+    least_shift: float = LEAST_SHIFT,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Drift:
     """Tell whether a calibration still fits what was tracked.
 
@@ -140,6 +145,8 @@ def find_drift(
         Views must be synchronized and animals named alike.
     least_shift : float
         Displacements of the picture below this are not called a movement, px.
+    on_progress : function of (int, int), optional
+        Called with cameras tried and cameras to try; each that has moved calls for another round.
 
     Returns
     -------
@@ -173,7 +180,7 @@ def find_drift(
     scene = _choose_points(array)
     group, moved = cameras, dict[int, Movement]()
     rivals = dict[int, list[int]]()
-    fits = _fit_each(group, scene, moved)
+    fits = _fit_each(group, scene, moved, on_progress)
     while len(moved) < max(len(group) - 2, 1):
         clear = {v: fit for v, fit in fits.items() if fit.is_clear(least_shift)}
         if not clear:
@@ -185,7 +192,7 @@ def find_drift(
         group = _put(group, clear[v].camera)
         # What it saw before it was moved does not go with where it stands now.
         scene = scene.forget(v, clear[v].since)
-        fits = _fit_each(group, scene, moved)
+        fits = _fit_each(group, scene, moved, on_progress)
     found = {**fits, **moved}
     drifts = tuple(
         replace(
@@ -237,13 +244,19 @@ def _choose_points(array: Floats) -> _Scene:
 
 
 def _fit_each(
-    group: CameraGroup, scene: _Scene, settled: dict[int, Movement]
+    group: CameraGroup,
+    scene: _Scene,
+    settled: dict[int, Movement],
+    on_progress: Callable[[int, int], None] | None,
 ) -> dict[int, Movement]:
     """Set each camera free that is not settled, and shares enough with the others."""
     fits = {}
+    done = len(settled) * len(group)
     for v, camera in enumerate(group):
         if v not in settled:
             fits[v] = find_movement(camera, _find_target(group, scene, v), scene.n_frames)
+        if on_progress is not None:
+            on_progress(done + v + 1, done + len(group))
     return fits
 
 

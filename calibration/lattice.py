@@ -18,8 +18,14 @@ Ints = npt.NDArray[np.int64]
 STEPS: Ints = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 # Half-edges point at the neighbour within this angle (radians).
 _ANGLE = 0.3
+# So many of the nearest corners may be at the other end of an edge: within one square there are
+# those of one or two markers, some ten each.
+_NEIGHBOURS = 64
 # Edges shorter than this, in pixels, lie within the ring on which corners were seen.
 _SHORT = 6.0
+# Where edges are looked at, from one corner (0) to the other (1) and beyond.
+_HALFWAY = np.array([0.5])
+_ALL_ALONG = np.array([-0.25, 0.2, 0.35, 0.65, 0.8, 1.25])
 # Predictions in which errors grow more than this are none. At the corner of a board they grow
 # two- to fourfold, one square beyond fivefold.
 _GROWTH = 20.0
@@ -86,29 +92,31 @@ def connect_saddles(image: Image, saddles: Saddles, *, least: int = 4) -> list[L
 
 def _link_edges(image: Image, saddles: Saddles) -> Ints:
     """Find for each of the four half-edges of a corner the corner at the other end, (N, 4)."""
-    n, xy = len(saddles), (saddles.xy - saddles.xy.mean(0)).astype(np.float32)
+    n, xy = len(saddles), saddles.xy
     # Edges 0 and 1 bound the bright sector around the axis; half-edges 2 and 3 lead the other
     # way. Bright is ahead of half-edges 0 and 2 and behind 1 and 3 (as angles grow).
     angle = saddles.axis[:, None] + saddles.opening[:, None] * np.array([-1, 1])
-    edges = np.stack([np.cos(angle), np.sin(angle)], -1).astype(np.float32)
-    # How far every corner lies along the edges of every other one.
-    along = edges.transpose(1, 0, 2) @ xy.T - np.einsum("nkd,nd->kn", edges, xy)[..., None]
-    square = (xy**2).sum(1)
-    length = square[:, None] + square - 2 * xy @ xy.T
-    ahead = (along**2).max(0) > np.float32(np.cos(_ANGLE) ** 2) * length
-    p, q = np.divmod(np.flatnonzero(ahead & ahead.T & (length > _SHORT**2)), n)
-    k = np.abs(along[:, p, q]).argmax(0)
-    m = np.abs(along[:, q, p]).argmax(0)
+    edges = np.stack([np.cos(angle), np.sin(angle)], -1)
+    length, near = cKDTree(xy).query(xy, k=min(_NEIGHBOURS + 1, n))
+    way = xy[near] - xy[:, None]
+    # How far along its own edges a corner has another one, and along those of the other one.
+    along, across = way @ np.swapaxes(edges, 1, 2), (edges[near] @ way[..., None])[..., 0]
+    reach = np.cos(_ANGLE) * length
+    ahead = (np.abs(along).max(-1) > reach) & (np.abs(across).max(-1) > reach) & (length > _SHORT)
+    p = np.nonzero(ahead)[0]
+    q, length, along, across = near[ahead], length[ahead], along[ahead], across[ahead]
+    k, m = np.abs(along).argmax(1), np.abs(across).argmax(1)
+    every = np.arange(len(p))
     # The bright side changes at each corner, so edges 0 lead to edges 1.
     fits = k != m
-    p, q, k, m = p[fits], q[fits], k[fits], m[fits]
-    k, m = k + 2 * (along[k, p, q] < 0), m + 2 * (along[m, q, p] < 0)
-    length = length[p, q]
+    k, m = k + 2 * (along[every, k] < 0), m + 2 * (across[every, m] > 0)
     ratio = saddles.contrast[p] / saddles.contrast[q]
-    fits = (ratio < 2.5) & (ratio > 0.4)
+    fits &= (ratio < 2.5) & (ratio > 0.4)
     p, q, k, m, length = p[fits], q[fits], k[fits], m[fits], length[fits]
-    runs = _check_edges(image, saddles, (p, q, k))
-    p, q, k, m, length = p[runs], q[runs], k[runs], m[runs], length[runs]
+    # Half-way alone settles most; only what remains is looked at all along.
+    for ticks in (_HALFWAY, _ALL_ALONG):
+        runs = _check_edges(image, saddles, (p, q, k), ticks)
+        p, q, k, m, length = p[runs], q[runs], k[runs], m[runs], length[runs]
     links = np.full((n, 4), -1)
     # Of several, the longest edge counts (it is written last): sides change at every corner on
     # the way, so it passes none, and short ones are accidents in the blur.
@@ -123,11 +131,12 @@ def _link_edges(image: Image, saddles: Saddles) -> Ints:
 
 
 def _check_edges(
-    image: Image, saddles: Saddles, pairs: tuple[Ints, Ints, Ints]
+    image: Image, saddles: Saddles, pairs: tuple[Ints, Ints, Ints], ticks: Floats
 ) -> npt.NDArray[np.bool_]:
     """Check that one side is brighter from one corner to the other, and the other side beyond.
 
-    The change of sides beyond both ends tells corners from rough spots of an edge.
+    `ticks` are places along the edge, 0 and 1 the corners. The change of sides beyond both ends
+    tells corners from rough spots of an edge.
     """
     p, q, k = pairs
     start, way = saddles.xy[p], saddles.xy[q] - saddles.xy[p]
@@ -136,14 +145,14 @@ def _check_edges(
     side *= np.where(k % 2 == 0, 1, -1)[:, None]
     # Near the edge: beside it lie markers, and foreshortened squares are thin.
     offset = np.maximum(1.2, 0.03 * length) * side
-    ticks = np.array([-0.25, 0.2, 0.35, 0.5, 0.65, 0.8, 1.25])
     along = start[:, None] + ticks[:, None] * way[:, None]
     brighter = sample_image(image, along + offset[:, None])
     darker = sample_image(image, along - offset[:, None])
     step = brighter - darker
     contrast = np.minimum(saddles.contrast[p], saddles.contrast[q])
-    inner, beyond = step[:, 1:-1].min(1), step[:, [0, -1]].max(1)
-    return np.asarray((inner > 0.25 * contrast) & (beyond < -0.1 * contrast))
+    within = (ticks > 0) & (ticks < 1)
+    inner, beyond = step[:, within] > 0.25 * contrast[:, None], step[:, ~within]
+    return np.asarray(inner.all(1) & (beyond < -0.1 * contrast[:, None]).all(1))
 
 
 def _grow(links: Ints, start: int, free: npt.NDArray[np.bool_]) -> tuple[Ints, Ints, Ints]:

@@ -98,22 +98,22 @@ def _place_markers(board: ArucoGrid, quads: Floats, image: Image) -> Sighting:
     bits = read_dictionary(board.dictionary).shape[-1]
     levels = read_cells(image, quads, side=1.0, bits=bits)
     likeness = match_markers(levels, board.dictionary, count=board.n_markers)
-    flat = np.abs(likeness).reshape(len(quads), -1)
-    best = flat.argmax(1)
-    sure = flat[np.arange(len(quads)), best] > _SURE
-    if not sure.any():
-        return Sighting(pixels)
-    way, marker = np.unravel_index(best[sure], likeness.shape[1:])
-    inverted = likeness.reshape(len(quads), -1)[np.flatnonzero(sure), best[sure]] < 0
-    quads = quads[sure]
-    # Print and side are those of most markers.
-    kind = 2 * inverted + (way >= MIRRORED)
-    usual = int(np.bincount(kind).argmax())
-    chosen = np.flatnonzero(kind == usual)
+    # Of the four kinds of print and side, one of them all quadrilaterals show: some markers look
+    # like others seen from behind, so each is read for this kind only.
+    sides = np.stack([likeness, -likeness]).reshape(2, len(quads), 2, MIRRORED, -1)
+    strength = sides.max((3, 4))
+    kind = np.where(strength > _SURE, strength, 0).sum(1)
+    inverted, mirrored = np.unravel_index(int(kind.argmax()), kind.shape)
+    own = sides[inverted, :, mirrored].reshape(len(quads), -1)
+    best = own.argmax(1)
+    way, marker = np.unravel_index(best, (MIRRORED, likeness.shape[2]))
+    way = way + MIRRORED * mirrored
     # Of outlines of the same marker the best one counts.
-    strength = flat.max(1)[sure]
-    chosen = chosen[np.argsort(-strength[chosen], kind="stable")]
+    chosen = np.argsort(-own.max(1), kind="stable")
+    chosen = chosen[own.max(1)[chosen] > _SURE]
     chosen = chosen[np.unique(marker[chosen], return_index=True)[1]]
+    if len(chosen) == 0:
+        return Sighting(pixels)
     corners = np.stack([_turn_quad(quads[i], WAYS[way[i]]) for i in chosen])
     found = _choose_rows(board, marker[chosen], corners)
     if found is None:
@@ -122,7 +122,7 @@ def _place_markers(board: ArucoGrid, quads: Floats, image: Image) -> Sighting:
     numbers = 4 * (cells @ np.array([1, board.columns]))[:, None] + np.arange(4)
     whole, blur = _refine(board, image, numbers.ravel(), corners.reshape(-1, 2))
     pixels[whole[0]] = whole[1]
-    return Sighting(pixels, inverted=bool(usual // 2), mirrored=bool(usual % 2), blur=blur)
+    return Sighting(pixels, inverted=bool(inverted), mirrored=bool(mirrored), blur=blur)
 
 
 def _turn_quad(quad: Floats, way: Ints) -> Floats:

@@ -205,4 +205,5 @@ def match_markers(levels: Floats, dictionary: str, *, count: int | None = None) 
     # A fifth of the contrast of the others, and five grey levels, is none.
     floor = max(0.2 * float(np.percentile(power, 90, axis=0)[0]), 5.0) if len(power) else 1.0
     centred = centred / np.maximum(power, floor)
-    return np.asarray(np.tensordot(centred, patterns, (1, 2)))
+    # Not by BLAS, whose threads would spin for longer than this takes.
+    return np.asarray(np.einsum("qb,wmb->qwm", centred, patterns))

@@ -20,6 +20,7 @@ _logger = logging.getLogger(__name__)
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 _IMAGES = frozenset(".bmp .jpg .jpeg .png .tif .tiff .webp .pgm .ppm".split())
+_VIDEOS = frozenset(".avi .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .webm .wmv".split())
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def open_recording(camera: str, source: Source) -> Recording:
     camera : str
         Whose, for messages.
     source : path, or sequence of paths
-        A video; an image; a folder or a glob pattern of images; or a list of images.
+        A video; an image; a folder or a glob pattern of images or of one video; or a list of
+        images.
 
     Returns
     -------
@@ -126,18 +128,22 @@ def open_recording(camera: str, source: Source) -> Recording:
     Raises
     ------
     CalibrationError
-        If there is nothing, or it cannot be opened.
+        If there is nothing, it cannot be opened, or a folder holds several recordings.
     """
     if not isinstance(source, str | os.PathLike):
         paths = tuple(Path(path) for path in source)
         return _open_images(camera, paths, tuple(range(len(paths))), "the list")
     path = Path(source)
+    files: list[Path] | None = None
     if path.is_dir():
-        paths = _sort_images(path.iterdir())
-        return _open_images(camera, paths, _number_images(paths), str(path))
-    if not path.exists() and any(mark in path.name for mark in "*?["):
-        paths = _sort_images(path.parent.glob(path.name))
-        return _open_images(camera, paths, _number_images(paths), str(path))
+        files = list(path.iterdir())
+    elif not path.exists() and any(mark in path.name for mark in "*?["):
+        files = list(path.parent.glob(path.name))
+    if files is not None:
+        images, video = _sort_images(files), _find_video(camera, path, files)
+        if video is None:
+            return _open_images(camera, images, _number_images(images), str(path))
+        path = video
     if not path.exists():
         raise CalibrationError(f"camera {camera}: there is no file {path}")
     if path.suffix.lower() in _IMAGES:
@@ -155,6 +161,18 @@ def open_recording(camera: str, source: Source) -> Recording:
     return Recording(camera, (path,), (), n_frames, rate, size)
 
 
+def _find_video(camera: str, where: Path, files: Sequence[Path]) -> Path | None:
+    """Find the one video among files; None if none is a video."""
+    videos = [path for path in files if path.suffix.lower() in _VIDEOS]
+    if videos and len(videos) + len(_sort_images(files)) > 1:
+        names = ", ".join(sorted(path.name for path in videos)[:3])
+        raise CalibrationError(
+            f"camera {camera}: {where} holds several recordings, among them {names}; wanted one "
+            "video, or images: name the file that is meant"
+        )
+    return videos[0] if videos else None
+
+
 def _open_video(path: Path, camera: str) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
@@ -165,7 +183,7 @@ def _open_video(path: Path, camera: str) -> cv2.VideoCapture:
     return capture
 
 
-def _sort_images(paths: Iterator[Path]) -> tuple[Path, ...]:
+def _sort_images(paths: Sequence[Path]) -> tuple[Path, ...]:
     images = [path for path in paths if path.suffix.lower() in _IMAGES]
     return tuple(sorted(images, key=lambda path: _split_name(path.stem)))
 
@@ -192,8 +210,8 @@ def _open_images(
 ) -> Recording:
     if not paths:
         raise CalibrationError(
-            f"camera {camera}: there are no images in {where}; known endings: "
-            f"{', '.join(sorted(_IMAGES))}"
+            f"camera {camera}: there is no video and no image in {where}; known endings: "
+            f"{', '.join(sorted(_VIDEOS | _IMAGES))}"
         )
     first = _read_image(paths[0], camera)
     size = (first.shape[1], first.shape[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -87,10 +87,18 @@ class CalibrationReport:
         Over the corners of all cameras, in pixels; NaN if there are none.
     frames : int
         Frames in which at least one camera saw the board.
+    lost : int
+        Further frames in which cameras saw too little of the board to tell where it was.
     shared : dict of (str, str) to (int, int)
         For pairs of cameras that saw the board at once: frames, and those that agree.
     advice : tuple of str
         About the group as a whole.
+    pixels : float64, (V, F, C, 2)
+        Corners that were seen, in pixels; NaN = not seen. This and what follows is for plots.
+    errors : float64, (V, F, C)
+        Their distances from where they should be, in pixels; NaN = not seen, or not used.
+    boards : float64, (F, 3)
+        Where the middle of the board was in the world; NaN = not known.
     """
 
     cameras: tuple[CameraReport, ...]
@@ -98,8 +106,12 @@ class CalibrationReport:
     median: float
     p95: float
     frames: int
+    lost: int
     shared: dict[tuple[str, str], tuple[int, int]]
     advice: tuple[str, ...]
+    pixels: Floats = field(repr=False, compare=False)
+    errors: Floats = field(repr=False, compare=False)
+    boards: Floats = field(repr=False, compare=False)
 
     def __str__(self) -> str:
         width = max(6, *(len(c.name) for c in self.cameras))
@@ -116,17 +128,22 @@ class CalibrationReport:
         lines.append(f"{'all':<{width}} {self.mean:7.3f} {self.median:7.3f} {self.p95:7.3f}")
         lines.append("errors and focal lengths in pixels; no corner is left out of the errors")
         notes = list(self.advice)
+        if self.lost:
+            notes.append(
+                f"in {self.lost} further frame{'s'[: self.lost > 1]} too little of the board was "
+                "seen to tell where it was"
+            )
         notes += [f"{c.name}: {text}" for c in self.cameras for text in c.advice]
         return "\n".join([*lines, *(f"- {text}" for text in notes)])
 
     def to_dict(self) -> dict[str, Any]:
-        """Make plain lists, numbers and texts, as for JSON; NaN becomes None."""
+        """Make plain lists, numbers and texts, as for JSON, without arrays; NaN becomes None."""
         pairs = [
             {"cameras": list(pair), "frames": shared, "agreeing": agreeing}
             for pair, (shared, agreeing) in self.shared.items()
         ]
         plain = {**vars(self), "cameras": [vars(c) for c in self.cameras], "shared": pairs}
-        return {key: _make_plain(value) for key, value in plain.items()}
+        return {k: _make_plain(v) for k, v in plain.items() if not isinstance(v, np.ndarray)}
 
 
 def evaluate_camera(
@@ -161,7 +178,7 @@ def evaluate_camera(
     seen = np.isfinite(pixels[..., 0])
     viewed, used = seen.any(1), np.isfinite(errors)
     mean, median, p95 = _summarise(errors[used])
-    coverage, parts = measure_coverage(camera.size, pixels[viewed])
+    coverage, missing = measure_coverage(camera.size, pixels[viewed])
     report = CameraReport(
         name=camera.name,
         model=" ".join([camera.model, *(name for name in deviations if name[0] in "kp")]),
@@ -177,10 +194,10 @@ def evaluate_camera(
         sd={name: float(value) for name, value in deviations.items()},
         advice=tuple(advice),
     )
-    return replace(report, advice=(*report.advice, *_advise(report, parts)))
+    return replace(report, advice=(*report.advice, *_advise(report, missing)))
 
 
-def _advise(report: CameraReport, parts: tuple[str, ...]) -> list[str]:
+def _advise(report: CameraReport, missing: tuple[str, ...]) -> list[str]:
     """Say what is weak in a camera, and what to film again."""
     weak = []
     if report.false > _MANY_FALSE:
@@ -199,18 +216,31 @@ def _advise(report: CameraReport, parts: tuple[str, ...]) -> list[str]:
             "degrees): tilt it by 30 degrees and more to all sides"
         )
     if report.coverage < _LEAST_COVERAGE:
-        where = f", mostly {', '.join(parts)}" if parts else ", nowhere well"
         weak.append(
-            f"the board covered {report.coverage:.0%} of the image{where}; distortion elsewhere is "
-            "a guess: film the board up to the rim on all sides"
+            f"the board covered {report.coverage:.0%} of the image and missed "
+            f"{_name_places(missing)}: distortion is a guess there; film the board up to the rim"
         )
     return weak
+
+
+def _name_places(missing: tuple[str, ...]) -> str:
+    """Say in few words where the board was not: whole thirds of the image first."""
+    columns = list(zip(*_PARTS, strict=True))
+    thirds = {"top": _PARTS[0], "bottom": _PARTS[2], "left": columns[0], "right": columns[2]}
+    whole = {name: parts for name, parts in thirds.items() if set(parts) <= set(missing)}
+    if len(whole) == len(thirds):
+        return "the whole rim" if "middle" not in missing else "most of every part"
+    rest = [name for name in missing if not any(name in parts for parts in whole.values())]
+    places = [f"the {name} third" for name in whole] + [f"the {name}" for name in rest]
+    return ", ".join(places) or "a little everywhere"
 
 
 def evaluate_group(
     cameras: Sequence[CameraReport],
     errors: Floats,
     *,
+    pixels: Floats,
+    boards: Floats | None = None,
     shared: Mapping[tuple[str, str], tuple[int, int]],
     advice: Sequence[str] = (),
 ) -> CalibrationReport:
@@ -222,12 +252,18 @@ def evaluate_group(
         Of `evaluate_camera`.
     errors : float64, (V, F, C)
         Distances of all seen corners in pixels, NaN = not seen.
+    pixels : float64, (V, F, C, 2)
+        Where they were seen.
+    boards : float64, (F, 3), optional
+        Where the middle of the board was in the world; NaN = not known. None = there is no world.
     shared : dict of (str, str) to (int, int)
         For pairs of cameras: frames that both saw, and those that agree.
     advice : sequence of str
         What is known to be weak already.
     """
     seen = np.isfinite(errors)
+    placed = np.full((errors.shape[1], 3), np.nan) if boards is None else boards
+    lost = np.isnan(placed[:, 0]) & np.isfinite(pixels).any((0, 2, 3))
     weak = list(advice)
     for camera in cameras:
         most = max((n for pair, (_, n) in shared.items() if camera.name in pair), default=0)
@@ -243,8 +279,12 @@ def evaluate_group(
         median=median,
         p95=p95,
         frames=int(seen.any((0, 2)).sum()),
+        lost=0 if boards is None else int(lost.sum()),
         shared=dict(shared),
         advice=tuple(weak),
+        pixels=pixels,
+        errors=errors,
+        boards=placed,
     )
 
 
@@ -262,8 +302,8 @@ def measure_coverage(size: tuple[int, int], pixels: Floats) -> tuple[float, tupl
     -------
     share : float
         0 to 1.
-    parts : tuple of str
-        Parts of the image, of nine, of which more than half was covered.
+    missing : tuple of str
+        Parts of the image, of nine, of which less than half was covered.
     """
     scale = _CELLS / max(size)
     width, height = (max(3, round(side * scale)) for side in size)
@@ -274,13 +314,13 @@ def measure_coverage(size: tuple[int, int], pixels: Floats) -> tuple[float, tupl
             hull = cv2.convexHull(np.round(corners).astype(np.int32))
             cv2.fillConvexPoly(covered, hull, 1)
     rows = np.array_split(covered, 3, axis=0)
-    parts = [
+    missing = [
         name
         for names, row in zip(_PARTS, rows, strict=True)
         for name, part in zip(names, np.array_split(row, 3, axis=1), strict=True)
-        if part.mean() > _COVERED_PART
+        if part.mean() < _COVERED_PART
     ]
-    return float(covered.mean()), tuple(parts)
+    return float(covered.mean()), tuple(missing)
 
 
 def _measure_tilt(turns: Floats) -> float:

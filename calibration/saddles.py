@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from calibration.lens import Floats
 
@@ -104,7 +105,10 @@ def find_saddles(image: Image, *, most: int = 800) -> Saddles:
     determinant = a * d - b * b
     step = np.stack([b * gy - d * gx, b * gx - a * gy], -1) / determinant[:, None]
     near = np.abs(step).max(-1, initial=0.0) < 1.5
-    return _read_rings(image, (np.stack([x, y], -1) + step)[near], most)
+    found = (np.stack([x, y], -1) + step)[near]
+    # In clean drawings several pixels are equally near to a corner, and all step onto it.
+    twice = cKDTree(found).query_pairs(1.0, output_type="ndarray")[:, 1]
+    return _read_rings(image, np.delete(found, twice, axis=0), most)
 
 
 def _read_rings(image: Image, xy: Floats, most: int) -> Saddles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,6 +112,7 @@ def calibrate_from_points(
     intrinsics: Intrinsics = "none",
     groups: npt.ArrayLike | None = None,
     unit: str = UNKNOWN_UNIT,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[CameraGroup, SelfCalibrationReport]:
     """Find where cameras stand, from animals that they tracked.
 
@@ -133,6 +135,8 @@ def calibrate_from_points(
         tells 2 to 3 % for the cameras' places, independent errors 0.5 %; they were 1.5 % off.
     unit : str
         Of the known length.
+    on_progress : function of (int, int), optional
+        With `groups`: called with adjustments done and adjustments in all.
 
     Returns
     -------
@@ -164,7 +168,13 @@ def calibrate_from_points(
     cameras = change.move_cameras(result.cameras, unit if known else UNKNOWN_UNIT)
     spread = None
     if groups is not None:
-        spread = find_spread(sights, result, intrinsics=intrinsics, groups=_check(groups, seen))
+        spread = find_spread(
+            sights,
+            result,
+            intrinsics=intrinsics,
+            groups=_check(groups, seen),
+            on_progress=on_progress,
+        )
     report = report_points(
         cameras, result, change=change, scale_deviation=scale_deviation, spread=spread
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.alignment import align_to_board
-from calibration.boardposes import find_board_poses
-from calibration.boards import Board
+from calibration.boardposes import find_board_poses, place_board, turn
+from calibration.boards import Board, Chessboard
 from calibration.bundle import BundleOptions, BundleResult, bundle_adjust
 from calibration.detection import BoardDetections, find_boards
 from calibration.errors import CalibrationError
@@ -21,11 +20,11 @@ from calibration.extrinsics import LinkedCameras, find_links, link_cameras
 from calibration.group import CameraGroup
 from calibration.intrinsics import IdealLens, KnownLens, LensFit, calibrate_camera
 from calibration.lens import Floats
+from calibration.recordings import Source
 from calibration.report import CalibrationReport, evaluate_camera, evaluate_group
 
 _logger = logging.getLogger(__name__)
 
-Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 # Rates of recordings that run together differ by less than this; 29.97 and 30 are 0.1 % apart.
 _SAME_RATE = 0.005
 # Below this share of agreeing frames something is wrong: synchronous videos give above 95 %.
@@ -153,12 +152,17 @@ def calibrate_detections(
             links=links,
         )
     except CalibrationError as error:
-        raise CalibrationError(f"{error}{_say_mirrored(detections)}") from None
+        raise CalibrationError(f"{error}{_say_mirrored(detections, board)}") from None
     pixels = _renumber(pixels, linked.numbering, board.symmetries)
     result = _adjust(linked, fits, pixels, board=board.points, advice=advice)
     assert result.poses is not None
-    group, _ = align_to_board(result.cameras, result.poses[_find_best_frame(result)])
-    return group, _report_group(group, result, linked, pixels=pixels, fits=fits, advice=advice)
+    group, change = align_to_board(result.cameras, result.poses[_find_best_frame(result)])
+    middle = board.points.mean(0, keepdims=True)
+    boards = place_board(turn(result.poses[:, :3]), result.poses[:, 3:], middle)[:, 0]
+    report = _report_group(
+        group, result, linked, pixels=pixels, fits=fits, boards=change.move(boards), advice=advice
+    )
+    return group, report
 
 
 def _adjust(
@@ -261,7 +265,7 @@ def _report_lenses(
                 advice=_say_poor(fit.poor),
             )
         )
-    return evaluate_group(reports, errors, shared={}, advice=advice)
+    return evaluate_group(reports, errors, pixels=pixels, shared={}, advice=advice)
 
 
 def _report_group(
@@ -271,6 +275,7 @@ def _report_group(
     *,
     pixels: Floats,
     fits: Sequence[LensFit],
+    boards: Floats,
     advice: list[str],
 ) -> CalibrationReport:
     assert result.poses is not None
@@ -298,7 +303,9 @@ def _report_group(
                 advice=_say_poor(fit.poor),
             )
         )
-    return evaluate_group(reports, result.errors, shared=shared, advice=advice)
+    return evaluate_group(
+        reports, result.errors, pixels=pixels, boards=boards, shared=shared, advice=advice
+    )
 
 
 def _list_free(result: BundleResult, name: str) -> dict[str, float]:
@@ -315,8 +322,10 @@ def _say_poor(poor: bool) -> list[str]:
     ]
 
 
-def _say_mirrored(detections: Mapping[str, BoardDetections]) -> str:
+def _say_mirrored(detections: Mapping[str, BoardDetections], board: Board) -> str:
     """Tell a video that was mirrored from a board that all see from behind."""
+    if isinstance(board, Chessboard):
+        return ". A chessboard does not show whether a video is mirrored: check that none is"
     mirrored = [name for name, own in detections.items() if own.mirrored]
     if not mirrored or len(mirrored) == len(detections):
         return ""

@@ -11,6 +11,7 @@ from calibration import CalibrationReport, CameraGroup, calibrate, read_board
 from calibration.printing import write_board as print_board
 from mapose.errors import SettingsError
 from mapose.files import write_atomically
+from mapose.plots import plot_calibration
 
 _WILD = set("*?[")
 
@@ -72,7 +73,8 @@ def calibrate_cameras(
     """Calibrate cameras from recordings of a board and save what comes out.
 
     Beside ``calibration.toml`` there will be ``calibration.report.txt``, the table that is shown,
-    and ``calibration.report.json``, the same with all figures.
+    ``calibration.report.json``, the same with all figures, and ``calibration.report.png``, where
+    in its image each camera saw the board and how well it fits there.
 
     Parameters
     ----------
@@ -118,6 +120,11 @@ def calibrate_cameras(
     ):
         with write_atomically(output.with_suffix(ending)) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
+    figure = plot_calibration(
+        group, report.pixels, report.errors, boards=report.boards, unit=group.unit
+    )
+    with write_atomically(output.with_suffix(".report.png")) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
     return group, report
 
 

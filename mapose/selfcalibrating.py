@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ def calibrate_from_files(
     *,
     lenses: str | os.PathLike[str] | tuple[int, int],
     length: tuple[tuple[str, str], float, str] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> SelfCalibrationReport:
     """Find where cameras stand from animals that they tracked, and save it.
 
@@ -45,6 +46,8 @@ def calibrate_from_files(
     length : ((str, str), float, str), optional
         Two keypoints, the distance between them, and its unit. Without, the first camera and
         its nearest neighbour are 1 apart.
+    on_progress : function of (int, int), optional
+        Called with adjustments done and adjustments in all.
 
     Returns
     -------
@@ -78,6 +81,7 @@ def calibrate_from_files(
         intrinsics="focal" if isinstance(lenses, tuple) else "none",
         groups=np.tile(np.arange(k), f * i),
         unit=length[2] if length else UNKNOWN_UNIT,
+        on_progress=on_progress,
     )
     output = Path(output)
     if not output.resolve().parent.is_dir():
@@ -86,7 +90,12 @@ def calibrate_from_files(
     return report
 
 
-def check_calibration(sources: Sources, calibration: str | os.PathLike[str]) -> Drift:
+def check_calibration(
+    sources: Sources,
+    calibration: str | os.PathLike[str],
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Drift:
     """Tell whether an old calibration still fits what was tracked.
 
     Parameters
@@ -95,6 +104,8 @@ def check_calibration(sources: Sources, calibration: str | os.PathLike[str]) -> 
         By camera: 2D poses, synchronized, animals named alike.
     calibration : path
         The calibration in question.
+    on_progress : function of (int, int), optional
+        Called with cameras tried and cameras to try.
 
     Returns
     -------
@@ -110,4 +121,4 @@ def check_calibration(sources: Sources, calibration: str | os.PathLike[str]) -> 
     views = select_common_frames(load_views(sources))
     check_views(views, cameras)
     stack = stack_views(views, cameras)
-    return find_drift(stack.cameras, stack.pixels)
+    return find_drift(stack.cameras, stack.pixels, on_progress=on_progress)

@@ -56,7 +56,8 @@ def test_photographs_to_files(recordings, tmp_path):
     assert plain == report.to_dict()
     text = (tmp_path / "calibration.report.txt").read_text(encoding="utf-8")
     assert text == f"{report}\n"
-    assert len(list(tmp_path.iterdir())) == 3
+    assert (tmp_path / "calibration.report.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_photographs_taken_lens_by_lens(recordings, tmp_path):

@@ -87,18 +87,25 @@ def _calibrate_from_poses(
 ) -> None:
     from mapose.selfcalibrating import calibrate_from_files, check_calibration
 
-    if check is not None:
-        console.print(str(check_calibration(sources, check)), markup=False, soft_wrap=True)
-        return
-    if lenses is None and not size:
+    if check is None and lenses is None and not size:
         raise SettingsError(
             "--from-poses: wanted --lenses calibration.toml, or --size 1280x1024 of the images"
         )
-    found = calibrate_from_files(
-        sources, output, lenses=lenses or _read_size(size), length=_read_length(length)
-    )
+    with show_progress("calibrating" if check is None else "checking") as (progress, task):
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        if check is not None:
+            found: object = check_calibration(sources, check, on_progress=show)
+        else:
+            known, scale = lenses or _read_size(size), _read_length(length)
+            found = calibrate_from_files(
+                sources, output, lenses=known, length=scale, on_progress=show
+            )
     console.print(str(found), markup=False, soft_wrap=True)
-    console.print(str(output), soft_wrap=True)
+    if check is None:
+        console.print(str(output), soft_wrap=True)
 
 
 def _read_size(text: str) -> tuple[int, int]:

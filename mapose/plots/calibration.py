@@ -47,7 +47,7 @@ def plot_calibration(
     errors : float, (V, F, C)
         Distance to where the calibration puts them, px; NaN = not seen.
     boards : float, (F, 3), optional
-        Where the board was, in the world; dots in the view from above.
+        Where the board was, in the world; dots in the view from above. NaN = not known.
     unit : str
         Of the world.
 
@@ -133,11 +133,14 @@ def _plot_errors(axes: Axes, cameras: Sequence[CameraView], errors: Floats) -> N
 
 def _plot_rig(axes: Axes, cameras: Sequence[CameraView], boards: Floats | None, unit: str) -> None:
     """Draw the cameras seen from above, as wedges that open towards what they see."""
-    turn = find_upright(cameras)
     tips = np.array([c.centre for c in cameras])
-    middle = tips.mean(0)
-    if boards is not None and np.isfinite(boards).all(-1).any():
-        boards = boards[np.isfinite(boards).all(-1)]
+    if len(tips) > 1 and not np.ptp(tips, axis=0).any():
+        axes.text(0.5, 0.5, "lenses only", ha="center", fontsize=8.5, color=FAINT)
+        axes.set_axis_off()
+        return
+    turn, middle = find_upright(cameras), tips.mean(0)
+    boards = np.empty((0, 3)) if boards is None else boards[np.isfinite(boards).all(-1)]
+    if len(boards):
         middle = np.median(boards, axis=0)
         axes.plot(*(boards @ turn.T)[:, :2].T, ".", color="0.72", markersize=3, zorder=1)
     # A lone camera above the middle still gets a wedge of some size.
@@ -160,7 +163,7 @@ def _plot_rig(axes: Axes, cameras: Sequence[CameraView], boards: Floats | None, 
             fontsize=8, color="#2f6296", va="center",
             ha="center" if abs(away[0]) < 0.35 else ("left" if away[0] > 0 else "right"),
         )  # fmt: skip
-    around = tips @ turn.T if boards is None else np.concatenate([tips, boards]) @ turn.T
+    around = np.concatenate([tips, boards]) @ turn.T
     low, high = around[:, :2].min(0), around[:, :2].max(0)
     margin = 0.16 * float((high - low).max()) or 0.5 * apart
     # Unseen corners, for limits that may grow in one direction to keep the scale.
@@ -168,7 +171,7 @@ def _plot_rig(axes: Axes, cameras: Sequence[CameraView], boards: Floats | None, 
     axes.margins(0)
     axes.set_aspect("equal", adjustable="datalim")
     suffix = f" ({unit})" if unit else ""
-    words = f"from above{suffix}; dots: board" if boards is not None else f"from above{suffix}"
+    words = f"from above{suffix}" + ("; dots: board" if len(boards) else "")
     dress_axes(axes, title="Cameras", x=words, grid="both")
 
 
@@ -197,5 +200,5 @@ def _plot_coverage(
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_title(camera.name, loc="left", fontsize=8.5, color=INK)
-    axes.set_title(f"{len(at)} corners", loc="right", fontsize=8, color=FAINT)
+    axes.set_xlabel(f"{len(at)} corners", fontsize=8, color=FAINT)
     return picture

@@ -77,6 +77,7 @@ def find_detections(name, folder):
                     n_frames=int(arrays[f"{c}.n_frames"]),
                     rate=float(arrays[f"{c}.rate"]) or None,
                     mirrored=bool(arrays[f"{c}.mirrored"]),
+                    blur=arrays[f"{c}.blur"],
                 )
                 for c in sources
             }
@@ -88,7 +89,7 @@ def find_detections(name, folder):
             if key == "rate"
             else np.asarray(getattr(own, key))
             for c, own in found.items()
-            for key in ("size", "frames", "pixels", "n_frames", "rate", "mirrored")
+            for key in ("size", "frames", "pixels", "n_frames", "rate", "mirrored", "blur")
         }
         np.savez(kept, **arrays)
     return board, found

@@ -31,8 +31,15 @@ def test_the_camera_that_moved_is_found(n):
         ring = make_ring(n, seed=seed)
         there = bump(ring, "cam1", turned=(0.6, 0.6, 0.0), moved=(2.0, 0.0, 1.0))
         points = walk(rng, 100)
-        drift = find_drift(ring, watch(there, points, rng, noise=1.5, bias=0.5))
+        steps = []
+        drift = find_drift(
+            ring,
+            watch(there, points, rng, noise=1.5, bias=0.5),
+            on_progress=lambda *step, steps=steps: steps.append(step),
+        )
         assert drift.moved == ("cam1",), str(drift)
+        assert steps == [(k + 1, n * (1 + k // n)) for k in range(len(steps))]
+        assert steps[-1][0] == steps[-1][1]
         truth = there["cam1"].project(points) - ring["cam1"].project(points)
         size = np.sqrt((truth**2).sum(-1).mean())
         assert drift["cam1"].shift == pytest.approx(size, rel=0.15)

@@ -42,8 +42,17 @@ def test_good_camera_is_left_in_peace():
         ({"n": 1}, "only 1 view of the board"),
         ({"n": 4}, "only 4 views of the board"),
         ({"tilt": 0.02}, "always held alike"),
-        ({"corners": [[5, 5], [200, 5], [5, 150], [200, 150]]}, "mostly upper left"),
-        ({"corners": [[5, 5], [40, 5], [5, 40], [40, 40]]}, "nowhere well"),
+        (
+            {"corners": [[5, 5], [200, 5], [5, 150], [200, 150]]},
+            "missed the bottom third, the right third, the top, the left, the middle: dist",
+        ),
+        ({"corners": [[5, 5], [40, 5], [5, 40], [40, 40]]}, "missed most of every part: dist"),
+        ({"corners": [[5, 5], [380, 5], [5, 474], [380, 474]]}, "image and missed the right third"),
+        ({"corners": [[200, 150], [440, 150], [200, 330], [440, 330]]}, "missed the whole rim"),
+        (
+            {"corners": [[5, 5], [634, 5], [634, 300], [300, 300], [5, 100]]},
+            "the bottom third, the left: dist",
+        ),
         ({"false": 10}, "% of the corners do not fit"),
         ({"deviations": {**DEVIATIONS, "fy": 20.0}}, "uncertain by 4.0%"),
         ({"advice": ["known before"]}, "known before"),
@@ -63,12 +72,13 @@ def test_coverage_counts_what_lies_between_corners():
     whole = np.array([[[0, 0], [639, 0], [0, 479], [639, 479]]], float)
     assert measure_coverage((640, 480), whole)[0] > 0.98
     left = whole * [0.5, 1]
-    share, parts = measure_coverage((640, 480), left)
+    share, missing = measure_coverage((640, 480), left)
     assert share == pytest.approx(0.5, abs=0.03)
-    assert {"upper left", "left", "lower left"} <= set(parts) and "right" not in parts
-    upright, parts = measure_coverage((480, 640), whole[..., ::-1] * [1, 0.5])
-    assert upright == pytest.approx(0.5, abs=0.03) and "upper right" in parts
-    assert measure_coverage((640, 480), whole[:, :2]) == (0.0, ())
+    assert {"upper right", "right", "lower right"} <= set(missing) and "left" not in missing
+    upright, missing = measure_coverage((480, 640), whole[..., ::-1] * [1, 0.5])
+    assert upright == pytest.approx(0.5, abs=0.03) and "upper right" not in missing
+    nothing, missing = measure_coverage((640, 480), whole[:, :2])
+    assert nothing == 0 and len(missing) == 9
 
 
 def test_group_adds_up():
@@ -76,11 +86,24 @@ def test_group_adds_up():
     errors = np.full((2, 3, 4), 0.5)
     errors[0, 0] = np.nan
     errors[:, 1:, :2] = 1.5
-    report = evaluate_group(cameras, errors, shared={("top", "side"): (3, 2)}, advice=["beware"])
-    assert report.frames == 3 and report.median == 0.5 and 0.5 < report.mean < 1.5
+    pixels = np.zeros((2, 4, 4, 2))
+    boards = np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0], [np.nan] * 3])
+    errors = np.concatenate([errors, np.full((2, 1, 4), np.nan)], axis=1)
+    report = evaluate_group(
+        cameras,
+        errors,
+        pixels=pixels,
+        boards=boards,
+        shared={("top", "side"): (3, 2)},
+        advice=["beware"],
+    )
+    assert (report.frames, report.lost) == (3, 1)
+    assert "in 1 further frame too little of the board" in str(report)
+    assert report.pixels is pixels and not {"pixels", "errors", "boards"} & set(report.to_dict())
+    assert report.median == 0.5 and 0.5 < report.mean < 1.5
     assert report.advice[0] == "beware" and "in 2 usable frames only" in report.advice[1]
     lines = str(report).splitlines()
     assert lines[0].split()[:4] == ["camera", "mean", "median", "p95"]
     assert lines[1].startswith("top") and lines[3].startswith("all")
-    nothing = evaluate_group(cameras, np.full((2, 3, 4), np.nan), shared={})
-    assert nothing.to_dict()["mean"] is None
+    nothing = evaluate_group(cameras, np.full((2, 4, 4), np.nan), pixels=pixels, shared={})
+    assert nothing.to_dict()["mean"] is None and nothing.lost == 0

@@ -80,7 +80,11 @@ def test_deviations_hold_errors_that_keypoints_share(ring, rng):
     groups = np.tile(np.arange(len(SHAPE)), 60)
     flat = seen.reshape(4, -1, 2)
     _, alone = calibrate_from_points(ring, flat)
-    cameras, told = calibrate_from_points(ring, flat, groups=groups)
+    steps = []
+    cameras, told = calibrate_from_points(
+        ring, flat, groups=groups, on_progress=lambda *step: steps.append(step)
+    )
+    assert steps == [(done, 9) for done in range(1, 10)]
     errors, size = find_centre_errors(cameras, ring)
     assert told.centre_deviation[1:].mean() > 1.5 * alone.centre_deviation[1:].mean()
     assert errors.mean() / size < 3 * told.centre_deviation.mean()
