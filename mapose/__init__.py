@@ -23,6 +23,7 @@ _PUBLIC = {
     "predict": "prediction",
     "assemble": "decode",
     "track": "tracking",
+    "find_swaps": "tracking",
     "match_views": "multiview",
     "triangulate": "multiview",
     "Reconstruction": "multiview",

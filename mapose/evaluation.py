@@ -105,7 +105,13 @@ def evaluate(
     predictor = Predictor(model, device=device)
     shown = images if images is not None else [read_image(p) for p in labels.images if p]
     peaks = predictor.find_images(shown)
-    found = assemble(peaks, model.body, individuals=model.individuals, reach=model.reach)
+    found = assemble(
+        peaks,
+        model.body,
+        individuals=model.individuals,
+        reach=model.reach,
+        anatomy=model.anatomy,
+    )
     trained = np.isin(labels.row_names, model.split.get("train", []))
     parts: dict[str, Any] = {}
     for name, rows in (("train", trained), ("test", ~trained)):

@@ -177,7 +177,9 @@ def _find_chunks(
         size = sum(p.n_frames for p in waiting)
         if size == CHUNK or start + size == len(video):
             joined = join_peaks(waiting)
-            poses = assemble(joined, model.body, individuals=count, reach=model.reach)
+            poses = assemble(
+                joined, model.body, individuals=count, reach=model.reach, anatomy=model.anatomy
+            )
             frames = np.arange(start, start + size)
             yield replace(poses, frames=frames, rate=video.rate, skeleton=model.skeleton), joined
             waiting, start = [], start + size

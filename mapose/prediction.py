@@ -31,8 +31,8 @@ class Predictor:
     model : Model
         What to predict with.
     individuals : int, optional
-        Animals per frame, the model's own number by default. With 1 every keypoint gets its
-        best place, whatever its score; else candidates score at least `THRESHOLD`.
+        Animals per frame, the model's own number by default. Candidates score at least
+        `THRESHOLD`; with 1, every keypoint gets its best place too, whatever its score.
     device : str, optional
         ``"cpu"``, ``"cuda"``, ``"mps"``, ...; the fastest by default.
     """
@@ -45,7 +45,7 @@ class Predictor:
         self.network = model.network.fused().to(self.device)
         animals = individuals or model.individuals
         self.single = animals == 1
-        self.most = 1 if self.single else max(40, 3 * (animals or 0))
+        self.most = 5 if self.single else max(40, 3 * (animals or 0))
         links = model.body.edge_index[: 0 if self.single else None]
         self.edges = torch.as_tensor(links, device=self.device)
 
@@ -72,8 +72,9 @@ class Predictor:
             return _no_peaks(len(images))
         stack = pad_images([i for i in images if i is not None], self.model.network.multiple)
         maps = self.network.predict(torch.from_numpy(stack).to(self.device))
-        threshold = -1.0 if self.single else THRESHOLD
-        found = find_peaks(maps.scores, maps.offsets, threshold=threshold, most=self.most)
+        found = find_peaks(
+            maps.scores, maps.offsets, threshold=THRESHOLD, most=self.most, best=self.single
+        )
         pairs, edge, affinity = score_links(
             maps.fields, found.frame, found.keypoint, found.cells, self.edges
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calibration import CalibrationError, Camera, CameraGroup
-from mapose.errors import FormatError, SettingsError, ShapeError
+from mapose.correcting import find_span, load_corrected, load_corrected_support
+from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
 from mapose.io import (
     Video,
     VideoWriter,
     load_cameras,
+    load_provenance,
     prefetch,
-    read,
-    read_support,
 )
 from mapose.plots import (
     draw_video,
@@ -28,6 +28,7 @@ from mapose.plots import (
     plot_positions,
     plot_reconstruction,
     plot_scene_3d,
+    plot_swap,
     plot_trajectories,
 )
 from mapose.poses import Poses
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.figure import Figure
 
+    from mapose.tracking import Swap
+
 # Below one half, where drawings leave keypoints hollow, above the cutoff that hides them.
 _FILLED = 0.4
+_RESULT = ".mapose.h5"
 
 
 def render_video(
@@ -79,7 +83,7 @@ def render_video(
     VideoError
         If the video cannot be opened or the output not be written.
     """
-    poses = poses if isinstance(poses, Poses) else read(Path(poses))
+    poses = poses if isinstance(poses, Poses) else load_corrected(poses)
     with Video(video) as source:
         start, stop, _ = (frames or slice(None)).indices(len(source))
         drawn = draw_video(
@@ -153,7 +157,7 @@ def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
         If the file holds 3D poses without cameras, or in another unit than theirs.
     """
     path = Path(path)
-    poses = read(path)
+    poses = load_corrected(path)
     if poses.dimensions == 2:
         if camera is not None:
             raise SettingsError(f"{path.name} holds 2D poses of one camera: leave out the camera")
@@ -175,7 +179,7 @@ def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
         raise SettingsError(str(error)) from error
     if "unknown" not in (cameras.unit, poses.unit) and cameras.unit != poses.unit:
         raise FormatError(f"{path.name}: poses are in {poses.unit}, its cameras in {cameras.unit}")
-    return project_poses(poses, chosen, filled=read_support(path).get("filled"))
+    return project_poses(poses, chosen, filled=load_corrected_support(path).get("filled"))
 
 
 def save_plots(
@@ -209,8 +213,8 @@ def save_plots(
         found = poses
     else:
         path = Path(poses)
-        found = read(path)
-        support = read_support(path)
+        found = load_corrected(path)
+        support = load_corrected_support(path)
         text = _load_cameras(path)
         cameras = list(CameraGroup.from_toml(text, source=path.name)) if text else []
     figures: dict[str, Callable[[], Figure]] = {}
@@ -228,6 +232,70 @@ def save_plots(
         yield folder / f"{name}.png"
 
 
+def save_swap_pictures(
+    path: str | os.PathLike[str],
+    moments: Sequence[Swap],
+    folder: str | os.PathLike[str],
+    *,
+    video: str | os.PathLike[str] | None = None,
+) -> Iterator[Path]:
+    """Write a strip of pictures of each doubtful moment as PNG: before, during and after.
+
+    Parameters
+    ----------
+    path : path
+        The result, 2D.
+    moments : sequence of mapose.tracking.Swap
+        From `mapose.correcting.find_doubtful`; files are numbered in their order.
+    folder : path
+        Made if it is not there.
+    video : path, optional
+        The recording; by default the file that the result names, beside it.
+
+    Yields
+    ------
+    Path
+        Each file as it is written.
+
+    Raises
+    ------
+    VideoError
+        If the video is not found or cannot be read.
+    """
+    path, folder = Path(path), Path(folder)
+    poses = load_corrected(path)
+    with Video(_find_video(path) if video is None else video) as source:
+        folder.mkdir(parents=True, exist_ok=True)
+        for rank, moment in enumerate(moments, 1):
+            first, last = find_span(poses, moment)
+            middle = (moment.first + moment.last) // 2
+            wanted = np.array([first, moment.first, middle, moment.last, last])
+            there = poses.frames[np.isin(poses.frames, wanted) & (poses.frames < len(source))]
+            images = {int(frame): source.read(int(frame)) for frame in there}
+            names = "-".join(moment.individuals)
+            place = folder / f"{rank:03d}-frame{moment.frame:06d}-{names}.png"
+            plot_swap(poses, moment, images=images).savefig(place)
+            yield place
+
+
+def _find_video(path: Path) -> Path:
+    """Find the recording beside its result: by the name that this holds, else by its own."""
+    stem = path.name.removesuffix(_RESULT).removesuffix(".tracked")
+    for _ in range(3):  # a result that was tracked again names the result before it
+        source = path.parent / Path(str(load_provenance(path).get("source", ""))).name
+        if not source.is_file() or source == path:
+            break
+        if not source.name.endswith(_RESULT):
+            return source
+        path = source
+    for suffix in (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".wmv"):
+        if (video := path.with_name(stem + suffix)).is_file():
+            return video
+    raise VideoError(
+        f"the video of {path.name} is not in {path.resolve().parent}; name it with --video"
+    )
+
+
 def _load_cameras(path: Path) -> str | None:
     """Load the calibration as text, if the file is ours and has one."""
-    return load_cameras(path) if path.name.lower().endswith(".mapose.h5") else None
+    return load_cameras(path) if path.name.lower().endswith(_RESULT) else None

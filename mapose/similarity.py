@@ -32,6 +32,25 @@ def find_areas(points: Array) -> npt.NDArray[np.float64]:
     return np.asarray(np.maximum(np.maximum(sides, 0.1 * longest).prod(-1), 1.0))
 
 
+def find_centres(points: Array) -> Array:
+    """Average the keypoints that are there.
+
+    Parameters
+    ----------
+    points : float, (..., K, d)
+        NaN = missing.
+
+    Returns
+    -------
+    float, (..., d)
+        NaN where an individual has no keypoint.
+    """
+    seen = np.isfinite(points).all(-1, keepdims=True)
+    total = np.where(seen, points, 0).sum(-2)
+    count = seen.sum(-2)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
 def find_lengths(points: Array) -> npt.NDArray[np.float64]:
     """Find the length of each pose: the diagonal of its bounding box.
 

@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from mapose import __version__
+from mapose.anatomy import learn_anatomy
 from mapose.config import Settings, load_settings, parse_settings
 from mapose.data import (
     Augmentation,
@@ -261,6 +262,11 @@ def _prepare(project: Project, labels: Labels, settings: Settings, device: torch
         individuals=project.count,
         reach=find_reach(labels.points[train_rows]),
         variance=np.ones(len(labels.skeleton.keypoints)),
+        anatomy=learn_anatomy(
+            labels.points[train_rows].reshape(-1, *poses.shape[1:]),
+            # Where views are not mirrored, a mirror image is no animal that could be there.
+            flip_order=labels.skeleton.flip_order if augmentation.flip else None,
+        ),
         split={
             "train": [labels.row_names[i] for i in train_rows],
             "test": [labels.row_names[i] for i in test_rows],

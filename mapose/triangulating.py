@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from calibration import CameraGroup, read_cameras
+from mapose.correcting import load_corrected
 from mapose.errors import SettingsError, suggest_name
-from mapose.io import read, save
+from mapose.io import save
 from mapose.multiview import (
     Reconstruction,
     find_offsets,
@@ -48,8 +49,8 @@ class ViewOptions:
 
 
 def load_views(sources: Mapping[str, str | os.PathLike[str]]) -> dict[str, Poses]:
-    """Read the 2D poses of each camera from files of any format that `mapose.read` knows."""
-    return {name: read(Path(path)) for name, path in sources.items()}
+    """Read the 2D poses of each camera, with edits, of any format that `mapose.read` knows."""
+    return {name: load_corrected(path) for name, path in sources.items()}
 
 
 def triangulate_files(

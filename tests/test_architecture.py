@@ -17,15 +17,18 @@ Tree = dict[str, str]
 
 # Part of mapose -> floor. A part is a module or sub-package directly below mapose.
 FLOORS = {
-    0: "errors files skeleton poses labels grid similarity assignment",
+    0: "errors files skeleton poses labels grid similarity assignment anatomy",
     1: "io data models decode tracking multiview selection kinematics metrics plots synthetic "
-    "config",
+    "config edits behaviour",
     2: "project pipeline training trainer prediction evaluation comparison importing rendering "
-    "demo diagnosis calibrating triangulating selfcalibrating live cluster",
+    "appearance recognition gallery "
+    "demo diagnosis calibrating triangulating selfcalibrating correcting retracking live "
+    "cluster",
     3: "cli terminal app __main__",
 }
 FLOOR = {part: floor for floor, parts in FLOORS.items() for part in parts.split()}
 TORCH = {"data", "models", "decode", "training", "trainer", "prediction", "evaluation", "live"}
+TORCH |= {"appearance", "recognition"}
 TORCH |= {"diagnosis"}  # says which device there is
 CALIBRATED = {"multiview", "synthetic"}
 

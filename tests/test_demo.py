@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 
 from mapose import demo
 from mapose.errors import SettingsError
 from mapose.io import Video, load
+from mapose.project import Project
 
 
 def test_a_short_demo_makes_all_it_promises(tmp_path, monkeypatch):
@@ -18,6 +20,9 @@ def test_a_short_demo_makes_all_it_promises(tmp_path, monkeypatch):
     assert list(dict.fromkeys(stages)) == ["drawing", "training", "analysing", "rendering"]
     poses = load(tmp_path / "demo" / "results" / "arena.mapose.h5")
     assert poses.array.shape[:2] == (60, 3)
+    # 54 labelled animals are enough to learn where keypoints lie, left as right.
+    anatomy = Project.load(tmp_path / "demo").load_model().anatomy
+    assert np.isfinite(anatomy.mean).all() and (np.linalg.eigvalsh(anatomy.covariance) > 0).all()
     with Video(result.video) as video:
         assert len(video) == 60 and video.size == (480, 360)
     assert all(p.stat().st_size > 5000 for p in result.plots) and len(result.plots) == 4

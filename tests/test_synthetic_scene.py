@@ -8,6 +8,7 @@ from calibration import CalibrationError, CameraGroup
 from calibration.synthetic import make_ring
 from mapose.errors import SettingsError, ShapeError
 from mapose.synthetic import Arena, bodies, drawing, make_cameras, make_scene
+from mapose.synthetic.backdrop import Light, draw_light
 from mapose.synthetic.coats import Coat
 
 
@@ -229,3 +230,31 @@ def test_wrong_wishes_are_refused():
     with pytest.raises(ShapeError, match="cameras"):
         make_cameras(0)
     assert isinstance(scene.cameras, CameraGroup)
+
+
+def test_the_same_animals_are_filmed_on_another_day():
+    monday = make_scene(3, 30, seed=5, appearance="distinct")
+    tuesday = monday.film_again(40, seed=6)
+    assert len(tuesday) == 40 and tuesday.individuals == monday.individuals
+    assert all(a is b for a, b in zip(tuesday.coats, monday.coats, strict=True))
+    assert np.array_equal(tuesday.motion.scale, monday.motion.scale)
+    assert not np.array_equal(tuesday.motion.joints[:30], monday.motion.joints)
+    assert np.array_equal(tuesday.draw(7), monday.film_again(40, seed=6).draw(7))
+    fewer = monday.film_again(40, seed=6, individuals=2)
+    assert len(fewer.coats) == 2 and fewer.light == tuesday.light != monday.light
+    with pytest.raises(ShapeError, match="1 to 3 animals"):
+        monday.film_again(40, seed=6, individuals=4)
+
+
+def test_light_changes_the_picture_as_it_says():
+    monday = make_scene(1, 5, seed=5, appearance="distinct")
+    dim = dataclasses.replace(monday, light=Light(colour=(0.5, 0.6, 0.7)))
+    ratio = dim.draw(2).mean((0, 1)) / monday.draw(2).mean((0, 1))
+    np.testing.assert_allclose(ratio, (0.5, 0.6, 0.7), rtol=0.03)
+    aside = dataclasses.replace(monday, light=Light(spot=(150.0, -110.0)))
+    gain = aside.draw(2).mean(-1) / np.maximum(monday.draw(2).mean(-1), 1)
+    assert gain[200:, 300:].mean() > 1.02 > 0.98 > gain[:160, :180].mean()
+    lights = [draw_light(np.random.default_rng(seed)) for seed in range(200)]
+    colours = np.array([light.colour for light in lights])
+    assert colours.min() > 0.92 / 1.3 - 1e-6 and colours.max() < 1.08 * 1.3 + 1e-6
+    assert min(light.lamp[2] for light in lights) > 0.7

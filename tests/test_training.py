@@ -105,6 +105,7 @@ def test_a_project_is_trained_evaluated_and_opened_again(project, tmp_path):
     assert project.list_models() == ["first"]
     loaded = project.load_model()
     assert loaded.hash == model.hash and loaded.individuals == 2 and loaded.links
+    assert loaded.anatomy is None  # two keypoints have none
     assert len(loaded.split["test"]) == 4 and len(loaded.split["train"]) == 12
     assert seen[-1].share == 1 and seen[-1].step == 40 and np.isfinite(seen[-1].test_error)
     folder = project.path / "models" / "first"

@@ -66,21 +66,49 @@ def track(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
     individuals: Animals = None,
     output: Output = None,
+    online: Annotated[
+        bool, typer.Option("--online", help="name every frame without looking ahead")
+    ] = False,
+    appearance: Annotated[
+        bool, typer.Option("--appearance", help="learn what the animals look like, from the video")
+    ] = False,
+    gallery: Annotated[
+        Path | None, typer.Option(help="name the animals by 'mapose gallery add'")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help="by default the one beside FILE")] = None,
 ) -> None:
-    """Track poses again, of any file that mapose reads.
+    """Track poses again, of any file that mapose reads: FILE -> FILE.tracked.mapose.h5.
 
-    Example: mapose track untracked.slp --individuals 2
+    Example: mapose track monday.mapose.h5 --animals 4 --appearance
     """
-    from mapose.io import read, save
-    from mapose.pipeline import SUFFIX
-    from mapose.tracking import track as track_poses
+    from mapose.cli.gallery import find_video
+    from mapose.correcting import carry_edits
+    from mapose.retracking import TrackOptions, track_file
 
     for file in files:
-        poses = track_poses(read(file), individuals=individuals)
-        stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
-        place = output or file.with_name(f"{stem}.tracked{SUFFIX}")
-        save(poses, place, provenance={"source": file.name})
-        console.print(f"{place}: {poses}", soft_wrap=True)
+        looks = appearance or gallery is not None
+        options = TrackOptions(
+            individuals,
+            online,
+            appearance,
+            gallery,
+            video=(video or find_video(file)) if looks else None,
+        )
+        with show_progress("tracking") as (progress, task):
+
+            def show(
+                stage: str,
+                done: int,
+                total: int,
+                progress: Progress = progress,
+                task: TaskID = task,
+            ) -> None:
+                progress.update(task, description=stage, completed=done, total=total)
+
+            place = track_file(file, output, options=options, on_progress=show)
+        kept = carry_edits(file, place)
+        note = f"; {kept} corrections apply as before" if kept else ""
+        console.print(f"{place}{note}", soft_wrap=True)
 
 
 @app.command()
@@ -130,19 +158,24 @@ def plot(file: Path, output: Output = None) -> None:
 @app.command()
 def metrics(
     truth: Path,
-    file: Path,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="results of any tool")],
+    rate: Annotated[float | None, typer.Option(help="frames/s, if no file says")] = None,
     all_frames: Annotated[
         bool, typer.Option("--all-frames", help="also frames that the model was trained on")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare poses with the truth: errors, PCK, OKS mAP, MOTA, IDF1, HOTA, switches.
+    """Compare poses with the truth: errors, PCK, OKS mAP, MOTA, IDF1, HOTA, switches, names.
 
-    Example: mapose metrics proofread.slp monday.mapose.h5
+    Several files (ours, DeepLabCut's, SLEAP's) come side by side in one table.
+
+    Example: mapose metrics proofread.slp monday.mapose.h5 monday_dlc_el.h5
     """
-    from mapose.comparison import compare_files
+    from mapose.comparison import compare_many
 
-    show_result(compare_files(truth, file, all_frames=all_frames), as_json)
+    found = compare_many(truth, files, all_frames=all_frames, rate=rate)
+    alone = found.results[str(files[0])] if len(files) == 1 else found
+    show_result(alone, as_json)
 
 
 @app.command()
@@ -155,11 +188,11 @@ def export(
 
     Example: mapose export monday.mapose.h5 --to dlc-h5
     """
-    from mapose.io import export_file
+    from mapose.correcting import export_corrected
     from mapose.pipeline import SUFFIX
 
     endings = {"dlc-h5": ".h5", "dlc-csv": ".dlc.csv", "csv": ".csv", "movement": ".nc"}
     stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
     place = output or file.with_name(stem + endings.get(to, f".{to}"))
-    export_file(file, place, format=to)
+    export_corrected(file, place, format=to)
     console.print(str(place), soft_wrap=True)

@@ -7,6 +7,8 @@ import logging
 import numpy as np
 import numpy.typing as npt
 
+from mapose.anatomy import Anatomy
+from mapose.decode.anatomy import choose_peaks
 from mapose.decode.groups import group_peaks, join_fragments
 from mapose.decode.links import choose_links
 from mapose.errors import SettingsError, ShapeError
@@ -31,6 +33,7 @@ def assemble(
     min_affinity: float = 0.1,
     min_keypoints: int | None = None,
     reach: npt.NDArray[np.floating] | None = None,
+    anatomy: Anatomy | None = None,
 ) -> Poses:
     """Assemble peaks into individuals, frame by frame, for a whole run at once.
 
@@ -39,6 +42,8 @@ def assemble(
        and put together again by the evidence of all its links.
     3. Fragments that can only be parts of one animal are joined, if ``reach`` is known.
     4. The best groups of each frame are kept.
+    5. Each keypoint is looked at again: peaks that lie where the animal's other keypoints say are
+       taken for those that do not, and for those that were not found, if ``anatomy`` is known.
 
     With one individual the best peak of each keypoint is taken instead; see Notes.
 
@@ -63,6 +68,8 @@ def assemble(
     reach : float, (K, K), optional
         Largest plausible distance of each two keypoints of an animal, px; NaN or infinite =
         unknown. A scatter of the peaks of two standard deviations is added to it.
+    anatomy : Anatomy, optional
+        Where the keypoints lie on an animal, of the same K keypoints.
 
     Returns
     -------
@@ -73,7 +80,7 @@ def assemble(
     Raises
     ------
     ShapeError
-        If peaks, skeleton and reach do not fit.
+        If peaks, skeleton, reach and anatomy do not fit.
     SettingsError
         If a number is out of range.
 
@@ -99,13 +106,36 @@ def assemble(
     Poses: 3 frames, 1 individuals, 2 keypoints, 2D in px, 33 % found
     """
     limits = _check(peaks, skeleton, individuals, min_keypoints, reach)
+    if anatomy is not None and len(anatomy.mean) != len(limits):
+        raise ShapeError(
+            f"anatomy: wanted {len(limits)} keypoints, came {len(anatomy.mean)}; "
+            "use that of the model that found these peaks"
+        )
     peaks = _drop_unusable(peaks)
     far = _find_far(peaks, limits)
     if individuals == 1:
         affinity = np.where(far, 0, np.maximum(peaks.affinity, 0))
-        slot = _pick_single(peaks, skeleton.edge_index, affinity, limits)
-        return _fill(peaks, slot, skeleton, 1)
-    weight = np.where(far, -1.0, peaks.affinity) - min_affinity
+        slot = _pick_single(peaks, skeleton, affinity)
+    else:
+        weight = np.where(far, -1.0, peaks.affinity) - min_affinity
+        slot = _find_slots(peaks, skeleton, weight, limits, individuals, min_keypoints)
+    count = individuals or int(slot.max(initial=0)) + 1
+    if anatomy is not None:
+        slot = choose_peaks(peaks, slot, anatomy, count)
+    if individuals == 1:
+        slot = _drop_strays(peaks, slot, limits)
+    return _fill(peaks, slot, skeleton, count)
+
+
+def _find_slots(
+    peaks: Peaks,
+    skeleton: Skeleton,
+    weight: Weights,
+    limits: Weights,
+    individuals: int | None,
+    min_keypoints: int | None,
+) -> Ints:
+    """Find the slot of each peak by the links of several animals; -1 = left out."""
     member = _group(peaks, skeleton, weight, limits, individuals)
     if min_keypoints is None:
         few = len(skeleton.keypoints) <= 2 or not skeleton.edges
@@ -114,7 +144,7 @@ def assemble(
     slot = _rank_groups(peaks, member, min_keypoints)
     if individuals is not None:
         slot[slot >= individuals] = -1
-    return _fill(peaks, slot, skeleton, individuals or int(slot.max(initial=0)) + 1)
+    return slot
 
 
 def _check(
@@ -209,31 +239,32 @@ def _rank_groups(peaks: Peaks, member: Ints, min_keypoints: int) -> Ints:
     return np.where(valid, rank, -1)[member]
 
 
-def _pick_single(peaks: Peaks, edges: Ints, affinity: Weights, limits: Weights) -> Ints:
+def _pick_single(peaks: Peaks, skeleton: Skeleton, affinity: Weights) -> Ints:
     """Pick the best supported peak of each keypoint: slot 0; -1 = left out."""
     a, b = peaks.pairs.T
+    edges, keypoints = skeleton.edge_index, len(skeleton.keypoints)
     # On each edge the best partner counts; then the mean over the keypoint's edges.
     best = np.zeros((len(peaks), 2, max(len(edges), 1)))
     np.maximum.at(best[:, 0], (a, peaks.edge), affinity * peaks.score[b])
     np.maximum.at(best[:, 1], (b, peaks.edge), affinity * peaks.score[a])
-    degree = np.bincount(edges.ravel(), minlength=len(limits))
+    degree = np.bincount(edges.ravel(), minlength=keypoints)
     value = peaks.score + best.sum(axis=(1, 2)) / np.maximum(degree, 1)[peaks.keypoint]
     order = np.lexsort((-value, peaks.keypoint, peaks.frame))
-    place = peaks.frame[order] * len(limits) + peaks.keypoint[order]
+    place = peaks.frame[order] * keypoints + peaks.keypoint[order]
     picked = order[np.diff(place, prepend=-1) > 0]
     slot = np.full(len(peaks), -1)
     slot[picked] = 0
-    slot[picked[_find_stray(peaks, picked, limits)]] = -1
     return slot
 
 
-def _find_stray(peaks: Peaks, picked: Ints, limits: Weights) -> npt.NDArray[np.bool_]:
-    """Tell which of one animal's peaks are out of reach of most others, the worst one first."""
+def _drop_strays(peaks: Peaks, slot: Ints, limits: Weights) -> Ints:
+    """Leave out those of one animal's peaks that are out of reach of most others, worst first."""
+    picked = np.flatnonzero(slot == 0)
     table = np.full((peaks.n_frames, len(limits)), -1)
     table[peaks.frame[picked], peaks.keypoint[picked]] = np.arange(len(picked))
     stray = np.zeros(len(picked), bool)
-    if not np.isfinite(limits).any():
-        return stray
+    if not len(picked) or not np.isfinite(limits).any():
+        return slot
     variance = np.nan_to_num(np.trace(peaks.covariance[picked], axis1=1, axis2=2), posinf=0.0)
     rows = np.arange(peaks.n_frames)
     while len(rows):
@@ -251,7 +282,9 @@ def _find_stray(peaks: Peaks, picked: Ints, limits: Weights) -> npt.NDArray[np.b
         stray[here[bad, worst[bad]]] = True
         rows = rows[bad]
         table[rows, worst[bad]] = -1
-    return stray
+    slot = slot.copy()
+    slot[picked[stray]] = -1
+    return slot
 
 
 def _fill(peaks: Peaks, slot: Ints, skeleton: Skeleton, individuals: int) -> Poses:

@@ -7,6 +7,7 @@ from typing import Any
 _PUBLIC = {
     "load": "store",
     "save": "store",
+    "count_frames": "store",
     "load_peaks": "store",
     "load_provenance": "store",
     "load_cameras": "store",

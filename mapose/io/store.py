@@ -33,6 +33,7 @@ from mapose.skeleton import Skeleton
 
 __all__ = [
     "PosesWriter",
+    "count_frames",
     "load",
     "load_cameras",
     "load_contacts",
@@ -139,6 +140,18 @@ def load(path: str | Path, *, rows: slice | None = None) -> Poses:
                 for name in ("identity", "covariance")
             },
         )
+
+
+def count_frames(path: str | Path) -> int:
+    """Count the frames of our own file without loading them.
+
+    Raises
+    ------
+    FormatError
+        As for `load`.
+    """
+    with _open(path) as file:
+        return len(file["poses/array"])
 
 
 def load_peaks(path: str | Path, *, rows: slice | None = None) -> Peaks | None:

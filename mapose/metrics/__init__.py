@@ -1,6 +1,7 @@
 """Score poses, detections and tracks."""
 
 from mapose.metrics.alignment import align_poses
+from mapose.metrics.naming import NameScores, Tenth, name_scores
 from mapose.metrics.oks import OksMap, oks_map
 from mapose.metrics.pose import PoseError, match_individuals, pose_error
 from mapose.metrics.reconstruction import (
@@ -13,13 +14,16 @@ from mapose.metrics.tracks import TrackScores, track_scores
 
 __all__ = [
     "BoneVariation",
+    "NameScores",
     "OksMap",
     "PoseError",
     "ReconstructionError",
+    "Tenth",
     "TrackScores",
     "align_poses",
     "bone_variation",
     "match_individuals",
+    "name_scores",
     "oks_map",
     "pose_error",
     "reconstruction_error",

@@ -48,7 +48,7 @@ def _pick(poses: Poses, rows: npt.NDArray[np.intp], names: list[str]) -> Poses:
         array=poses.array[rows][:, :, what],
         skeleton=Skeleton(names),
         frames=poses.frames[rows],
-        identity=None,
+        identity=None if poses.identity is None else poses.identity[rows],
         covariance=None,
     )
 

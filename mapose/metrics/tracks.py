@@ -127,16 +127,7 @@ def track_scores(
     Bernardin, Stiefelhagen 2008 (CLEAR MOT); Ristani et al. 2016 (IDF1); Luiten et al. 2021,
     HOTA (IJCV 129:548). Matching follows py-motmetrics (CLEAR) and TrackEval (HOTA).
     """
-    if not 0 < threshold <= 1:
-        raise SettingsError(f"threshold: wanted a similarity above 0, up to 1, came {threshold}")
-    if reach is not None and not reach > 0:
-        raise SettingsError(f"reach: wanted a distance above 0, came {reach}")
-    for poses, name in ((truth, "truth"), (found, "found")):
-        if poses.individuals is None:
-            raise ShapeError(f"{name}: wanted named individuals, came unordered slots: track them")
-    truth, found = align_poses(truth, found)
-    if reach is None and truth.array.shape[2] < 2:
-        raise ShapeError("a single keypoint has no size to measure by: give reach, in px")
+    truth, found = align_tracks(truth, found, threshold=threshold, reach=reach)
     similarity = find_similarity(truth.points, found.points, reach=reach, sigma=sigma)
     there = np.asarray(find_present(truth.points).any(-1))
     seen = np.asarray(find_present(found.points).any(-1))
@@ -156,6 +147,29 @@ def track_scores(
         detections=n,
         frames=len(truth),
     )
+
+
+def align_tracks(
+    truth: Poses, found: Poses, *, threshold: float, reach: float | None
+) -> tuple[Poses, Poses]:
+    """Check what `track_scores` is given, and keep the frames and keypoints that both have.
+
+    Raises
+    ------
+    ShapeError, SettingsError
+        As in `track_scores`.
+    """
+    if not 0 < threshold <= 1:
+        raise SettingsError(f"threshold: wanted a similarity above 0, up to 1, came {threshold}")
+    if reach is not None and not reach > 0:
+        raise SettingsError(f"reach: wanted a distance above 0, came {reach}")
+    for poses, name in ((truth, "truth"), (found, "found")):
+        if poses.individuals is None:
+            raise ShapeError(f"{name}: wanted named individuals, came unordered slots: track them")
+    truth, found = align_poses(truth, found)
+    if reach is None and truth.array.shape[2] < 2:
+        raise ShapeError("a single keypoint has no size to measure by: give reach, in px")
+    return truth, found
 
 
 def find_similarity(

@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mapose.errors import FormatError
+from mapose.anatomy import Anatomy
+from mapose.errors import FormatError, ShapeError
 from mapose.files import write_atomically
 from mapose.models.network import PoseNetwork, build_network
 from mapose.skeleton import Pair, Skeleton
@@ -52,6 +53,9 @@ class Model:
         ``train`` and ``test``: lists of ``video:frame``.
     record : dict
         Settings, metrics and provenance, for people.
+    anatomy : Anatomy or None
+        Where the keypoints lie on an animal; None if there were too few labels to learn it, and
+        in models of before it was learned.
     """
 
     network: PoseNetwork
@@ -65,6 +69,7 @@ class Model:
     variance: npt.NDArray[np.float64]
     split: dict[str, list[str]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
+    anatomy: Anatomy | None = None
 
     @property
     def pitch(self) -> float:
@@ -118,6 +123,11 @@ class Model:
             "individuals": self.individuals,
             "reach": _to_lists(self.reach),
             "variance": _to_lists(self.variance),
+            "anatomy": self.anatomy
+            and {
+                "mean": _to_lists(self.anatomy.mean),
+                "covariance": _to_lists(self.anatomy.covariance),
+            },
             "split": self.split,
             "record": self.record,
         }
@@ -152,10 +162,11 @@ class Model:
                 individuals=raw["individuals"],
                 reach=_to_array(raw["reach"]),
                 variance=_to_array(raw["variance"]),
+                anatomy=_read_anatomy(raw.get("anatomy")),
                 split=raw["split"],
                 record=raw["record"],
             )
-        except (KeyError, TypeError, RuntimeError, yaml.YAMLError) as error:
+        except (KeyError, TypeError, ShapeError, RuntimeError, yaml.YAMLError) as error:
             raise FormatError(f"{folder}: not a complete model ({error})") from error
 
 
@@ -203,6 +214,10 @@ def find_device(name: str | None = None) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _read_anatomy(raw: dict[str, Any] | None) -> Anatomy | None:
+    return Anatomy(_to_array(raw["mean"]), _to_array(raw["covariance"])) if raw else None
 
 
 def _to_lists(array: npt.NDArray[np.float64]) -> Any:

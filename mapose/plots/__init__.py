@@ -18,6 +18,10 @@ _PUBLIC = {
     "plot_scene_3d": "scene3d",
     "plot_calibration": "calibration",
     "plot_reconstruction": "reconstruction",
+    "plot_swap": "swaps",
+    "plot_identity": "social",
+    "plot_ethogram": "social",
+    "plot_occupancy": "social",
     "find_identity_colours": "colours",
     "find_keypoint_colours": "colours",
 }

@@ -5,31 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mapose.similarity import find_centres
+
 Floats = npt.NDArray[np.floating]
 
 
 def hide_doubtful(points: Floats, confidence: Floats, cutoff: float) -> Floats:
     """Make keypoints below the cutoff NaN in a copy; points (..., 2 or 3), confidence (...)."""
     return np.where((confidence >= cutoff)[..., None], points, np.nan)
-
-
-def find_centres(points: Floats) -> Floats:
-    """Average the keypoints that are there.
-
-    Parameters
-    ----------
-    points : float, (..., K, d)
-        NaN = missing.
-
-    Returns
-    -------
-    float, (..., d)
-        NaN where an individual has no keypoint.
-    """
-    seen = np.isfinite(points).all(-1, keepdims=True)
-    total = np.where(seen, points, 0).sum(-2)
-    count = seen.sum(-2)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def smooth_path(path: Floats) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapose.errors import ShapeError
-from mapose.plots.extents import find_boxes, find_centres, find_radius, hide_doubtful, smooth_path
+from mapose.plots.extents import find_boxes, find_radius, hide_doubtful, smooth_path
 from mapose.plots.strokes import (
     Colours,
     Floats,
@@ -24,6 +24,7 @@ from mapose.plots.strokes import (
 )
 from mapose.plots.tags import TagPlacer, draw_tag, find_tag_shape, find_text_size
 from mapose.poses import Poses
+from mapose.similarity import find_centres
 from mapose.skeleton import Skeleton
 
 Frame = tuple[int, Image | None]

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from mapose.errors import ShapeError
 from mapose.plots.colours import find_identity_colours
-from mapose.plots.extents import find_centres
 from mapose.plots.figures import INK, make_plot, to_rgb
 from mapose.plots.rigs import CameraView, find_frustum, find_upright, level_floor
 from mapose.poses import Poses
+from mapose.similarity import find_centres
 
 Floats = npt.NDArray[np.float64]
 

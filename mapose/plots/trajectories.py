@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from mapose.errors import ShapeError
 from mapose.plots.colours import find_identity_colours
-from mapose.plots.extents import find_centres
 from mapose.plots.figures import (
     FAINT,
     INK,
@@ -27,6 +26,7 @@ from mapose.plots.figures import (
     to_rgb,
 )
 from mapose.poses import Poses
+from mapose.similarity import find_centres
 
 # More points than this in one path are not told apart on a page but cost time and file size.
 _MOST_POINTS = 20_000

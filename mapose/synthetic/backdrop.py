@@ -14,10 +14,48 @@ from mapose.synthetic.arena import Arena, Box
 Floats = npt.NDArray[np.floating]
 Image = npt.NDArray[np.float32]
 
-#: Direction towards the lamp, in the world.
-LAMP = np.array([-0.30, 0.34, 0.89]) / np.linalg.norm([-0.30, 0.34, 0.89])
-
 _PER_MM = 2  # pixels of the floor's texture
+
+
+@dataclass(frozen=True)
+class Light:
+    """The lamp above an arena.
+
+    Parameters
+    ----------
+    towards : (float, float, float)
+        Direction to the lamp, in the world.
+    spot : (float, float)
+        Where on the floor it is brightest, mm.
+    colour : (float, float, float)
+        Brightness of red, green and blue; 1 is the light that colours are given for.
+    """
+
+    towards: tuple[float, float, float] = (-0.30, 0.34, 0.89)
+    spot: tuple[float, float] = (-110.0, 90.0)
+    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @property
+    def lamp(self) -> npt.NDArray[np.float64]:
+        """Direction to the lamp as a unit vector, float64 (3,)."""
+        return np.array(self.towards) / np.linalg.norm(self.towards)
+
+
+def draw_light(rng: np.random.Generator) -> Light:
+    """Draw the light of another day: another lamp, elsewhere, brighter or darker, tinted.
+
+    Brightness changes by up to 30 % and each colour by up to 8 %, as between two days under
+    lamps that were switched and dimmed by hand.
+    """
+    angle, height = rng.uniform(0, 2 * np.pi), rng.uniform(1.2, 3.0)
+    bright = np.exp(rng.uniform(-1, 1) * np.log(1.3))
+    tint = rng.uniform(0.92, 1.08, 3)
+    red, green, blue = (bright * tint).tolist()
+    return Light(
+        (float(np.cos(angle)), float(np.sin(angle)), float(height)),
+        (float(rng.uniform(-150, 150)), float(rng.uniform(-110, 110))),
+        (red, green, blue),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +66,10 @@ class Backdrop:
     ----------
     picture : float32, (H, W, 3)
         RGB, 0 to 255, lamp and lens included.
-    light : float32, (H, W)
-        Brightness of the lamp and the lens there, about 1.
+    light : float32, (H, W, 3)
+        Brightness of the lamp and the lens there, in red, green and blue; about 1.
+    lamp : float64, (3,)
+        Direction towards the lamp, in the world.
     depth : float32, (H, W)
         Distance in mm from the camera to the box in front; infinite where there is none.
     floor : float32, (H, W)
@@ -38,6 +78,7 @@ class Backdrop:
 
     picture: Image
     light: Image
+    lamp: npt.NDArray[np.float64]
     depth: npt.NDArray[np.float32]
     floor: npt.NDArray[np.float32]
 
@@ -47,7 +88,9 @@ def blur(picture: Floats | npt.NDArray[np.uint8], sigma: float) -> npt.NDArray[n
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)
 
 
-def make_backdrop(arena: Arena, camera: Camera, rng: np.random.Generator) -> Backdrop:
+def make_backdrop(
+    arena: Arena, camera: Camera, rng: np.random.Generator, *, light: Light
+) -> Backdrop:
     """Look at an empty arena through a camera.
 
     Parameters
@@ -58,6 +101,8 @@ def make_backdrop(arena: Arena, camera: Camera, rng: np.random.Generator) -> Bac
         Unit mm.
     rng : numpy.random.Generator
         Lays the bedding; the same for all cameras of a scene.
+    light : Light
+        Of the lamp.
     """
     rays = _find_rays(camera)
     origin = camera.centre
@@ -71,14 +116,16 @@ def make_backdrop(arena: Arena, camera: Camera, rng: np.random.Generator) -> Bac
         entry = box.find_entry(origin, rays)
         inside = entry < np.minimum(depth, nearest + 1e-6)
         points = origin + np.where(inside, entry, 0)[..., None] * rays
-        picture[inside] = _shade_box(points[inside], box)
+        picture[inside] = _shade_box(points[inside], box, light.lamp)
         floor[inside] = 0
         # Also behind a wall: there the box still hides who is in it.
         depth = np.minimum(depth, entry)
     picture = blur(picture, 0.6)
-    light = _find_light(rays, origin, camera)
-    picture = picture * light[..., None]
-    return Backdrop(picture, light, depth.astype(np.float32), blur(floor, 0.8))
+    shine = _find_light(rays, origin, camera, light.spot)[..., None] * np.array(
+        light.colour, np.float32
+    )
+    depth = depth.astype(np.float32)
+    return Backdrop(picture * shine, shine, light.lamp, depth, blur(floor, 0.8))
 
 
 def _find_rays(camera: Camera) -> Floats:
@@ -183,14 +230,14 @@ def _paint_walls(
             nearest[hit] = distance[hit]
 
 
-def _shade_box(points: Floats, box: Box) -> Floats:
+def _shade_box(points: Floats, box: Box, lamp: Floats) -> Floats:
     """Find the colour of points (N, 3) on a box of dark red plastic, float64 (N, 3)."""
     low, high = np.array(box.low), np.array(box.high)
     normal = np.zeros_like(points)
     faces = np.concatenate([points - low, high - points], -1)
     face = np.abs(faces).argmin(-1)
     normal[np.arange(len(face)), face % 3] = np.where(face < 3, -1.0, 1.0)
-    light = 0.62 + 0.38 * np.clip(normal @ LAMP, 0, None)
+    light = 0.62 + 0.38 * np.clip(normal @ lamp, 0, None)
     colour = np.array([112.0, 44.0, 40.0]) * light[:, None]
     # Worn edges catch the light.
     edge = np.sort(np.abs(faces.reshape(-1, 2, 3)).min(1), -1)[:, 1]
@@ -202,12 +249,15 @@ def _shade_box(points: Floats, box: Box) -> Floats:
     return np.asarray(colour)
 
 
-def _find_light(rays: Floats, origin: Floats, camera: Camera) -> npt.NDArray[np.float32]:
+def _find_light(
+    rays: Floats, origin: Floats, camera: Camera, spot: tuple[float, float]
+) -> npt.NDArray[np.float32]:
     """Find the brightness of a lamp beside the arena, and the darker corners of a lens."""
     down = np.minimum(rays[..., 2], -0.15)
     points = origin[:2] - (origin[2] / down)[..., None] * rays[..., :2]
     points = np.clip(points, -400, 400)
-    lamp = np.exp(-((points[..., 0] + 110) ** 2 + (points[..., 1] - 90) ** 2) / (2 * 420.0**2))
+    gap = (points[..., 0] - spot[0]) ** 2 + (points[..., 1] - spot[1]) ** 2
+    lamp = np.exp(-gap / (2 * 420.0**2))
     width, height = camera.size
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     vignette = 1 - 0.13 * (x * x + y * y)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration import Camera
-from mapose.synthetic.backdrop import LAMP, Backdrop, blur
+from mapose.synthetic.backdrop import Backdrop, blur
 from mapose.synthetic.bodies import EAR, EYE, FUR, LIMBS, SKIN, find_frames
 from mapose.synthetic.coats import Coat
 
@@ -131,7 +131,7 @@ def draw_animals(
             picture[window],
             depth[window],
             surface,
-            _Model(ends[i], coats[i], camera),
+            _Model(ends[i], coats[i], camera, backdrop.lamp),
             backdrop.light[window],
         )
 
@@ -153,6 +153,7 @@ class _Model:
     ends: Floats
     coat: Coat
     camera: Camera
+    lamp: Floats
 
 
 def _find_surface(outlines: Outlines, i: int, window: tuple[int, int, int, int]) -> _Surface:
@@ -205,7 +206,7 @@ def _paint(picture: Floats, depth: Floats, surface: _Surface, model: _Model, lig
     if not seen.any():
         return
     cover = surface.cover[seen]
-    colour = _shade(surface, seen, model) * light[seen][:, None]
+    colour = _shade(surface, seen, model) * light[seen]
     picture[seen] += cover[:, None] * (colour - picture[seen])
     solid = seen & (surface.cover >= 0.5)
     depth[solid] = surface.depth[solid]
@@ -234,7 +235,7 @@ def _shade(surface: _Surface, seen: npt.NDArray[np.bool_], model: _Model) -> Flo
     rim = np.hypot(nx, ny)
     # The shell of an ear is darker inside than at its edge.
     colour *= np.where(material == EAR, 0.78 + 0.34 * rim * rim, 1)[:, None]
-    lamp = LAMP.astype(np.float32)
+    lamp = model.lamp.astype(np.float32)
     diffuse = 0.50 + 0.50 * np.clip(normal @ lamp, 0, 1)
     diffuse *= 0.72 + 0.28 * np.sqrt(towards)
     half = lamp - rotation[2]
@@ -262,7 +263,7 @@ def _draw_shadows(
     """Darken the floor beneath and beside the animals, in place; worked out at half size."""
     height, width = picture.shape[:2]
     mask = np.zeros(((height + 1) // 2, (width + 1) // 2), np.uint8)
-    floor = ends - LAMP * (ends[..., 2:] / LAMP[2])
+    floor = ends - backdrop.lamp * (ends[..., 2:] / backdrop.lamp[2])
     floor[..., 2] = 0
     pixels = camera.project(floor)
     thick = (LIMBS.radius * scale[:, None, None] * find_scale(floor, camera)).mean(-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from mapose.errors import ShapeError
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 from mapose.synthetic.arena import Arena
-from mapose.synthetic.backdrop import Backdrop, blur, make_backdrop
+from mapose.synthetic.backdrop import Backdrop, Light, blur, draw_light, make_backdrop
 from mapose.synthetic.bodies import SKELETON
 from mapose.synthetic.coats import Appearance, Coat, make_coats
 from mapose.synthetic.drawing import draw_animals
@@ -48,6 +48,8 @@ class Scene:
         Frames per second.
     seed : int
         Of bedding and noise.
+    light : Light
+        Of the lamp above the arena.
     """
 
     motion: Motion
@@ -56,6 +58,7 @@ class Scene:
     cameras: CameraGroup
     rate: float
     seed: int
+    light: Light = field(default_factory=Light)
     _backdrops: dict[str, Backdrop] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -70,6 +73,46 @@ class Scene:
 
     def __len__(self) -> int:
         return len(self.motion.joints)
+
+    def film_again(self, n_frames: int, *, seed: int, individuals: int | None = None) -> Scene:
+        """Film the same animals in the same arena on another day, under another light.
+
+        Parameters
+        ----------
+        n_frames : int
+            How long.
+        seed : int
+            Of what they do, the light and the bedding.
+        individuals : int, optional
+            How many of them, the first ones; all by default.
+
+        Returns
+        -------
+        Scene
+            With the same looks, sizes, arena and cameras.
+
+        Raises
+        ------
+        ShapeError
+            If there are not so many animals.
+
+        Examples
+        --------
+        >>> monday = make_scene(3, 20, seed=1, appearance="distinct")
+        >>> monday.film_again(20, seed=2, individuals=2).individuals
+        ('mouse1', 'mouse2')
+        """
+        count = len(self.coats) if individuals is None else individuals
+        if not 1 <= count <= len(self.coats) or n_frames < 1:
+            raise ShapeError(
+                f"scene: wanted 1 to {len(self.coats)} animals and at least one frame, came "
+                f"{count} animals, {n_frames} frames"
+            )
+        scale = self.motion.scale[:count]
+        moves = np.random.default_rng([seed, 3])
+        motion = make_motion(self.arena, n_frames, rate=self.rate, scale=scale, rng=moves)
+        light = draw_light(np.random.default_rng([seed, 4]))
+        return replace(self, motion=motion, coats=self.coats[:count], seed=seed, light=light)
 
     def draw(self, frame: int, camera: str | None = None) -> npt.NDArray[np.uint8]:
         """Draw one frame.
@@ -194,7 +237,7 @@ class Scene:
     def _find_backdrop(self, camera: Camera) -> Backdrop:
         if camera.name not in self._backdrops:
             rng = np.random.default_rng([self.seed, 1])
-            self._backdrops[camera.name] = make_backdrop(self.arena, camera, rng)
+            self._backdrops[camera.name] = make_backdrop(self.arena, camera, rng, light=self.light)
         return self._backdrops[camera.name]
 
 

@@ -3,6 +3,7 @@
 from mapose.tracking.contacts import Contact, Swap, find_swaps
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.naming import Naming, name_tracklets
+from mapose.tracking.online import OnlineTracker
 from mapose.tracking.stitching import stitch
 from mapose.tracking.tracker import Tracker
 from mapose.tracking.tracklets import TrackletSummaries
@@ -12,6 +13,7 @@ __all__ = [
     "Contact",
     "Encounter",
     "Naming",
+    "OnlineTracker",
     "Swap",
     "Tracker",
     "TrackletSummaries",

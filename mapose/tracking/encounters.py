@@ -185,7 +185,7 @@ class EncounterLog:
         for former, who in new.items():
             ids[row[former]] = who
             self._cuts[who] = int(hits[row[former]])
-            self._rename(former, who)
+            self.rename(former, who)
         return ended, fresh
 
     def forget(self, tracks: Ints) -> None:
@@ -194,7 +194,7 @@ class EncounterLog:
         for pair in [pair for pair in self._open if gone & set(pair)]:
             del self._open[pair]
 
-    def _rename(self, old: int, new: int) -> None:
+    def rename(self, old: int, new: int) -> None:
         """Give a track another id in the encounters that go on."""
         for pair in [pair for pair in self._open if old in pair]:
             a, b = (new if who == old else who for who in pair)

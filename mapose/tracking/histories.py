@@ -146,7 +146,7 @@ def _walk(tracklets: Tracklets, kept: Ints, ways: Ways, likeness: Floats, price:
     key = np.zeros(1, np.int64)
     value, best = np.zeros(1), np.zeros(1)
     record = best
-    alike = not likeness.any()
+    alike = not np.ptp(likeness, axis=1).any()
     steps: list[_Step] = []
     for j in kept.tolist():
         cost = _score_rows(tracklets, last, j, out_of.get(j), price=price, alike=alike)

@@ -82,7 +82,7 @@ def score_looks(looks: Looks, row: Ints, rows: int) -> Floats:
     Returns
     -------
     float64, (T, R)
-        Log-likelihood, up to a constant for each tracklet; the best is 0.
+        Log-likelihood; 0 for what was never looked at.
     """
     seen = (row >= 0) & (looks.weight > 0)
     weight = np.bincount(row[seen], looks.weight[seen], minlength=rows)
@@ -104,7 +104,7 @@ def score_looks(looks: Looks, row: Ints, rows: int) -> Floats:
     variance = looks.spread / np.maximum(looks.weight, 1e-9)[:, None] + 1 / precision
     squared = np.square(looks.mean[:, None] - expected).sum(-1)
     score = -0.5 * (squared / variance + looks.mean.shape[1] * np.log(variance))
-    score = np.maximum(score - score.max(1, keepdims=True), -_MOST)
+    score = np.maximum(score, score.max(1, keepdims=True) - _MOST)
     return np.where((looks.weight > 0)[:, None], score, 0.0)
 
 

@@ -47,6 +47,9 @@ _LIMIT, _FARTHEST = 40.0, 39.8
 #: The same for an animal that is out of sight already: it is likely to stay there. On 16 drawn
 #: scenes 40, 25, 20 and 15 nats left 54, 25, 33 and 33 lasting swaps.
 _LIMIT_HIDDEN = 25.0
+#: Frames out of sight after which a track that is cut goes on under another id. With looks to go
+#: by, IDF1 of four scenes with a shelter rose from 0.990 to 0.994; without, nothing changed.
+_LOST = 6
 
 
 class Tracker:
@@ -119,19 +122,9 @@ class Tracker:
         self._bank: KalmanBank | None = None  # made when the first frame tells K and d
 
     @property
-    def live(self) -> Ints:
-        """Ids of the tracks that are kept now, int64 (T,)."""
-        return np.empty(0, np.int64) if self._bank is None else self._ids.copy()
-
-    @property
     def confirmed(self) -> Ints:
         """Ids of the live tracks that count as animals, int64."""
         return np.empty(0, np.int64) if self._bank is None else self._ids[self._sure]
-
-    @property
-    def size(self) -> float | None:
-        """Body size in the unit of the points as known now; None before the first animal."""
-        return self._size.value
 
     def update(self, points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -> Ints:
         """Take in the next frame.
@@ -259,6 +252,8 @@ class Tracker:
             rows, columns = assign(odds)
             good = odds[rows, columns] < 0
             rows, columns = rows[good], columns[good]
+            if self._log is not None:
+                self._part(rows[self._unseen[rows] > _LOST])
             ids[slots[columns]] = self._ids[rows]
             if self._log is not None:
                 hidden = self._sure.copy()
@@ -332,6 +327,14 @@ class Tracker:
         self._surprise.add(np.sqrt(np.einsum("nd,nd->n", gaps, gaps))[steady])
         if not self._sure[rows].all():
             self._confirm()
+
+    def _part(self, rows: Ints) -> None:
+        """Give tracks that come back after a while new ids: it may be somebody else."""
+        assert self._log is not None
+        for row in rows[self._sure[rows]].tolist():
+            self._log.rename(int(self._ids[row]), self._next)
+            self._ids[row] = self._next
+            self._next += 1
 
     def _find_contested(self, cost: Floats, rows: Ints, columns: Ints) -> npt.NDArray[np.bool_]:
         """Mark matches (N,) to which an animal that has just got nothing has as good a claim.

@@ -63,8 +63,9 @@ def measure_stages(path: Path, folder: Path, frames: int) -> dict[str, float]:
                 lambda: find_peaks(
                     maps.scores,  # noqa: B023
                     maps.offsets,  # noqa: B023
-                    threshold=-1.0 if predictor.single else THRESHOLD,
+                    threshold=THRESHOLD,
                     most=predictor.most,
+                    best=predictor.single,
                 )
             )
             links, _ = time_call(
@@ -83,7 +84,13 @@ def measure_stages(path: Path, folder: Path, frames: int) -> dict[str, float]:
     for i in range(0, len(parts), per_chunk):
         joined = join_peaks(parts[i : i + per_chunk])
         seconds, poses = time_call(
-            lambda: assemble(joined, model.body, individuals=count, reach=model.reach)  # noqa: B023
+            lambda: assemble(
+                joined,  # noqa: B023
+                model.body,
+                individuals=count,
+                reach=model.reach,
+                anatomy=model.anatomy,
+            )
         )
         found["assembly"] += seconds
         seconds, ids = time_call(lambda: tracker.update_many(poses.points, poses.confidence))  # noqa: B023

@@ -18,6 +18,7 @@ from crowds import (
     TREE,
     assemble_greedily,
     draw_crowd,
+    draw_labels,
     find_crowd,
     find_reach,
     find_shares,
@@ -25,6 +26,7 @@ from crowds import (
     move_animals,
 )
 
+from mapose.anatomy import learn_anatomy
 from mapose.decode.assembly import assemble
 from mapose.decode.edges import propose_edges
 from mapose.poses import Poses
@@ -47,11 +49,14 @@ def measure(animals, edges, options):
     rng = np.random.default_rng(animals)
     crowd = draw_crowd(rng, options.chunk, animals, edges=edges, room=options.room)
     reach = find_reach(crowd.points)
-    seconds, poses = find_times(
-        lambda: assemble(crowd.peaks, crowd.skeleton, individuals=animals, reach=reach)
-    )
+    anatomy = learn_anatomy(draw_labels(np.random.default_rng(77)))
+    given = {"individuals": animals, "reach": reach}
+    bare, poses = find_times(lambda: assemble(crowd.peaks, crowd.skeleton, **given))
+    plain, _ = find_shares(crowd, find_slots(crowd, poses))
+    given["anatomy"] = anatomy
+    seconds, poses = find_times(lambda: assemble(crowd.peaks, crowd.skeleton, **given))
     right, pure = find_shares(crowd, find_slots(crowd, poses))
-    unknown = assemble(crowd.peaks, crowd.skeleton, reach=reach)
+    unknown = assemble(crowd.peaks, crowd.skeleton, reach=reach, anatomy=anatomy)
     free, _ = find_shares(crowd, find_slots(crowd, unknown))
     slow, slots = find_times(lambda: assemble_greedily(crowd, individuals=animals), repeats=1)
     greedy, _ = find_shares(crowd, slots)
@@ -62,6 +67,8 @@ def measure(animals, edges, options):
         f"{100 * right:.1f}",
         f"{100 * pure:.1f}",
         f"{100 * free:.1f}",
+        f"{options.chunk / bare:.0f}",
+        f"{100 * plain:.1f}",
         f"{100 * greedy:.1f}",
         f"{options.chunk / slow:.0f}",
     ]
@@ -76,9 +83,9 @@ def measure_tracking(animals, edges, options):
         find_crowd(rng, points[first : first + options.chunk], skeleton).peaks
         for first in range(0, options.frames, options.chunk)
     ]
-    assembly, parts = find_times(
-        lambda: [assemble(p, skeleton, individuals=animals, reach=reach) for p in chunks]
-    )
+    given = {"individuals": animals, "reach": reach}
+    given["anatomy"] = learn_anatomy(draw_labels(np.random.default_rng(77)))
+    assembly, parts = find_times(lambda: [assemble(p, skeleton, **given) for p in chunks])
     poses = Poses(np.concatenate([p.array for p in parts]), skeleton, rate=25)
     tracking, _ = find_times(lambda: track(poses, individuals=animals))
     seconds = (assembly, tracking, assembly + tracking)
@@ -101,6 +108,8 @@ def main():
         "right %",
         "of those used %",
         "number unknown %",
+        "without anatomy frames/s",
+        "right %",
         "greedy %",
         "greedy frames/s",
     ):

@@ -75,6 +75,12 @@ def move_animals(rng, frames, animals, *, length=60.0, room=1.0):
     return centre[:, :, None] + size * (body - body[:, :, 6:7])
 
 
+def draw_labels(rng, count=100, *, length=60.0, noise=1.0):
+    """Poses (N, K, 2) as a person would label them, to learn from."""
+    points = move_animals(rng, 20 * count, 1, length=length)[::20, 0]
+    return points + rng.normal(0, noise, points.shape)
+
+
 def draw_crowd(rng, frames, animals, *, edges=TREE, room=1.0, **faults):
     """Peaks of animals that walk over each other; ``faults`` as in `find_crowd`."""
     points = move_animals(rng, frames, animals, room=room)

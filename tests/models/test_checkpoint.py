@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from mapose.anatomy import Anatomy
 from mapose.errors import FormatError
 from mapose.models import Model, build_network
 from mapose.skeleton import Skeleton
@@ -43,6 +46,28 @@ def test_what_is_saved_is_what_is_loaded(model, tmp_path):
         "model.yaml",
         "weights.safetensors",
     ]
+
+
+def test_anatomy_is_kept_and_may_be_missing(model, tmp_path):
+    model.save(tmp_path / "bare")
+    assert Model.load(tmp_path / "bare").anatomy is None
+    mean = np.array([[1.0, 0.5], [-1, 0], [np.nan, np.nan]])
+    covariance = np.tile(np.diag([0.01, 0.0225]), (3, 1, 1))
+    covariance[2] = np.nan
+    replace(model, anatomy=Anatomy(mean, covariance)).save(tmp_path / "m")
+    loaded = Model.load(tmp_path / "m").anatomy
+    np.testing.assert_allclose(loaded.mean, mean, atol=1e-4)
+    np.testing.assert_allclose(loaded.covariance, covariance, atol=1e-4)
+    # Models of before it was learned do not name it; a damaged one is told.
+    text = (tmp_path / "bare" / "model.yaml").read_text(encoding="utf-8")
+    assert "anatomy: null\n" in text
+    old = text.replace("anatomy: null\n", "")
+    (tmp_path / "bare" / "model.yaml").write_text(old, encoding="utf-8")
+    assert Model.load(tmp_path / "bare").anatomy is None
+    wrong = old + "anatomy: {mean: [[1.0, 2.0]], covariance: [[1.0]]}\n"
+    (tmp_path / "bare" / "model.yaml").write_text(wrong, encoding="utf-8")
+    with pytest.raises(FormatError, match="anatomy"):
+        Model.load(tmp_path / "bare")
 
 
 def test_dropping_links_keeps_the_other_maps(model):

@@ -10,7 +10,8 @@ from mapose import Poses, Skeleton
 from mapose.errors import SettingsError, ShapeError
 from mapose.plots import draw_poses, draw_trails, draw_video
 from mapose.plots.colours import find_identity_colours, find_keypoint_colours
-from mapose.plots.extents import find_centres, find_radius, smooth_path
+from mapose.plots.extents import find_radius, smooth_path
+from mapose.similarity import find_centres
 
 WORM = Skeleton(["head", "mid", "tail"], [("head", "mid"), ("mid", "tail")])
 POINTS = np.array([[[40.0, 30], [70, 30], [100, 30]], [[40, 80], [70, 80], [100, 80]]])

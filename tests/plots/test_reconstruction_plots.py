@@ -142,9 +142,18 @@ def test_errors_and_coverage_are_those_given(rng) -> None:
     dots = first.collections[0].get_offsets()
     seen = pixels[0][np.isfinite(pixels[0]).all(-1)]
     assert sorted(map(tuple, dots.tolist())) == sorted(map(tuple, seen.tolist()))
-    assert second.get_title(loc="right") == "0 corners"
+    assert second.get_xlabel() == "0 corners"
     top, bottom = first.get_ylim()[1], first.get_ylim()[0]
     assert top < 0 < 479 < bottom  # y downwards, the whole image
+
+
+def test_lenses_without_places_and_boards_not_found(rng) -> None:
+    group, pixels, errors, boards = make_views(rng, 2)
+    figure = plot_calibration(group, pixels, errors, boards=np.where(boards > 1e9, boards, np.nan))
+    assert draw(figure).startswith(b"\x89PNG")
+    lenses = [replace(camera, rotation=np.zeros(3), translation=np.zeros(3)) for camera in group]
+    figure = plot_calibration(lenses, pixels, errors)
+    assert [t.get_text() for t in figure.axes[1].texts] == ["lenses only"]
 
 
 def test_views_that_do_not_fit_are_told(rng) -> None:

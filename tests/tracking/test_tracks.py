@@ -5,7 +5,7 @@ import mapose
 from mapose.errors import ShapeError
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
-from mapose.tracking import Tracker, TrackletSummaries, arrange, stitch, track
+from mapose.tracking import Tracker, TrackletSummaries, arrange, name_tracklets, track
 
 
 def make_poses(points, confidence=None, names=None, **more):
@@ -85,11 +85,11 @@ def test_chunks_give_the_same_as_the_whole(walks):
     poses = make_poses(w.points, w.confidence, rate=30.0)
     whole = track(poses, individuals=3)
     chunks = [poses.sel(frames=range(a, a + 50)) for a in range(0, 200, 50)]
-    tracker, summaries, ids = Tracker(individuals=3), TrackletSummaries(), []
+    tracker, summaries, ids = Tracker(individuals=3, cut=True), TrackletSummaries(), []
     for chunk in chunks:
         ids.append(tracker.update_many(chunk.points, chunk.confidence))
         summaries.add(ids[-1], chunk.points, confidence=chunk.confidence)
-    mapping = stitch(summaries, individuals=3)
+    mapping = name_tracklets(summaries, tracker.encounters, individuals=3).mapping
     names = ["track0", "track1", "track2"]
     parts = [arrange(c, i, mapping, names) for c, i in zip(chunks, ids, strict=True)]
     np.testing.assert_array_equal(np.concatenate([p.array for p in parts]), whole.array)

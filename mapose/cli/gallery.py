@@ -1,0 +1,81 @@
+"""Commands for galleries: put animals in, list who is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mapose.cli.application import Json, app, split_pairs
+from mapose.errors import SettingsError
+from mapose.terminal import console, show_progress, show_result
+
+commands = typer.Typer(
+    help="How named animals look, to recognise them in other videos.", no_args_is_help=True
+)
+app.add_typer(commands, name="gallery")
+
+
+@commands.command()
+def add(
+    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="made if it does not exist")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="tracked poses of a video")],
+    video: Annotated[Path | None, typer.Option(help="by default the one beside FILE")] = None,
+    names: Annotated[
+        str | None, typer.Option(help="track0=Anna,track1=Bea; by default as in FILE")
+    ] = None,
+) -> None:
+    """Put the animals of a tracked video into a gallery.
+
+    Example: mapose gallery add mice.gallery monday.mapose.h5 --names track0=Anna,track1=Bea
+    """
+    from mapose.correcting import load_corrected
+    from mapose.gallery import load_gallery
+    from mapose.recognition import add_to_gallery
+
+    poses = load_corrected(file)
+    source = video or find_video(file)
+    pairs = split_pairs(names, "=", "--names") if names else [(n, n) for n in poses.names]
+    known = load_gallery(gallery) if gallery.is_file() else None
+    with show_progress("looking") as (progress, task):
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        made = add_to_gallery(
+            known, source, poses=poses, names=dict(pairs), day=source.stem, on_progress=show
+        )
+    made.save(gallery)
+    console.print(str(made), markup=False, soft_wrap=True)
+
+
+@commands.command(name="list")
+def list_animals(gallery: Path, as_json: Json = False) -> None:
+    """List the animals of a gallery, and how well they can be told apart.
+
+    Example: mapose gallery list mice.gallery
+    """
+    from mapose.gallery import load_gallery
+
+    show_result(load_gallery(gallery), as_json)
+
+
+def find_video(file: Path) -> Path:
+    """Find the video that a result lies beside, by its name.
+
+    Raises
+    ------
+    SettingsError
+        If there is none or more than one.
+    """
+    from mapose.io.sources import VIDEO_SUFFIXES
+
+    stem = file.name.split(".")[0]
+    found = [p for p in file.parent.glob(f"{stem}.*") if p.suffix.lower() in VIDEO_SUFFIXES]
+    if len(found) != 1:
+        raise SettingsError(
+            f"{file.name}: wanted one video beside it, {stem}.mp4 or the like, came "
+            f"{len(found)}: name it with --video"
+        )
+    return found[0]

@@ -1,0 +1,157 @@
+"""Commands about who is who: swaps, swap, name."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from mapose.cli.application import Json, app
+from mapose.errors import SettingsError
+from mapose.terminal import console, show_progress, show_result
+
+if TYPE_CHECKING:
+    from mapose.tracking import Swap
+
+_COLUMNS = ("rank", "frame", "time", "first", "last", "individuals", "probability")
+
+File = Annotated[Path, typer.Argument(help="a result, NAME.mapose.h5")]
+
+
+@app.command()
+def swaps(
+    file: File,
+    top: Annotated[int, typer.Option(help="show so many; 0 = all")] = 20,
+    min_probability: Annotated[float, typer.Option(help="leave out what is less likely")] = 0.0,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="a strip of pictures of each, as PNG")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help="for --pictures, if it has moved")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print csv instead of a table")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the moments at which animals may have been swapped, most doubtful first.
+
+    Moments that 'mapose swap' has settled are left out.
+
+    Example: mapose swaps monday.mapose.h5 --top 10 --pictures doubtful
+    """
+    from mapose.correcting import find_doubtful, load_corrected
+
+    found = find_doubtful(file, min_probability=min_probability)
+    shown = found[:top] if top > 0 else found
+    rows = list_rows(shown, load_corrected(file).rate)
+    if as_json:
+        show_result({"swaps": rows, "total": len(found)}, True)
+    elif as_csv:
+        writer = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "individuals": " ".join(row["individuals"])} for row in rows)
+    elif rows:
+        _show_table(rows, file, len(found))
+    else:
+        console.print(f"{file.name}: no doubtful moments", soft_wrap=True)
+    if pictures is not None and shown:
+        from mapose.rendering import save_swap_pictures
+
+        with show_progress("drawing") as (progress, task):
+            for done, _ in enumerate(save_swap_pictures(file, shown, pictures, video=video), 1):
+                progress.update(task, completed=done, total=len(shown))
+
+
+@app.command()
+def swap(
+    file: File,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[A B]", help="names of the two animals")
+    ] = None,
+    frame: Annotated[int | None, typer.Option(help="from this frame on they are swapped")] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="they are named rightly; ask no more about it")
+    ] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="take back the last correction")] = False,
+    show: Annotated[bool, typer.Option("--list", help="show all corrections")] = False,
+) -> None:
+    """Correct a swap: from a frame on, two animals get each other's name.
+
+    The result itself stays as it is: corrections lie beside it, in NAME.edits.csv, and every
+    command applies them.
+
+    Example: mapose swap monday.mapose.h5 --frame 1200 track0 track1
+    """
+    from mapose.correcting import add_edit, list_edits, undo_edit
+
+    if undo + show + (frame is not None) != 1:
+        raise SettingsError("wanted one of --frame N A B, --undo, --list")
+    if show:
+        edits = list_edits(file)
+        for edit in edits:
+            console.print(str(edit), markup=False, soft_wrap=True)
+        if not edits:
+            console.print(f"{file.name}: no corrections")
+    elif undo:
+        console.print(f"taken back: {undo_edit(file)}", markup=False, soft_wrap=True)
+    else:
+        edit = add_edit(file, names or [], frame=frame, kind="keep" if keep else "swap")
+        console.print(str(edit), markup=False, soft_wrap=True)
+
+
+@app.command()
+def name(
+    file: File,
+    old: Annotated[str, typer.Argument(help="what the animal is called now")],
+    new: Annotated[str, typer.Argument(help="what it shall be called")],
+    frame: Annotated[
+        int | None, typer.Option(help="where it certainly is this animal; found by itself")
+    ] = None,
+) -> None:
+    """Call an animal by another name throughout; 'mapose swap FILE --undo' takes it back.
+
+    Example: mapose name monday.mapose.h5 track0 Anna
+    """
+    from mapose.correcting import add_edit
+
+    edit = add_edit(file, [old, new], frame=frame, kind="name")
+    console.print(str(edit), markup=False, soft_wrap=True)
+
+
+def list_rows(found: list[Swap], rate: float | None) -> list[dict[str, Any]]:
+    """Make plain rows of doubtful moments, time in seconds (None if the rate is not known)."""
+    return [
+        {
+            "rank": rank,
+            "frame": moment.frame,
+            "time": round(moment.frame / rate, 3) if rate else None,
+            "first": moment.first,
+            "last": moment.last,
+            "individuals": list(moment.individuals),
+            "probability": round(moment.probability, 4),
+        }
+        for rank, moment in enumerate(found, 1)
+    ]
+
+
+def _show_table(rows: list[dict[str, Any]], file: Path, total: int) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "frame", "time", "from", "to"):
+        table.add_column(heading, justify="right")
+    table.add_column("individuals")
+    table.add_column("probability of a swap", justify="right")
+    for row in rows:
+        seconds = row["time"]
+        time = "" if seconds is None else f"{int(seconds // 60)}:{seconds % 60:05.2f}"
+        numbers = [str(row["rank"]), str(row["frame"]), time, str(row["first"]), str(row["last"])]
+        table.add_row(*numbers, ", ".join(row["individuals"]), f"{row['probability']:.3f}")
+    console.print(table)
+    if total > len(rows):
+        console.print(f"{total - len(rows)} more: --top 0 shows all")
+    first = rows[0]
+    console.print(
+        f"swapped?     mapose swap {file} --frame {first['frame']} "
+        f"{' '.join(first['individuals'])}\nnot swapped? the same with --keep",
+        markup=False, soft_wrap=True, style="dim",
+    )  # fmt: skip

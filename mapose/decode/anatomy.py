@@ -1,0 +1,150 @@
+"""Choose among candidate peaks by where they lie on the animals."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.anatomy import Anatomy, find_mahalanobis, fit_shape, to_complex
+from mapose.decode.links import choose_links
+from mapose.poses import Peaks
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Complexes = npt.NDArray[np.complex128]
+
+#: Degrees of freedom of the distribution of a keypoint about its place: wide tails, so that one
+#: wrong keypoint neither turns the body nor is impossible. 2 to 8 differ by less than 0.2 %.
+FREEDOM = 4.0
+#: Weight of the place against the logarithm of the score. Percentage of keypoints right without
+#: anatomy, then with weights of 0.05, 0.1, 0.2, 0.3 and 1:
+#: drawn mice         82.3   88.1  88.4  88.1  87.4  86.0
+#: flies, two models  96.6   97.3  97.3  97.3  97.2  96.9
+#: crowds             89.7   98.7  98.7  98.6  98.5  98.2
+PLACE = 0.1
+#: Largest squared distance, in standard deviations, at which a place takes a peak that was not
+#: its own; 3 % of the true ones lie further off. With 60 the mice gain 0.2 %, but of the gaps
+#: that it fills besides only half are filled rightly.
+FARTHEST = 20.0
+#: Value of an empty place, below that of any peak within `FARTHEST`.
+_EMPTY = -12.0
+#: One is too few where much was grouped wrongly (mice 86.8 %); a fourth changes nothing.
+_ROUNDS = 3
+
+
+def choose_peaks(peaks: Peaks, slot: Ints, anatomy: Anatomy, individuals: int) -> Ints:
+    """Choose among the peaks of each keypoint by where they lie on the animals.
+
+    Each place, that is a keypoint of an animal, values a peak by its score and by its distance
+    from where the animal's other keypoints say that it is. The peaks of a keypoint are then given
+    to the animals so that the sum of the values is largest; none to two. An empty place takes a
+    peak too, if one lies near enough. A place is judged if at least two other keypoints of the
+    animal were found.
+
+    Parameters
+    ----------
+    peaks : Peaks
+        Candidates of a run of frames; all numbers finite.
+    slot : int64, (N,)
+        Animal of each peak in its frame, -1 = none; no animal has a keypoint twice.
+    anatomy : Anatomy
+        Of the K keypoints that the peaks refer to.
+    individuals : int
+        Slots per frame.
+
+    Returns
+    -------
+    int64, (N,)
+        New slots; the peaks of keypoints that the anatomy does not know keep theirs.
+
+    Notes
+    -----
+    The value is log(score) less `PLACE` times the negative logarithm of Student's density about
+    the place. That is where a fit of the mean shape to the animal's other keypoints puts it, a fit
+    that is weighted by score and spread and robust by the same density (iteratively reweighted).
+    """
+    mean = to_complex(anatomy.mean)
+    known = np.isfinite(mean)
+    spread = np.where(known[:, None, None], anatomy.covariance, np.eye(2))
+    body = _Body(np.where(known, mean, 0), spread, known)
+    xy = to_complex(peaks.xy)
+    slot, rows = slot.copy(), np.arange(len(peaks))
+    for _ in range(_ROUNDS):
+        # Only frames in which something changed can change again.
+        frame = np.unique(peaks.frame[rows], return_inverse=True)[1]
+        found = _Found(frame, peaks.keypoint[rows], xy[rows], peaks.score[rows])
+        chosen = _choose_once(found, slot[rows], body, individuals)
+        changed = np.zeros(peaks.n_frames, bool)
+        changed[peaks.frame[rows[chosen != slot[rows]]]] = True
+        slot[rows] = chosen
+        rows = np.flatnonzero(changed[peaks.frame])
+        if not len(rows):
+            break
+    return slot
+
+
+class _Body(NamedTuple):
+    """An anatomy in complex numbers; what is not known has a place, but no say."""
+
+    mean: Complexes
+    spread: Floats
+    known: npt.NDArray[np.bool_]
+
+
+class _Found(NamedTuple):
+    """Peaks of some frames, numbered from 0 without gaps."""
+
+    frame: Ints
+    keypoint: Ints
+    xy: Complexes
+    score: npt.NDArray[np.float32]
+
+
+def _choose_once(found: _Found, slot: Ints, body: _Body, individuals: int) -> Ints:
+    """Choose anew with the bodies as the present slots lay them."""
+    turn, shift, doubt = _lay_bodies(found, slot, body, individuals)
+    # One candidate each: a peak, and an animal of its frame that may take it.
+    row, who = np.nonzero(np.isfinite(doubt[found.frame, :, found.keypoint]))
+    k = found.keypoint[row]
+    at = (found.frame[row], who, k)
+    gap = (found.xy[row] - shift[at]) / turn[at] - body.mean[k]
+    far = find_mahalanobis(gap, body.spread[k], doubt[at])
+    own = slot[row] == who
+    able = own | (far <= FARTHEST)
+    row, who, far, own = row[able], who[able], far[able], own[able]
+    value = np.log(np.maximum(found.score[row], 1e-3)) - PLACE * _find_loss(far)
+    place = (found.frame[row] * individuals + who) * len(body.mean) + found.keypoint[row]
+    taken = choose_links(np.stack([place, row], 1), np.maximum(value - _EMPTY, 1e-3))
+    chosen = slot.copy()
+    chosen[row[own]] = -1
+    chosen[row[taken]] = who[taken]
+    return chosen
+
+
+def _lay_bodies(
+    found: _Found, slot: Ints, body: _Body, individuals: int
+) -> tuple[Complexes, Complexes, Floats]:
+    """Find how the body lies around each keypoint (F, I, K), whatever that keypoint says."""
+    held = (slot >= 0) & body.known[found.keypoint]
+    at = (found.frame[held], slot[held], found.keypoint[held])
+    z = np.zeros((found.frame.max(initial=-1) + 1, individuals, len(body.mean)), np.complex128)
+    base = np.zeros(z.shape)
+    z[at] = found.xy[held]
+    base[at] = found.score[held] + 0.05
+    base *= 2 / np.trace(body.spread, axis1=1, axis2=2)
+    weight = base
+    for _ in range(4):
+        turn, shift, doubt = fit_shape(z, weight, body.mean)
+        sure = np.isfinite(doubt)
+        gap = np.where(sure, (z - shift) / turn - body.mean, 0)
+        far = find_mahalanobis(gap, body.spread, np.where(sure, doubt, 0))
+        weight = base * (FREEDOM + 2) / (FREEDOM + far)
+    turn, shift, doubt = fit_shape(z, weight, body.mean)
+    return turn, shift, np.where(body.known, doubt, np.inf)
+
+
+def _find_loss(far: Floats) -> Floats:
+    """Negative logarithm of Student's density in two dimensions, up to a constant."""
+    return np.asarray((FREEDOM + 2) / 2 * np.log1p(far / FREEDOM))

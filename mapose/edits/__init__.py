@@ -1,0 +1,29 @@
+"""What a person said about names: who is who across a moment, kept as text, applied on reading.
+
+An edit says that the animal which was *here* before a moment is the one which is *there* after it.
+Both places are kept with their frames, and nothing else counts: rows and names may come out
+differently when a recording is tracked again, and where the tracker has got the moment right by
+then, the edit changes nothing. Names stay exchanged from the edit's frame to the end of the
+recording; a later edit speaks of its own moment, so that edits hold in whatever order one makes
+them.
+"""
+
+from mapose.edits.moments import make_edit, name_individual
+from mapose.edits.naming import Settlement, apply_edits, settle_names
+from mapose.edits.records import KINDS, Edit, Sighting
+from mapose.edits.table import SUFFIX, find_edits_path, load_edits, save_edits
+
+__all__ = [
+    "KINDS",
+    "SUFFIX",
+    "Edit",
+    "Settlement",
+    "Sighting",
+    "apply_edits",
+    "find_edits_path",
+    "load_edits",
+    "make_edit",
+    "name_individual",
+    "save_edits",
+    "settle_names",
+]

@@ -1,0 +1,155 @@
+"""Score names: how long animals bear their own one, and whether the probabilities are true."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from mapose.metrics.tracks import align_tracks, find_similarity
+from mapose.poses import Poses
+from mapose.similarity import DEFAULT_SIGMA
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Tenth:
+    """Moments whose name was given a probability in one tenth of the scale.
+
+    Attributes
+    ----------
+    low : float
+        Where the tenth begins; it ends below ``low`` + 0.1, the last one at 1.
+    count : int
+        Moments: animals times frames.
+    stated : float
+        Mean probability that was given; NaN without moments.
+    right : float
+        Share of moments in which the name was right; NaN without moments.
+    """
+
+    low: float
+    count: int
+    stated: float
+    right: float
+
+
+@dataclass(frozen=True)
+class NameScores:
+    """How well names hold. Shares are 0 to 1.
+
+    Attributes
+    ----------
+    named : float
+        Of the time in which true animals are found, the share in which each is found under its
+        own name. Every animal's own name is the one that it bears most, one to one.
+    tenths : tuple of Tenth
+        The stated probabilities against what came of them; empty where none were stated.
+    calibration_error : float
+        Expected calibration error: mean difference of the two, weighted by moments; NaN where
+        no probability was stated.
+    """
+
+    named: float
+    tenths: tuple[Tenth, ...]
+    calibration_error: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make a plain dictionary, ready for JSON; NaN becomes None."""
+        record = asdict(self)
+        record["tenths"] = [_blank(asdict(tenth)) for tenth in self.tenths]
+        return _blank(record)
+
+    def __str__(self) -> str:
+        lines = [f"{'named':10}{self.named:8.3f}  of the time an animal is found, its own name"]
+        if self.tenths:
+            error = self.calibration_error
+            lines.append(f"{'calibrated':10}{error:8.3f}  mean error of the probability")
+            lines.append(f"{'':12}{'stated':>8}{'right':>8}{'moments':>10}")
+            for tenth in self.tenths:
+                if tenth.count:
+                    range_ = f"{tenth.low:.1f}-{tenth.low + 0.1:.1f}"
+                    lines.append(
+                        f"{range_:>12}{tenth.stated:8.3f}{tenth.right:8.3f}{tenth.count:10d}"
+                    )
+        return "\n".join(lines)
+
+
+def name_scores(
+    truth: Poses,
+    found: Poses,
+    *,
+    threshold: float = 0.5,
+    reach: float | None = None,
+    sigma: float | Floats = DEFAULT_SIGMA,
+) -> NameScores:
+    """Score the names that animals bear, and the probabilities that came with them.
+
+    What lies on no true animal has no right or wrong name and does not count: `track_scores`
+    counts false positives.
+
+    Parameters
+    ----------
+    truth, found : Poses
+        With named individuals; `Poses.identity` of the result is what is judged.
+    threshold, reach, sigma
+        As in `track_scores`.
+
+    Returns
+    -------
+    NameScores
+
+    Raises
+    ------
+    ShapeError, SettingsError
+        As in `track_scores`.
+
+    References
+    ----------
+    Naeini, Cooper, Hauskrecht 2015 (AAAI): expected calibration error, here in tenths.
+
+    Examples
+    --------
+    >>> from mapose.skeleton import Skeleton
+    >>> truth = Poses(np.ones((4, 1, 1, 3)), Skeleton(["body"]), ["x"])
+    >>> sure = Poses(truth.array, truth.skeleton, ["a"], identity=np.full((4, 1), 0.9))
+    >>> scores = name_scores(truth, sure, reach=5)
+    >>> scores.named, round(scores.calibration_error, 3)
+    (1.0, 0.1)
+    """
+    truth, found = align_tracks(truth, found, threshold=threshold, reach=reach)
+    near = find_similarity(truth.points, found.points, reach=reach, sigma=sigma) >= threshold
+    animal, row = linear_sum_assignment(near.sum(0), maximize=True)
+    own = np.zeros(near.shape[1:], bool)
+    own[animal, row] = True
+    right = near & own
+    there = int(near.any(2).sum())
+    tenths: tuple[Tenth, ...] = ()
+    if found.identity is not None:
+        judged = near.any(1) & np.isfinite(found.identity)
+        tenths = _fill_tenths(found.identity[judged], np.asarray(right.any(1))[judged])
+    total = sum(tenth.count for tenth in tenths)
+    wrong = sum(tenth.count * abs(tenth.stated - tenth.right) for tenth in tenths if tenth.count)
+    return NameScores(
+        named=int(right.any(2).sum()) / there if there else np.nan,
+        tenths=tenths if total else (),
+        calibration_error=wrong / total if total else np.nan,
+    )
+
+
+def _fill_tenths(stated: Floats, right: npt.NDArray[np.bool_]) -> tuple[Tenth, ...]:
+    place = np.clip((stated * 10).astype(np.int64), 0, 9)
+    count = np.bincount(place, minlength=10)
+    sums = [np.bincount(place, weights=w, minlength=10) for w in (stated, right)]
+    means = [np.divide(s, count, out=np.full(10, np.nan), where=count > 0) for s in sums]
+    return tuple(
+        Tenth(k / 10, int(count[k]), float(means[0][k]), float(means[1][k])) for k in range(10)
+    )
+
+
+def _blank(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if value != value else value for key, value in record.items()}

@@ -1,0 +1,253 @@
+"""Who, with whom, where and how surely: behaviour and identity as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mapose.errors import ShapeError
+from mapose.plots.colours import find_identity_colours
+from mapose.plots.figures import (
+    FAINT,
+    INK,
+    dress_axes,
+    find_bins,
+    find_times,
+    make_plot,
+    reduce_bins,
+    to_rgb,
+)
+from mapose.plots.swaps import Moment
+from mapose.poses import Poses
+
+_MOST_BINS = 1_000
+_BOTH = "0.45"
+
+
+class Bout(Protocol):
+    """A time in which two animals did something, such as `mapose.behaviour.Bout`."""
+
+    @property
+    def first(self) -> int:
+        """First video frame."""
+
+    @property
+    def last(self) -> int:
+        """Last video frame."""
+
+    @property
+    def individuals(self) -> tuple[str, str]:
+        """Names."""
+
+    @property
+    def directed(self) -> bool:
+        """Whether the first one does it to the second."""
+
+
+class Occupancy(Protocol):
+    """Time per cell of a grid, such as `mapose.behaviour.Occupancy`."""
+
+    @property
+    def seconds(self) -> npt.NDArray[np.float64]:
+        """Time, (I, R, C)."""
+
+    @property
+    def x(self) -> npt.NDArray[np.float64]:
+        """Edges of columns."""
+
+    @property
+    def y(self) -> npt.NDArray[np.float64]:
+        """Edges of rows."""
+
+    @property
+    def individuals(self) -> tuple[str, ...]:
+        """Names."""
+
+    @property
+    def unit(self) -> str:
+        """Of the edges."""
+
+
+def plot_identity(poses: Poses, *, moments: Iterable[Moment] = ()) -> Figure:
+    """Plot how likely each name is right over time, and where that was in doubt.
+
+    Parameters
+    ----------
+    poses : Poses
+        With `identity`. Of long recordings the lowest value within each of 1000 bins is shown.
+    moments : iterable of Moment, optional
+        Doubtful moments, such as `mapose.tracking.find_swaps` lists: grey bars below, as high
+        as the probability of a swap.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels.
+
+    Raises
+    ------
+    ShapeError
+        If the poses have no probabilities.
+    """
+    if poses.identity is None:
+        raise ShapeError("identity: these poses have no probabilities: they come from tracking")
+    times, label = find_times(poses)
+    values = poses.identity.astype(np.float64)
+    scale = _find_scale(poses, times)
+    if len(poses) > 2 * _MOST_BINS:
+        bins, count = find_bins(poses.frames, _MOST_BINS)
+        values = reduce_bins(np.fmin, values, bins, count)
+        times = np.linspace(times[0], times[-1], count)
+    figure = make_plot(8, 3.0)
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1])
+    colours = to_rgb(find_identity_colours(len(poses.names)))
+    # Two that may have been swapped have the same probability: the first shows behind the other.
+    widths = np.linspace(3.4, 1.2, len(colours))
+    for name, line, colour, width in zip(poses.names, values.T, colours, widths, strict=True):
+        upper.plot(times, line, color=colour, linewidth=width, label=name)
+    # A doubt of one in a hundred shall show; where all is sure the line is at the top.
+    upper.set_ylim(min(0.98, 1.15 * float(np.nanmin(values, initial=1.0)) - 0.15), 1.004)
+    dress_axes(upper, title="Is the name right?", y="probability", grid="y")
+    lower.set_ylim(0, 0.05)
+    for moment in moments:
+        lower.set_ylim(0, max(lower.get_ylim()[1], min(1.0, 1.2 * moment.probability)))
+        lower.bar(
+            moment.first * scale, moment.probability, align="edge", color=_BOTH,
+            width=max((moment.last + 1 - moment.first) * scale, 0.002 * (times[-1] - times[0])),
+        )  # fmt: skip
+    if len(times):
+        lower.set_xlim(times[0], max(times[-1], times[0] + scale))
+    dress_axes(lower, x=label, y="swapped?", grid="y")
+    _add_names(figure, upper)
+    return figure
+
+
+def plot_ethogram(poses: Poses, behaviours: Mapping[str, Sequence[Bout]]) -> Figure:
+    """Plot who did what when, one line per behaviour and pair.
+
+    Parameters
+    ----------
+    poses : Poses
+        For names, colours and time.
+    behaviours : dict of str to sequence of Bout
+        By name, in the order from top to bottom. What one does to another has the colour of the
+        one who does it; what both do is grey. The time it takes altogether stands at the right.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per behaviour.
+
+    Raises
+    ------
+    ShapeError
+        If there is no behaviour, or a bout is of somebody else.
+    """
+    if not behaviours:
+        raise ShapeError("ethogram: wanted at least one behaviour")
+    times, label = find_times(poses)
+    scale = _find_scale(poses, times)
+    colours = dict(zip(poses.names, to_rgb(find_identity_colours(len(poses.names))), strict=True))
+    blocks = {name: _share_out(bouts) for name, bouts in behaviours.items()}
+    heights = [max(1, len(lines)) for lines in blocks.values()]
+    figure = make_plot(8, 0.75 + 0.34 * len(blocks) + 0.24 * sum(heights))
+    panels = figure.subplots(len(blocks), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (name, lines) in zip(panels, blocks.items(), strict=True):
+        for y, ((first, second, directed), bouts) in enumerate(lines.items()):
+            if not {first, second} <= set(colours):
+                raise ShapeError(f"ethogram: {name} is of {first} and {second}, who are not here")
+            spans = [(b.first * scale, (b.last + 1 - b.first) * scale) for b in bouts]
+            axes.broken_barh(spans, (y - 0.36, 0.72), color=colours[first] if directed else _BOTH)
+            amount = sum(b.last + 1 - b.first for b in bouts)
+            total = f"{amount / poses.rate:.1f} s" if poses.rate else f"{amount} frames"
+            axes.annotate(
+                f"{len(bouts)} x, {total}", (1, y), xycoords=("axes fraction", "data"),
+                xytext=(4, 0), textcoords="offset points", va="center", fontsize=7, color=FAINT,
+            )  # fmt: skip
+        dress_axes(axes, title=name)
+        marks = [f"{a} {'→' if directed else '–'} {b}" for a, b, directed in lines] or ["never"]
+        axes.set_yticks(range(len(marks)), marks)
+        axes.set_ylim(len(marks) - 0.45, -0.55)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    if len(times):
+        panels[-1].set_xlim(times[0], times[-1] + scale)
+    panels[-1].set_xlabel(label, fontsize=8.5, color=INK)
+    return figure
+
+
+def plot_occupancy(occupancy: Occupancy) -> Figure:
+    """Plot how long each animal was where, as seen by the camera.
+
+    Parameters
+    ----------
+    occupancy : Occupancy
+        From `mapose.behaviour.find_occupancy`. The colours end at the 99th percentile of the
+        visited cells, so that one sleeping place does not hide all the rest.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per animal, all with the same scale.
+    """
+    seconds = np.asarray(occupancy.seconds, np.float64)
+    visited = seconds[seconds > 0]
+    top = float(np.percentile(visited, 99)) if visited.size else 1.0
+    x, y = occupancy.x, occupancy.y
+    count = len(occupancy.individuals)
+    columns = min(count, 4)
+    rows = -(-count // columns)
+    ratio = float((y[-1] - y[0]) / (x[-1] - x[0]))
+    figure = make_plot(2.9 * columns + 0.9, 2.7 * ratio * rows + 0.8)
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    colours = to_rgb(find_identity_colours(count))
+    for i, axes in enumerate(panels.flat):
+        if i >= count:
+            axes.set_axis_off()
+            continue
+        picture = axes.pcolormesh(
+            x, y, np.ma.masked_equal(seconds[i], 0), cmap="viridis", vmin=0, vmax=top,
+            rasterized=True,
+        )  # fmt: skip
+        axes.set_aspect("equal")
+        axes.set_facecolor("0.94")
+        below, left = i // columns == rows - 1, i % columns == 0
+        unit = occupancy.unit
+        dress_axes(axes, x=f"x ({unit})" if below else "", y=f"y ({unit})" if left else "")
+        who = occupancy.individuals[i]
+        axes.set_title(who, loc="left", fontsize=9.5, color=colours[i], fontweight="bold")
+    panels[0, 0].set_ylim(y[-1], y[0])
+    bar = figure.colorbar(picture, ax=panels, pad=0.02, aspect=25, shrink=0.9, extend="max")
+    bar.set_label("time (s)", fontsize=8.5, color=INK)
+    bar.ax.tick_params(labelsize=8, length=0)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _share_out(bouts: Sequence[Bout]) -> dict[tuple[str, str, bool], list[Bout]]:
+    """Give each pair its line, in the order of names."""
+    lines: dict[tuple[str, str, bool], list[Bout]] = {}
+    for bout in sorted(bouts, key=lambda b: (b.individuals, b.first)):
+        lines.setdefault((*bout.individuals, bout.directed), []).append(bout)
+    return lines
+
+
+def _find_scale(poses: Poses, times: npt.NDArray[np.float64]) -> float:
+    """Find how long a frame is on the axis of `find_times`."""
+    if len(poses) < 2:
+        return 1.0 / (poses.rate or 1.0)
+    return float((times[-1] - times[0]) / (poses.frames[-1] - poses.frames[0]))
+
+
+def _add_names(figure: Figure, axes: Axes) -> None:
+    legend = figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8,
+        handlelength=1.2, labelcolor=INK,
+    )  # fmt: skip
+    for line in legend.get_lines():
+        line.set_linewidth(2.5)

@@ -1,0 +1,230 @@
+"""Track a file of poses again: in chunks, with looks or a gallery if wanted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.errors import SettingsError
+from mapose.gallery import load_gallery
+from mapose.io import PosesWriter, count_frames, load, read, save
+from mapose.poses import Poses
+from mapose.tracking import (
+    Naming,
+    OnlineTracker,
+    Tracker,
+    TrackletSummaries,
+    arrange,
+    name_tracklets,
+)
+
+SUFFIX = ".mapose.h5"
+#: Frames in memory at a time.
+CHUNK = 4096
+
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class TrackOptions:
+    """How to track a file.
+
+    Parameters
+    ----------
+    individuals : int, optional
+        Number of animals; as many as are found by default.
+    online : bool
+        Name every frame without looking ahead, as in live use; needs ``individuals``.
+    appearance : bool
+        Learn what the animals look like from the video, and let that decide who came out of
+        contacts and hiding.
+    gallery : path, optional
+        Name the animals by this gallery.
+    video : path, optional
+        For ``appearance`` and ``gallery``.
+
+    Raises
+    ------
+    SettingsError
+        If they contradict each other.
+    """
+
+    individuals: int | None = None
+    online: bool = False
+    appearance: bool = False
+    gallery: str | os.PathLike[str] | None = None
+    video: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.online and (self.appearance or self.individuals is None):
+            raise SettingsError(
+                "track: online needs the number of animals and cannot learn their looks first"
+            )
+        if (self.appearance or self.gallery is not None) and self.video is None:
+            raise SettingsError("track: looks and galleries need the video")
+
+
+def track_file(
+    file: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    options: TrackOptions | None = None,
+    on_progress: OnProgress = lambda stage, done, total: None,
+) -> Path:
+    """Track the poses of a file again; names that they have are not used.
+
+    Parameters
+    ----------
+    file : path
+        Poses of any format that `mapose.read` knows. Of our own files only a chunk is in memory
+        at a time, unless looks or a gallery are wanted.
+    output : path, optional
+        ``NAME.tracked.mapose.h5`` beside the file by default.
+    options : TrackOptions, optional
+        By default as many animals as are found, offline.
+    on_progress : function of (str, int, int), optional
+        Told the stage, what is done and the total.
+
+    Returns
+    -------
+    Path
+        Of the result, which appears whole or not at all. It holds the contacts that `mapose
+        swaps` ranks.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read.
+    """
+    options = options or TrackOptions()
+    source = _Source(Path(file))
+    target = Path(output) if output else source.path.with_name(f"{source.stem}.tracked{SUFFIX}")
+    if options.online:
+        _track_online(source, target, options, on_progress)
+    else:
+        _track_offline(source, target, options.individuals, on_progress=on_progress)
+    if options.appearance:
+        from mapose.recognition import find_embeddings, learn_appearance
+
+        assert options.video is not None
+        appearance = learn_appearance(
+            options.video,
+            load(target),
+            on_progress=lambda done, total: on_progress("learning looks", done, total),
+        )
+        embeddings = find_embeddings(
+            options.video,
+            source.read(slice(None)),
+            appearance,
+            on_progress=lambda done, total: on_progress("looking", done, total),
+        )
+        _track_offline(
+            source, target, options.individuals, embeddings=embeddings, on_progress=on_progress
+        )
+    if options.gallery is not None:
+        _name_by_gallery(target, options, on_progress)
+    return target
+
+
+class _Source:
+    """Poses of a file, a chunk at a time where the format allows it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.stem = path.name.removesuffix(SUFFIX).removesuffix(path.suffix)
+        ours = path.name.endswith(SUFFIX)
+        self._whole = None if ours else read(path)
+        self.n_frames = count_frames(path) if self._whole is None else len(self._whole)
+
+    def read(self, rows: slice) -> Poses:
+        if self._whole is None:
+            return load(self.path, rows=rows)
+        return self._whole.sel(frames=self._whole.frames[rows])
+
+    def read_chunks(self) -> Iterator[tuple[slice, Poses]]:
+        for start in range(0, max(self.n_frames, 1), CHUNK):
+            rows = slice(start, min(start + CHUNK, self.n_frames))
+            yield rows, self.read(rows)
+
+
+def _track_offline(
+    source: _Source,
+    target: Path,
+    individuals: int | None,
+    *,
+    embeddings: npt.NDArray[np.float32] | None = None,
+    on_progress: OnProgress,
+) -> None:
+    tracker = Tracker(individuals=individuals, cut=True)
+    summaries = TrackletSummaries()
+    ids = []
+    for rows, poses in source.read_chunks():
+        found = tracker.update_many(poses.points, poses.confidence, frames=poses.frames)
+        summaries.add(
+            found,
+            poses.points,
+            confidence=poses.confidence,
+            frames=poses.frames,
+            embeddings=None if embeddings is None else embeddings[rows],
+        )
+        ids.append(found.astype(np.int32))
+        on_progress("tracking", rows.stop, source.n_frames)
+    naming = name_tracklets(summaries, tracker.encounters, individuals=individuals)
+    count = individuals or max(1, int(naming.mapping.max(initial=-1)) + 1)
+    _write(source, target, ids, naming, [f"track{i}" for i in range(count)])
+
+
+def _track_online(
+    source: _Source, target: Path, options: TrackOptions, on_progress: OnProgress
+) -> None:
+    assert options.individuals is not None
+    tracker = OnlineTracker(individuals=options.individuals)
+    rows_of = []
+    for rows, poses in source.read_chunks():
+        rows_of.append(tracker.update_many(poses.points, poses.confidence).astype(np.int32))
+        on_progress("tracking", rows.stop, source.n_frames)
+    names = [f"track{i}" for i in range(options.individuals)]
+    _write(source, target, rows_of, None, names)
+
+
+def _write(
+    source: _Source,
+    target: Path,
+    ids: list[npt.NDArray[np.int32]],
+    naming: Naming | None,
+    names: list[str],
+) -> None:
+    """Put every detection into the row of its individual, chunk by chunk."""
+    mapping = np.arange(len(names)) if naming is None else naming.mapping
+    begin = source.read(slice(0, 1))
+    with PosesWriter(
+        target,
+        begin.skeleton,
+        names,
+        rate=begin.rate,
+        unit=begin.unit,
+        provenance={"source": source.path.name},
+    ) as writer:
+        for found, (_, poses) in zip(ids, source.read_chunks(), strict=True):
+            named = arrange(poses, found.astype(np.int64), mapping, names)
+            writer.append(named if naming is None else naming.add_identity(named))
+        if naming is not None:
+            writer.add_contacts([asdict(contact) for contact in naming.list_contacts(names)])
+
+
+def _name_by_gallery(target: Path, options: TrackOptions, on_progress: OnProgress) -> None:
+    from mapose.recognition import name_by_gallery
+
+    assert options.video is not None and options.gallery is not None
+    named = name_by_gallery(
+        load(target),
+        options.video,
+        gallery=load_gallery(options.gallery),
+        on_progress=lambda done, total: on_progress("recognising", done, total),
+    )
+    save(named, target, provenance={"gallery": Path(options.gallery).name})

@@ -1,0 +1,77 @@
+"""Tracking a file again: chunks, online, options that contradict each other."""
+
+import numpy as np
+import pytest
+
+from mapose.errors import SettingsError
+from mapose.io import load, load_contacts, save
+from mapose.metrics import track_scores
+from mapose.poses import Poses
+from mapose.retracking import TrackOptions, track_file
+from mapose.synthetic import degrade, make_scene
+from mapose.tracking import OnlineTracker, track_with_contacts
+
+
+@pytest.fixture(scope="module")
+def scene():
+    truth = make_scene(3, 500, seed=3).truth()
+    return truth, degrade(truth, np.random.default_rng(3))
+
+
+def test_file_is_tracked_as_poses_are(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr("mapose.retracking.CHUNK", 64)
+    _, found = scene
+    save(found, tmp_path / "found.mapose.h5")
+    seen = []
+    place = track_file(
+        tmp_path / "found.mapose.h5",
+        options=TrackOptions(individuals=3),
+        on_progress=lambda *step: seen.append(step),
+    )
+    whole = track_with_contacts(found, individuals=3)
+    assert place == tmp_path / "found.tracked.mapose.h5"
+    np.testing.assert_array_equal(load(place).array, whole.poses.array)
+    np.testing.assert_array_equal(load(place).identity, whole.poses.identity)
+    assert [c["first"] for c in load_contacts(place)] == [c.first for c in whole.contacts]
+    assert seen[-1] == ("tracking", 500, 500)
+
+
+def test_online_follows_without_looking_ahead(scene, tmp_path):
+    truth, found = scene
+    save(found, tmp_path / "found.mapose.h5")
+    options = TrackOptions(individuals=3, online=True)
+    named = load(track_file(tmp_path / "found.mapose.h5", tmp_path / "on.h5", options=options))
+    assert named.names == ("track0", "track1", "track2")
+    assert track_scores(truth, named).idf1 > 0.9
+    # What is said of a frame does not change with what comes later.
+    first = Poses(found.array[:100], found.skeleton)
+    save(first, tmp_path / "first.mapose.h5")
+    early = load(track_file(tmp_path / "first.mapose.h5", tmp_path / "e.h5", options=options))
+    np.testing.assert_array_equal(early.array, named.array[:100])
+
+
+def test_online_rows_are_given_again():
+    tracker = OnlineTracker(individuals=1, max_gap=5)
+    nothing = np.full((2, 2), np.nan)
+    here = np.stack([[[0.0, 0], [10, 10]], nothing])
+    there = np.stack([nothing, [[500.0, 500], [510, 510]]])
+    rows = [tracker.update(here)[0] for _ in range(6)]
+    rows += [tracker.update(there)[1] for _ in range(10)]
+    assert rows[:6] == [-1, -1, 0, 0, 0, 0]
+    assert rows[-1] == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"online": True}, {"online": True, "individuals": 2, "appearance": True}, {"gallery": "g"}],
+)
+def test_contradictions_are_refused(wrong):
+    with pytest.raises(SettingsError):
+        TrackOptions(**wrong)
+
+
+def test_empty_file_gives_an_empty_result(scene, tmp_path):
+    _, found = scene
+    save(Poses(found.array[:0], found.skeleton), tmp_path / "none.mapose.h5")
+    place = track_file(tmp_path / "none.mapose.h5", options=TrackOptions(individuals=2))
+    assert load(place).array.shape[:2] == (0, 2)

@@ -1,0 +1,149 @@
+"""Who is who, and how sure that is: contacts, odds, histories, looks."""
+
+import numpy as np
+import pytest
+from walking import make_walks
+
+from mapose.errors import ShapeError
+from mapose.poses import Poses
+from mapose.skeleton import Skeleton
+from mapose.tracking import Contact, Tracker, TrackletSummaries, find_swaps, track_with_contacts
+from mapose.tracking.encounters import Encounter
+from mapose.tracking.histories import find_histories
+from mapose.tracking.looks import Looks, score_looks
+from mapose.tracking.roaming import LAGS, RoamingMeter
+from mapose.tracking.stitching import list_ways
+
+
+def make_tracklets(spans, places, *, looks=None, keypoints=3):
+    """Animals that sit still: spans of (first, last) and their places."""
+    frames = max(last for _, last in spans) + 1
+    points = np.full((frames, len(spans), keypoints, 2), np.nan)
+    ids = np.full((frames, len(spans)), -1)
+    embeddings = None if looks is None else np.full((frames, len(spans), len(looks[0])), np.nan)
+    rng = np.random.default_rng(0)
+    body = np.array([[0.0, 0], [20, 0], [10, 10]])
+    for i, ((first, last), place) in enumerate(zip(spans, places, strict=True)):
+        rows = slice(first, last + 1)
+        size = last + 1 - first
+        points[rows, i] = body + place + rng.normal(0, 0.5, (size, 1, 2))
+        ids[rows, i] = i
+        if embeddings is not None:
+            embeddings[rows, i] = looks[i] + rng.normal(0, 1, (size, len(looks[i])))
+    summaries = TrackletSummaries()
+    summaries.add(ids, points, embeddings=embeddings)
+    return summaries.to_arrays(), summaries.arena
+
+
+def test_odds_of_an_encounter_become_probabilities():
+    spans = [(0, 99), (0, 99), (100, 199), (100, 199)]
+    tracklets, arena = make_tracklets(spans, [(0, 0), (300, 0), (150, 0), (150, 40)])
+    met = Encounter(90, 99, 100, (0, 1), (2, 3), odds=1.0)
+    row = np.array([0, 1, 0, 1])
+    histories = find_histories(tracklets, row, list_ways(tracklets, [met]), arena)
+    assert histories.rows.tolist() == [0, 1, 0, 1]
+    stayed = (histories.draws[:, 2] == histories.draws[:, 0]).mean()
+    assert stayed == pytest.approx(1 / (1 + np.exp(-1.0)), abs=0.06)
+
+
+def test_looks_overrule_the_odds():
+    spans = [(0, 199), (0, 199), (200, 399), (200, 399)]
+    anna, bea = np.array([3.0, 0, 0, 0]), np.array([0, 3.0, 0, 0])
+    places = [(0, 0), (300, 0), (0, 0), (300, 0)]
+    tracklets, arena = make_tracklets(spans, places, looks=[anna, bea, bea, anna])
+    met = Encounter(190, 199, 200, (0, 1), (2, 3), odds=2.0)
+    row = np.array([0, 1, 0, 1])
+    histories = find_histories(tracklets, row, list_ways(tracklets, [met]), arena)
+    assert histories.rows.tolist() == [0, 1, 1, 0]
+    assert (histories.draws[:, 2] == histories.draws[:, 1]).mean() > 0.98
+
+
+def test_looks_find_who_came_out_elsewhere():
+    # Two vanish and come out of each other's place; the third stays.
+    spans = [(0, 299), (0, 299), (0, 899), (500, 899), (510, 899)]
+    looks = 4 * np.eye(5)[[0, 1, 2, 1, 0]]
+    places = [(0, 0), (300, 0), (150, 300), (0, 0), (300, 0)]
+    tracklets, arena = make_tracklets(spans, places, looks=looks)
+    wrong = np.array([0, 1, 2, 0, 1])
+    histories = find_histories(tracklets, wrong, {}, arena)
+    order = np.argsort(tracklets.ids)
+    assert histories.rows[order].tolist() == [0, 1, 2, 1, 0]
+
+
+def test_alike_looks_say_nothing():
+    looks = Looks(np.zeros((4, 3)), np.full(4, 5.0), spread=1.0)
+    score = score_looks(looks, np.array([0, 1, 0, 1]), 2)
+    np.testing.assert_allclose(score[:, 0], score[:, 1], atol=1e-6)
+
+
+def test_tracklet_does_not_vouch_for_itself():
+    mean = np.array([[0.0], [0.0], [10.0], [10.0], [10.0]])
+    looks = Looks(mean, np.full(5, 8.0), spread=1.0)
+    score = score_looks(looks, np.array([0, 0, 1, 1, 0]), 2)
+    assert score[4, 0] < score[4, 1] - 10
+
+
+def test_roaming_is_learned_and_the_same_in_chunks():
+    rng = np.random.default_rng(1)
+    place = np.cumsum(rng.normal(0, 2.0, (20000, 2)), 0)
+    who, when, areas = np.zeros(20000, int), np.arange(20000), np.full(20000, 400.0)
+    whole, parts = RoamingMeter(), RoamingMeter()
+    whole.add(who, when, place, areas)
+    for rows in np.split(np.arange(20000), [100, 256, 1000, 1001, 3000]):
+        parts.add(who[rows], when[rows], place[rows], areas[rows])
+    one, other = whole.find(20.0), parts.find(20.0)
+    np.testing.assert_allclose(one.middle, other.middle)
+    # A random walk: the median square is 2 ln 2 times the variance along an axis.
+    expected = np.log(2 * np.log(2) * 4.0 * LAGS[2:6])
+    np.testing.assert_allclose(one.middle[2:6], expected, atol=0.5)
+    near = one.score(np.array([8.0]), np.array([16.0]), 20.0)
+    assert near < one.score(np.array([8.0]), np.array([1600.0]), 20.0)
+
+
+def test_contact_asks_for_all_assignments():
+    with pytest.raises(ShapeError, match="odds"):
+        Contact(0, 5, ("a", "b"), (0.0,))
+    with pytest.raises(ShapeError, match="two animals"):
+        Contact(0, 5, ("a",), (0.0,))
+    with pytest.raises(ShapeError, match="ascend"):
+        Contact(5, 0, ("a", "b"), (0.0, -1.0))
+
+
+def test_swaps_of_three_are_pairs():
+    odds = np.full(6, -20.0)
+    odds[[0, 2]] = 0.0, np.log(0.25)  # a and b changed places, c stayed
+    swaps = find_swaps([Contact(10, 20, ("a", "b", "c"), tuple(odds))])
+    assert (swaps[0].individuals, swaps[0].frame) == (("a", "b"), 15)
+    assert swaps[0].probability == pytest.approx(0.2, abs=1e-3)
+
+
+def test_identity_is_sure_apart_and_doubtful_after_a_long_contact():
+    # Two walk towards each other, lie on one spot as one animal, and part again.
+    frames = np.arange(900)
+    way = np.clip(np.abs(frames - 450) - 60, 0, None)[:, None] * np.array([[1.0, -1.0]])
+    body = np.stack([np.linspace(-30, 30, 8), np.tile([-8.0, 8.0], 4)], -1)
+    points = body + np.stack([way + 400, np.full((900, 2), 300.0)], -1)[:, :, None]
+    points += np.random.default_rng(3).normal(0, 0.7, points.shape)
+    points[391:510, 1] = np.nan
+    sure = np.isfinite(points).all(-1, keepdims=True)
+    poses = Poses(np.concatenate([points, sure], -1), Skeleton([f"k{k}" for k in range(8)]))
+    found = track_with_contacts(poses, individuals=2)
+    swaps = find_swaps(found.contacts)
+    assert swaps, "who came out of it cannot be known"
+    assert 340 < swaps[0].frame < 560
+    assert 0.1 < swaps[0].probability <= 0.5
+    names = set(swaps[0].individuals)
+    assert names == {"track0", "track1"}
+    # Names are given by the longer part: then the other part is the doubtful one.
+    sides = np.nanmean(found.poses.identity[:300]), np.nanmean(found.poses.identity[600:])
+    assert min(sides) < 0.95
+
+
+def test_cut_tracklets_hold_one_animal():
+    walks = make_walks(6, 600, seed=8, hidden=15, false=0.02)
+    tracker = Tracker(individuals=6, cut=True)
+    ids = tracker.update_many(walks.points, walks.confidence)
+    met = [who for one in tracker.encounters for who in one.before if who >= 0]
+    after = [who for one in tracker.encounters for who in one.after if who >= 0]
+    assert all(one.first <= one.last < one.end for one in tracker.encounters)
+    assert not set(met) & set(np.unique(ids[-1]).tolist()) - set(after)
