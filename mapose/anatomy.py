@@ -17,8 +17,8 @@ Complexes = npt.NDArray[np.complex128]
 #: Poses that a keypoint must be labelled in to be learned.
 FEWEST = 10
 #: Least standard deviation of a keypoint, body sizes. Animals of a new video are not quite those
-#: that were labelled; between 0.03 and 0.2 flies differ by 0.1 %, drawn mice, badly trained, have
-#: most keypoints right (88.2 %; 86.3 % with 0.03 and 0.2) in the middle.
+#: that were labelled. With 0.03, 0.1 and 0.2 drawn mice have 86.4, 88.4 and 87.4 % of their
+#: keypoints right; flies differ by less than 0.1 %.
 NARROWEST = 0.1
 #: Squared Mahalanobis distance up to which a label counts fully; of good ones 0.0004 % are further.
 _FARTHEST = 25.0

@@ -44,8 +44,10 @@ class Spread:
 
         Between `inner` and `outer`, a third of the way on a logarithmic scale: strangers lie
         nearer to a known animal than the known ones to each other, as the network has only
-        learned to tell these apart. On drawn mice of distinct coats pieces of known animals lay
-        at 0.00 to 0.08, strangers at 0.17 to 0.7 (median of the nearest 0.3).
+        learned to tell these apart. On drawn mice of distinct coats, filmed again under another
+        light, tracklets of known animals lay at 0.01 to 0.63 limits and nearly all strangers at
+        2.9 to 4.4; a brown one among black ones, which differs by little but its colour, at 0.25
+        to 0.54.
         """
         return max(self.inner ** (2 / 3) * self.outer ** (1 / 3), 1.2 * self.inner)
 

@@ -4,8 +4,9 @@ An edit says that the animal which was *here* before a moment is the one which i
 Both places are kept with their frames, and nothing else counts: rows and names may come out
 differently when a recording is tracked again, and where the tracker has got the moment right by
 then, the edit changes nothing. Names stay exchanged from the edit's frame to the end of the
-recording; a later edit speaks of its own moment, so that edits hold in whatever order one makes
-them.
+recording, or to a later edit about one of the two, which goes on saying what it said: encounters
+can be settled in any order. Only two swaps within one encounter need care; made last to first,
+the later one has to be made once more.
 """
 
 from mapose.edits.moments import make_edit, name_individual

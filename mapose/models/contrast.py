@@ -191,7 +191,7 @@ def vary_light(images: Tensor, generator: torch.Generator, *, shared: bool = Fal
 
     n = 1 if shared else b
     gain = torch.exp(0.45 * draw(n, 1, 1, 1)) * (1 + 0.12 * draw(n, c, 1, 1))
-    bend = torch.exp(0.15 * draw(n, 1, 1, 1))
+    bend = torch.exp(0.05 * draw(n, 1, 1, 1))
     down = torch.linspace(-1, 1, h, device=images.device).view(1, 1, h, 1)
     across = torch.linspace(-1, 1, w, device=images.device).view(1, 1, 1, w)
     slope = 1 + 0.2 * (draw(b, 1, 1, 1) * down + draw(b, 1, 1, 1) * across)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,8 @@ class _Doubt:
     last: int
     frames: int = 0
     together: float = CLEAR  # least odds of a frame in which both were seen
+    hidden: int = 0  # frames in which one was not, but laid claim to what the other got
+    claim: float = CLEAR  # least odds in those
 
 
 class EncounterLog:
@@ -122,6 +124,20 @@ class EncounterLog:
         odds = cost[:, fresh] - cost[np.arange(len(ids)), columns][:, None]
         i, j = np.nonzero(odds < CLEAR)
         self._add(number, np.stack([ids[i], born[j]], axis=-1), odds[i, j], together=False)
+        near = np.isfinite(cost[:, fresh])
+        for pair, doubt in list(self._open.items()):
+            seen = np.isin(pair, ids)
+            if seen.sum() != 1:
+                continue
+            # One of two that were found as one is out of sight: the newcomer may be either.
+            host = pair[int(seen[1])]
+            for who in born[near[int(np.flatnonzero(ids == host)[0])]].tolist():
+                known = self._open.setdefault((min(host, who), max(host, who)), replace(doubt))
+                known.first, known.last = min(known.first, doubt.first), number
+                known.frames = max(known.frames, doubt.frames)
+                known.hidden = max(known.hidden, doubt.hidden)
+                known.together = min(known.together, doubt.together)
+                known.claim = min(known.claim, doubt.claim)
 
     def _add(self, number: int, pairs: Ints, odds: Floats, *, together: bool) -> None:
         for (a, b), value in zip(pairs.tolist(), odds.tolist(), strict=True):
@@ -130,6 +146,9 @@ class EncounterLog:
             doubt.frames += 1
             if together:
                 doubt.together = min(doubt.together, value)
+            else:
+                doubt.hidden += 1
+                doubt.claim = min(doubt.claim, value)
 
     def end(
         self,

@@ -368,7 +368,7 @@ class Tracker:
             return
         assert self._bank is not None
         if self._log:
-            self._log.forget(self._ids[~kept & ~self._sure])
+            self._log.forget(self._ids[~kept & (self._hits < CONFIRM)])
         self._bank.keep(kept)
         for name in ("_ids", "_shape", "_hits", "_unseen", "_sure"):
             setattr(self, name, getattr(self, name)[kept])
