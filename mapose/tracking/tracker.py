@@ -230,11 +230,11 @@ class Tracker:
         steps, self._frame = number - self._frame, number
         ids = np.full(found.there.shape[1], -1, np.int64)
         slots = np.flatnonzero(found.there[f])
-        if len(slots):
-            self._usual.add((found.weight[f, slots] > 0).sum(-1).astype(np.float64))
-            if not self._fixed:
-                self._size.add(found.size[f])
+        self._usual.add((found.weight[f, slots] > 0).sum(-1).astype(np.float64))
+        if len(slots) and not self._fixed:
+            self._size.add(found.size[f])
         if self._log:
+            self._log.pace = (self._surprise.value or 0.02 * self._scale) / self._scale
             state = {"unseen": self._unseen, "hits": self._hits, "sure": self._sure}
             ended, self._next = self._log.end(number, self._ids, **state, fresh=self._next)
             self.encounters += ended
