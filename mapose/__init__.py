@@ -24,12 +24,21 @@ _PUBLIC = {
     "assemble": "decode",
     "track": "tracking",
     "find_swaps": "tracking",
+    "load_corrected": "correcting",
+    "learn_appearance": "recognition",
+    "find_embeddings": "recognition",
+    "add_to_gallery": "recognition",
+    "name_by_gallery": "recognition",
+    "Appearance": "appearance",
+    "load_appearance": "appearance",
+    "Gallery": "gallery",
+    "load_gallery": "gallery",
     "match_views": "multiview",
     "triangulate": "multiview",
     "Reconstruction": "multiview",
     "analyze": "pipeline",
 }
-_MODULES = ("metrics", "plots", "synthetic", "io")
+_MODULES = ("metrics", "plots", "synthetic", "io", "behaviour")
 
 __all__ = ["__version__", *_PUBLIC, *_MODULES]
 

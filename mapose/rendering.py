@@ -264,7 +264,7 @@ def save_swap_pictures(
     """
     path, folder = Path(path), Path(folder)
     poses = load_corrected(path)
-    with Video(_find_video(path) if video is None else video) as source:
+    with Video(find_video(path) if video is None else video) as source:
         folder.mkdir(parents=True, exist_ok=True)
         for rank, moment in enumerate(moments, 1):
             first, last = find_span(poses, moment)
@@ -278,10 +278,17 @@ def save_swap_pictures(
             yield place
 
 
-def _find_video(path: Path) -> Path:
-    """Find the recording beside its result: by the name that this holds, else by its own."""
-    stem = path.name.removesuffix(_RESULT).removesuffix(".tracked")
-    for _ in range(3):  # a result that was tracked again names the result before it
+def find_video(path: Path) -> Path:
+    """Find the recording beside its result: by the name that this holds, else by its own.
+
+    Raises
+    ------
+    VideoError
+        If there is none.
+    """
+    ours = path.name.endswith(_RESULT)
+    stem = (path.name.removesuffix(_RESULT) if ours else path.stem).removesuffix(".tracked")
+    for _ in range(3 if ours else 0):  # a result that was tracked again names the one before it
         source = path.parent / Path(str(load_provenance(path).get("source", ""))).name
         if not source.is_file() or source == path:
             break

@@ -14,7 +14,10 @@ from mapose.poses import Poses
 from mapose.project import Project
 from mapose.skeleton import Skeleton
 
-COMMANDS = "new import train evaluate analyze track render plot metrics export demo doctor".split()
+COMMANDS = (
+    "new import train evaluate analyze track render plot metrics export demo doctor "
+    "calibrate triangulate swaps swap name"
+).split()
 
 
 def run(*words: object) -> str:

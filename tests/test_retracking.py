@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from mapose.errors import SettingsError
-from mapose.io import load, load_contacts, save
+from mapose.io import VideoWriter, load, load_contacts, save
 from mapose.metrics import track_scores
 from mapose.poses import Poses
+from mapose.recognition import add_to_gallery
+from mapose.rendering import find_video
 from mapose.retracking import TrackOptions, track_file
 from mapose.synthetic import degrade, make_scene
 from mapose.tracking import OnlineTracker, track_with_contacts
+from tests.test_recognition import film
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +78,33 @@ def test_empty_file_gives_an_empty_result(scene, tmp_path):
     save(Poses(found.array[:0], found.skeleton), tmp_path / "none.mapose.h5")
     place = track_file(tmp_path / "none.mapose.h5", options=TrackOptions(individuals=2))
     assert load(place).array.shape[:2] == (0, 2)
+
+
+def test_looks_and_gallery_come_from_the_video(tmp_path, monkeypatch):
+    monkeypatch.setattr("mapose.recognition.STEPS", 15)
+    frames, poses = film(["Anna", "Bea", "Cleo"], 160, seed=1)
+    with VideoWriter(tmp_path / "monday.mp4", rate=25) as writer:
+        for frame in frames:
+            writer.write(frame)
+    order = np.random.default_rng(0).permuted(np.tile(np.arange(3), (160, 1)), axis=1)
+    mixed = np.take_along_axis(poses.array, order[..., None, None], 1)
+    save(Poses(mixed, poses.skeleton, rate=25), tmp_path / "monday.mapose.h5")
+    names = {"track0": "Anna", "track1": "Bea", "track2": "Cleo"}
+    known = add_to_gallery(None, frames, poses=poses, names=names, steps=15)
+    known.save(tmp_path / "beetles.gallery")
+    options = TrackOptions(
+        individuals=3,
+        appearance=True,
+        gallery=tmp_path / "beetles.gallery",
+        video=find_video(tmp_path / "monday.mapose.h5"),
+    )
+    stages = []
+    place = track_file(
+        tmp_path / "monday.mapose.h5",
+        options=options,
+        on_progress=lambda stage, *_: stages.append(stage),
+    )
+    named = load(place)
+    assert named.names == ("Anna", "Bea", "Cleo")
+    np.testing.assert_allclose(named.points, poses.points, atol=1e-3)
+    assert list(dict.fromkeys(stages)) == ["tracking", "learning looks", "looking", "recognising"]

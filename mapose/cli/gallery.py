@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from mapose.cli.application import Json, app, split_pairs
-from mapose.errors import SettingsError
 from mapose.terminal import console, show_progress, show_result
 
 commands = typer.Typer(
@@ -33,6 +32,7 @@ def add(
     from mapose.correcting import load_corrected
     from mapose.gallery import load_gallery
     from mapose.recognition import add_to_gallery
+    from mapose.rendering import find_video
 
     poses = load_corrected(file)
     source = video or find_video(file)
@@ -59,23 +59,3 @@ def list_animals(gallery: Path, as_json: Json = False) -> None:
     from mapose.gallery import load_gallery
 
     show_result(load_gallery(gallery), as_json)
-
-
-def find_video(file: Path) -> Path:
-    """Find the video that a result lies beside, by its name.
-
-    Raises
-    ------
-    SettingsError
-        If there is none or more than one.
-    """
-    from mapose.io.sources import VIDEO_SUFFIXES
-
-    stem = file.name.split(".")[0]
-    found = [p for p in file.parent.glob(f"{stem}.*") if p.suffix.lower() in VIDEO_SUFFIXES]
-    if len(found) != 1:
-        raise SettingsError(
-            f"{file.name}: wanted one video beside it, {stem}.mp4 or the like, came "
-            f"{len(found)}: name it with --video"
-        )
-    return found[0]

@@ -81,8 +81,8 @@ def track(
 
     Example: mapose track monday.mapose.h5 --animals 4 --appearance
     """
-    from mapose.cli.gallery import find_video
     from mapose.correcting import carry_edits
+    from mapose.rendering import find_video
     from mapose.retracking import TrackOptions, track_file
 
     for file in files:
