@@ -4,8 +4,8 @@ Run: OMP_NUM_THREADS=1 python tests/benchmarks/benchmark_ladder.py [--rungs NAME
 [--frames N] [--held-out] [--sleap-nn PYTHON] [--deeplabcut PYTHON] [--cache FOLDER]
 
 All trackers are given the same detections and the number of animals. "best" is what no tracker
-can beat: every detection under the name of the animal it was made from. "online" is the tracker
-alone, frame by frame, "offline" with the joining of tracklets, "looks" with embeddings. Peers run
+can beat: every detection under the name of the animal it was made from. "online" is `OnlineTracker`,
+frame by frame and one frame at a time, "offline" with the joining of tracklets, "looks" with embeddings. Peers run
 in their own environments (see peers/); their answers are kept in the cache. IDF1 (mean, worst
 seed), HOTA and switches by distance of keypoints, at most `ladder.REACH` px on average; "per hour"
 is per animal-hour. "lasting" counts the changes of name, two by two, that hold for ten frames:
@@ -30,7 +30,7 @@ from rich.table import Table
 
 from mapose.metrics import name_scores, track_scores
 from mapose.metrics.tracks import find_similarity
-from mapose.tracking import Tracker, find_swaps, track_with_contacts
+from mapose.tracking import OnlineTracker, Tracker, find_swaps, track_with_contacts
 
 PEERS = Path(__file__).parent / "peers"
 # Its default similarity, overlap of boxes, confuses animals in contact: 51 and 30 switches where
@@ -77,10 +77,9 @@ def track_best(rung: Rung) -> Answer:
 
 def track_online(rung: Rung) -> Answer:
     start = time.process_time()
-    tracker = Tracker(individuals=rung.individuals)
-    found = rung.detections
-    ids = tracker.update_many(found.points, found.confidence, frames=found.frames)
-    return Answer(arrange_ids(rung, ids), time.process_time() - start)
+    tracker = OnlineTracker(individuals=rung.individuals)
+    rows = tracker.update_many(rung.detections.points, rung.detections.confidence)
+    return Answer(arrange_ids(rung, rows), time.process_time() - start)
 
 
 def track_offline(rung: Rung, embeddings=None) -> Answer:
