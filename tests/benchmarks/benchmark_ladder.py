@@ -5,9 +5,9 @@ Run: OMP_NUM_THREADS=1 python tests/benchmarks/benchmark_ladder.py [--rungs NAME
 
 All trackers are given the same detections and the number of animals. "best" is what no tracker
 can beat: every detection under the name of the animal it was made from. "online" is `OnlineTracker`,
-frame by frame and one frame at a time, "offline" with the joining of tracklets, "looks" with embeddings. Peers run
-in their own environments (see peers/); their answers are kept in the cache. IDF1 (mean, worst
-seed), HOTA and switches by distance of keypoints, at most `ladder.REACH` px on average; "per hour"
+one frame at a time, "offline" with the joining of tracklets, "looks" with embeddings. Peers run in
+their own environments (see peers/); their answers are kept in the cache. IDF1 (mean, worst seed),
+HOTA and switches by distance of keypoints, at most `ladder.REACH` px on average; "per hour"
 is per animal-hour. "lasting" counts the changes of name, two by two, that hold for ten frames:
 switches also happen where a detection that is two animals in one lies nearer to the other one for
 a moment. frames/s are of processor time, of tracking alone. "error" is the expected calibration
