@@ -4,7 +4,7 @@ Run: OMP_NUM_THREADS=1 python tests/benchmarks/benchmark_ladder.py [--rungs NAME
 [--frames N] [--held-out] [--sleap-nn PYTHON] [--deeplabcut PYTHON] [--cache FOLDER]
 
 All trackers are given the same detections and the number of animals. "best" is what no tracker
-can beat: every detection under the name of the animal it was made from. "online" is `OnlineTracker`,
+can beat: each detection under the name of the animal it was made from. "online" is `OnlineTracker`,
 one frame at a time, "offline" with the joining of tracklets, "looks" with embeddings. Peers run in
 their own environments (see peers/); their answers are kept in the cache. IDF1 (mean, worst seed),
 HOTA and switches by distance of keypoints, at most `ladder.REACH` px on average; "per hour"
