@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calibration import CalibrationError, Camera, CameraGroup
-from mapose.correcting import find_span, load_corrected, load_corrected_support
+from mapose.correcting import find_doubtful, find_span, load_corrected, load_corrected_support
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
 from mapose.io import (
     Video,
@@ -25,6 +25,7 @@ from mapose.plots import (
     draw_video,
     plot_confidence,
     plot_histograms,
+    plot_identity,
     plot_positions,
     plot_reconstruction,
     plot_scene_3d,
@@ -188,7 +189,7 @@ def save_plots(
     *,
     image: npt.NDArray[np.uint8] | None = None,
 ) -> Iterator[Path]:
-    """Write the usual figures as PNG: trajectories or scene, positions, confidence, histograms.
+    """Write the usual figures as PNG: trajectories or scene, positions, confidence, identity.
 
     Parameters
     ----------
@@ -209,6 +210,7 @@ def save_plots(
     folder.mkdir(parents=True, exist_ok=True)
     support: dict[str, Any] = {}
     cameras: list[Camera] = []
+    doubts: list[Swap] = []
     if isinstance(poses, Poses):
         found = poses
     else:
@@ -217,6 +219,7 @@ def save_plots(
         support = load_corrected_support(path)
         text = _load_cameras(path)
         cameras = list(CameraGroup.from_toml(text, source=path.name)) if text else []
+        doubts = find_doubtful(path) if path.name.lower().endswith(_RESULT) else []
     figures: dict[str, Callable[[], Figure]] = {}
     if found.dimensions == 2:
         figures["trajectories"] = partial(plot_trajectories, found, image=image)
@@ -227,6 +230,8 @@ def save_plots(
     figures["positions"] = partial(plot_positions, found)
     figures["confidence"] = partial(plot_confidence, found)
     figures["histograms"] = partial(plot_histograms, found)
+    if found.identity is not None and len(found) and len(found.names) > 1:
+        figures["identity"] = partial(plot_identity, found, moments=doubts)
     for name, draw in figures.items():
         draw().savefig(folder / f"{name}.png", dpi=150)
         yield folder / f"{name}.png"

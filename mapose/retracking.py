@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mapose.correcting import load_corrected
+from mapose.edits import find_edits_path
 from mapose.errors import SettingsError
 from mapose.gallery import load_gallery
 from mapose.io import PosesWriter, count_frames, load, read, save
@@ -42,7 +44,7 @@ class TrackOptions:
         Name every frame without looking ahead, as in live use; needs ``individuals``.
     appearance : bool
         Learn what the animals look like from the video, and let that decide who came out of
-        contacts and hiding.
+        contacts and hiding. A file that was corrected (`mapose swap`) teaches as corrected.
     gallery : path, optional
         Name the animals by this gallery.
     video : path, optional
@@ -112,9 +114,11 @@ def track_file(
         from mapose.recognition import find_embeddings, learn_appearance
 
         assert options.video is not None
+        # What a person has corrected is the better teacher.
+        corrected = find_edits_path(source.path).is_file()
         appearance = learn_appearance(
             options.video,
-            load(target),
+            load_corrected(source.path) if corrected else load(target),
             on_progress=lambda done, total: on_progress("learning looks", done, total),
         )
         embeddings = find_embeddings(
