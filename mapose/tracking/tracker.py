@@ -182,6 +182,8 @@ class Tracker:
         numbers = self._check(points, confidence, frames)
         if self.individuals == 1 and points.shape[1] == 1 and self._next <= 1:
             return self._take_all(points, numbers)
+        if self._bank is None:
+            self._start(*points.shape[2:])
         ids = np.full(points.shape[:2], -1, np.int64)
         # Blocks of about 10 MB: large enough to hide the cost of a call, small enough to stay
         # in memory with 40 detections of 50 keypoints.
@@ -207,9 +209,7 @@ class Tracker:
         self, points: Floats, confidence: npt.ArrayLike | None, frames: npt.ArrayLike | None
     ) -> Ints:
         check_points(points, confidence)
-        if self._bank is None:
-            self._start(*points.shape[2:])
-        elif self._shape.shape[1:] != points.shape[2:]:
+        if self._bank is not None and self._shape.shape[1:] != points.shape[2:]:
             raise ShapeError(
                 f"tracker: began with {self._shape.shape[1]} keypoints in "
                 f"{self._shape.shape[2]}D, came {points.shape[2]} in {points.shape[3]}D"
