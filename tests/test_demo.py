@@ -25,7 +25,7 @@ def test_a_short_demo_makes_all_it_promises(tmp_path, monkeypatch):
     assert np.isfinite(anatomy.mean).all() and (np.linalg.eigvalsh(anatomy.covariance) > 0).all()
     with Video(result.video) as video:
         assert len(video) == 60 and video.size == (480, 360)
-    assert all(p.stat().st_size > 5000 for p in result.plots) and len(result.plots) == 4
+    assert all(p.stat().st_size > 5000 for p in result.plots) and len(result.plots) == 5
     assert result.comparison.left_out == 18 and result.comparison.frames == 42
     assert "IDF1" in str(result) and str(result.video) in str(result)
     with pytest.raises(SettingsError, match="exists already"):
