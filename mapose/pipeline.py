@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mapose import __version__
 from mapose.decode import assemble
@@ -30,7 +29,7 @@ from mapose.io import PosesWriter, Video, load, load_peaks, load_provenance, pre
 from mapose.models import Model
 from mapose.poses import Peaks, Poses, join_peaks
 from mapose.prediction import Predictor, read_batches
-from mapose.tracking import Naming, Tracker, TrackletSummaries, arrange, name_tracklets
+from mapose.tracking import ChunkTracker, Rows
 
 logger = logging.getLogger(__name__)
 
@@ -139,27 +138,18 @@ def analyze_file(
             on_progress(AnalysisProgress(len(source), len(source), len(source)))
             return target
         parts = _Parts(target.with_name(target.name + ".parts"), job)
-        tracker = Tracker(individuals=count, cut=True)
-        summaries = TrackletSummaries()
-        ids: list[npt.NDArray[np.integer]] = []
-
-        def follow(poses: Poses) -> None:
-            found = tracker.update_many(poses.points, poses.confidence)
-            summaries.add(found, poses.points, confidence=poses.confidence)
-            ids.append(found.astype(np.int32))
-
+        tracker = ChunkTracker(individuals=count)
         for poses in parts.read():
-            follow(poses)
-        resumed = min(len(ids) * CHUNK, len(source))
+            tracker.add(poses)
+        resumed = min(parts.count * CHUNK, len(source))
         on_progress(AnalysisProgress(resumed, len(source), resumed))
         predictor = Predictor(model, individuals=count, device=device)
         for poses, peaks in _find_chunks(source, predictor, count, resumed):
             parts.add(poses, peaks if keep_peaks else None)
-            follow(poses)
+            tracker.add(poses)
             on_progress(AnalysisProgress(int(poses.frames[-1]) + 1, len(source), resumed))
-        naming = name_tracklets(summaries, tracker.encounters, individuals=count)
         provenance = {"job": job, **_describe_source(source, model)}
-        _write_result(target, parts, ids, naming, count, provenance)
+        _write_result(target, parts, tracker.finish(min_rows=1), provenance)
     parts.remove()
     return target
 
@@ -238,26 +228,16 @@ class _Parts:
         shutil.rmtree(self.folder)
 
 
-def _write_result(
-    target: Path,
-    parts: _Parts,
-    ids: list[npt.NDArray[np.integer]],
-    naming: Naming,
-    count: int | None,
-    provenance: dict[str, Any],
-) -> None:
+def _write_result(target: Path, parts: _Parts, rows: Rows, provenance: dict[str, Any]) -> None:
     """Join the chunks into the result, every tracklet in the column of its individual."""
-    animals = count or max(1, int(naming.mapping.max(initial=-1)) + 1)
-    names = [f"track{i}" for i in range(animals)]
     for leftover in target.parent.glob(f"{target.name}.*.tmp"):
         leftover.unlink()  # of a run that was killed while it wrote the result
     with PosesWriter(
-        target, parts.first.skeleton, names, rate=parts.first.rate, provenance=provenance
+        target, parts.first.skeleton, rows.names, rate=parts.first.rate, provenance=provenance
     ) as writer:
-        for number, poses in enumerate(parts.read()):
-            named = arrange(poses, ids[number].astype(np.int64), naming.mapping, names)
-            writer.append(naming.add_identity(named), parts.read_peaks(number))
-        writer.add_contacts([asdict(contact) for contact in naming.list_contacts(names)])
+        for number, named in enumerate(rows.arrange(parts.read())):
+            writer.append(named, parts.read_peaks(number))
+        writer.add_contacts([asdict(contact) for contact in rows.contacts])
 
 
 def _describe_job(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +15,17 @@ from mapose.correcting import load_corrected
 from mapose.edits import find_edits_path
 from mapose.errors import SettingsError
 from mapose.gallery import load_gallery
-from mapose.io import PosesWriter, count_frames, load, read, save
-from mapose.poses import Poses
-from mapose.tracking import (
-    Naming,
-    OnlineTracker,
-    Tracker,
-    TrackletSummaries,
-    arrange,
-    name_tracklets,
+from mapose.io import (
+    PosesWriter,
+    count_frames,
+    load,
+    load_contacts,
+    load_provenance,
+    read,
+    save,
 )
+from mapose.poses import Poses
+from mapose.tracking import ChunkTracker, Contact, OnlineTracker, arrange, join_rows
 
 SUFFIX = ".mapose.h5"
 #: Frames in memory at a time.
@@ -164,23 +166,13 @@ def _track_offline(
     embeddings: npt.NDArray[np.float32] | None = None,
     on_progress: OnProgress,
 ) -> None:
-    tracker = Tracker(individuals=individuals, cut=True)
-    summaries = TrackletSummaries()
-    ids = []
+    tracker = ChunkTracker(individuals=individuals)
     for rows, poses in source.read_chunks():
-        found = tracker.update_many(poses.points, poses.confidence, frames=poses.frames)
-        summaries.add(
-            found,
-            poses.points,
-            confidence=poses.confidence,
-            frames=poses.frames,
-            embeddings=None if embeddings is None else embeddings[rows],
-        )
-        ids.append(found.astype(np.int32))
+        tracker.add(poses, None if embeddings is None else embeddings[rows])
         on_progress("tracking", rows.stop, source.n_frames)
-    naming = name_tracklets(summaries, tracker.encounters, individuals=individuals)
-    count = individuals or max(1, int(naming.mapping.max(initial=-1)) + 1)
-    _write(source, target, ids, naming, [f"track{i}" for i in range(count)])
+    found = tracker.finish(min_rows=1)
+    named = found.arrange(poses for _, poses in source.read_chunks())
+    _write(source, target, found.names, named, found.contacts)
 
 
 def _track_online(
@@ -188,23 +180,25 @@ def _track_online(
 ) -> None:
     assert options.individuals is not None
     tracker = OnlineTracker(individuals=options.individuals)
-    rows_of = []
-    for rows, poses in source.read_chunks():
-        rows_of.append(tracker.update_many(poses.points, poses.confidence).astype(np.int32))
-        on_progress("tracking", rows.stop, source.n_frames)
-    names = [f"track{i}" for i in range(options.individuals)]
-    _write(source, target, rows_of, None, names)
+    names = tuple(f"track{i}" for i in range(options.individuals))
+
+    def follow() -> Iterator[Poses]:
+        for rows, poses in source.read_chunks():
+            found = tracker.update_many(poses.points, poses.confidence)
+            yield arrange(poses, found, np.arange(len(names)), names)
+            on_progress("tracking", rows.stop, source.n_frames)
+
+    _write(source, target, names, follow(), None)
 
 
 def _write(
     source: _Source,
     target: Path,
-    ids: list[npt.NDArray[np.int32]],
-    naming: Naming | None,
-    names: list[str],
+    names: tuple[str, ...],
+    named: Iterable[Poses],
+    contacts: Iterable[Contact] | None,
 ) -> None:
-    """Put every detection into the row of its individual, chunk by chunk."""
-    mapping = np.arange(len(names)) if naming is None else naming.mapping
+    """Write named poses chunk by chunk, and the contacts, None where nobody looked for them."""
     begin = source.read(slice(0, 1))
     with PosesWriter(
         target,
@@ -214,21 +208,39 @@ def _write(
         unit=begin.unit,
         provenance={"source": source.path.name},
     ) as writer:
-        for found, (_, poses) in zip(ids, source.read_chunks(), strict=True):
-            named = arrange(poses, found.astype(np.int64), mapping, names)
-            writer.append(named if naming is None else naming.add_identity(named))
-        if naming is not None:
-            writer.add_contacts([asdict(contact) for contact in naming.list_contacts(names)])
+        for poses in named:
+            writer.append(poses)
+        if contacts is not None:
+            writer.add_contacts([asdict(contact) for contact in contacts])
 
 
 def _name_by_gallery(target: Path, options: TrackOptions, on_progress: OnProgress) -> None:
-    from mapose.recognition import name_by_gallery
+    from mapose.recognition import find_names
 
     assert options.video is not None and options.gallery is not None
-    named = name_by_gallery(
-        load(target),
+    poses, gallery = load(target), load_gallery(options.gallery)
+    labels, sure = find_names(
+        poses,
         options.video,
-        gallery=load_gallery(options.gallery),
+        gallery=gallery,
         on_progress=lambda done, total: on_progress("recognising", done, total),
     )
-    save(named, target, provenance={"gallery": Path(options.gallery).name})
+    save(
+        join_rows(poses, labels, sure, order=gallery.names),
+        target,
+        provenance={**load_provenance(target), "gallery": Path(options.gallery).name},
+        contacts=_rename_contacts(
+            load_contacts(target), dict(zip(poses.names, labels, strict=True))
+        ),
+    )
+
+
+def _rename_contacts(
+    contacts: list[dict[str, Any]], labels: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Give contacts the new names of their rows; nobody is taken for himself."""
+    named = [
+        {**contact, "individuals": [labels[name] for name in contact["individuals"]]}
+        for contact in contacts
+    ]
+    return [c for c in named if len(set(c["individuals"])) == len(c["individuals"])]

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+from mapose.correcting import find_doubtful
 from mapose.errors import SettingsError
-from mapose.io import VideoWriter, load, load_contacts, save
+from mapose.io import VideoWriter, load, load_contacts, load_provenance, save
 from mapose.metrics import track_scores
 from mapose.poses import Poses
 from mapose.recognition import add_to_gallery
 from mapose.rendering import find_video
-from mapose.retracking import TrackOptions, track_file
+from mapose.retracking import TrackOptions, _rename_contacts, track_file
 from mapose.synthetic import degrade, make_scene
 from mapose.tracking import OnlineTracker, track_with_contacts
 from tests.test_recognition import film
@@ -80,27 +81,34 @@ def test_empty_file_gives_an_empty_result(scene, tmp_path):
     assert load(place).array.shape[:2] == (0, 2)
 
 
-def test_looks_and_gallery_come_from_the_video(tmp_path, monkeypatch):
-    monkeypatch.setattr("mapose.recognition.STEPS", 15)
+@pytest.fixture(scope="module")
+def monday(tmp_path_factory):
+    """A filmed recording, and a gallery of its animals."""
+    folder = tmp_path_factory.mktemp("monday")
     frames, poses = film(["Anna", "Bea", "Cleo"], 160, seed=1)
-    with VideoWriter(tmp_path / "monday.mp4", rate=25) as writer:
+    with VideoWriter(folder / "monday.mp4", rate=25) as writer:
         for frame in frames:
             writer.write(frame)
+    names = {"track0": "Anna", "track1": "Bea", "track2": "Cleo"}
+    add_to_gallery(None, frames, poses=poses, names=names, steps=15).save(folder / "b.gallery")
+    return folder, poses
+
+
+def test_looks_and_gallery_come_from_the_video(monday, monkeypatch):
+    monkeypatch.setattr("mapose.recognition.STEPS", 15)
+    folder, poses = monday
     order = np.random.default_rng(0).permuted(np.tile(np.arange(3), (160, 1)), axis=1)
     mixed = np.take_along_axis(poses.array, order[..., None, None], 1)
-    save(Poses(mixed, poses.skeleton, rate=25), tmp_path / "monday.mapose.h5")
-    names = {"track0": "Anna", "track1": "Bea", "track2": "Cleo"}
-    known = add_to_gallery(None, frames, poses=poses, names=names, steps=15)
-    known.save(tmp_path / "beetles.gallery")
+    save(Poses(mixed, poses.skeleton, rate=25), folder / "monday.mapose.h5")
     options = TrackOptions(
         individuals=3,
         appearance=True,
-        gallery=tmp_path / "beetles.gallery",
-        video=find_video(tmp_path / "monday.mapose.h5"),
+        gallery=folder / "b.gallery",
+        video=find_video(folder / "monday.mapose.h5"),
     )
     stages = []
     place = track_file(
-        tmp_path / "monday.mapose.h5",
+        folder / "monday.mapose.h5",
         options=options,
         on_progress=lambda stage, *_: stages.append(stage),
     )
@@ -108,3 +116,23 @@ def test_looks_and_gallery_come_from_the_video(tmp_path, monkeypatch):
     assert named.names == ("Anna", "Bea", "Cleo")
     np.testing.assert_allclose(named.points, poses.points, atol=1e-3)
     assert list(dict.fromkeys(stages)) == ["tracking", "learning looks", "looking", "recognising"]
+    assert find_video(place) == folder / "monday.mp4"
+
+
+def test_names_of_a_gallery_keep_the_doubtful_moments(monday, tmp_path):
+    folder, poses = monday
+    array = poses.array.copy()
+    array[60:100, :2] = np.nan
+    save(Poses(array, poses.skeleton, rate=25), tmp_path / "gap.mapose.h5")
+    options = TrackOptions(3, gallery=folder / "b.gallery", video=folder / "monday.mp4")
+    place = track_file(tmp_path / "gap.mapose.h5", options=options)
+    (moment,) = find_doubtful(place)
+    assert (moment.first, moment.last) == (59, 100) and 0.05 < moment.probability < 0.5
+    assert set(moment.individuals) == {"Anna", "Bea"}
+    assert load_provenance(place) == {"source": "gap.mapose.h5", "gallery": "b.gallery"}
+
+
+def test_rows_that_are_one_animal_cannot_be_swapped():
+    contacts = [{"first": 3, "individuals": ["a", "b"]}, {"first": 5, "individuals": ["b", "c"]}]
+    renamed = _rename_contacts(contacts, {"a": "Anna", "b": "Bea", "c": "Bea"})
+    assert renamed == [{"first": 3, "individuals": ["Anna", "Bea"]}]

@@ -7,19 +7,32 @@ from mapose.tracking.online import OnlineTracker
 from mapose.tracking.stitching import stitch
 from mapose.tracking.tracker import Tracker
 from mapose.tracking.tracklets import TrackletSummaries
-from mapose.tracking.tracks import Tracking, arrange, track, track_with_contacts
+from mapose.tracking.tracks import (
+    ChunkTracker,
+    Rows,
+    Tracking,
+    arrange,
+    find_present,
+    join_rows,
+    track,
+    track_with_contacts,
+)
 
 __all__ = [
+    "ChunkTracker",
     "Contact",
     "Encounter",
     "Naming",
     "OnlineTracker",
+    "Rows",
     "Swap",
     "Tracker",
     "TrackletSummaries",
     "Tracking",
     "arrange",
+    "find_present",
     "find_swaps",
+    "join_rows",
     "name_tracklets",
     "stitch",
     "track",

@@ -37,7 +37,8 @@ class Encounter:
     end : int
         Frame from which on the tracks bear the ids ``after``.
     before, after : (int, int)
-        Tracklets before and after; -1 = out of sight for good.
+        Tracklets before and after; -1 = out of sight for good. The same where they are hardly
+        in doubt and were not cut.
     odds : float
         Log-odds that each stayed itself rather than that they changed places.
     """
@@ -49,6 +50,11 @@ class Encounter:
     after: tuple[int, int]
     odds: float
 
+    @property
+    def cut(self) -> bool:
+        """Whether the tracklets that come out of it have other ids than those that went in."""
+        return self.after != self.before
+
 
 @dataclass
 class _Doubt:
@@ -58,8 +64,6 @@ class _Doubt:
     last: int
     frames: int = 0
     together: float = CLEAR  # least odds of a frame in which both were seen
-    hidden: int = 0  # frames in which one was not, but laid claim to what the other got
-    claim: float = CLEAR  # least odds in those
 
 
 class EncounterLog:
@@ -70,9 +74,6 @@ class EncounterLog:
         self._cuts: dict[int, int] = {}  # frames in which a track was seen when it was cut, by id
         #: How far animals usually get from where they are expected, in body sizes.
         self.pace = 0.02
-
-    def __len__(self) -> int:
-        return len(self._open)
 
     def record(
         self,
@@ -137,9 +138,7 @@ class EncounterLog:
                 known = self._open.setdefault((min(host, who), max(host, who)), replace(doubt))
                 known.first, known.last = min(known.first, doubt.first), number
                 known.frames = max(known.frames, doubt.frames)
-                known.hidden = max(known.hidden, doubt.hidden)
                 known.together = min(known.together, doubt.together)
-                known.claim = min(known.claim, doubt.claim)
 
     def _add(self, number: int, pairs: Ints, odds: Floats, *, together: bool) -> None:
         for (a, b), value in zip(pairs.tolist(), odds.tolist(), strict=True):
@@ -148,9 +147,6 @@ class EncounterLog:
             doubt.frames += 1
             if together:
                 doubt.together = min(doubt.together, value)
-            else:
-                doubt.hidden += 1
-                doubt.claim = min(doubt.claim, value)
 
     def end(
         self,
@@ -162,7 +158,7 @@ class EncounterLog:
         sure: npt.NDArray[np.bool_],
         fresh: int,
     ) -> tuple[list[Encounter], int]:
-        """End what nobody has doubted for a while: the tracks go on under new ids.
+        """End what nobody has doubted for a while: tracks in real doubt go on under new ids.
 
         Parameters
         ----------
@@ -177,7 +173,7 @@ class EncounterLog:
         Returns
         -------
         ended : list of Encounter
-            Those in which the tracks may well have changed places.
+            Those that are over.
         fresh : int
             Next free id.
         """
@@ -194,7 +190,10 @@ class EncounterLog:
                 continue  # cut a moment ago
             doubt = self._open.pop(pair)
             odds = score_encounter(doubt, self.pace)
-            if odds > _SETTLED or not rows:
+            if not rows:
+                continue
+            if odds > _SETTLED:
+                ended.append(Encounter(doubt.first, doubt.last, number, pair, pair, odds))
                 continue
             after = [-1, -1]
             for side in np.flatnonzero(alive).tolist():

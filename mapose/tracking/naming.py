@@ -35,11 +35,26 @@ class Naming:
         First and last frame, two rows, and the probability that they changed places there.
     knots : tuple of (int64, float64), per row
         Frames and probabilities between which `add_identity` draws straight lines.
+    trades : tuple of (int, int, int, int)
+        First frame, frame after the last, and two tracklets that follow each other's animals
+        between them, in the order of the frames.
     """
 
     mapping: Ints
     doubts: tuple[tuple[int, int, int, int, float], ...]
     knots: tuple[tuple[Ints, Floats], ...]
+    trades: tuple[tuple[int, int, int, int], ...] = ()
+
+    def mend(self, ids: npt.NDArray[np.integer], frames: Ints) -> npt.NDArray[np.integer]:
+        """Give tracklets (F, I) that changed animals within an encounter to them from there on."""
+        low, high = (int(frames[0]), int(frames[-1])) if len(frames) else (0, -1)
+        due = [one for one in self.trades if one[0] <= high and one[1] > low]
+        ids = ids.copy() if due else ids
+        for first, end, a, b in due:
+            part = ids[np.searchsorted(frames, first) : np.searchsorted(frames, end)]
+            was_a, was_b = part == a, part == b
+            part[was_a], part[was_b] = b, a
+        return ids
 
     def add_identity(self, poses: Poses) -> Poses:
         """Give arranged poses their `identity`: how likely each name is right, NaN = absent."""
@@ -93,12 +108,14 @@ def name_tracklets(
     )
     rows = histories.rows
     mapping[tracklets.ids] = rows
+    cuts = [met for met in encounters if met.cut]
     doubts = [
         *_find_crossings(tracklets, histories, encounters),
-        *_find_gaps(tracklets, histories, encounters),
+        *_find_gaps(tracklets, histories, cuts),
     ]
     right = score_names(tracklets.n, histories)
-    return Naming(mapping, tuple(doubts), _find_knots(tracklets, rows, right, encounters))
+    knots = _find_knots(tracklets, rows, right, cuts)
+    return Naming(mapping, tuple(doubts), knots, _find_trades(tracklets, rows, cuts))
 
 
 def score_names(n: Ints, histories: Histories) -> Floats:
@@ -146,8 +163,11 @@ def _find_crossings(
         before = [place.get(who, -1) for who in met.before]
         if min(before) < 0 or rows[before].min() < 0 or rows[before[0]] == rows[before[1]]:
             continue
-        after = [place[who] for who in met.after if who in place and rows[place[who]] >= 0]
         a, b = sorted(rows[before].tolist())
+        if not met.cut:
+            doubts.append((met.first, met.last, a, b, float(1 / (1 + np.exp(met.odds)))))
+            continue
+        after = [place[who] for who in met.after if who in place and rows[place[who]] >= 0]
         # Whether a tracklet that came out goes on in the row of the first that went in.
         changed = [
             np.mean((draws[:, j] == draws[:, before[0]]) != (rows[j] == rows[before[0]]))
@@ -157,6 +177,29 @@ def _find_crossings(
             chance = min(float(max(changed)), 1 - 1 / len(draws))
             doubts.append((met.first, met.last, a, b, max(chance, 0.5 / len(draws))))
     return doubts
+
+
+def _find_trades(
+    tracklets: Tracklets, rows: Ints, encounters: Sequence[Encounter]
+) -> tuple[tuple[int, int, int, int], ...]:
+    """Find encounters out of which two rows come exchanged: they are cut only after their end.
+
+    The animals change places in the middle of it, or where one of the tracklets begins.
+    """
+    place = {who: j for j, who in enumerate(tracklets.ids.tolist())}
+    trades = []
+    for met in encounters:
+        before = [place.get(who, -1) for who in met.before]
+        after = [place.get(who, -1) for who in met.after]
+        sides = [side for side in (0, 1) if after[side] >= 0]
+        if min(before) < 0 or rows[before].min() < 0 or not sides:
+            continue
+        if all(rows[after[side]] == rows[before[1 - side]] for side in sides):
+            middle = (met.first + met.last + 1) // 2
+            first = max(middle, int(tracklets.first[before].max()))
+            if rows[before[0]] != rows[before[1]] and first < met.end:
+                trades.append((first, met.end, *met.before))
+    return tuple(trades)
 
 
 def _find_gaps(

@@ -178,6 +178,8 @@ def list_ways(
     tail = {who: j for j, who in enumerate(tracklets.ends.tolist())}
     ways: dict[tuple[int, int], float] = {}
     for met in encounters:
+        if not met.cut:
+            continue
         out = [side for side in (0, 1) if met.after[side] in head]
         for side in out:
             for other in (0, 1):

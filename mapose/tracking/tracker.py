@@ -233,7 +233,7 @@ class Tracker:
         self._usual.add((found.weight[f, slots] > 0).sum(-1).astype(np.float64))
         if len(slots) and not self._fixed:
             self._size.add(found.size[f])
-        if self._log:
+        if self._log is not None:
             self._log.pace = (self._surprise.value or 0.02 * self._scale) / self._scale
             state = {"unseen": self._unseen, "hits": self._hits, "sure": self._sure}
             ended, self._next = self._log.end(number, self._ids, **state, fresh=self._next)
@@ -367,7 +367,7 @@ class Tracker:
         if kept.all():
             return
         assert self._bank is not None
-        if self._log:
+        if self._log is not None:
             self._log.forget(self._ids[~kept & (self._hits < CONFIRM)])
         self._bank.keep(kept)
         for name in ("_ids", "_shape", "_hits", "_unseen", "_sure"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mapose.errors import ShapeError
 from mapose.poses import Poses
 from mapose.tracking.contacts import Contact
-from mapose.tracking.naming import name_tracklets
+from mapose.tracking.naming import Naming, name_tracklets
 from mapose.tracking.tracker import MAX_GAP, Tracker
 from mapose.tracking.tracklets import TrackletSummaries
 
@@ -45,9 +45,7 @@ def track(
 ) -> Poses:
     """Track animals through time: unordered poses in, one row per animal out.
 
-    A recording that is too long for the memory goes the same way in chunks: `Tracker.update_many`
-    (with ``cut=True``) and `TrackletSummaries.add` on each of them, `name_tracklets` once, then
-    `arrange` and `Naming.add_identity` on each of them.
+    A recording that is too long for the memory goes the same way in chunks, see `ChunkTracker`.
 
     Parameters
     ----------
@@ -124,33 +122,150 @@ def track_with_contacts(
     Tracking
         Poses and contacts.
     """
-    tracker = Tracker(individuals=individuals, max_gap=max_gap, size=size, cut=True)
-    ids = tracker.update_many(poses.points, poses.confidence, frames=poses.frames)
-    summaries = TrackletSummaries()
-    summaries.add(
-        ids,
-        poses.points,
-        confidence=poses.confidence,
-        frames=poses.frames,
-        embeddings=embeddings,
-    )
-    naming = name_tracklets(
-        summaries, tracker.encounters, individuals=individuals, min_frames=min_frames
-    )
-    count = int(naming.mapping.max(initial=-1)) + 1 if individuals is None else individuals
-    names = [f"track{i}" for i in range(count)]
-    named = arrange(poses, ids, naming.mapping, names)
-    return Tracking(naming.add_identity(named), tuple(naming.list_contacts(names)))
+    tracker = ChunkTracker(individuals=individuals, max_gap=max_gap, size=size)
+    tracker.add(poses, embeddings)
+    rows = tracker.finish(min_frames=min_frames)
+    (named,) = rows.arrange([poses])
+    return Tracking(named, rows.contacts)
 
 
-def arrange(poses: Poses, ids: Ints, mapping: Ints, individuals: Sequence[str]) -> Poses:
+class ChunkTracker:
+    """Track a recording chunk by chunk: `add` each, `finish`, `Rows.arrange` each once more.
+
+    In memory stay the tracklet of every detection, 4 bytes, and a summary of every tracklet. The
+    result does not depend on where a recording is cut.
+
+    Parameters
+    ----------
+    individuals, max_gap, size
+        As for `track`.
+
+    Raises
+    ------
+    SettingsError
+        If a number is not usable.
+
+    Examples
+    --------
+    >>> from mapose.skeleton import Skeleton
+    >>> poses = Poses(np.ones((20, 1, 1, 3), np.float32), Skeleton(["body"]))
+    >>> chunks = [poses.sel(frames=range(10)), poses.sel(frames=range(10, 20))]
+    >>> tracker = ChunkTracker(individuals=1)
+    >>> for chunk in chunks:
+    ...     tracker.add(chunk)
+    >>> rows = tracker.finish()
+    >>> rows.names, [named.array.shape for named in rows.arrange(chunks)]
+    (('track0',), [(10, 1, 1, 3), (10, 1, 1, 3)])
+    """
+
+    def __init__(
+        self,
+        *,
+        individuals: int | None = None,
+        max_gap: int = MAX_GAP,
+        size: float | None = None,
+    ) -> None:
+        self._tracker = Tracker(individuals=individuals, max_gap=max_gap, size=size, cut=True)
+        self._summaries = TrackletSummaries()
+        self._ids: list[npt.NDArray[np.int32]] = []
+
+    def add(self, poses: Poses, embeddings: npt.ArrayLike | None = None) -> None:
+        """Take in the next chunk.
+
+        Parameters
+        ----------
+        poses : Poses
+            Detections in any order; their frames come after those of the last chunk.
+        embeddings : float, (F, I, D), optional
+            As for `track`.
+
+        Raises
+        ------
+        ShapeError
+            If the embeddings or frames do not fit.
+        """
+        ids = self._tracker.update_many(poses.points, poses.confidence, frames=poses.frames)
+        self._summaries.add(
+            ids,
+            poses.points,
+            confidence=poses.confidence,
+            frames=poses.frames,
+            embeddings=embeddings,
+        )
+        self._ids.append(ids.astype(np.int32))
+
+    def finish(self, *, min_frames: int = 10, min_rows: int = 0) -> Rows:
+        """Find whose every tracklet is, and how sure that is.
+
+        Parameters
+        ----------
+        min_frames : int
+            As for `track`.
+        min_rows : int
+            Rows at least, where their number is not known: a file has one though nobody is seen.
+
+        Returns
+        -------
+        Rows
+            Of all chunks.
+        """
+        individuals = self._tracker.individuals
+        naming = name_tracklets(
+            self._summaries,
+            self._tracker.encounters,
+            individuals=individuals,
+            min_frames=min_frames,
+        )
+        found = int(naming.mapping.max(initial=-1)) + 1
+        return Rows(naming, tuple(self._ids), individuals or max(min_rows, found))
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of all detections of a recording that came in chunks.
+
+    Attributes
+    ----------
+    naming : Naming
+        Row of each tracklet, and how sure that is.
+    ids : tuple of int32, (F, I) each
+        Tracklets in every chunk.
+    count : int
+        Number of rows.
+    """
+
+    naming: Naming
+    ids: tuple[npt.NDArray[np.int32], ...]
+    count: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """``track0``, ``track1`` and so on."""
+        return tuple(f"track{i}" for i in range(self.count))
+
+    @property
+    def contacts(self) -> tuple[Contact, ...]:
+        """Moments in which names were in doubt, in time."""
+        return tuple(self.naming.list_contacts(self.names))
+
+    def arrange(self, chunks: Iterable[Poses]) -> Iterator[Poses]:
+        """Put the detections of the same chunks into their rows, one chunk after the other."""
+        for ids, poses in zip(self.ids, chunks, strict=True):
+            mended = self.naming.mend(ids, poses.frames)
+            named = arrange(poses, mended, self.naming.mapping, self.names)
+            yield self.naming.add_identity(named)
+
+
+def arrange(
+    poses: Poses, ids: npt.NDArray[np.integer], mapping: Ints, individuals: Sequence[str]
+) -> Poses:
     """Put every detection into the row of its individual.
 
     Parameters
     ----------
     poses : Poses
         A chunk of detections (F, I, K).
-    ids : int64, (F, I)
+    ids : int, (F, I)
         Tracklet of each detection, from `Tracker.update_many`; -1 = none.
     mapping : int64, (T,)
         Individual of each tracklet, from `stitch`; -1 = nobody. Ids beyond its end are nobody.
@@ -190,3 +305,45 @@ def arrange(poses: Poses, ids: Ints, mapping: Ints, individuals: Sequence[str]) 
     return replace(
         poses, array=array, individuals=individuals, identity=None, covariance=covariance
     )
+
+
+def join_rows(
+    poses: Poses,
+    labels: Sequence[str],
+    sure: npt.NDArray[np.floating],
+    *,
+    order: Sequence[str] = (),
+) -> Poses:
+    """Join the rows of poses that have the same name.
+
+    Parameters
+    ----------
+    poses : Poses
+        Tracked.
+    labels : sequence of str, (I,)
+        Name for each row; rows of the same name are never there at the same time.
+    sure : float64, (I,)
+        Probability that it is right; NaN counts as 0.
+    order : sequence of str
+        Names that come first, if they occur.
+
+    Returns
+    -------
+    Poses
+        One row for each name, with `identity`.
+    """
+    names = [n for n in order if n in labels]
+    names += [n for n in dict.fromkeys(labels) if n not in names]
+    column = np.array([names.index(label) for label in labels], np.int64)
+    present = find_present(poses)
+    joined = arrange(poses, np.where(present, np.arange(len(labels)), -1), column, names)
+    frame, row = np.nonzero(present)
+    whole = np.ones(len(frame)) if poses.identity is None else poses.identity[frame, row]
+    identity = np.full(joined.array.shape[:2], np.nan, np.float32)
+    identity[frame, column[row]] = whole * np.nan_to_num(sure).astype(np.float32)[row]
+    return replace(joined, identity=identity)
+
+
+def find_present(poses: Poses) -> npt.NDArray[np.bool_]:
+    """Find when each individual is there, bool (F, I): has at least one keypoint."""
+    return np.asarray(np.isfinite(poses.points).all(-1).any(-1))

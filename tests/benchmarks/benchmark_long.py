@@ -14,7 +14,7 @@ import time
 
 from ladder import stream_rung
 
-from mapose.tracking import Tracker, TrackletSummaries, name_tracklets
+from mapose.tracking import ChunkTracker
 
 
 def main():
@@ -22,36 +22,30 @@ def main():
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--rung", default="4")
     options = parser.parse_args()
-    tracker, summaries, spent = None, TrackletSummaries(), 0.0
+    tracker, spent = None, 0.0
     report = options.frames // 10
-    print("    frames   CPU s  frames/s  memory MiB  tracklets")
+    print("    frames   CPU s  frames/s  memory MiB")
     for rung in stream_rung(options.rung, frames=options.frames):
         found = rung.detections
         start = time.process_time()
-        tracker = tracker or Tracker(individuals=rung.individuals, cut=True)
-        ids = tracker.update_many(found.points, found.confidence, frames=found.frames)
-        summaries.add(
-            ids,
-            found.points,
-            confidence=found.confidence,
-            frames=found.frames,
-            embeddings=rung.embeddings,
-        )
+        tracker = tracker or ChunkTracker(individuals=rung.individuals)
+        tracker.add(found, rung.embeddings)
         spent += time.process_time() - start
         done = int(found.frames[-1]) + 1
         if done % report < len(found):
-            tell(done, spent, int(ids.max(initial=-1)) + 1)
+            tell(done, spent)
     start = time.process_time()
-    naming = name_tracklets(summaries, tracker.encounters, individuals=rung.individuals)
+    rows = tracker.finish()
     spent += time.process_time() - start
-    print(f"joining: {time.process_time() - start:.1f} s, {naming.mapping.max() + 1} rows")
-    tell(options.frames, spent, len(naming.mapping))
+    took, tracklets = time.process_time() - start, len(rows.naming.mapping)
+    print(f"joining: {took:.1f} s, {tracklets} tracklets, {len(rows.contacts)} contacts")
+    tell(options.frames, spent)
 
 
-def tell(frames, seconds, tracklets):
+def tell(frames, seconds):
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     memory /= 2**20 if sys.platform == "darwin" else 2**10
-    print(f"{frames:10} {seconds:7.1f} {frames / seconds:9.0f} {memory:11.0f} {tracklets:10}")
+    print(f"{frames:10} {seconds:7.1f} {frames / seconds:9.0f} {memory:11.0f}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,14 @@ from walking import make_walks
 from mapose.errors import ShapeError
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
-from mapose.tracking import Contact, Tracker, TrackletSummaries, find_swaps, track_with_contacts
+from mapose.tracking import (
+    Contact,
+    Tracker,
+    TrackletSummaries,
+    find_swaps,
+    name_tracklets,
+    track_with_contacts,
+)
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.histories import find_histories
 from mapose.tracking.looks import Looks, score_looks
@@ -15,7 +22,7 @@ from mapose.tracking.roaming import LAGS, RoamingMeter
 from mapose.tracking.stitching import list_ways
 
 
-def make_tracklets(spans, places, *, looks=None, keypoints=3):
+def make_summaries(spans, places, *, looks=None, keypoints=3):
     """Animals that sit still: spans of (first, last) and their places."""
     frames = max(last for _, last in spans) + 1
     points = np.full((frames, len(spans), keypoints, 2), np.nan)
@@ -32,6 +39,11 @@ def make_tracklets(spans, places, *, looks=None, keypoints=3):
             embeddings[rows, i] = looks[i] + rng.normal(0, 1, (size, len(looks[i])))
     summaries = TrackletSummaries()
     summaries.add(ids, points, embeddings=embeddings)
+    return summaries
+
+
+def make_tracklets(spans, places, *, looks=None):
+    summaries = make_summaries(spans, places, looks=looks)
     return summaries.to_arrays(), summaries.arena
 
 
@@ -56,6 +68,36 @@ def test_looks_overrule_the_odds():
     histories = find_histories(tracklets, row, list_ways(tracklets, [met]), arena)
     assert histories.rows.tolist() == [0, 1, 1, 0]
     assert (histories.draws[:, 2] == histories.draws[:, 1]).mean() > 0.98
+
+
+def test_a_swap_that_is_seen_late_is_undone_from_the_encounter_on():
+    # Tracklets are cut some frames after the doubt is over: those bear the wrong names until then.
+    spans = [(0, 199), (0, 199), (200, 399), (200, 399)]
+    anna, bea = np.array([3.0, 0, 0, 0]), np.array([0, 3.0, 0, 0])
+    places = [(0, 0), (300, 0), (0, 0), (300, 0)]
+    summaries = make_summaries(spans, places, looks=[anna, bea, bea, anna])
+    naming = name_tracklets(summaries, [Encounter(180, 189, 200, (0, 1), (2, 3), odds=2.0)])
+    assert naming.mapping.tolist() == [0, 1, 1, 0]
+    assert naming.trades == ((185, 200, 0, 1),)
+    frames = np.arange(400)
+    ids = np.where(frames[:, None] < 200, [0, 1], [2, 3])
+    mended = naming.mend(ids, frames)
+    rows = naming.mapping[mended]
+    assert (rows[:185] == [0, 1]).all()
+    assert (rows[185:] == [1, 0]).all()
+    parts = [naming.mend(ids[part], frames[part]) for part in (slice(190), slice(190, 400))]
+    np.testing.assert_array_equal(np.concatenate(parts), mended)
+
+
+def test_a_meeting_without_real_doubt_is_a_contact_all_the_same():
+    spans = [(0, 399), (0, 399)]
+    summaries = make_summaries(spans, [(0, 0), (300, 0)])
+    naming = name_tracklets(summaries, [Encounter(180, 189, 200, (0, 1), (0, 1), odds=9.0)])
+    assert naming.mapping.tolist() == [0, 1]
+    assert not naming.trades
+    (contact,) = naming.list_contacts(["anna", "bea"])
+    assert contact.individuals == ("anna", "bea")
+    assert contact.probability == pytest.approx(1 / (1 + np.exp(9.0)))
 
 
 def test_looks_find_who_came_out_elsewhere():

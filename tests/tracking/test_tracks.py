@@ -5,7 +5,7 @@ import mapose
 from mapose.errors import ShapeError
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
-from mapose.tracking import Tracker, TrackletSummaries, arrange, name_tracklets, track
+from mapose.tracking import ChunkTracker, arrange, track, track_with_contacts
 
 
 def make_poses(points, confidence=None, names=None, **more):
@@ -85,14 +85,14 @@ def test_chunks_give_the_same_as_the_whole(walks):
     poses = make_poses(w.points, w.confidence, rate=30.0)
     whole = track(poses, individuals=3)
     chunks = [poses.sel(frames=range(a, a + 50)) for a in range(0, 200, 50)]
-    tracker, summaries, ids = Tracker(individuals=3, cut=True), TrackletSummaries(), []
+    tracker = ChunkTracker(individuals=3)
     for chunk in chunks:
-        ids.append(tracker.update_many(chunk.points, chunk.confidence))
-        summaries.add(ids[-1], chunk.points, confidence=chunk.confidence)
-    mapping = name_tracklets(summaries, tracker.encounters, individuals=3).mapping
-    names = ["track0", "track1", "track2"]
-    parts = [arrange(c, i, mapping, names) for c, i in zip(chunks, ids, strict=True)]
+        tracker.add(chunk)
+    rows = tracker.finish()
+    parts = list(rows.arrange(chunks))
     np.testing.assert_array_equal(np.concatenate([p.array for p in parts]), whole.array)
+    np.testing.assert_array_equal(np.concatenate([p.identity for p in parts]), whole.identity)
+    assert rows.contacts == track_with_contacts(poses, individuals=3).contacts
     assert parts[1].frames[0] == 50 and parts[1].rate == 30
     assert whole.individuals == ("track0", "track1", "track2")
 
@@ -114,6 +114,9 @@ def test_known_number_gives_that_many_rows(walks):
     empty = make_poses(np.full((20, 2, 3, 2), np.nan))
     assert track(empty, individuals=2).array.shape == (20, 2, 3, 3)
     assert track(empty).array.shape == (20, 0, 3, 3)
+    tracker = ChunkTracker()
+    tracker.add(empty)
+    assert tracker.finish(min_rows=1).names == ("track0",)
 
 
 def test_the_surer_of_two_wins():
