@@ -35,14 +35,12 @@ CONFIRM = 3
 _REACH, _REACH_HIDDEN = 1.5, 0.75
 #: A detection that no track wants and that is this like one just taken starts no track.
 _SHADOW = 0.6
-#: Share of the reach within which a single keypoint can pass for the animal; all of it for a whole
-#: one.
+#: Share of the reach within which a single keypoint can pass for the animal; for a whole one, all.
 _FRAGMENT = 0.3
 #: A lost animal lays claim to a detection that it would cost so many nats more than the track that
 #: got it; but not for longer than so many frames.
 _CLAIM, _PATIENCE = 3.0, 5
-#: Cost, in nats, from which a detection belongs to nobody, and that of a detection within reach at
-#: most.
+#: Cost, in nats, from which a detection is nobody's, and that of one within reach at most.
 _LIMIT, _FARTHEST = 40.0, 39.8
 #: The same for an animal that is out of sight already: it is likely to stay there. On 16 drawn
 #: scenes 40, 25, 20 and 15 nats left 54, 25, 33 and 33 lasting swaps.
@@ -234,7 +232,7 @@ class Tracker:
         if len(slots) and not self._fixed:
             self._size.add(found.size[f])
         if self._log is not None:
-            self._log.pace = (self._surprise.value or 0.02 * self._scale) / self._scale
+            self._log.scale = self._scale
             state = {"unseen": self._unseen, "hits": self._hits, "sure": self._sure}
             ended, self._next = self._log.end(number, self._ids, **state, fresh=self._next)
             self.encounters += ended
@@ -269,6 +267,8 @@ class Tracker:
             born = self._give_birth(found, f, slots, columns, ids)
             if self._log is not None and len(rows) and len(born):
                 self._log.record_births(number, owners, cost[rows], columns, born, ids[slots[born]])
+        if self._log is not None:
+            self._log.watch(number, ids[slots], found.points[f, slots])
         return ids
 
     @property

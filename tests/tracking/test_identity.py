@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sitting import make_summaries, make_tracklets
 from walking import make_walks
 
 from mapose.errors import ShapeError
@@ -10,7 +11,6 @@ from mapose.skeleton import Skeleton
 from mapose.tracking import (
     Contact,
     Tracker,
-    TrackletSummaries,
     find_swaps,
     name_tracklets,
     track_with_contacts,
@@ -20,31 +20,6 @@ from mapose.tracking.histories import find_histories
 from mapose.tracking.looks import Looks, score_looks
 from mapose.tracking.roaming import LAGS, RoamingMeter
 from mapose.tracking.stitching import list_ways
-
-
-def make_summaries(spans, places, *, looks=None, keypoints=3):
-    """Animals that sit still: spans of (first, last) and their places."""
-    frames = max(last for _, last in spans) + 1
-    points = np.full((frames, len(spans), keypoints, 2), np.nan)
-    ids = np.full((frames, len(spans)), -1)
-    embeddings = None if looks is None else np.full((frames, len(spans), len(looks[0])), np.nan)
-    rng = np.random.default_rng(0)
-    body = np.array([[0.0, 0], [20, 0], [10, 10]])
-    for i, ((first, last), place) in enumerate(zip(spans, places, strict=True)):
-        rows = slice(first, last + 1)
-        size = last + 1 - first
-        points[rows, i] = body + place + rng.normal(0, 0.5, (size, 1, 2))
-        ids[rows, i] = i
-        if embeddings is not None:
-            embeddings[rows, i] = looks[i] + rng.normal(0, 1, (size, len(looks[i])))
-    summaries = TrackletSummaries()
-    summaries.add(ids, points, embeddings=embeddings)
-    return summaries
-
-
-def make_tracklets(spans, places, *, looks=None):
-    summaries = make_summaries(spans, places, looks=looks)
-    return summaries.to_arrays(), summaries.arena
 
 
 def test_odds_of_an_encounter_become_probabilities():
