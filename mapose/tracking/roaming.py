@@ -23,7 +23,7 @@ _STILL = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Roaming:
-    """Distribution of the squared displacement in a gap: log-logistic.
+    """Distribution of the mean squared displacement of keypoints in a gap: log-logistic.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Roaming:
         gap : float64, (N,)
             Frames, 1 or more.
         squared : float64, (N,)
-            Squared displacement.
+            Mean squared displacement of keypoints.
         size : float
             Body size, in the same unit.
 
@@ -71,6 +71,30 @@ class Roaming:
         return np.asarray(cost - np.log(2 * (START * size) ** 2))
 
 
+def find_moves(between: Floats) -> tuple[Floats, Floats]:
+    """Tell how bodies moved from how their keypoints moved within them.
+
+    Parameters
+    ----------
+    between : float64, (N, K, d)
+        Displacements of keypoints; NaN = missing before or after.
+
+    Returns
+    -------
+    moved : float64, (N, d)
+        Of the body; NaN where no keypoint is known.
+    stirred : float64, (N,)
+        Mean squared displacement of the keypoints within it; 0 where none is known.
+    """
+    common = np.isfinite(between).all(-1)
+    count = common.sum(1)
+    between = np.where(common[..., None], between, 0.0)
+    moved = between.sum(1) / np.maximum(count, 1)[:, None]
+    squared = np.square(between).sum((1, 2)) / np.maximum(count, 1)
+    stirred = np.maximum(squared - np.square(moved).sum(-1), 0.0)
+    return np.where(count[:, None], moved, np.nan), stirred
+
+
 class RoamingMeter:
     """Measures displacements, chunk by chunk, the same however a recording is cut."""
 
@@ -78,15 +102,15 @@ class RoamingMeter:
         self._sums = np.zeros((len(LAGS), 3))  # number, sum, sum of squares of the logarithm
         self._last: list[tuple[Ints, Ints, Floats, Floats]] = []
 
-    def add(self, who: Ints, when: Ints, centres: Floats, areas: Floats) -> None:
+    def add(self, who: Ints, when: Ints, poses: Floats, areas: Floats) -> None:
         """Take in the next run of frames.
 
         Parameters
         ----------
         who, when : int64, (N,)
             Tracklet and frame.
-        centres : float64, (N, d)
-            Where it was.
+        poses : float64, (N, K, d)
+            Where it was; NaN = missing.
         areas : float64, (N,)
             Of the boxes around them; NaN or 0 = not measurable.
         """
@@ -94,20 +118,21 @@ class RoamingMeter:
         now = int(when.max()) if len(when) else 0
         for n, lag in enumerate(LAGS.tolist()):
             rows = when % lag == 0
-            w, t, c, least = who[rows], when[rows], centres[rows], floor[rows]
+            w, t, p, least = who[rows], when[rows], poses[rows], floor[rows]
             if len(self._last) > n:
                 before = self._last[n]
                 w, t = np.concatenate([before[0], w]), np.concatenate([before[1], t])
-                c, least = np.concatenate([before[2], c]), np.concatenate([before[3], least])
+                p, least = np.concatenate([before[2], p]), np.concatenate([before[3], least])
             order = np.lexsort((t, w))
-            w, t, c, least = w[order], t[order], c[order], least[order]
+            w, t, p, least = w[order], t[order], p[order], least[order]
             follow = (np.diff(w) == 0) & (np.diff(t) == lag)
-            squared = np.square(c[1:][follow] - c[:-1][follow]).sum(-1)
-            usable = np.isfinite(least[1:][follow])
+            moved, stirred = find_moves(p[1:][follow] - p[:-1][follow])
+            squared = np.square(moved).sum(-1) + stirred
+            usable = np.isfinite(least[1:][follow] + squared)
             logs = np.log(squared[usable] + least[1:][follow][usable])
             self._sums[n] += len(logs), logs.sum(), np.square(logs).sum()
             kept = np.append(np.diff(w) != 0, True)[: len(w)] & (t > now - lag)
-            self._last[n : n + 1] = [(w[kept], t[kept], c[kept], least[kept])]
+            self._last[n : n + 1] = [(w[kept], t[kept], p[kept], least[kept])]
 
     def find(self, size: float) -> Roaming:
         """Find the distribution, given the usual size of a body."""

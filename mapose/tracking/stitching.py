@@ -13,7 +13,7 @@ from mapose.errors import SettingsError
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.flow import Flow, solve_flow
 from mapose.tracking.motion import DECAY
-from mapose.tracking.roaming import START
+from mapose.tracking.roaming import START, find_moves
 from mapose.tracking.tracklets import MARGIN, Tracklets, TrackletSummaries
 from mapose.tracking.windows import solve_in_windows
 
@@ -111,18 +111,16 @@ def find_chance(tracklets: Tracklets, arena: Floats) -> float:
 def score_joins(tracklets: Tracklets, i: Ints, j: Ints) -> Floats:
     """Find the cost, in nats, of tracklets ``j`` continuing tracklets ``i``, (N,) each."""
     gap = np.maximum(tracklets.first[j] - tracklets.last[i], 1).astype(np.float64)
-    between = tracklets.head[j] - tracklets.tail[i]
-    common = np.asarray(np.isfinite(between).all(-1))
-    moved = np.where(common[..., None], between, 0.0).sum(1)
-    moved /= np.maximum(common.sum(1), 1)[:, None]
-    apart = ~common.any(1)
+    moved, stirred = find_moves(tracklets.head[j] - tracklets.tail[i])
+    apart = np.isnan(moved[:, 0])
     if apart.any():
         centres = np.nanmean(tracklets.head[j[apart]], 1) - np.nanmean(tracklets.tail[i[apart]], 1)
         moved[apart] = centres
     # Each side coasts half of the gap.
     coast = DECAY * (1 - DECAY ** (gap / 2)) / (1 - DECAY)
     moved -= (tracklets.velocity[i, 1] + tracklets.velocity[j, 0]) * coast[:, None]
-    cost = tracklets.roaming.score(gap, np.einsum("nd,nd->n", moved, moved), tracklets.scale)
+    squared = np.einsum("nd,nd->n", moved, moved) + stirred
+    cost = tracklets.roaming.score(gap, squared, tracklets.scale)
     # A short gap leaves little time to turn round.
     turn = tracklets.velocity[j, 0] - tracklets.velocity[i, 1]
     turn_squared = np.einsum("nd,nd->n", turn, turn) / tracklets.speed**2

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from mapose.errors import ShapeError
 from mapose.similarity import find_areas
-from mapose.tracking.detections import find_centres
 from mapose.tracking.looks import Looks, make_looks
 from mapose.tracking.roaming import Roaming, RoamingMeter
 
@@ -143,7 +142,7 @@ class TrackletSummaries:
         self._settle(int(numbers[0]))
         self._grow_arena(poses)
         areas = find_areas(poses)
-        self._roaming.add(who, when, find_centres(poses), areas)
+        self._roaming.add(who, when, poses, areas)
         size = np.log(areas)[:, None] / 2
         looks = np.empty((len(who), 0))
         if embeddings is not None:

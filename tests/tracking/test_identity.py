@@ -105,9 +105,9 @@ def test_roaming_is_learned_and_the_same_in_chunks():
     place = np.cumsum(rng.normal(0, 2.0, (20000, 2)), 0)
     who, when, areas = np.zeros(20000, int), np.arange(20000), np.full(20000, 400.0)
     whole, parts = RoamingMeter(), RoamingMeter()
-    whole.add(who, when, place, areas)
+    whole.add(who, when, place[:, None], areas)
     for rows in np.split(np.arange(20000), [100, 256, 1000, 1001, 3000]):
-        parts.add(who[rows], when[rows], place[rows], areas[rows])
+        parts.add(who[rows], when[rows], place[rows, None], areas[rows])
     one, other = whole.find(20.0), parts.find(20.0)
     np.testing.assert_allclose(one.middle, other.middle)
     # A random walk: the median square is 2 ln 2 times the variance along an axis.
@@ -164,3 +164,31 @@ def test_cut_tracklets_hold_one_animal():
     after = [who for one in tracker.encounters for who in one.after if who >= 0]
     assert all(one.first <= one.last < one.end for one in tracker.encounters)
     assert not set(met) & set(np.unique(ids[-1]).tolist()) - set(after)
+
+
+def lie_across(seed, frames=300, merged=slice(150, 168)):
+    """Two animals that rest crosswise, found as one (keypoints of both) for a while."""
+    rng = np.random.default_rng(seed)
+    along = np.linspace(-50, 50, 6)
+    bodies = np.stack([[along, 0.3 * along], [4 - 0.3 * along, along]]).swapaxes(1, 2)
+    drift = 0.3 * np.cumsum(rng.normal(0, 1, (frames, 2, 1, 2)), axis=0)
+    truth = bodies + drift
+    truth[:, 0, :, 0] -= np.maximum(120 - 1.5 * np.arange(frames), 0)[:, None]  # comes walking
+    found = truth + rng.normal(0, 1, truth.shape)
+    taken = np.repeat(rng.random((frames, 6, 1)) < 0.5, 8, axis=0)[:frames]
+    found[merged, 0] = np.where(taken, found[:, 0], found[:, 1])[merged]
+    found[merged, 1] = np.nan
+    turned = rng.random(frames) < 0.5
+    found[turned] = found[turned, ::-1]
+    return truth, found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_resting_animals_that_were_found_as_one_keep_their_names(seed):
+    truth, found = lie_across(seed)
+    array = np.concatenate([found, np.isfinite(found[..., :1])], axis=-1).astype(np.float32)
+    tracking = track_with_contacts(Poses(array, Skeleton(list("abcdef"))), individuals=2)
+    apart = np.linalg.norm(tracking.poses.points[:, :, None] - truth[:, None], axis=-1).mean(-1)
+    for part in (slice(100, 140), slice(180, 300)):
+        assert (apart[part].argmin(-1) == apart[100].argmin(-1)).all()
+    assert max(contact.probability for contact in tracking.contacts) < 0.2
