@@ -24,6 +24,8 @@ _STEPS = 10
 # A view is done when a step lowers its cost by a smaller share, or none does at this damping.
 _LEAST_GAIN, _MOST_DAMPING = 1e-4, 1e3
 _LOST = 10.0
+# Rays flatter than this to the plane on which a fisheye's view is straightened are left out there.
+_SLANT = 0.1
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,14 @@ def find_board_poses(camera: Camera, board: Floats, *, pixels: Floats) -> BoardP
     n = len(pixels)
     rotations, translations = np.full((n, 2, 3, 3), np.nan), np.full((n, 2, 3), np.nan)
     errors = np.full((n, 2), np.inf)
-    plane = lens.undistort(pixels)
+    plane, turned = _flatten_views(lens, pixels)
     enough = np.isfinite(plane[..., 0]).sum(1) >= MIN_CORNERS
     usable = np.flatnonzero(enough)
     usable = usable[_are_spread(board, plane[usable])]
     if len(usable):
         first = _decompose(fit_homographies(board[:, :2], plane[usable]))
+        back = turned[usable].swapaxes(1, 2)
+        first = back @ first[0], np.einsum("fij,fj->fi", back, first[1])
         seen = pixels[usable]
         first = refine_board_poses(lens, board, pixels=seen, start=first)
         second = _mirror_tilt(*first, board, np.isfinite(seen[..., 0]))
@@ -229,6 +233,26 @@ def _normalise(points: Floats, seen: Floats) -> tuple[Floats, Floats]:
     matrices[:, :2, 2] = -middle / size[:, None]
     matrices[:, 2, 2] = 1
     return matrices, offset / size[:, None, None]
+
+
+def _flatten_views(lens: Camera, pixels: Floats) -> tuple[Floats, Floats]:
+    """Find where pixels lie on a plane in front of each view, and the turns (F, 3, 3) to there.
+
+    Of a pinhole that is the ideal image. A fisheye may see a board beside or behind itself: its
+    views are turned towards what they see.
+    """
+    turned = np.broadcast_to(np.eye(3), (len(pixels), 3, 3))
+    if lens.model == "pinhole":
+        return lens.undistort(pixels), turned
+    rays = lens.rays(pixels)
+    middle = np.nansum(rays, axis=1)
+    middle /= np.maximum(np.linalg.norm(middle, axis=1, keepdims=True), 1e-12)
+    axis = np.cross(middle, [0.0, 0.0, 1.0])
+    sine = np.linalg.norm(axis, axis=1, keepdims=True)
+    turned = turn(axis / np.maximum(sine, 1e-12) * np.arctan2(sine, middle[:, 2:]))
+    there = rays @ turned.swapaxes(1, 2)
+    depth = there[..., 2:]
+    return there[..., :2] / np.where(depth > _SLANT, depth, np.nan), turned
 
 
 def _decompose(homographies: Floats) -> tuple[Floats, Floats]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.errors import CalibrationError
-from calibration.lens import DISTORTIONS, Floats, Model, distort_plane, straighten_plane
+from calibration.lens import DISTORTIONS, Floats, Model, bend_rays, straighten_rays
 from calibration.projection import differentiate_projection
 
 __all__ = ["Camera", "Floats", "Model"]
@@ -115,8 +115,9 @@ class Camera:
         Returns
         -------
         float64, (..., 2)
-            Pixels, also outside the image; NaN for points that are missing or not in front of
-            the camera.
+            Pixels, also outside the image; NaN for points that are missing or that the lens cannot
+            see. A pinhole sees what is in front of it. A fisheye also sees what is beside and
+            behind it, up to the angle from which on its image would fold back.
 
         Raises
         ------
@@ -124,8 +125,7 @@ class Camera:
             If the last axis has not length 3.
         """
         local = np.moveaxis(self.to_camera(points), -1, 0)
-        plane = local[:2] / np.where(local[2] > 0, local[2], np.nan)
-        bent = distort_plane(self.model, plane, self.distortion)
+        bent = bend_rays(self.model, local, self.distortion)
         return np.moveaxis(bent, 0, -1) @ self.matrix[:2, :2].T + self.matrix[:2, 2]
 
     def differentiate(self, points: npt.ArrayLike) -> tuple[Floats, Floats]:
@@ -163,18 +163,16 @@ class Camera:
         -------
         float64, (..., 2)
             x / z and y / z in the camera's frame; NaN where missing or where no ray in front of
-            the camera meets the pixel.
+            the camera meets the pixel. A fisheye's pixels at a right angle to its axis and beyond
+            are on no such plane: `rays` knows where they look.
 
         Raises
         ------
         CalibrationError
             If the last axis has not length 2.
         """
-        centred = _as_points(pixels, 2) - self.matrix[:2, 2]
-        bent = centred @ np.linalg.inv(self.matrix[:2, :2]).T
-        bent = np.moveaxis(bent, -1, 0)
-        plane = straighten_plane(self.model, bent, self.distortion)
-        return np.moveaxis(plane, 0, -1)
+        local = self._straighten(pixels)
+        return np.moveaxis(local[:2] / np.where(local[2] > 0, local[2], np.nan), 0, -1)
 
     def rays(self, pixels: npt.ArrayLike) -> Floats:
         """Find the directions in which pixels look; all rays start at `centre`.
@@ -187,12 +185,22 @@ class Camera:
         Returns
         -------
         float64, (..., 3)
-            Unit vectors in the world; NaN where missing.
+            Unit vectors in the world; NaN where missing or where no ray meets the pixel.
+
+        Raises
+        ------
+        CalibrationError
+            If the last axis has not length 2.
         """
-        plane = self.undistort(pixels)
-        local = np.concatenate([plane, np.ones_like(plane[..., :1])], axis=-1)
-        local /= np.linalg.norm(local, axis=-1, keepdims=True)
+        local = np.moveaxis(self._straighten(pixels), 0, -1)
+        local = local / np.linalg.norm(local, axis=-1, keepdims=True)
         return np.asarray(local @ self.rotation_matrix)
+
+    def _straighten(self, pixels: npt.ArrayLike) -> Floats:
+        """Find the directions (3, ...) of pixels (..., 2) in the camera's frame."""
+        centred = _as_points(pixels, 2) - self.matrix[:2, 2]
+        bent = centred @ np.linalg.inv(self.matrix[:2, :2]).T
+        return straighten_rays(self.model, np.moveaxis(bent, -1, 0), self.distortion)
 
 
 def _as_points(points: npt.ArrayLike, dimensions: int) -> Floats:

@@ -29,6 +29,8 @@ _TELLING = 9
 _FILLED = 0.7
 # Neighbouring squares of which fewer differ as they should are no chessboard.
 _ALTERNATING = 0.9
+# Outward normals (x, y) of the sides left, above, right and below.
+_NORMALS = [(-1, 0), (0, -1), (1, 0), (0, 1)]
 # A part of a board has at least this share of its corners.
 _PART = 0.35
 
@@ -45,6 +47,8 @@ class _Frame:
         Columns and rows.
     bright : int
         1 if the square right of and below node (0, 0) is bright, else -1.
+    squares : float64, (rows - 1, columns - 1)
+        Grey levels in the middle of the squares between nodes.
     ends : tuple of four bool
         Whether the board ends with the squares before the first column and row and behind the
         last ones (in this order), each seen with its margin.
@@ -56,6 +60,7 @@ class _Frame:
     xy: Floats
     size: tuple[int, int]
     bright: int
+    squares: Floats
     ends: tuple[bool, ...]
     goes_on: tuple[bool, ...]
 
@@ -80,22 +85,26 @@ def place_chessboard(board: Chessboard, lattices: list[Lattice], image: Image) -
     Sighting
         Without corners if the board is not there.
     """
-    hint = ""
-    for lattice in lattices[:_LATTICES]:
+    hint, size = "", (board.columns, board.rows)
+    for lattice in map(_trim, lattices[:_LATTICES]):
         if len(lattice) < min(_TELLING, board.n_corners):
-            break
-        nodes, xy = extend_lattice(image, lattice.nodes, lattice.xy, bright=lattice.bright)
-        if len(nodes) < 4:
             continue
-        frame = _find_ends(image, *_trim(nodes, xy), lattice.bright)
-        if not _check_squares(image, frame):
+        # Where a lattice is of the board's size nothing is looked for beyond.
+        columns, rows = (lattice.nodes.max(0) + 1).tolist()
+        limit = (columns, rows) if {columns, rows} == set(size) else None
+        bright = lattice.bright
+        nodes, xy = extend_lattice(image, lattice.nodes, lattice.xy, bright=bright, size=limit)
+        lattice = _trim(Lattice(nodes, xy, bright))
+        if len(lattice) < 4:
+            continue
+        frame = _find_ends(image, lattice)
+        if not _check_squares(frame):
             continue
         placed = _place(board, frame)
         if placed is None:
             hint = hint or _suggest(board, frame)
             continue
         corners, bright = placed
-        size = (board.columns, board.rows)
         xy = frame.xy
         if len(corners) < board.n_corners:
             corners, xy = extend_lattice(image, corners, xy, bright=bright, size=size)
@@ -106,8 +115,9 @@ def place_chessboard(board: Chessboard, lattices: list[Lattice], image: Image) -
     return Sighting(np.full((board.n_corners, 2), np.nan), hint=hint)
 
 
-def _trim(nodes: Ints, xy: Floats) -> tuple[Ints, Floats]:
+def _trim(lattice: Lattice) -> Lattice:
     """Cut off columns and rows at the rim of which less than a third is there."""
+    nodes, xy = lattice.nodes, lattice.xy
     while len(nodes) >= 4:
         low, high = nodes.min(0), nodes.max(0)
         size = high - low + 1
@@ -118,71 +128,68 @@ def _trim(nodes: Ints, xy: Floats) -> tuple[Ints, Floats]:
             if (nodes[:, axis] == edge).sum() * 3 < size[1 - axis]
         ]
         if not rims:
-            break
+            return Lattice(nodes - low, xy, lattice.bright * (1 if low.sum() % 2 == 0 else -1))
         thinnest = min(rims, key=np.count_nonzero)
         nodes, xy = nodes[~thinnest], xy[~thinnest]
-    return nodes, xy
+    return Lattice(nodes[:0], xy[:0], lattice.bright)
 
 
-def _check_squares(image: Image, frame: _Frame) -> bool:
+def _check_squares(frame: _Frame) -> bool:
     """Check that squares alternate between bright and dark, and that few corners lack."""
     columns, rows = frame.size
     if min(frame.size) < 2 or len(frame.nodes) < _FILLED * columns * rows:
         return False
-    row, column = np.mgrid[: rows - 1, : columns - 1].reshape(2, -1)
-    middle = np.stack([column, row], -1) + 0.5
-    levels = sample_image(image, predict_nodes(frame.nodes, frame.xy, middle))
-    wanted = np.where((row + column) % 2 == 0, frame.bright, -frame.bright)
+    row, column = np.indices(frame.squares.shape)
+    signs = np.where((row + column) % 2 == 0, frame.bright, -frame.bright)
     # Light changes over the board: squares are compared with their neighbours only.
-    table = levels.reshape(rows - 1, columns - 1)
-    signs = wanted.reshape(rows - 1, columns - 1)
-    steps = [
-        np.diff(table, axis=axis) * np.take(signs, range(1, signs.shape[axis]), axis)
-        for axis in (0, 1)
-    ]
-    right = np.concatenate([step.ravel() for step in steps]) > 0
+    steps = [np.diff(frame.squares, axis=0) * signs[1:], np.diff(frame.squares) * signs[:, 1:]]
+    every = np.concatenate([step.ravel() for step in steps])
+    right = every[np.isfinite(every)] > 0
     return bool(len(right) == 0 or right.mean() > _ALTERNATING)
 
 
-def _find_ends(image: Image, nodes: Ints, xy: Floats, bright: int) -> _Frame:
-    """Look beyond the rim of a lattice for margins."""
-    low = nodes.min(0)
-    bright = bright if low.sum() % 2 == 0 else -bright
-    nodes = nodes - low
-    size = nodes.max(0) + 1
-    squares = sample_image(image, predict_nodes(nodes, xy, nodes + 0.5))
-    contrast = max(float(np.nanstd(squares)), 2.0)
-    ends, goes_on = [], []
-    for side in range(4):
-        axis, last = side % 2, side >= 2
-        across = np.arange(-1, size[1 - axis]) + 0.5
-        outer, margin = (0.5, 1 + _BEYOND) if not last else (-0.5, -1 - _BEYOND)
-        strips = []
-        for depth in (outer, margin):
-            line = (-depth if not last else size[axis] - 1 - depth) * np.ones_like(across)
-            cells = np.stack([line, across] if axis == 0 else [across, line], -1)
-            strips.append(_compare_strip(image, (nodes, xy), cells) / contrast)
-        ends.append(strips[0] > _SQUARES and abs(strips[1]) < _MARGIN)
-        goes_on.append(strips[0] > _SQUARES and strips[1] > _SQUARES)
-    return _Frame(nodes, xy, (int(size[0]), int(size[1])), bright, tuple(ends), tuple(goes_on))
+def _find_ends(image: Image, lattice: Lattice) -> _Frame:
+    """Look at the squares of a lattice, and beyond its rim for margins."""
+    nodes, xy = lattice.nodes, lattice.xy
+    columns, rows = (nodes.max(0) + 1).tolist()
+    # Squares with those around the lattice; then the margins left, above, right and below.
+    x, y = np.arange(-1, columns) + 0.5, np.arange(-1, rows) + 0.5
+    lines = [(-1 - _BEYOND, y), (x, -1 - _BEYOND), (columns + _BEYOND, y), (x, rows + _BEYOND)]
+    cells = [np.stack(np.broadcast_arrays(*line), -1) for line in lines]
+    cells.insert(0, np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))
+    there = predict_nodes(nodes, xy, np.concatenate(cells))
+    height, width = image.shape
+    inside = ((there > 1) & (there < [width - 2, height - 2])).all(1)
+    levels = np.where(inside, sample_image(image, np.nan_to_num(there)), np.nan)
+    levels, *margins = np.split(levels, np.cumsum([len(part) for part in cells[:-1]]))
+    squares = levels.reshape(rows + 1, columns + 1)
+    contrast = max(float(np.nanstd(squares)), 2.0) if inside.any() else 2.0
+    outer = [
+        _alternate(strip) / contrast
+        for strip in (squares.T[0], squares[0], squares.T[-1], squares[-1])
+    ]
+    beyond = [_alternate(strip) / contrast for strip in margins]
+    return _Frame(
+        nodes,
+        xy,
+        (columns, rows),
+        lattice.bright,
+        squares[1:-1, 1:-1],
+        tuple(a > _SQUARES and b < _MARGIN for a, b in zip(outer, beyond, strict=True)),
+        tuple(a > _SQUARES and b > _SQUARES for a, b in zip(outer, beyond, strict=True)),
+    )
 
 
-def _compare_strip(image: Image, known: tuple[Ints, Floats], cells: Floats) -> float:
-    """Compare a strip of squares with alternating colours: by how many grey levels it does.
+def _alternate(levels: Floats) -> float:
+    """By how many grey levels a strip of squares alternates.
 
     NaN if less than half of it is in the image.
     """
-    nodes, xy = known
-    there = predict_nodes(nodes, xy, cells)
-    height, width = image.shape
-    inside = ((there > 1) & (there < [width - 2, height - 2])).all(1)
-    if inside.sum() < max(2, len(cells) / 2):
+    known = np.isfinite(levels)
+    if known.sum() < max(2, len(levels) / 2):
         return float("nan")
-    levels = sample_image(image, there[inside])
-    # Squares next to the rim on its inner side tell bright from dark.
-    sign = np.where(np.arange(len(cells))[inside] % 2 == 0, 1.0, -1.0)
-    centred = levels - levels.mean()
-    return float(abs((centred * sign).mean()))
+    sign = np.where(np.arange(len(levels)) % 2 == 0, 1.0, -1.0)[known]
+    return float(abs(((levels[known] - levels[known].mean()) * sign).mean()))
 
 
 def _place(board: Chessboard, frame: _Frame) -> tuple[Ints, int] | None:
@@ -264,12 +271,7 @@ def _list_offsets(
 
 def _turn_sides(sides: tuple[bool, ...], way: Ints) -> tuple[bool, ...]:
     """Say for each side of the board what was seen at that side of the lattice."""
-    normals = np.array([[-1, 0], [0, -1], [1, 0], [0, 1]])
-    result = []
-    for normal in normals:
-        there = way.T @ normal
-        result.append(sides[int(np.flatnonzero((normals == there).all(1))[0])])
-    return tuple(result)
+    return tuple(sides[_NORMALS.index((x, y))] for x, y in (np.array(_NORMALS) @ way).tolist())
 
 
 def _suggest(board: Chessboard, frame: _Frame) -> str:

@@ -8,23 +8,30 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from calibration.cornerfit import fit_corners
-from calibration.lattice import STEPS, Ints, find_spacing, predict_nodes
+from calibration.lattice import STEPS, Ints, find_neighbours, find_spacing, predict_nodes
 from calibration.lens import Floats
-from calibration.saddles import Image, Saddles, check_saddles, refine_saddles
+from calibration.saddles import (
+    Image,
+    Saddles,
+    check_saddles,
+    expect_rings,
+    refine_saddles,
+    sample_image,
+)
 
 # The window of the refinement reaches over this part of the square, where nothing else is.
 REACH = 0.3
-# A corner may lie off its prediction by this part of a square; half of that when it was
-# predicted first and then looked for.
-_TOLERANCE = 0.12
+# A corner may lie off its prediction by this part of a square, or by so many pixels.
+_TOLERANCE, _NEAR = 0.12, 1.5
 # Predictions beyond the known corners are searched this part of a square around.
 _AROUND = 0.2
 # Grey levels between bright and dark that a predicted corner must show.
 _CONTRAST = 8.0
+# Beyond the rim of a board of unknown size so many more columns and rows are looked for.
 _ROUNDS = 4
 # So many neighbours predict where a corner should be.
 _NEAREST = 12
-# Neighbours of a corner are predicted at this part of a square.
+# Unknown neighbours of a corner are predicted at this part of a square.
 _HALF = 0.5
 # Part of the variance around a corner that four blurred squares must explain.
 _QUALITY = 0.7
@@ -87,14 +94,18 @@ def extend_lattice(
         nodes, xy = nodes[inside], xy[inside]
     xy = _refine(image, nodes, xy, reach)
     keep = np.isfinite(xy[:, 0])
-    nodes, xy = drop_strays(nodes[keep], xy[keep])
-    for _ in range(_ROUNDS):
+    nodes, xy = nodes[keep], xy[keep]
+    if size is not None and len(nodes) == size[0] * size[1]:
+        return nodes, xy
+    nodes, xy = drop_strays(nodes, xy)
+    known = len(nodes)
+    for _ in range(_ROUNDS if size is None else sum(size)):
         wanted = _list_neighbours(nodes, size)
         added, there = _look_for(image, (nodes, xy), wanted, bright, reach)
         if len(added) == 0:
             break
         nodes, xy = np.concatenate([nodes, added]), np.concatenate([xy, there])
-    return drop_strays(nodes, xy)
+    return drop_strays(nodes, xy) if len(nodes) > known else (nodes, xy)
 
 
 def fit_lattice(image: Image, nodes: Ints, xy: Floats, *, reach: float = REACH) -> FittedLattice:
@@ -116,14 +127,16 @@ def fit_lattice(image: Image, nodes: Ints, xy: Floats, *, reach: float = REACH) 
     FittedLattice
         Without those that look otherwise or lie off the others.
     """
-    steps = _HALF * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
-    around = predict_nodes(nodes, xy, (nodes[:, None] + steps).reshape(-1, 2))
-    arms = (around.reshape(-1, 4, 2) - xy[:, None]) / _HALF
+    arms = find_neighbours(nodes, xy) - xy[:, None]
+    # At the rim edges go on as they come.
+    arms = np.where(np.isnan(arms), -np.roll(arms, 2, axis=1), arms)
+    i, side = np.nonzero(np.isnan(arms[..., 0]))
+    arms[i, side] = (predict_nodes(nodes, xy, nodes[i] + _HALF * STEPS[side]) - xy[i]) / _HALF
     known = np.isfinite(arms).all((1, 2))
     nodes, xy, arms = nodes[known], xy[known], arms[known]
     fit = fit_corners(image, xy, arms, reach)
-    side = np.linalg.norm(arms, axis=-1).min(1)
-    near = np.linalg.norm(fit.xy - xy, axis=1) < np.maximum(1.5, _TOLERANCE * side)
+    side = np.hypot(arms[..., 0], arms[..., 1]).min(1)
+    near = np.hypot(*(fit.xy - xy).T) < np.maximum(_NEAR, _TOLERANCE * side)
     good = near & (fit.quality > _QUALITY)
     nodes, xy = drop_strays(nodes[good], fit.xy[good])
     blur = float(np.median(fit.blur[good])) if good.any() else float("nan")
@@ -134,7 +147,7 @@ def _refine(image: Image, nodes: Ints, xy: Floats, reach: float) -> Floats:
     spacing = find_spacing(nodes, xy)
     spacing = np.where(np.isnan(spacing), np.nanmin(spacing, initial=20.0), spacing)
     refined = refine_saddles(image, xy, reach * spacing)
-    strayed = np.linalg.norm(refined - xy, axis=1) > np.maximum(2.5, 0.2 * spacing)
+    strayed = np.hypot(*(refined - xy).T) > np.maximum(2.5, 0.2 * spacing)
     refined[strayed] = np.nan
     return refined
 
@@ -161,16 +174,17 @@ def drop_strays(nodes: Ints, xy: Floats) -> tuple[Ints, Floats]:
         if len(nodes) < 6:
             break
         predicted = predict_nodes(nodes, xy, nodes, nearest=_NEAREST)
-        off = np.linalg.norm(predicted - xy, axis=1)
+        off = np.hypot(*(predicted - xy).T)
+        if not (off > _NEAR).any():
+            break
         # Its neighbours tell the size of a square, and whether they are worse themselves: a false
         # corner spoils the predictions of all that it helps to predict.
         near = cKDTree(nodes).query(nodes, k=min(_NEAREST + 1, len(nodes)))[1]
-        side = np.median(
-            np.linalg.norm(xy[near[:, 1:3]] - xy[:, None], axis=-1)
-            / np.maximum(np.linalg.norm(nodes[near[:, 1:3]] - nodes[:, None], axis=-1), 1),
-            axis=1,
-        )
-        excess = off / np.maximum(1.5, _TOLERANCE * side)
+        two = near[:, 1:3]
+        apart, steps = xy[two] - xy[:, None], nodes[two] - nodes[:, None]
+        side = np.hypot(apart[..., 0], apart[..., 1]) / np.hypot(steps[..., 0], steps[..., 1])
+        side = (side[:, 0] + side[:, 1]) / 2
+        excess = off / np.maximum(_NEAR, _TOLERANCE * side)
         excess[np.isnan(excess)] = 0
         worst = (excess > 1) & (excess >= excess[near].max(1))
         if not worst.any():
@@ -214,7 +228,7 @@ def _look_for(
     radius = np.clip(reach * spacing, 2.0, 8.0)
     start = _search(image, _expect(there, u, v, sign), radius, _AROUND * spacing)
     refined = refine_saddles(image, start, reach * spacing)
-    near = np.linalg.norm(refined - start, axis=1) < np.maximum(1.5, _TOLERANCE * side)
+    near = np.linalg.norm(refined - start, axis=1) < np.maximum(_NEAR, _TOLERANCE * side)
     saddles, alike = check_saddles(image, _expect(refined, u, v, sign), radius)
     chosen = near & alike & (saddles.contrast > _CONTRAST)
     return wanted[chosen], refined[chosen]
@@ -225,15 +239,9 @@ def _search(image: Image, expected: Saddles, radius: Floats, around: Floats) -> 
     ticks = np.linspace(-1, 1, 9)
     shifts = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
     spots = expected.xy[:, None] + around[:, None, None] * shifts
-    count = len(shifts)
-    every = Saddles(
-        spots.reshape(-1, 2),
-        np.repeat(expected.axis, count),
-        np.repeat(expected.opening, count),
-        np.repeat(expected.contrast, count),
-    )
-    checked = check_saddles(image, every, np.repeat(radius, count))[0]
-    best = checked.contrast.reshape(-1, count).argmax(1)
+    ring, wanted = expect_rings(expected, radius)
+    levels = sample_image(image, spots[:, :, None] + ring[:, None])
+    best = (levels @ wanted[..., None])[..., 0].argmax(1)
     return np.asarray(spots[np.arange(len(spots)), best])
 
 

@@ -219,7 +219,7 @@ def _learn_scene(cameras: CameraGroup, lines: Sightlines, noise: float) -> tuple
         width = np.median((reach * fit.depth[:, agreeing])[lines.seen[:, agreeing]])
     else:
         points = np.zeros((3, 1))
-        width = np.median(reach[:, 0] * np.abs(lines.shift))
+        width = np.median(reach * np.abs(lines.shift))
     middle, scale = np.median(points, axis=1), np.eye(3) * max(float(width) / 4, 1e-9) ** 2
     guess = scale
     for _ in range(_ROUNDS):

@@ -29,10 +29,9 @@ class Fit:
     gradient : float64, (3, N)
         Of half the sum of squared residuals; 0 at the best point.
     squares : float64, (V, N)
-        Squared residuals in units of the noise, of all views, used or not; infinite behind a
-        camera.
+        Squared residuals in units of the noise, of all views, used or not; infinite at no depth.
     depth : float64, (V, N)
-        In front of each camera.
+        As the sightlines measure it.
     """
 
     points: Floats
@@ -148,8 +147,8 @@ def _build_newton(
 ) -> tuple[Floats, Floats, Floats, Floats]:
     normal, gradient = np.zeros((6, used.shape[1])), np.zeros((3, used.shape[1]))
     x, y, z = points
-    forward = lines.forward[..., None]
-    depth = forward[0] * x + forward[1] * y + forward[2] * z + lines.shift[:, None]
+    forward = lines.forward
+    depth = forward[0] * x + forward[1] * y + forward[2] * z + lines.shift
     inverse = 1 / depth
     squares = np.where(depth > 0, 0.0, np.inf)
     for row, offset in zip(lines.rows, lines.offsets, strict=True):
@@ -198,7 +197,7 @@ def find_surprise(lines: Sightlines, fit: Fit, *, noise: float) -> tuple[Floats,
         a, b, c, d, e, f = invert_normal(fit.normal)[0]
         x, y, z = fit.points
         inverse = 1 / fit.depth
-        axes = lines.forward[..., None]
+        axes = lines.forward
         residuals, slopes, carried = [], [], []
         for row, offset in zip(lines.rows, lines.offsets, strict=True):
             residual = (row[0] * x + row[1] * y + row[2] * z + offset) * inverse

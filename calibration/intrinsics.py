@@ -20,9 +20,10 @@ from calibration.priors import LensPrior
 from calibration.projection import lens_names
 from calibration.selection import select_views
 
-# Focal lengths to start from, in image widths (the longer side): 110 degrees of view to 6, each
-# 1.3 times the one before. From the nearest, Levenberg-Marquardt steps go home.
-_FOCALS = 0.35 * 1.3 ** np.arange(14)
+# Focal lengths to start from, in image widths (the longer side): 110 degrees of view to 6, and of
+# a fisheye 280 degrees to 6, each 1.3 times the one before. From the nearest, Levenberg-Marquardt
+# steps go home.
+_FOCALS = {"pinhole": 0.35 * 1.3 ** np.arange(14), "fisheye": 0.2 * 1.3 ** np.arange(16)}
 # Views to judge a start by, and to fit a lens alone from: further ones only repeat what these say.
 # Where a board rests for 200 of 320 frames, lenses from 80 selected views are 0.3 px off over the
 # image, from every fourth view 1.9 px.
@@ -230,13 +231,14 @@ def guess_lens(
             "that the board is the one in the video (kind, columns, rows), in focus and in view"
         )
     model: Literal["fisheye", "pinhole"] = "fisheye" if fisheye else "pinhole"
+    focals = _FOCALS[model]
     cameras = [
-        Camera(name, size, _make_matrix(focal, size), model=model) for focal in _FOCALS * max(size)
+        Camera(name, size, _make_matrix(focal, size), model=model) for focal in focals * max(size)
     ]
     views = [find_board_poses(camera, board, pixels=pixels) for camera in cameras]
     costs = np.array([np.minimum(v.errors[:, 0], max(size)).mean() for v in views])
     good = np.flatnonzero(costs <= costs.min() * alike)
-    return cameras[int(good[np.argmin(np.abs(np.log(_FOCALS[good] / _USUAL[model])))])]
+    return cameras[int(good[np.argmin(np.abs(np.log(focals[good] / _USUAL[model])))])]
 
 
 def _fit(camera: Camera, board: Floats, pixels: Floats, poor: Collection[str] = ()) -> BundleResult:

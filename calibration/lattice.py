@@ -74,10 +74,11 @@ def connect_saddles(image: Image, saddles: Saddles, *, least: int = 4) -> list[L
         return []
     links = _link_edges(image, saddles)
     lattices, free = [], np.ones(len(saddles), bool)
-    for start in range(len(saddles)):
-        if not free[start] or (links[start] >= 0).sum() < 2:
+    table = links.tolist()
+    for start in np.flatnonzero((links >= 0).sum(1) >= 2).tolist():
+        if not free[start]:
             continue
-        members, nodes, turns = _grow(links, start, free)
+        members, nodes, turns = _grow(table, start, free)
         free[members] = False
         if len(members) >= least:
             # Half-edge 0 of a corner has its bright sector on the side of half-edge 1; where that
@@ -96,20 +97,20 @@ def _link_edges(image: Image, saddles: Saddles) -> Ints:
     # Edges 0 and 1 bound the bright sector around the axis; half-edges 2 and 3 lead the other
     # way. Bright is ahead of half-edges 0 and 2 and behind 1 and 3 (as angles grow).
     angle = saddles.axis[:, None] + saddles.opening[:, None] * np.array([-1, 1])
-    edges = np.stack([np.cos(angle), np.sin(angle)], -1)
+    cosine, sine = np.cos(angle), np.sin(angle)
     length, near = cKDTree(xy).query(xy, k=min(_NEIGHBOURS + 1, n))
-    way = xy[near] - xy[:, None]
-    # How far along its own edges a corner has another one, and along those of the other one.
-    along, across = way @ np.swapaxes(edges, 1, 2), (edges[near] @ way[..., None])[..., 0]
-    reach = np.cos(_ANGLE) * length
-    ahead = (np.abs(along).max(-1) > reach) & (np.abs(across).max(-1) > reach) & (length > _SHORT)
-    p = np.nonzero(ahead)[0]
-    q, length, along, across = near[ahead], length[ahead], along[ahead], across[ahead]
-    k, m = np.abs(along).argmax(1), np.abs(across).argmax(1)
-    every = np.arange(len(p))
+    # A corner has another one ahead along its own edges, and itself lies along those of the other.
+    x, y = xy.T[0][near] - xy[:, :1], xy.T[1][near] - xy[:, 1:]
+    first, second = (x * cosine[:, e, None] + y * sine[:, e, None] for e in (0, 1))
+    ahead = np.maximum(np.abs(first), np.abs(second)) > np.cos(_ANGLE) * length
+    pairs = np.flatnonzero(ahead & (length > _SHORT))
+    p, q = pairs // near.shape[1], near.ravel()[pairs]
+    x, y, length = x.ravel()[pairs], y.ravel()[pairs], length.ravel()[pairs]
+    k, along = _choose_larger(first.ravel()[pairs], second.ravel()[pairs])
+    m, across = _choose_larger(*(x * cosine[q, e] + y * sine[q, e] for e in (0, 1)))
     # The bright side changes at each corner, so edges 0 lead to edges 1.
-    fits = k != m
-    k, m = k + 2 * (along[every, k] < 0), m + 2 * (across[every, m] > 0)
+    fits = (k != m) & (np.abs(across) > np.cos(_ANGLE) * length)
+    k, m = k + 2 * (along < 0), m + 2 * (across > 0)
     ratio = saddles.contrast[p] / saddles.contrast[q]
     fits &= (ratio < 2.5) & (ratio > 0.4)
     p, q, k, m, length = p[fits], q[fits], k[fits], m[fits], length[fits]
@@ -130,6 +131,12 @@ def _link_edges(image: Image, saddles: Saddles) -> Ints:
     return np.where(found & agree, links * 4 + back, -1)
 
 
+def _choose_larger(first: Floats, second: Floats) -> tuple[Ints, Floats]:
+    """Say which of two values is larger but for the sign, 0 or 1, and give it."""
+    which = np.abs(second) > np.abs(first)
+    return which.astype(np.int64), np.where(which, second, first)
+
+
 def _check_edges(
     image: Image, saddles: Saddles, pairs: tuple[Ints, Ints, Ints], ticks: Floats
 ) -> npt.NDArray[np.bool_]:
@@ -140,9 +147,8 @@ def _check_edges(
     """
     p, q, k = pairs
     start, way = saddles.xy[p], saddles.xy[q] - saddles.xy[p]
-    length = np.linalg.norm(way, axis=1, keepdims=True)
-    side = np.stack([-way[:, 1], way[:, 0]], -1) / np.maximum(length, 1e-9)
-    side *= np.where(k % 2 == 0, 1, -1)[:, None]
+    length = np.sqrt((way * way).sum(1, keepdims=True))
+    side = way[:, ::-1] * [-1, 1] * np.where(k % 2 == 0, 1, -1)[:, None] / length
     # Near the edge: beside it lie markers, and foreshortened squares are thin.
     offset = np.maximum(1.2, 0.03 * length) * side
     along = start[:, None] + ticks[:, None] * way[:, None]
@@ -155,17 +161,18 @@ def _check_edges(
     return np.asarray(inner.all(1) & (beyond < -0.1 * contrast[:, None]).all(1))
 
 
-def _grow(links: Ints, start: int, free: npt.NDArray[np.bool_]) -> tuple[Ints, Ints, Ints]:
+def _grow(
+    links: list[list[int]], start: int, free: npt.NDArray[np.bool_]
+) -> tuple[Ints, Ints, Ints]:
     """Walk from a corner along the links and number what is met."""
     place = {start: (0, 0, 0)}
     taken = {(0, 0)}
     queue = deque([start])
-    table = links.tolist()
     steps = STEPS.tolist()
     while queue:
         here = queue.popleft()
         x, y, turn = place[here]
-        for k, link in enumerate(table[here]):
+        for k, link in enumerate(links[here]):
             if link < 0:
                 continue
             there, m = divmod(link, 4)
@@ -220,9 +227,10 @@ def predict_nodes(
     source, target = nodes[chosen] - wanted[:, None], xy[chosen]
     total = weight.sum(1)[:, None, None]
     middle = (target * weight[..., None]).sum(1, keepdims=True) / total
-    away = np.linalg.norm(target - middle, axis=-1)
+    target = target - middle
+    away = np.hypot(target[..., 0], target[..., 1])
     spread = np.maximum((away * weight).sum(1)[:, None, None] / total, 1e-9)
-    there, growth = _map_origins(source, (target - middle) / spread, weight)
+    there, growth = _map_origins(source, target / spread, weight)
     result = there * spread[:, 0] + middle[:, 0]
     result[(growth > _GROWTH) | (total[:, 0, 0] < 4)] = np.nan
     return np.asarray(result)
@@ -249,6 +257,29 @@ def _map_origins(source: Floats, target: Floats, weight: Floats) -> tuple[Floats
     return values[:, [2, 5]], growth
 
 
+def find_neighbours(nodes: Ints, xy: Floats) -> Floats:
+    """Find the known nodes next to each node.
+
+    Parameters
+    ----------
+    nodes : int64, (N, 2)
+        Column and row.
+    xy : float64, (N, 2)
+        Pixels.
+
+    Returns
+    -------
+    float64, (N, 4, 2)
+        Pixels of those one step right, below, left and above; NaN where none is known.
+    """
+    if len(nodes) == 0:
+        return np.empty((0, 4, 2))
+    places = nodes - nodes.min(0) + 1
+    table = np.full((*(places.max(0) + 2), 2), np.nan)
+    table[tuple(places.T)] = xy
+    return np.asarray(table[tuple(np.moveaxis(places[:, None] + STEPS, -1, 0))])
+
+
 def find_spacing(nodes: Ints, xy: Floats) -> Floats:
     """Find how near the lines of the lattice next to each node come, in pixels.
 
@@ -265,15 +296,9 @@ def find_spacing(nodes: Ints, xy: Floats) -> Floats:
         Height of the smallest square at the node over its longer side; NaN for a node without
         neighbours in both directions.
     """
-    place = {tuple(node): i for i, node in enumerate(nodes.tolist())}
-    found = np.array(
-        [[place.get((x + a, y + b), -1) for a, b in STEPS.tolist()] for x, y in nodes.tolist()]
-    ).reshape(-1, 4)
-    way = np.where(found[..., None] >= 0, xy[found] - xy[:, None], np.nan)
-    height = np.full(len(nodes), np.inf)
-    for a in range(4):
-        u, v = way[:, a], way[:, (a + 1) % 4]
-        area = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
-        longer = np.maximum(np.linalg.norm(u, axis=1), np.linalg.norm(v, axis=1))
-        height = np.fmin(height, area / longer)
-    return np.where(np.isfinite(height), height, np.nan)
+    u = find_neighbours(nodes, xy) - xy[:, None]
+    v = np.roll(u, -1, axis=1)
+    area = np.abs(u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])
+    length = np.hypot(u[..., 0], u[..., 1])
+    height = area / np.maximum(length, np.roll(length, -1, axis=1))
+    return np.asarray(np.fmin.reduce(height, axis=1, initial=np.nan))

@@ -1,11 +1,13 @@
 """How a lens bends the ideal image: Brown-Conrady (pinhole) and Kannala-Brandt (fisheye).
 
-Points of the ideal image are x / z and y / z in the camera's frame. Arrays hold their components
-first, (2, ...): each component then lies in one piece, which is what makes numpy fast here.
+Points of the ideal image are x / z and y / z in the camera's frame. A fisheye may see more than
+that image holds: what is beside the camera or behind it. Arrays hold their components first: each
+component then lies in one piece, which is what makes numpy fast here.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -26,17 +28,21 @@ _TOLERANCE = 1e-9
 _AXIS = 1e-4
 
 
-def distort_plane(model: Model, plane: Floats, distortion: Floats) -> Floats:
-    """Bend points of the ideal image, (2, ...) to (2, ...)."""
-    if not len(distortion) and model == "pinhole":
+def bend_rays(model: Model, local: Floats, distortion: Floats) -> Floats:
+    """Bend points of the camera's frame, (3, ...) to (2, ...); NaN where the lens cannot see.
+
+    A pinhole sees what is in front of it; a fisheye up to where its image folds back, which may
+    be behind it.
+    """
+    x, y, z = local
+    if model == "fisheye":
+        across = np.sqrt(x * x + y * y)
+        bent = _bend_angle(_find_angle(across, z, distortion), distortion)[0]
+        return np.asarray(local[:2] * _divide(bent, across, z, 1e-12))
+    plane = local[:2] / np.where(z > 0, z, np.nan)
+    if not len(distortion):
         return plane
     x, y = plane
-    if model == "fisheye":
-        radius = np.sqrt(x * x + y * y)
-        bent = _bend_angle(np.arctan(radius), distortion)[0]
-        # On the axis both radii vanish and their ratio is 1.
-        scale = np.divide(bent, radius, out=np.ones_like(radius), where=~(radius < 1e-12))
-        return np.asarray(plane * scale)
     p1, p2 = distortion[2:4]
     r2 = x * x + y * y
     radial = _find_radial(r2, distortion)[0]
@@ -48,15 +54,48 @@ def distort_plane(model: Model, plane: Floats, distortion: Floats) -> Floats:
     )
 
 
-def differentiate_plane(
-    model: Model, plane: Floats, distortion: Floats, *, lens: bool = True
+def differentiate_rays(
+    model: Model, local: Floats, distortion: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Bend points of the ideal image and say how the result changes.
+    """Bend points of the camera's frame and say how the result changes.
 
     Parameters
     ----------
     model : {"pinhole", "fisheye"}
         Of the lens.
+    local : float64, (3, ...)
+        Points in the camera's frame; NaN = missing.
+    distortion : float64, (D,)
+        Coefficients of the lens.
+
+    Returns
+    -------
+    bent : float64, (2, ...)
+        As of `bend_rays`.
+    by_local : float64, (3, 2, ...)
+        Changes with each coordinate.
+    by_coefficient : float64, (D, 2, ...)
+        Changes with each coefficient.
+    """
+    if model == "fisheye":
+        return _differentiate_fisheye(local, distortion)
+    inverse = 1 / np.where(local[2] > 0, local[2], np.nan)
+    plane = local[:2] * inverse
+    bent, (xx, xy, yy), by_coefficient = differentiate_plane(plane, distortion)
+    by_local = np.empty((3, *bent.shape))
+    by_local[0, 0], by_local[1, 1] = xx * inverse, yy * inverse
+    by_local[0, 1] = by_local[1, 0] = xy * inverse
+    by_local[2] = -(by_local[0] * plane[0] + by_local[1] * plane[1])
+    return bent, by_local, by_coefficient
+
+
+def differentiate_plane(
+    plane: Floats, distortion: Floats, *, lens: bool = True
+) -> tuple[Floats, Floats, Floats]:
+    """Bend points of a pinhole's ideal image and say how the result changes.
+
+    Parameters
+    ----------
     plane : float64, (2, ...)
         Points of the ideal image; NaN = missing.
     distortion : float64, (D,)
@@ -69,22 +108,39 @@ def differentiate_plane(
     bent : float64, (2, ...)
         The bent points u, v.
     slopes : float64, (3, ...)
-        du / dx, du / dy (which dv / dx equals in both models), dv / dy.
+        du / dx, du / dy (which dv / dx equals), dv / dy.
     by_coefficient : float64, (D, 2, ...)
         Changes of u and v with each coefficient.
     """
-    if model == "fisheye":
-        return _differentiate_fisheye(plane, distortion, lens)
     if not len(distortion):
         ones, zeros = np.ones_like(plane[0]), np.zeros_like(plane[0])
         return plane, np.stack([ones, zeros, ones]), np.empty((0, *plane.shape))
     return _differentiate_pinhole(plane, distortion, lens)
 
 
-def straighten_plane(model: Model, bent: Floats, distortion: Floats) -> Floats:
-    """Find the ideal image points (2, ...) of bent ones; NaN where no ray is bent there."""
+def is_visible(model: Model, local: Floats, distortion: Floats) -> npt.NDArray[np.bool_]:
+    """Tell which points (3, ...) of the camera's frame a lens can see."""
+    x, y, z = local
+    if model == "pinhole":
+        return np.asarray(z > 0)
+    return np.isfinite(_find_angle(np.sqrt(x * x + y * y), z, distortion))
+
+
+def straighten_rays(model: Model, bent: Floats, distortion: Floats) -> Floats:
+    """Find the directions (3, ...) in which bent points (2, ...) are seen; NaN where none is.
+
+    Their length is 1 along the axis of a pinhole, 1 in all of a fisheye.
+    """
     if model == "fisheye":
-        return _straighten_fisheye(bent, distortion)
+        angle, radius = find_angles(bent, distortion)[:2]
+        scale = np.divide(np.sin(angle), radius, out=np.ones_like(radius), where=~(radius < 1e-12))
+        return np.concatenate([bent * scale, np.cos(angle)[None]])
+    plane = straighten_plane(bent, distortion)
+    return np.concatenate([plane, np.where(np.isnan(plane[:1]), np.nan, 1.0)])
+
+
+def straighten_plane(bent: Floats, distortion: Floats) -> Floats:
+    """Find a pinhole's ideal image points (2, ...) of bent ones; NaN where no ray is bent there."""
     plane = bent.copy()
     if not distortion.any():
         return plane
@@ -102,6 +158,60 @@ def straighten_plane(model: Model, bent: Floats, distortion: Floats) -> Floats:
     real = (xx + yy > 0) & (xx * yy - xy * xy > 0)
     plane[:, ~((error < _TOLERANCE) & real)] = np.nan
     return plane
+
+
+def find_angles(bent: Floats, distortion: Floats) -> tuple[Floats, Floats, Floats]:
+    """Find the angles to a fisheye's axis under which bent points (2, ...) are seen.
+
+    Returns
+    -------
+    angle : float64, (...)
+        In radians; NaN where no ray is bent there.
+    radius : float64, (...)
+        Of the bent points.
+    slope : float64, (...)
+        Change of the radius with the angle.
+    """
+    radius = np.sqrt((bent * bent).sum(0))
+    limit = find_limit(tuple(distortion.tolist()))
+    angle = np.minimum(radius, limit)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for _ in range(_STEPS):
+            there, slope = _bend_angle(angle, distortion)
+            error = there - radius
+            if not (np.abs(error) > 1e-14).any():
+                break
+            # Within what the lens sees its radius only grows: Newton's method cannot go astray.
+            angle = np.clip(angle - error / slope, 0, limit)
+        there, slope = _bend_angle(angle, distortion)
+        fine = (np.abs(there - radius) < _TOLERANCE) & (angle < limit)
+    return np.where(fine, angle, np.nan), radius, slope
+
+
+@lru_cache(maxsize=64)
+def find_limit(distortion: tuple[float, ...]) -> float:
+    """Find the angle to its axis, in radians, up to which a fisheye with coefficients sees.
+
+    From there on its image folds back; at the latest straight behind it.
+    """
+    powers = [(2 * i + 3) * k for i, k in enumerate(distortion)]
+    roots = np.roots([*powers[::-1], 1.0])
+    folds = roots[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)].real
+    return float(min(np.sqrt(folds).min(initial=np.pi), np.pi))
+
+
+def _find_angle(across: Floats, z: Floats, distortion: Floats) -> Floats:
+    """Find the angles of points to the axis; NaN beyond what the lens sees."""
+    angle = np.arctan2(across, z)
+    seen = (angle < find_limit(tuple(distortion.tolist()))) & ((across > 0) | (z > 0))
+    return np.where(seen, angle, np.nan)
+
+
+def _divide(radius: Floats, across: Floats, z: Floats, least: float) -> Floats:
+    """Divide by distances from the axis; nearer than `least` (at z = 1) by their limit, z."""
+    away = ~(across < least * z)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(away, radius / across, 1 / z)
 
 
 def _find_radial(r2: Floats, distortion: Floats) -> tuple[Floats, Floats, Floats | float]:
@@ -146,29 +256,30 @@ def _differentiate_pinhole(
     return bent, slopes, by_coefficient
 
 
-def _differentiate_fisheye(
-    plane: Floats, distortion: Floats, lens: bool = True
-) -> tuple[Floats, Floats, Floats]:
-    x, y = plane
-    r2 = x * x + y * y
-    radius = np.sqrt(r2)
-    theta = np.arctan(radius)
+def _differentiate_fisheye(local: Floats, distortion: Floats) -> tuple[Floats, Floats, Floats]:
+    x, y, z = local
+    across2 = x * x + y * y
+    across = np.sqrt(across2)
+    theta = _find_angle(across, z, distortion)
     bent, slope = _bend_angle(theta, distortion)
-    away = ~(radius < _AXIS)
-    scale = np.divide(bent, radius, out=np.ones_like(radius), where=away)
+    slope = slope / (across2 + z * z)
+    scale = _divide(bent, across, z, _AXIS)
     k1 = distortion[0] if len(distortion) else 0.0
-    # Change of the scale along the radius over the radius; on the axis twice r2's factor in
-    # scale = 1 + (k1 - 1 / 3) r2 + ...
-    change = np.divide(
-        slope / (1 + r2) - scale, r2, out=np.full_like(radius, 2 * (k1 - 1 / 3)), where=away
-    )
-    slopes = np.stack([scale + x * x * change, x * y * change, scale + y * y * change])
-    by_coefficient = np.empty((len(distortion) if lens else 0, *plane.shape))
-    power = theta * theta * np.divide(theta, radius, out=np.ones_like(radius), where=away)
+    # Change of the scale with the distance from the axis over that distance; on the axis by
+    # scale = (1 + (k1 - 1 / 3) r2 + ...) / z with r2 the square of distance over z.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near = 2 * (k1 - 1 / 3) / z**3
+        change = np.where(across < _AXIS * z, near, (slope * z - scale) / across2)
+    by_local = np.empty((3, 2, *x.shape))
+    by_local[0, 0], by_local[1, 1] = scale + x * x * change, scale + y * y * change
+    by_local[0, 1] = by_local[1, 0] = x * y * change
+    by_local[2] = -local[:2] * slope
+    by_coefficient = np.empty((len(distortion), 2, *x.shape))
+    power = theta * theta * _divide(theta, across, z, _AXIS)
     for i in range(len(by_coefficient)):
-        np.multiply(plane, power, out=by_coefficient[i])
+        np.multiply(local[:2], power, out=by_coefficient[i])
         power = power * (theta * theta)
-    return plane * scale, slopes, by_coefficient
+    return local[:2] * scale, by_local, by_coefficient
 
 
 def _bend_angle(theta: Floats, distortion: Floats) -> tuple[Floats, Floats]:
@@ -178,16 +289,3 @@ def _bend_angle(theta: Floats, distortion: Floats) -> tuple[Floats, Floats]:
     bent = theta * (1 + t2 * (k1 + t2 * (k2 + t2 * (k3 + t2 * k4))))
     slope = 1 + t2 * (3 * k1 + t2 * (5 * k2 + t2 * (7 * k3 + t2 * 9 * k4)))
     return bent, slope
-
-
-def _straighten_fisheye(bent: Floats, distortion: Floats) -> Floats:
-    radius = np.sqrt((bent * bent).sum(0))
-    theta = np.minimum(radius, np.pi / 2)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for _ in range(_STEPS):
-            there, slope = _bend_angle(theta, distortion)
-            theta = theta - (there - radius) / slope
-        error = np.abs(_bend_angle(theta, distortion)[0] - radius)
-        scale = np.divide(np.tan(theta), radius, out=np.ones_like(radius), where=~(radius < 1e-12))
-    found = (error < _TOLERANCE) & (theta < np.pi / 2) & (theta >= 0)
-    return np.where(found, bent * scale, np.nan)

@@ -19,6 +19,8 @@ from calibration.sighting import Sighting, find_levels
 if TYPE_CHECKING:
     from calibration.boards import ArucoGrid
 
+# The coarsest image that is searched has at most so many pixels on its longer side.
+_COARSE = 1000
 # A quadrilateral that correlates more with a marker is it.
 _SURE = 0.85
 # Corners are within this part of a marker of where most others put them.
@@ -48,7 +50,7 @@ def find_grid(board: ArucoGrid, image: Image) -> Sighting:
     once, against the markers of the board only.
     """
     best = Sighting(np.full((board.n_corners, 2), np.nan))
-    for level, factor in find_levels(image):
+    for level, factor in find_levels(image, _COARSE):
         sighting = _place_markers(board, (_find_quads(level) + 0.5) * factor - 0.5, image)
         if sighting.inverted:
             # OpenCV looks for dark outlines.

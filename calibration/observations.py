@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from calibration.boardposes import turn
 from calibration.camera import Camera
-from calibration.lens import Floats, distort_plane
+from calibration.lens import Floats, bend_rays, is_visible
 from calibration.projection import cross_rows, differentiate_local
 from calibration.schur import NormalEquations, View
 
@@ -131,18 +131,17 @@ def gather_observations(pixels: Floats) -> list[Observations]:
 def measure_errors(camera: Camera, scene: Scene, observations: Observations) -> Floats:
     """Find squared distances (n, C) of seen and projected pixels.
 
-    NaN where not seen, infinite where seen but not in front of the camera.
+    NaN where not seen, infinite where seen but out of the lens's reach, as behind a pinhole.
     """
     local = scene.turn_points(camera.rotation_matrix, observations.blocks)
     local += camera.translation[:, None, None]
-    behind = ~(local[2] > 0)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        bent = distort_plane(camera.model, local[:2] / local[2], camera.distortion)
+        bent = bend_rays(camera.model, local, camera.distortion)
         (fx, skew, cx), (shear, fy, cy) = camera.matrix[:2]
         across = fx * bent[0] + skew * bent[1] + cx - observations.pixels[0]
         down = shear * bent[0] + fy * bent[1] + cy - observations.pixels[1]
         squares = across * across + down * down
-    squares[behind | ~np.isfinite(squares)] = np.inf
+    squares[~np.isfinite(squares)] = np.inf
     squares[~observations.seen] = np.nan
     return np.asarray(squares)
 
@@ -259,7 +258,7 @@ def _weigh_rows(
 ) -> Floats:
     """Find the derivatives and residuals (6 + 5 + D + 1, 2, n, C) times the root of the weight."""
     local = turned + camera.translation[:, None, None]
-    lost = ~(seen & (local[2] > 0))
+    lost = ~(seen & is_visible(camera.model, local, camera.distortion))
     # Any point in front of the camera keeps the numbers finite; it has no weight.
     local[0, lost], local[1, lost], local[2, lost] = 0.0, 0.0, 1.0
     projected, by_local, by_lens = differentiate_local(camera, local)

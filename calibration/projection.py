@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration.errors import CalibrationError
-from calibration.lens import Floats, differentiate_plane
+from calibration.lens import Floats, differentiate_rays
 
 if TYPE_CHECKING:
     from calibration.camera import Camera
@@ -25,7 +25,7 @@ _DISTORTION_NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class Derivatives:
-    """Pixels of points and their changes; NaN where a point is missing or not in front.
+    """Pixels of points and their changes; NaN where a point is missing or cannot be seen.
 
     Parameters
     ----------
@@ -122,20 +122,11 @@ def differentiate_local(camera: Camera, local: Floats) -> tuple[Floats, Floats, 
         By fx fy cx cy skew and the coefficients.
     """
     (fx, skew, cx), (shear, fy, cy) = camera.matrix[:2]
-    inverse = 1 / np.where(local[2] > 0, local[2], np.nan)
-    plane = local[:2] * inverse
-    bent, (xx, xy, yy), by_coefficient = differentiate_plane(camera.model, plane, camera.distortion)
+    bent, by_ray, by_coefficient = differentiate_rays(camera.model, local, camera.distortion)
     u, v = bent
-    by_local = np.empty((3, 2, *u.shape))
-    by_local[0, 0], by_local[1, 0] = (
-        (fx * xx + skew * xy) * inverse,
-        (fx * xy + skew * yy) * inverse,
-    )
-    by_local[0, 1], by_local[1, 1] = (
-        (shear * xx + fy * xy) * inverse,
-        (shear * xy + fy * yy) * inverse,
-    )
-    by_local[2] = -(by_local[0] * plane[0] + by_local[1] * plane[1])
+    by_local = np.empty_like(by_ray)
+    by_local[:, 0] = fx * by_ray[:, 0] + skew * by_ray[:, 1]
+    by_local[:, 1] = shear * by_ray[:, 0] + fy * by_ray[:, 1]
     by_lens = np.zeros((5 + len(by_coefficient), 2, *u.shape))
     by_lens[0, 0], by_lens[1, 1], by_lens[4, 0] = u, v, v
     by_lens[2, 0] = by_lens[3, 1] = np.where(np.isnan(u), np.nan, 1.0)

@@ -19,14 +19,16 @@ from scipy.spatial import cKDTree
 from calibration.lens import Floats
 
 Image = npt.NDArray[np.uint8]
+Singles = npt.NDArray[np.float32]
 
 # Scale of the derivatives, radius of the ring of samples in the test (both in pixels).
 _SIGMA = 1.0
 _RING = 3.0
 # Samples on half of the ring.
 _HALF = 12
-# At most so many points go to the ring test, the strongest ones; more slow down and gain nothing.
-_MOST = 3000
+# At most so many points go to the ring test, the strongest ones, and one on so many pixels; more
+# slow down and gain nothing. Corners of boards in real recordings are among the first 360.
+_MOST, _AREA = 3000, 64
 # Sectors of less than twice this half angle (radians) are rather an uneven edge.
 _NARROW = 0.2
 # Corners have at least this part of the contrast of the clearest ones in the image.
@@ -93,40 +95,44 @@ def find_saddles(image: Image, *, most: int = 800) -> Saddles:
     edge = int(_RING) + 2
     peak[:edge] = peak[-edge:] = False
     peak[:, :edge] = peak[:, -edge:] = False
-    y, x = np.nonzero(peak)
-    if len(x) > _MOST:
-        strongest = np.argpartition(-saddle[y, x], _MOST)[:_MOST]
-        y, x = y[strongest], x[strongest]
+    spots = np.flatnonzero(peak)
+    count = min(_MOST, peak.size // _AREA)
+    if len(spots) > count:
+        spots = spots[np.argpartition(-saddle.ravel()[spots], count)[:count]]
+    y, x = np.divmod(spots, image.shape[1])
     # Newton's step to where the gradient vanishes.
-    bend = np.stack([xx[y, x], xy[y, x], xy[y, x], yy[y, x]], -1).reshape(-1, 2, 2) / 4.0
-    gradient = np.stack([smooth[y, x + 1] - smooth[y, x - 1], smooth[y + 1, x] - smooth[y - 1, x]])
-    (a, b), (_, d) = np.moveaxis(bend.astype(np.float64), (1, 2), (0, 1))
-    gx, gy = gradient.astype(np.float64) / 2
+    a, b, d = xx[y, x] / 4, xy[y, x] / 4, yy[y, x] / 4
+    gx, gy = (smooth[y, x + 1] - smooth[y, x - 1]) / 2, (smooth[y + 1, x] - smooth[y - 1, x]) / 2
     determinant = a * d - b * b
-    step = np.stack([b * gy - d * gx, b * gx - a * gy], -1) / determinant[:, None]
-    near = np.abs(step).max(-1, initial=0.0) < 1.5
-    found = (np.stack([x, y], -1) + step)[near]
+    right, down = (b * gy - d * gx) / determinant, (b * gx - a * gy) / determinant
+    near = (np.abs(right) < 1.5) & (np.abs(down) < 1.5)
+    found = _read_rings(image, np.stack([x + right, y + down], -1)[near].astype(np.float64))
     # In clean drawings several pixels are equally near to a corner, and all step onto it.
-    twice = cKDTree(found).query_pairs(1.0, output_type="ndarray")[:, 1]
-    return _read_rings(image, np.delete(found, twice, axis=0), most)
+    found = found.take(np.argsort(-found.contrast, kind="stable"))
+    twice = cKDTree(found.xy).query_pairs(1.0, output_type="ndarray")[:, 1]
+    found = found.take(np.delete(np.arange(len(found)), twice)[:most])
+    # What is faint beside the clearest tenth is noise.
+    return found.take(found.contrast > _FAINT * found.contrast[len(found) // 10 :][:1])
 
 
-def _read_rings(image: Image, xy: Floats, most: int) -> Saddles:
+def _read_rings(image: Image, xy: Floats) -> Saddles:
     """Keep points around which a ring crosses two edges, and take their directions from it."""
     ring = np.arange(2 * _HALF) * (np.pi / _HALF)
     around = _RING * np.stack([np.cos(ring), np.sin(ring)], -1)
     levels = sample_image(image, xy[:, None] + around)
     level = levels - levels.mean(-1, keepdims=True)
-    power = np.maximum((level**2).sum(-1), 1e-9)
-    opposite = (level * np.roll(level, _HALF, -1)).sum(-1) / power
-    # Both halves of the ring show the same; what is left repeats after half a turn.
+    # Both halves of the ring show the same.
+    product = (level[:, :_HALF] * level[:, _HALF:]).sum(-1)
+    alike = 2 * product > 0.5 * (level * level).sum(-1)
+    xy, levels = xy[alike], levels[alike]
+    # What is left repeats after half a turn.
     half = (levels[:, :_HALF] + levels[:, _HALF:]) / 2
     half = (np.roll(half, 1, -1) + 2 * half + np.roll(half, -1, -1)) / 4
     high, low = half.max(-1), half.min(-1)
     half -= (high + low)[:, None] / 2
     after = np.roll(half, -1, -1)
     rises, falls = (half <= 0) & (after > 0), (half > 0) & (after <= 0)
-    good = (rises.sum(-1) == 1) & (opposite > 0.5) & (high - low > _CONTRAST)
+    good = (rises.sum(-1) == 1) & (high - low > _CONTRAST)
     half, after, rises, falls = half[good], after[good], rises[good], falls[good]
     every, up, down = np.arange(len(half)), rises.argmax(-1), falls.argmax(-1)
     share = half / np.where(half == after, 1.0, half - after)
@@ -134,12 +140,7 @@ def _read_rings(image: Image, xy: Floats, most: int) -> Saddles:
     width = (down + share[every, down]) * (np.pi / _HALF) - start
     opening = (width % np.pi) / 2
     found = Saddles(xy[good], start + opening, opening, (high - low)[good])
-    found = found.take(np.minimum(opening, np.pi / 2 - opening) > _NARROW)
-    strongest = np.argsort(-found.contrast, kind="stable")[:most]
-    found = found.take(strongest)
-    # What is faint beside the rest is noise.
-    typical = np.percentile(found.contrast, 90) if len(found) else 0.0
-    return found.take(found.contrast > _FAINT * typical)
+    return found.take(np.minimum(opening, np.pi / 2 - opening) > _NARROW)
 
 
 def check_saddles(
@@ -163,20 +164,11 @@ def check_saddles(
     alike : bool, (N,)
         Whether the ring looks as at a corner.
     """
-    ring = np.arange(16) * (np.pi / 8)
-    turned = saddles.axis[:, None] + ring
-    values = sample_image(
-        image,
-        saddles.xy[:, None]
-        + np.asarray(radius).reshape(-1, 1, 1) * np.stack([np.cos(turned), np.sin(turned)], -1),
-    )
+    around, wanted = expect_rings(saddles, radius)
+    values = sample_image(image, saddles.xy[:, None] + around)
     level = values - values.mean(-1, keepdims=True)
     power = np.maximum((level**2).sum(-1), 1e-9)
     opposite = (level * np.roll(level, 8, -1)).sum(-1) / power
-    # What the sectors should be: bright within the opening around the axis, both ways.
-    inside = np.abs((ring + np.pi / 2) % np.pi - np.pi / 2) - saddles.opening[:, None]
-    wanted = -np.clip(inside / 0.2, -1, 1)
-    wanted = wanted - wanted.mean(-1, keepdims=True)
     fit = (level * wanted).sum(-1)
     likeness = fit / np.sqrt(power * np.maximum((wanted**2).sum(-1), 1e-9))
     contrast = 2 * fit / np.maximum((wanted**2).sum(-1), 1e-9)
@@ -184,7 +176,32 @@ def check_saddles(
     return checked, (opposite > 0.5) & (likeness > 0.75)
 
 
-def sample_image(image: Image, xy: Floats) -> Floats:
+def expect_rings(saddles: Saddles, radius: float | Floats) -> tuple[Floats, Floats]:
+    """Say what a ring around corners should show.
+
+    Parameters
+    ----------
+    saddles : Saddles
+        N points; their contrasts do not matter.
+    radius : float, () or (N,)
+        Of the ring, in pixels.
+
+    Returns
+    -------
+    around : float64, (N, 16, 2)
+        Where to look, from each point.
+    wanted : float64, (N, 16)
+        Bright within the opening around the axis, both ways; of mean 0.
+    """
+    ring = np.arange(16) * (np.pi / 8)
+    turned = saddles.axis[:, None] + ring
+    around = np.stack([np.cos(turned), np.sin(turned)], -1)
+    inside = np.abs((ring + np.pi / 2) % np.pi - np.pi / 2) - saddles.opening[:, None]
+    wanted = -np.clip(inside / 0.2, -1, 1)
+    return np.asarray(radius).reshape(-1, 1, 1) * around, wanted - wanted.mean(-1, keepdims=True)
+
+
+def sample_image(image: Image, xy: Floats | Singles) -> Singles:
     """Read an image between its pixels.
 
     Parameters
@@ -196,11 +213,11 @@ def sample_image(image: Image, xy: Floats) -> Floats:
 
     Returns
     -------
-    float64, (N, ...)
+    float32, (N, ...)
         Grey levels, bilinearly interpolated.
     """
     if xy.size == 0:
-        return np.zeros(xy.shape[:-1])
+        return np.zeros(xy.shape[:-1], np.float32)
     # remap cannot write more than 32767 rows or columns.
     flat = np.ascontiguousarray(xy, np.float32).reshape(-1, 2)
     width = min(len(flat), 4096)
@@ -210,7 +227,7 @@ def sample_image(image: Image, xy: Floats) -> Floats:
     values = cv2.remap(  # type: ignore[call-overload]
         image, padded.reshape(-1, width, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(values, np.float64).ravel()[: len(flat)].reshape(xy.shape[:-1])
+    return np.asarray(values, np.float32).ravel()[: len(flat)].reshape(xy.shape[:-1])
 
 
 def refine_saddles(image: Image, xy: Floats, reach: Floats) -> Floats:

@@ -14,10 +14,11 @@ from calibration.lattice import Lattice, connect_saddles
 from calibration.lens import Floats
 from calibration.saddles import Image, find_saddles
 
-# The coarsest image that is searched has at most so many pixels on its longer side.
-_COARSE = 1000
+#: The coarsest image in which corners are searched has at most so many pixels on its longer side.
+#: Each finer one takes four times as long; in most recordings of chessboards none is needed.
+COARSE = 300
 # A board of which less was found is looked for in the finer image as well.
-_ENOUGH = 0.95
+_ENOUGH = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +78,15 @@ def make_gray(image: npt.ArrayLike) -> Image:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(array[..., :3]), cv2.COLOR_BGR2GRAY))
 
 
-def find_levels(image: Image) -> Iterator[tuple[Image, Floats]]:
+def find_levels(image: Image, coarse: int = COARSE) -> Iterator[tuple[Image, Floats]]:
     """Reduce an image to half, quarter, ... until it is small enough, and give the coarsest first.
+
+    Parameters
+    ----------
+    image : uint8, (H, W)
+        Grey.
+    coarse : int
+        The coarsest has at most so many pixels on its longer side.
 
     Yields
     ------
@@ -88,7 +96,7 @@ def find_levels(image: Image) -> Iterator[tuple[Image, Floats]]:
         Pixels of the full image per pixel, right and down; x in the full image is
         ``(x + 0.5) * factor - 0.5``.
     """
-    steps = max(0, int(np.ceil(np.log2(max(image.shape) / _COARSE))))
+    steps = max(0, int(np.ceil(np.log2(max(image.shape) / coarse))))
     full = np.array([image.shape[1], image.shape[0]])
     for step in range(steps, -1, -1):
         size = full // 2**step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -169,38 +169,36 @@ def triangulate_points(
     array([False,  True,  True,  True])
     """
     task, shape = _check(cameras, pixels, confidence, covariance)
-    numbers = {
-        "sigma": sigma is None or 0 < sigma < np.inf,
-        "stray": stray is None or 0 < stray < 1,
-    }
-    if wrong := [name for name, fine in numbers.items() if not fine]:
-        raise CalibrationError(
-            f"triangulation: wanted sigma above 0 and stray between 0 and 1, came wrong "
-            f"{' and '.join(wrong)}: sigma {sigma}, stray {stray}"
-        )
+    _check_numbers(sigma, stray)
     views, n = len(cameras), task.pixels.shape[1]
     sample = task.cut(_pick_sample(n, views))
     if sigma is None:
         sigma = 1.0 if covariance is not None else _estimate_sigma(cameras, sample)
     beliefs = learn_beliefs(cameras, sample, noise=sigma, stray=stray) if robust else None
-    found = Triangulation(
-        points=np.empty((n, 3)),
-        covariance=np.empty((n, 3, 3)),
-        error=np.empty(n),
-        views=np.empty((views, n), bool),
-        probability=np.empty(n),
-        sigma=float(sigma),
+    found = _allocate(views, shape, float(sigma))
+    # The same arrays with one axis of points: what is written into these lies in those.
+    flat = replace(
+        found,
+        points=found.points.reshape(n, 3),
+        covariance=found.covariance.reshape(n, 3, 3),
+        error=found.error.reshape(n),
+        views=found.views.reshape(views, n),
+        probability=found.probability.reshape(n),
     )
     step = max(_PIXELS // views, _POINTS)
     for start in range(0, n, step):
-        _fill(found, task, slice(start, start + step), beliefs)
+        _fill(flat, task, slice(start, start + step), beliefs)
+    return found
+
+
+def _allocate(views: int, shape: tuple[int, ...], sigma: float) -> Triangulation:
     return Triangulation(
-        points=found.points.reshape(*shape, 3),
-        covariance=found.covariance.reshape(*shape, 3, 3),
-        error=found.error.reshape(shape),
-        views=found.views.reshape(views, *shape),
-        probability=found.probability.reshape(shape),
-        sigma=found.sigma,
+        points=np.empty((*shape, 3)),
+        covariance=np.empty((*shape, 3, 3)),
+        error=np.empty(shape),
+        views=np.empty((views, *shape), bool),
+        probability=np.empty(shape),
+        sigma=sigma,
     )
 
 
@@ -243,6 +241,19 @@ def _pick_sample(n: int, views: int) -> npt.NDArray[np.intp]:
 def _estimate_sigma(cameras: CameraGroup, lines: Sightlines) -> float:
     diagonal = float(np.median([np.hypot(*camera.size) for camera in cameras]))
     return estimate_noise(find_all_distances(lines), guess=_USUAL * diagonal)
+
+
+def _check_numbers(sigma: float | None, stray: float | None) -> None:
+    fine = {
+        "sigma": sigma is None or 0 < sigma < np.inf,
+        "stray": stray is None or 0 < stray < 1,
+    }
+    if not all(fine.values()):
+        wrong = " and ".join(name for name, good in fine.items() if not good)
+        raise CalibrationError(
+            f"triangulation: wanted sigma above 0 and stray between 0 and 1, came wrong {wrong}: "
+            f"sigma {sigma}, stray {stray}"
+        )
 
 
 def _check(

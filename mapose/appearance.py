@@ -34,6 +34,8 @@ Tensors = dict[str, torch.Tensor]
 Ints = npt.NDArray[np.int64]
 OnProgress = Callable[[int, int], None]
 
+#: Looks are measured every so many frames.
+EVERY = 5
 #: Body units within which another animal's keypoint spoils a crop.
 NEAR = 1.0
 
@@ -269,6 +271,74 @@ def cut_video(
         crops.append(np.empty((0, *appearance.crop_shape), np.uint8))
         frame, who = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     return np.concatenate(crops), np.concatenate(frame), np.concatenate(who)
+
+
+def cut_some(
+    video: Source,
+    poses: Poses,
+    appearance: Appearance,
+    *,
+    every: int,
+    on_progress: OnProgress | None,
+) -> tuple[Image, Ints, Ints]:
+    """Cut the animals out of every so many frames, as `cut_video` gives them.
+
+    Raises
+    ------
+    ShapeError
+        If the poses are not 2D, or have other keypoints than the appearance.
+    """
+    check_poses(poses)
+    appearance.check_skeleton(poses.skeleton)
+    rows = np.arange(0, len(poses), every)
+    report = on_progress or (lambda *_: None)
+    with open_frames(video) as source:
+        return cut_video(source, poses, appearance, rows=rows, report=report)
+
+
+def check_poses(poses: Poses) -> None:
+    """Refuse poses that are not of one video."""
+    if poses.dimensions != 2:
+        raise ShapeError("appearance: wanted 2D poses of one video, came 3D poses")
+
+
+def find_embeddings(
+    video: Source,
+    poses: Poses,
+    appearance: Appearance,
+    *,
+    every: int = EVERY,
+    on_progress: OnProgress | None = None,
+) -> npt.NDArray[np.float32]:
+    """Measure what animals look like, for tracking and naming.
+
+    Parameters
+    ----------
+    video, poses
+        As for `mapose.recognition.learn_appearance`; the rows may be unordered slots.
+    appearance : Appearance
+        From this recording or another one of the same animals.
+    every : int
+        Measure every so many frames. Looks do not change from frame to frame: a fifth of the
+        frames says as much as all.
+    on_progress : function of (int, int), optional
+        Called with the frames read and their number.
+
+    Returns
+    -------
+    float32, (F, I, D)
+        Unit vectors; NaN where not measured: other frames, animals that touch another one or
+        lack keypoints.
+
+    Raises
+    ------
+    ShapeError
+        If the poses have other keypoints than the appearance.
+    """
+    crops, frame, row = cut_some(video, poses, appearance, every=every, on_progress=on_progress)
+    found = np.full((*poses.array.shape[:2], appearance.dimensions), np.nan, np.float32)
+    found[frame, row] = appearance.embed(crops)
+    return found
 
 
 def load_appearance(path: str | os.PathLike[str]) -> Appearance:

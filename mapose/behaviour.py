@@ -213,8 +213,6 @@ def find_approaches(
 
     Parameters
     ----------
-    poses : Poses
-        In 2D or 3D, with a rate.
     within : float
         It has arrived when the body centres are so near, in the unit of the poses. What begins
         nearer than that is no approach.
@@ -222,13 +220,13 @@ def find_approaches(
         Of the one that approaches, unit per second.
     max_angle : float
         Between its way and the straight line to the other one, degrees.
-    min_duration, max_gap : float
-        Seconds, as in `find_proximity`.
+    poses, min_duration, max_gap
+        As for `find_proximity`.
 
     Returns
     -------
     list of Bout
-        By time, from who approaches to who is approached. If both walk there are two bouts.
+        From who approaches to who is approached. If both walk there are two bouts.
 
     Raises
     ------
@@ -269,8 +267,6 @@ def find_following(
 
     Parameters
     ----------
-    poses : Poses
-        In 2D or 3D, with a rate.
     within : float
         Largest distance of the body centres, in the unit of the poses.
     min_speed : float
@@ -278,13 +274,13 @@ def find_following(
     max_angle : float
         Between the way of the first one and the line to the second, and between the ways of
         both, degrees.
-    min_duration, max_gap : float
-        Seconds, as in `find_proximity`.
+    poses, min_duration, max_gap
+        As for `find_proximity`.
 
     Returns
     -------
     list of Bout
-        By time, from who follows to who is followed.
+        From who follows to who is followed.
 
     Raises
     ------

@@ -142,10 +142,10 @@ class Poses:
         f, i, k, _ = self.array.shape
         found = 100 * float((self.confidence > 0).mean()) if self.array.size else 0.0
         rate = f", {self.rate:g} frames/s" if self.rate else ""
-        return (
-            f"Poses: {f} frames, {i} individuals, {k} keypoints, {self.dimensions}D in "
-            f"{self.unit}{rate}, {found:.0f} % found"
-        )
+        unit = f"in {self.unit}" if self.unit != "unknown" else "(unit not known)"
+        counts = [(f, "frame"), (i, "individual"), (k, "keypoint")]
+        sizes = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts)
+        return f"Poses: {sizes}, {self.dimensions}D {unit}{rate}, {found:.0f} % found"
 
     def __getitem__(self, key: str | tuple[str, str]) -> Any:
         """Pick one individual (Poses) or one keypoint of it (float32 (F, xyc) array)."""

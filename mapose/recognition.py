@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from mapose.appearance import (
+    EVERY,
     NEAR,
     Appearance,
     Frames,
     Image,
     OnProgress,
     Source,
+    check_poses,
+    cut_some,
     cut_video,
+    find_embeddings,
     load_appearance,
     open_frames,
 )
 from mapose.data import is_grey
 from mapose.data.crops import BodyTemplate, draw_fur, find_scale, find_template, fit_bodies
-from mapose.data.pieces import choose_rows, find_near, find_pieces, find_strangers
+from mapose.data.pieces import choose_rows, find_groups, find_near, find_pieces
 from mapose.errors import ShapeError, suggest_name
 from mapose.gallery import UNKNOWN, Gallery
 from mapose.models.appearance import CROP, AppearanceNetwork
 from mapose.models.contrast import Examples, train_appearance
 from mapose.poses import Poses
+from mapose.tracking import find_present, join_rows
 
 __all__ = [
     "Appearance",
     "add_to_gallery",
     "find_embeddings",
+    "find_names",
     "learn_appearance",
     "load_appearance",
     "name_by_gallery",
@@ -41,6 +47,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 #: From this probability on, a name is taken as certain while learning.
@@ -49,7 +56,6 @@ _FRAMES = 400
 #: Steps of a training, 45 s on one core. 120 name drawn mice of distinct coats without fault; the
 #: distance of strangers from them goes on growing.
 STEPS = 600
-_EVERY = 5
 #: A gallery is begun once and used for months: rather wait, in s, than cut its training short.
 _PATIENCE = 400.0
 #: Lights under which animals of a gallery are looked at, besides the one they were filmed in.
@@ -104,35 +110,24 @@ def learn_appearance(
     ----------
     Fragments between crossings as training set: idtracker.ai (Romero-Ferrero et al. 2019).
     """
-    _check_poses(poses)
+    check_poses(poses)
     _check_names(poses, names or {})
-    rng = np.random.default_rng(seed)
-    flat = poses.points.reshape(-1, *poses.points.shape[2:])
-    some = flat[rng.permutation(len(flat))[:4000]]
-    template = find_template(some, poses.skeleton)
-    scale = find_scale(some, template)
-    pieces = _find_alone(poses, template, scale)
-    rows = choose_rows(pieces, _FRAMES, rng)
-    groups, different = _find_groups(poses, pieces, names, rows)
+    lesson = _choose_lesson(poses, names, np.random.default_rng(seed))
     report = on_progress or (lambda done, total: None)
     steps = STEPS if steps is None else steps
-    total = len(rows) + steps
+    total = len(lesson.rows) + steps
     with open_frames(video) as source:
-        channels = _find_channels(source, poses.frames[rows])
+        channels = _find_channels(source, poses.frames[lesson.rows])
         network = _make_network(channels, seed)
-        appearance = Appearance(network, template, poses.skeleton.keypoints, channels)
-        crops, frame, row = cut_video(
-            source, poses, appearance, rows=rows, report=lambda done, _: report(done, total)
+        appearance = Appearance(network, lesson.template, poses.skeleton.keypoints, channels)
+        cut = cut_video(
+            source,
+            poses,
+            appearance,
+            rows=lesson.rows,
+            report=lambda done, _: report(done, total),
         )
-    group = groups[np.searchsorted(rows, frame), row]
-    crops, group = crops[group >= 0], group[group >= 0]
-    examples = Examples(crops, group, different, draw_fur(template, CROP))
-    there = np.unique(group)
-    if not different[np.ix_(there, there)].any():
-        raise ShapeError(
-            "appearance: wanted two animals that are there at the same time, each alone, came "
-            f"none in {len(poses)} frames"
-        )
+    examples = _make_examples(lesson, *cut)
     done = train_appearance(
         network,
         examples,
@@ -141,58 +136,48 @@ def learn_appearance(
         seed=seed,
         report=lambda step: report(total - steps + step, total),
     )
-    appearance.record.update(steps=done, crops=len(crops), seed=seed)
+    appearance.record.update(steps=done, crops=len(examples.crops), seed=seed)
     return appearance
 
 
-def find_embeddings(
-    video: Source,
-    poses: Poses,
-    appearance: Appearance,
-    *,
-    every: int = _EVERY,
-    on_progress: OnProgress | None = None,
-) -> npt.NDArray[np.float32]:
-    """Measure what animals look like, for tracking and naming.
+class _Lesson(NamedTuple):
+    """Frames to learn looks from, and who is who in them."""
 
-    Parameters
-    ----------
-    video, poses
-        As for `learn_appearance`; the rows may be unordered slots.
-    appearance : Appearance
-        From this recording or another one of the same animals.
-    every : int
-        Measure every so many frames. Looks do not change from frame to frame: a fifth of the
-        frames says as much as all.
-    on_progress : function of (int, int), optional
-        Called with the frames read and their number.
+    template: BodyTemplate
+    rows: Ints  # (N,)
+    groups: Ints  # (N, I): same number = same animal, -1 = nobody alone
+    different: npt.NDArray[np.bool_]  # (G, G)
 
-    Returns
-    -------
-    float32, (F, I, D)
-        Unit vectors; NaN where not measured: other frames, animals that touch another one or
-        lack keypoints.
 
-    Raises
-    ------
-    ShapeError
-        If the poses have other keypoints than the appearance.
-    """
-    crops, frame, row = _measure(video, poses, appearance, every=every, on_progress=on_progress)
-    found = np.full((*poses.array.shape[:2], appearance.dimensions), np.nan, np.float32)
-    found[frame, row] = appearance.embed(crops)
-    return found
+def _choose_lesson(
+    poses: Poses, names: Mapping[str, str] | None, rng: np.random.Generator
+) -> _Lesson:
+    flat = poses.points.reshape(-1, *poses.points.shape[2:])
+    some = flat[rng.permutation(len(flat))[:4000]]
+    template = find_template(some, poses.skeleton)
+    pieces = _find_alone(poses, template, find_scale(some, template))
+    rows = choose_rows(pieces, _FRAMES, rng)
+    owners = _find_owners(poses, names)
+    return _Lesson(template, rows, *find_groups(pieces[rows], owners[rows], apart=bool(names)))
+
+
+def _make_examples(lesson: _Lesson, crops: Image, frame: Ints, row: Ints) -> Examples:
+    """Say of crops, cut from these rows of frames and poses, which are of the same animal."""
+    group = lesson.groups[np.searchsorted(lesson.rows, frame), row]
+    crops, group = crops[group >= 0], group[group >= 0]
+    there = np.unique(group)
+    if not lesson.different[np.ix_(there, there)].any():
+        raise ShapeError(
+            "appearance: wanted two animals that are there at the same time, each alone, came "
+            f"none in {len(lesson.rows)} frames"
+        )
+    return Examples(crops, group, lesson.different, draw_fur(lesson.template, CROP))
 
 
 def _check_names(poses: Poses, names: Mapping[str, str]) -> None:
     for row in names:
         if row not in poses.names:
             raise ShapeError(f"names: no individual {row!r}: {suggest_name(row, poses.names)}")
-
-
-def _check_poses(poses: Poses) -> None:
-    if poses.dimensions != 2:
-        raise ShapeError("appearance: wanted 2D poses of one video, came 3D poses")
 
 
 def _find_channels(source: Frames, frames: Ints) -> int:
@@ -207,30 +192,14 @@ def _find_alone(poses: Poses, template: BodyTemplate, scale: float) -> Ints:
     return find_pieces(found, near, **({} if poses.individuals else {"gap": -1}))
 
 
-def _find_groups(
-    poses: Poses, pieces: Ints, names: Mapping[str, str] | None, rows: Ints
-) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Find who is the same animal in some rows, int64 (N, I), and who is not, bool (G, G).
-
-    A group is a piece, or all pieces of an animal where its name is certain; -1 where nobody is
-    alone.
-    """
-    groups, count = pieces[rows], int(pieces.max(initial=-1)) + 1
-    sure = _find_certain(poses)[rows] & (groups >= 0)
-    animals = list(dict.fromkeys((names or {}).values()))
+def _find_owners(poses: Poses, names: Mapping[str, str] | None) -> Ints:
+    """Find which animal each row certainly is, int64 (F, I); -1 = that is not known."""
     if names:
-        for row, animal in names.items():
-            i = poses.names.index(row)
-            groups[sure[:, i], i] = count + animals.index(animal)
-    elif poses.identity is not None:
-        groups = np.where(sure, count + np.arange(groups.shape[1]), groups)
-    numbers, flat = np.unique(np.append(groups.ravel(), -1), return_inverse=True)
-    groups = np.asarray(flat[:-1].reshape(groups.shape) - 1, np.int64)
-    different = find_strangers(groups)
-    if animals:
-        named = numbers[1:] >= count
-        different |= named & named[:, None] & ~np.eye(len(named), dtype=bool)
-    return groups, different
+        animals = list(dict.fromkeys(names.values()))
+        owner = [animals.index(names[row]) if row in names else -1 for row in poses.names]
+    else:
+        owner = [-1 if poses.identity is None else i for i in range(len(poses.names))]
+    return np.where(_find_certain(poses), owner, -1)
 
 
 def _find_certain(poses: Poses) -> npt.NDArray[np.bool_]:
@@ -238,23 +207,6 @@ def _find_certain(poses: Poses) -> npt.NDArray[np.bool_]:
     if poses.identity is None:
         return np.ones(poses.array.shape[:2], bool)
     return np.asarray(poses.identity >= TRUST)
-
-
-def _measure(
-    video: Source,
-    poses: Poses,
-    appearance: Appearance,
-    *,
-    every: int,
-    on_progress: OnProgress | None,
-) -> tuple[Image, Ints, Ints]:
-    """Cut the animals out of every so many frames, as `cut_video` gives them."""
-    _check_poses(poses)
-    appearance.check_skeleton(poses.skeleton)
-    rows = np.arange(0, len(poses), every)
-    report = on_progress or (lambda *_: None)
-    with open_frames(video) as source:
-        return cut_video(source, poses, appearance, rows=rows, report=report)
 
 
 def _make_network(channels: int, seed: int) -> AppearanceNetwork:
@@ -318,8 +270,8 @@ def add_to_gallery(
         )
         gallery, shown = Gallery(appearance), poses.sel(frames=poses.frames[held])
     network = gallery.appearance
-    every = max(_EVERY, len(shown) // _FRAMES)
-    crops, frame, row = _measure(video, shown, network, every=every, on_progress=on_progress)
+    every = max(EVERY, len(shown) // _FRAMES)
+    crops, frame, row = cut_some(video, shown, network, every=every, on_progress=on_progress)
     sure = _find_certain(shown)
     rng = np.random.default_rng(0)
     for light in (None, *[rng] * _LIGHTS):
@@ -342,7 +294,7 @@ def name_by_gallery(
     video: Source,
     *,
     gallery: Gallery,
-    every: int = _EVERY,
+    every: int = EVERY,
     on_progress: OnProgress | None = None,
 ) -> Poses:
     """Name tracked animals by a gallery.
@@ -372,28 +324,36 @@ def name_by_gallery(
     ShapeError
         If the poses are not 2D or have other keypoints than the gallery's.
     """
+    labels, sure = find_names(poses, video, gallery=gallery, every=every, on_progress=on_progress)
+    return join_rows(poses, labels, sure, order=gallery.names)
+
+
+def find_names(
+    poses: Poses,
+    video: Source,
+    *,
+    gallery: Gallery,
+    every: int = EVERY,
+    on_progress: OnProgress | None = None,
+) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """Find whom a gallery knows in the rows of tracked poses.
+
+    Parameters
+    ----------
+    poses, video, gallery, every, on_progress
+        As for `name_by_gallery`.
+
+    Returns
+    -------
+    labels : list of str, (I,)
+        Name for each row, ``unknown-track3`` for a stranger. Rows that are never there at the same
+        time may have the same one.
+    probabilities : float64, (I,)
+        That this is right; NaN where it could not be measured.
+    """
     embeddings = find_embeddings(
         video, poses, gallery.appearance, every=every, on_progress=on_progress
     )
-    present = np.asarray(np.isfinite(poses.points).all(-1).any(-1))
-    names, sure = gallery.name(embeddings, present=present)
-    whole = np.ones(present.shape, np.float32) if poses.identity is None else poses.identity
-    identity = np.where(present, whole * np.nan_to_num(sure).astype(np.float32), np.nan)
-    labels = [
-        f"{UNKNOWN}-{row}" if name == UNKNOWN else name
-        for name, row in zip(names, poses.names, strict=True)
-    ]
-    order = [n for n in gallery.names if n in labels]
-    order += [n for n in labels if n not in order]
-    shape = (len(poses), len(order))
-    array = np.full((*shape, *poses.array.shape[2:]), np.nan, np.float32)
-    sums = np.full(shape, np.nan, np.float32)
-    covariance = None
-    if poses.covariance is not None:
-        covariance = np.full((*shape, *poses.covariance.shape[2:]), np.nan, np.float32)
-    for i, label in enumerate(labels):
-        frames, row = present[:, i], order.index(label)
-        array[frames, row], sums[frames, row] = poses.array[frames, i], identity[frames, i]
-        if covariance is not None and poses.covariance is not None:
-            covariance[frames, row] = poses.covariance[frames, i]
-    return replace(poses, array=array, individuals=order, identity=sums, covariance=covariance)
+    names, sure = gallery.name(embeddings, present=find_present(poses))
+    rows = zip(names, poses.names, strict=True)
+    return [f"{UNKNOWN}-{row}" if name == UNKNOWN else name for name, row in rows], sure

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from calibration import CameraGroup, read_cameras
 from mapose.correcting import load_corrected
-from mapose.errors import SettingsError, suggest_name
+from mapose.errors import FormatError, SettingsError
 from mapose.io import save
+from mapose.io.formats import detect_format
+from mapose.io.table import read_table_poses
 from mapose.multiview import (
     Reconstruction,
     find_offsets,
@@ -21,6 +26,7 @@ from mapose.multiview import (
     shift_views,
     triangulate,
 )
+from mapose.multiview.views import find_unknown_cameras
 from mapose.poses import Poses
 
 SUFFIX = ".mapose.h5"
@@ -48,9 +54,40 @@ class ViewOptions:
     cut: bool = False
 
 
+class _Progress:
+    """Count the frames of following animals and of reconstructing them as one piece of work."""
+
+    def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
+        self._tell = on_progress or (lambda done, total: None)
+        self._before = 0
+
+    def follow(self, done: int, total: int) -> None:
+        """Take in frames in which animals were followed: half of the work."""
+        self._before = total
+        self._tell(done, 2 * total)
+
+    def add(self, done: int, total: int) -> None:
+        """Take in frames that were reconstructed."""
+        self._tell(self._before + done, self._before + total)
+
+    def finish(self, total: int) -> None:
+        """Say that all frames are done, also where none were counted."""
+        self._tell(self._before + total, self._before + total)
+
+
 def load_views(sources: Mapping[str, str | os.PathLike[str]]) -> dict[str, Poses]:
-    """Read the 2D poses of each camera, with edits, of any format that `mapose.read` knows."""
-    return {name: load_corrected(path) for name, path in sources.items()}
+    """Read the 2D poses of each camera, with edits, of any format that `mapose.read` knows.
+
+    A table of several cameras gives each its own rows.
+    """
+    return {name: _load_view(name, Path(path)) for name, path in sources.items()}
+
+
+def _load_view(name: str, path: Path) -> Poses:
+    if path.is_file() and path.suffix.lower() == ".csv" and detect_format(path) == "csv":
+        with suppress(FormatError):  # not of several cameras, or not of this one
+            return read_table_poses(path, video=name)
+    return load_corrected(path)
 
 
 def triangulate_files(
@@ -103,9 +140,13 @@ def triangulate_files(
     cameras = calibration
     if not isinstance(cameras, CameraGroup):
         cameras = read_cameras(cameras)
-    _check_names(sources, cameras)
-    poses, notes = _prepare_views(load_views(sources), cameras, views)
-    found = triangulate(poses, cameras, match=False, on_progress=on_progress, **settings)
+    if faults := find_unknown_cameras(sources, cameras):
+        raise SettingsError("; ".join(faults))
+    progress = _Progress(on_progress)
+    poses, notes = _prepare_views(load_views(sources), cameras, views, progress=progress)
+    found = triangulate(poses, cameras, match=False, on_progress=progress.add, **settings)
+    found = replace(found, warnings=(*found.warnings, *notes))
+    progress.finish(len(found.poses))
     provenance = {
         "sources": {name: Path(path).name for name, path in sources.items()},
         "calibration": hashlib.sha256(cameras.to_toml().encode()).hexdigest(),
@@ -121,27 +162,32 @@ def triangulate_files(
     return found
 
 
-def _check_names(names: Mapping[str, object], cameras: CameraGroup) -> None:
-    faults = [
-        f"no camera {name!r} in the calibration: {suggest_name(name, cameras.names)}"
-        for name in names
-        if name not in cameras.names
-    ]
-    if faults:
-        raise SettingsError("; ".join(faults))
-
-
 def _prepare_views(
-    views: dict[str, Poses], cameras: CameraGroup, options: ViewOptions
+    views: dict[str, Poses], cameras: CameraGroup, options: ViewOptions, *, progress: _Progress
 ) -> tuple[dict[str, Poses], list[str]]:
     notes = []
     if options.synchronize:
         clocks = find_offsets(views, cameras)
-        notes.append(str(clocks))
+        notes.append(f"synchronized, in frames:\n{clocks}")
         views = select_common_frames(shift_views(views, clocks))
     elif options.cut:
         views = select_common_frames(views)
     several = any(poses.array.shape[1] > 1 for poses in views.values())
     if options.match or (options.match is None and several):
-        views = match_views(views, cameras, individuals=options.individuals)
+        views = match_views(
+            views, cameras, individuals=options.individuals, on_progress=progress.follow
+        )
+        notes += _list_lonely(views)
     return views, notes
+
+
+def _list_lonely(views: Mapping[str, Poses]) -> list[str]:
+    """Say whom one camera alone sees: they have a 2D track and no place in space."""
+    seen = np.stack([(poses.confidence > 0).any(-1) for poses in views.values()])  # (V, F, I)
+    together = seen.sum(0).max(0, initial=0)
+    notes = []
+    for i in np.flatnonzero(together == 1):
+        where = [name for name, own in zip(views, seen[..., i], strict=True) if own.any()]
+        who = next(iter(views.values())).names[i]
+        notes.append(f"{who}: {' and '.join(where)} alone sees it: 2D tracks, no place in space")
+    return notes

@@ -17,9 +17,9 @@ Tree = dict[str, str]
 
 # Part of mapose -> floor. A part is a module or sub-package directly below mapose.
 FLOORS = {
-    0: "errors files skeleton poses labels grid similarity assignment anatomy",
+    0: "errors files skeleton poses labels grid similarity assignment anatomy behaviour doubts",
     1: "io data models decode tracking multiview selection kinematics metrics plots synthetic "
-    "config edits behaviour",
+    "config edits",
     2: "project pipeline training trainer prediction evaluation comparison importing rendering "
     "appearance recognition gallery "
     "demo diagnosis calibrating triangulating selfcalibrating correcting retracking live "

@@ -255,6 +255,21 @@ def test_a_moment_is_shown_from_where_they_are_apart(path):
     assert before < moment.first and after > moment.last
 
 
+def test_a_moment_is_shown_in_a_part_of_the_recording_too(path):
+    poses, moment = load_corrected(path), find_doubtful(path)[0]
+    assert find_span(poses.sel(frames=range(50, 400)), moment) == find_span(poses, moment)
+    # Who is hardly there cannot be told apart: then the moment itself is shown.
+    array = poses.array.copy()
+    array[:, 1] = array[:105, 0] = np.nan
+    assert find_span(replace(poses, array=array), moment) == (100, 110)
+
+
+def test_an_edit_reaches_over_its_whole_moment_but_not_over_another_edit(path):
+    assert add_edit(path, ["track0", "track1"], frame=102).span == (99, 111)
+    add_edit(path, ["track0", "track1"], frame=120, kind="keep")
+    assert add_edit(path, ["track0", "track1"], frame=130, kind="keep").span[0] >= 120
+
+
 @pytest.mark.parametrize("command", ["swap", "swaps", "name"])
 def test_every_help_shows_an_example(command):
     assert f"Example: mapose {command}" in " ".join(run(command, "--help").split())

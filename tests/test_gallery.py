@@ -9,7 +9,14 @@ from mapose.appearance import Appearance, load_appearance
 from mapose.cli import app
 from mapose.data.crops import BodyTemplate
 from mapose.errors import FormatError, ShapeError
-from mapose.gallery import UNKNOWN, Gallery, assign_names, find_probabilities, load_gallery
+from mapose.gallery import (
+    UNKNOWN,
+    Gallery,
+    Spread,
+    assign_names,
+    find_probabilities,
+    load_gallery,
+)
 from mapose.models.appearance import AppearanceNetwork
 
 D = 32
@@ -89,6 +96,31 @@ def gallery_name(gallery, vectors):
     return names[0], sure[0]
 
 
+def test_a_stranger_begins_a_third_of_the_way_to_the_others():
+    far = Spread(inner=0.01, outer=0.64)
+    assert far.limit == pytest.approx(0.04)
+    assert far.slope * np.log(far.limit / far.inner) == pytest.approx(np.log(99))
+    near = Spread(inner=0.1, outer=0.05)
+    assert near.limit == pytest.approx(0.12) and near.slope == 6
+
+
+def test_the_spread_is_between_pieces_and_to_the_nearest_others(appearance):
+    one, two, three = np.eye(3, D)
+    half = (one + two) / np.sqrt(2)
+    pair = Gallery(appearance, {"Anna": np.stack([one, half])}, {"Anna": ("", "")})
+    # Each of two against the other, not against the mean of both; nobody else is known.
+    assert pair.spread.inner == pytest.approx(1 - np.sqrt(0.5), abs=1e-6)
+    assert pair.spread.outer == 1
+    rows = np.stack([one] * 18 + [half] * 2)
+    both = Gallery(appearance, {"Anna": rows, "Bea": two[None]}, {"Anna": ("",) * 20, "Bea": ("",)})
+    assert both.spread.outer < 0.5  # one in ten of Anna's looks like Bea
+    single = Gallery(appearance, {"Anna": one[None], "Bea": two[None]}, {})
+    assert single.spread.inner == 0.05 and single.spread.outer == 1
+    # A look that is the very same is no infinity.
+    names, sure = single.name(lay([(0, one[None]), (0, three[None])]))
+    assert names == ["Anna", UNKNOWN] and 0.9 < sure[0] < 1
+
+
 def test_an_empty_gallery_knows_nobody(rng, appearance, places):
     names, sure = Gallery(appearance).name(lay([(0, draw(rng, places[0], 5))]))
     assert names == [UNKNOWN] and sure[0] == 1
@@ -108,6 +140,8 @@ def test_adding_keeps_the_old_and_refuses_what_does_not_fit(rng, gallery, places
         gallery.add("Anna", np.ones((3, 7)))
     with pytest.raises(ShapeError, match="cannot be called"):
         gallery.add("unknown", vectors)
+    with pytest.raises(ShapeError, match="cannot be called"):
+        gallery.add("unknown-track3", vectors)
     assert gallery.add("Dora", np.full((9, D), np.nan)).name(lay([(0, vectors[:4])]))[0] == ["Anna"]
 
 
@@ -179,6 +213,14 @@ def test_probability_weighs_the_exchange():
     np.testing.assert_allclose(apart, [1 / (1 + np.exp(-2)), 1 / (1 + np.exp(-1))], rtol=1e-6)
     together = find_probabilities(scores, chosen, np.ones((1, 2), bool))
     np.testing.assert_allclose(together, 1 / (1 + np.exp(-3)), rtol=1e-6)
+
+
+def test_who_loses_a_name_may_only_take_one_that_is_free():
+    # The first and the third bear the same name at different times, the second meets both.
+    scores = np.array([[0.0, -2.0, -9.0], [0.0, 0.0, -3.0], [0.0, -9.0, -9.0]])
+    present = np.array([[True, True, False], [False, True, True]])
+    sure = find_probabilities(scores, np.array([0, 1, 0]), present)
+    assert sure[0] == pytest.approx(1 / (1 + np.exp(-2 - 3) + np.exp(-9)))
 
 
 def test_command_lists_the_animals(tmp_path, gallery):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from mapose.anatomy import Anatomy
 from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.io import VideoWriter, load, load_peaks, load_provenance
 from mapose.models import Model, build_network
@@ -102,6 +104,16 @@ def test_a_second_call_does_no_work_and_other_options_do(folder, tmp_path):
     assert target.stat().st_mtime_ns == stamp and [p.resumed for p in seen] == [FRAMES]
     analyze_file(folder / "dots.mp4", folder / "model", output=target, individuals=1)
     assert load(target).individuals == ("track0",)
+
+
+def test_a_model_that_has_changed_since_is_used(folder, tmp_path):
+    target = tmp_path / "out.mapose.h5"
+    analyze_file(folder / "dots.mp4", folder / "model", output=target)
+    anatomy = Anatomy(np.array([[0.0, 1.0], [0.0, -1.0]]), np.tile(0.01 * np.eye(2), (2, 1, 1)))
+    taught = replace(Model.load(folder / "model"), anatomy=anatomy)
+    seen = []
+    analyze_file(folder / "dots.mp4", taught, output=target, on_progress=seen.append)
+    assert seen[0].resumed == 0 and len(seen) > 1
 
 
 def test_one_individual_gets_a_place_for_every_keypoint(folder, tmp_path):

@@ -1,18 +1,20 @@
 """Tracking a file again: chunks, online, options that contradict each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mapose.correcting import find_doubtful
+from mapose.correcting import add_edit, find_doubtful
 from mapose.errors import SettingsError
-from mapose.io import VideoWriter, load, load_contacts, load_provenance, save
+from mapose.io import VideoWriter, load, load_contacts, load_provenance, save, write
 from mapose.metrics import track_scores
 from mapose.poses import Poses
 from mapose.recognition import add_to_gallery
 from mapose.rendering import find_video
 from mapose.retracking import TrackOptions, _rename_contacts, track_file
 from mapose.synthetic import degrade, make_scene
-from mapose.tracking import OnlineTracker, track_with_contacts
+from mapose.tracking import OnlineTracker, track, track_with_contacts
 from tests.test_recognition import film
 
 
@@ -67,11 +69,69 @@ def test_online_rows_are_given_again():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"online": True}, {"online": True, "individuals": 2, "appearance": True}, {"gallery": "g"}],
+    [
+        {"online": True},
+        {"online": True, "individuals": 2, "appearance": True, "video": "v.mp4"},
+        {"gallery": "g"},
+        {"appearance": True},
+    ],
 )
 def test_contradictions_are_refused(wrong):
     with pytest.raises(SettingsError):
         TrackOptions(**wrong)
+
+
+def test_chunks_of_other_formats_and_their_units_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("mapose.retracking.CHUNK", 30)
+    truth = make_scene(2, 100, seed=1, rate=40).truth(occluded=False)
+    write(truth, tmp_path / "two.slp")
+    place = track_file(tmp_path / "two.slp", options=TrackOptions(individuals=2))
+    assert place == tmp_path / "two.tracked.mapose.h5"
+    assert track_scores(truth, load(place)).idf1 > 0.99 and len(load(place)) == 100
+    save(replace(truth, unit="mm"), tmp_path / "two.mapose.h5")
+    place = track_file(tmp_path / "two.mapose.h5", options=TrackOptions(individuals=2))
+    assert (load(place).rate, load(place).unit) == (40, "mm")
+    assert load_provenance(place) == {"source": "two.mapose.h5"}
+
+
+def test_nobody_at_all_is_one_empty_row(scene, tmp_path):
+    _, found = scene
+    save(Poses(np.full_like(found.array[:20], np.nan), found.skeleton), tmp_path / "no.mapose.h5")
+    named = load(track_file(tmp_path / "no.mapose.h5"))
+    assert named.names == ("track0",) and len(named) == 20 and not named.confidence.any()
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_what_a_person_corrected_teaches_the_looks(scene, tmp_path, monkeypatch, corrected):
+    _, found = scene
+    path = tmp_path / "found.mapose.h5"
+    poses = track(found, individuals=3)
+    array = poses.array.copy()
+    array[240:300, :2] = np.nan  # who comes out again, nobody can tell without looks
+    poses = replace(poses, array=array)
+    save(poses, path)
+    if corrected:
+        add_edit(path, ["track0", "Anna"], kind="name")
+    taught = []
+    looks = np.random.default_rng(0).normal(0, 0.3, (*poses.array.shape[:2], 3)) + np.eye(3)
+    looks[300:, :2] = looks[300:, 1::-1].copy()
+    monkeypatch.setattr(
+        "mapose.recognition.learn_appearance",
+        lambda video, poses, on_progress: taught.append(poses.names),
+    )
+    monkeypatch.setattr(
+        "mapose.recognition.find_embeddings",
+        lambda video, poses, appearance, on_progress: looks,
+    )
+    monkeypatch.setattr("mapose.retracking.CHUNK", 200)
+    options = TrackOptions(3, appearance=True, video="none.mp4")
+    again = load(track_file(path, tmp_path / "again.mapose.h5", options=options))
+    assert taught == [("Anna" if corrected else "track0", "track1", "track2")]
+    # What was measured decides, each chunk with its own.
+    whole, blind = (track(poses, individuals=3, embeddings=e) for e in (looks, None))
+    np.testing.assert_array_equal(again.array, whole.array)
+    np.testing.assert_array_equal(again.identity, whole.identity)
+    assert not np.array_equal(whole.array, blind.array, equal_nan=True)
 
 
 def test_empty_file_gives_an_empty_result(scene, tmp_path):

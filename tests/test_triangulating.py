@@ -59,11 +59,81 @@ def test_triangulate_command(scene, files, tmp_path):
     assert pose_error(corrected, seen).median < 3  # px: the same animal under the same name
 
 
+def test_rigid_bones_from_the_command_line(files, tmp_path):
+    sources = [f"{name}={path}" for name, path in files.items()]
+    calibration = ["--calibration", str(files["top"].with_name("calibration.toml"))]
+    varying = []
+    for option in ([], ["--rigid"]):
+        output = tmp_path / f"session{len(option)}.mapose.h5"
+        arguments = ["triangulate", *sources, *calibration, "-o", str(output), *option]
+        done = CliRunner().invoke(app, [*arguments, "--animals", "2"])
+        assert done.exit_code == 0, done.output
+        points = load(output).points
+        a, b = (load(output).skeleton.keypoints.index(x) for x in load(output).skeleton.edges[0])
+        length = np.linalg.norm(points[:, 0, a] - points[:, 0, b], axis=-1)
+        varying.append(np.nanstd(length) / np.nanmean(length))
+    assert varying[1] < 0.5 * varying[0]
+    done = CliRunner().invoke(app, [*arguments, "--no-smooth"])
+    assert isinstance(done.exception, SettingsError)
+
+
+def test_animal_that_one_camera_sees_keeps_its_2d_track(scene, tmp_path):
+    """Without --animals, it has a row in all files, a place in none, and is named in a note."""
+    sources = []
+    for name in scene.cameras.names:
+        poses = scene.truth(name)
+        array = poses.array.copy()
+        if name != "top":
+            array[:, 1] = np.nan
+        save(replace(poses, array=array), tmp_path / f"{name}.mapose.h5")
+        sources.append(f"{name}={tmp_path / name}.mapose.h5")
+    scene.cameras.save(tmp_path / "calibration.toml")
+    output = tmp_path / "session.mapose.h5"
+    options = ["--calibration", str(tmp_path / "calibration.toml"), "-o", str(output)]
+    done = CliRunner().invoke(app, ["triangulate", *sources, *options])
+    assert done.exit_code == 0, done.output
+    lonely = scene.individuals[1]
+    assert f"note: {lonely}: top alone sees it: 2D tracks, no place in space" in done.output
+    poses, top = load(output), load(tmp_path / "session.views" / "top.mapose.h5")
+    assert poses.individuals == top.individuals == tuple(scene.individuals)
+    assert np.isfinite(poses.points).any((0, 2, 3)).tolist() == [True, False]
+    kept = top.confidence[:, 1] > 0
+    np.testing.assert_array_equal(kept, scene.truth("top").confidence[:, 1] > 0)
+
+
+def test_table_of_several_cameras_gives_each_its_rows(scene, tmp_path):
+    lines = ["camera,frame,individual,keypoint,x,y"]
+    for name in scene.cameras.names:
+        poses = scene.truth(name, occluded=False)
+        for f in range(20):
+            for i, who in enumerate(poses.names):
+                for k, what in enumerate(scene.skeleton.keypoints):
+                    x, y = poses.points[f, i, k]
+                    lines.append(f"{name},{f},{who},{what},{x},{y}")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(lines), encoding="utf-8")
+    sources, seen = dict.fromkeys(scene.cameras.names, table), []
+    found = triangulate_files(
+        sources,
+        scene.cameras,
+        output=tmp_path / "a.mapose.h5",
+        on_progress=lambda done, total: seen.append((done, total)),
+        smooth=False,
+    )
+    apart = np.linalg.norm(found.poses.points - scene.truth_3d().points[:20], axis=-1)
+    assert np.nanmax(apart) < 0.1 and np.isfinite(apart).mean() > 0.95
+    # Frames are counted twice: animals are followed, then reconstructed.
+    assert seen[0][1] == 40 and seen[-1] == (40, 40)
+
+
 def test_views_need_cameras_and_equal_frames(files, tmp_path, scene):
     calibration = files["top"].with_name("calibration.toml")
     wrong = {"tap": files["top"], "cam1": files["cam1"]}
     with pytest.raises(SettingsError, match=r"no camera .tap.*top"):
         triangulate_files(wrong, calibration, output=tmp_path / "a.mapose.h5")
+    strange = {"left": files["top"], "right": files["cam1"]}
+    with pytest.raises(SettingsError, match="no camera 'left', 'right' in the calibration: known"):
+        triangulate_files(strange, calibration, output=tmp_path / "a.mapose.h5")
     short = tmp_path / "short.mapose.h5"
     save(load(files["cam1"]).sel(frames=slice(0, 60)), short)
     views = {"top": files["top"], "cam1": short}
@@ -108,6 +178,8 @@ def test_animals_calibrate_cameras_and_check_them(scene, tmp_path):
         (["calibrate", "top=nowhere.mp4"], "nothing at nowhere.mp4"),
         (["calibrate", "setup.cfg"], "CAM=PATH"),
         (["calibrate", "top=setup.cfg"], "--board"),
+        (["calibrate", "--check", "a.toml", "top=setup.cfg"], "--check: only for animals"),
+        (["triangulate", "--lengths", "a-b=long", "top=setup.cfg"], "a number for a-b"),
         (["calibrate", "--from-poses", "top=setup.cfg"], "--lenses"),
         (["calibrate", "--from-poses", "--size", "big", "top=setup.cfg"], "WIDTHxHEIGHT"),
         (["calibrate", "--from-poses", "--size", "9x9", "--length", "a", "t=setup.cfg"], "a-b=25"),

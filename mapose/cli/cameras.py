@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +49,10 @@ def calibrate(
     """
     from mapose.calibrating import calibrate_cameras, read_sources, write_board
 
+    if not from_poses and (
+        alone := _list_given(lenses=lenses, size=size, length=length, check=check)
+    ):
+        raise SettingsError(f"{alone}: only for animals instead of a board, with --from-poses")
     if print_ is not None:
         write_board(board, print_)
         console.print(f"{print_}: print it in true size (100 %) and measure a square")
@@ -59,11 +65,7 @@ def calibrate(
         raise SettingsError(
             "wanted --board, such as chessboard:9x6:30mm (inner corners), or --from-poses"
         )
-    with show_progress("searching for the board") as (progress, task):
-
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
+    with _count("searching for the board") as show:
         _, report = calibrate_cameras(
             found,
             board,
@@ -91,11 +93,7 @@ def _calibrate_from_poses(
         raise SettingsError(
             "--from-poses: wanted --lenses calibration.toml, or --size 1280x1024 of the images"
         )
-    with show_progress("calibrating" if check is None else "checking") as (progress, task):
-
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
+    with _count("calibrating" if check is None else "checking") as show:
         if check is not None:
             found: object = check_calibration(sources, check, on_progress=show)
         else:
@@ -125,6 +123,31 @@ def _read_length(text: str) -> tuple[tuple[str, str], float, str] | None:
     return split_pairs(found[1], "-", "--length")[0], float(found[2]), found[3]
 
 
+def _read_lengths(text: str) -> dict[tuple[str, str], float]:
+    """Read ``a-b=12.5,...``: pairs of keypoints and the distance, in the unit of the cameras."""
+    known = {}
+    for bone, value in split_pairs(text, "=", "--lengths"):
+        try:
+            known[split_pairs(bone, "-", "--lengths")[0]] = float(value)
+        except ValueError as error:
+            if isinstance(error, SettingsError):
+                raise
+            raise SettingsError(f"--lengths: wanted a number for {bone}, came {value!r}") from None
+    return known
+
+
+def _list_given(**options: object) -> str:
+    """List the options that were given."""
+    return ", ".join(f"--{name}" for name, value in options.items() if value)
+
+
+@contextmanager
+def _count(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar that a function of (done, total) moves."""
+    with show_progress(what) as (progress, task):
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
 @app.command()
 def triangulate(
     sources: Sources = None,
@@ -134,6 +157,9 @@ def triangulate(
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("session.mapose.h5"),
     individuals: Animals = None,
     no_smooth: Annotated[bool, typer.Option("--no-smooth", help="each frame for itself")] = False,
+    rigid: Annotated[
+        bool, typer.Option("--rigid", help="no bone changes its length, as of a skull or a tool")
+    ] = False,
     max_gap: Annotated[int, typer.Option(help="longest gap that is filled, frames")] = 10,
     trust_names: Annotated[
         bool, typer.Option("--trust-names", help="animals are named alike in all views")
@@ -151,25 +177,19 @@ def triangulate(
     from mapose.calibrating import read_sources
     from mapose.triangulating import ViewOptions, triangulate_files
 
+    if no_smooth and rigid:
+        raise SettingsError("--rigid: bones are held while smoothing; leave --no-smooth out")
     views = ViewOptions(individuals, False if trust_names else None, synchronize, cut)
-    known = {
-        split_pairs(bone, "-", "--lengths")[0]: float(value)
-        for bone, value in split_pairs(lengths, "=", "--lengths")
-    }
-    with show_progress("triangulating") as (progress, task):
-
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
+    with _count("triangulating") as show:
         found = triangulate_files(
             read_sources(sources or []),
             calibration,
             output=output,
             views=views,
             on_progress=show,
-            smooth=not no_smooth,
+            smooth="rigid" if rigid else not no_smooth,
             max_gap=max_gap,
-            lengths=known,
+            lengths=_read_lengths(lengths),
         )
     console.print(str(found), markup=False, soft_wrap=True)
     console.print(str(output), soft_wrap=True)

@@ -104,6 +104,45 @@ def choose_rows(pieces: Ints, count: int, rng: np.random.Generator) -> Ints:
     return np.array([useful[part[merit[part].argmax()]] for part in parts])
 
 
+def find_groups(pieces: Ints, owners: Ints, *, apart: bool) -> tuple[Ints, Bools]:
+    """Find which animals of some rows are the same one, and which certainly are not.
+
+    Parameters
+    ----------
+    pieces : int64, (N, I)
+        From `find_pieces`.
+    owners : int64, (N, I)
+        Animal that each is known to be; -1 = not known.
+    apart : bool
+        Whether two animals that are known are two even if they are never there together.
+
+    Returns
+    -------
+    groups : int64, (N, I)
+        A group is a piece, or all pieces of an animal where that is known; -1 = nobody alone.
+    different : bool, (G, G)
+        As from `find_strangers`.
+
+    Examples
+    --------
+    >>> groups, different = find_groups(
+    ...     np.array([[0, 3], [1, 3]]), np.array([[7, -1], [7, -1]]), apart=False
+    ... )
+    >>> groups.tolist(), different.tolist()
+    ([[1, 0], [1, 0]], [[False, True], [True, False]])
+    """
+    known = (pieces >= 0) & (owners >= 0)
+    count = int(pieces.max(initial=-1)) + 1
+    marked = np.append(np.where(known, count + owners, pieces).ravel(), -1)
+    numbers, flat = np.unique(marked, return_inverse=True)
+    groups = np.asarray(flat[:-1].reshape(pieces.shape) - 1, np.int64)
+    different = find_strangers(groups)
+    if apart:
+        named = numbers[1:] >= count
+        different |= named & named[:, None] & ~np.eye(len(named), dtype=bool)
+    return groups, different
+
+
 def find_strangers(groups: Ints) -> Bools:
     """Find which groups cannot be the same animal: those that were there at the same time.
 

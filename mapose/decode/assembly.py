@@ -23,6 +23,10 @@ _log = logging.getLogger(__name__)
 #: Weight of a link that speaks against two peaks relative to one that speaks for them: fields
 #: of overlapping or hidden limbs fade much more often than fields appear where there is no limb.
 AGAINST = 0.3
+#: Least affinity. In simulated crowds anything from 0.05 to 0.3 differs by less than 0.5 %; with
+#: fields of only a quarter of their strength, as after a short training, 0.1 loses nothing, 0.15
+#: loses 0.8 % and 0.2 loses 10 %.
+MIN_AFFINITY = 0.1
 
 
 def assemble(
@@ -30,7 +34,7 @@ def assemble(
     skeleton: Skeleton,
     *,
     individuals: int | None = None,
-    min_affinity: float = 0.1,
+    min_affinity: float = MIN_AFFINITY,
     min_keypoints: int | None = None,
     reach: npt.NDArray[np.floating] | None = None,
     anatomy: Anatomy | None = None,
@@ -57,10 +61,7 @@ def assemble(
     individuals : int, optional
         Number of animals, if known: no frame gets more, and none is invented. None = unknown.
     min_affinity : float
-        From here on, -1 to 1, a link speaks for its peaks being of one animal. In simulated
-        crowds anything from 0.05 to 0.3 differs by less than 0.5 %; with fields of only a
-        quarter of their strength, as after a short training, 0.1 loses nothing, 0.15 loses 0.8 %
-        and 0.2 loses 10 %.
+        From here on, -1 to 1, a link speaks for its peaks being of one animal.
     min_keypoints : int, optional
         Smaller groups are dropped. By default 2 if the number of animals is known, else a quarter
         of the keypoints but at least 2; 1 if there are at most 2 keypoints or no edges. Does
@@ -87,9 +88,8 @@ def assemble(
     Notes
     -----
     One individual: of each keypoint the peak is taken with the largest sum of its score and the
-    mean support (affinity times score) by its partners along the edges, so that a reflection
-    with a high score but no body does not win. A peak out of reach of more than half of the others
-    is left out.
+    mean support (affinity times score) by its partners along the edges, so that a reflection does
+    not win that has no body. A peak out of reach of most others is left out.
 
     References
     ----------
@@ -103,14 +103,10 @@ def assemble(
     ...     pairs=np.array([[0, 1]]), edge=np.array([0]), affinity=np.array([0.9]), n_frames=3,
     ... )
     >>> print(assemble(peaks, Skeleton(["snout", "tail"], [("snout", "tail")])))
-    Poses: 3 frames, 1 individuals, 2 keypoints, 2D in px, 33 % found
+    Poses: 3 frames, 1 individual, 2 keypoints, 2D in px, 33 % found
     """
-    limits = _check(peaks, skeleton, individuals, min_keypoints, reach)
-    if anatomy is not None and len(anatomy.mean) != len(limits):
-        raise ShapeError(
-            f"anatomy: wanted {len(limits)} keypoints, came {len(anatomy.mean)}; "
-            "use that of the model that found these peaks"
-        )
+    _check(peaks, skeleton, individuals, min_keypoints, anatomy)
+    limits = _find_limits(reach, len(skeleton.keypoints))
     peaks = _drop_unusable(peaks)
     far = _find_far(peaks, limits)
     if individuals == 1:
@@ -152,9 +148,9 @@ def _check(
     skeleton: Skeleton,
     individuals: int | None,
     min_keypoints: int | None,
-    reach: npt.NDArray[np.floating] | None,
-) -> Weights:
-    """Refuse what does not fit; return reach with infinity for unknown."""
+    anatomy: Anatomy | None,
+) -> None:
+    """Refuse what does not fit."""
     count, edges = len(skeleton.keypoints), len(skeleton.edges)
     for name, rows, most in (("keypoint", peaks.keypoint, count), ("edge", peaks.edge, edges)):
         if len(rows) and (rows.min() < 0 or rows.max() >= most):
@@ -165,6 +161,15 @@ def _check(
     for name, number in (("individuals", individuals), ("min_keypoints", min_keypoints)):
         if number is not None and number < 1:
             raise SettingsError(f"{name}: wanted at least 1 or None, came {number}")
+    if anatomy is not None and len(anatomy.mean) != count:
+        raise ShapeError(
+            f"anatomy: wanted {count} keypoints, came {len(anatomy.mean)}; "
+            "use that of the model that found these peaks"
+        )
+
+
+def _find_limits(reach: npt.NDArray[np.floating] | None, count: int) -> Weights:
+    """Find the reach (K, K) with infinity for unknown, the same both ways."""
     if reach is None:
         return np.full((count, count), np.inf)
     limits = np.array(reach, np.float64)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from mapose.doubts import Doubt
 from mapose.edits.records import Edit
 
 if TYPE_CHECKING:
@@ -16,28 +17,6 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Held = Sequence[tuple[Edit, tuple[int, int]]]
-
-
-class Doubt(Protocol):
-    """A time in which two animals may have been exchanged, such as `mapose.tracking.Swap`."""
-
-    @property
-    def first(self) -> int:
-        """First frame in question."""
-
-    @property
-    def last(self) -> int:
-        """Last frame in question."""
-
-    @property
-    def individuals(self) -> tuple[str, str]:
-        """Names of the two."""
-
-    @property
-    def probability(self) -> float:
-        """That they were exchanged."""
-
-
 Placed = Sequence[tuple[Doubt, int, int]]
 
 

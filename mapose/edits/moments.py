@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mapose.edits.certainty import Doubt
+from mapose.doubts import Doubt
 from mapose.edits.records import Edit, Sighting, Sightings, find_body_length
 from mapose.errors import SettingsError, ShapeError, suggest_name
 from mapose.poses import Poses

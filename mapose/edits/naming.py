@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mapose.assignment import assign
-from mapose.edits.certainty import Doubt, find_settled, rate_names
+from mapose.doubts import Doubt
+from mapose.edits.certainty import find_settled, rate_names
 from mapose.edits.records import Edit, Sightings, find_body_length
 from mapose.errors import suggest_name
 from mapose.poses import Poses

@@ -86,7 +86,7 @@ def save(
     >>> path = getfixture("tmp_path") / "clip.mapose.h5"
     >>> save(Poses(np.ones((5, 1, 1, 3)), Skeleton(["snout"]), rate=25), path)
     >>> print(load(path))
-    Poses: 5 frames, 1 individuals, 1 keypoints, 2D in px, 25 frames/s, 100 % found
+    Poses: 5 frames, 1 individual, 1 keypoint, 2D in px, 25 frames/s, 100 % found
     """
     with PosesWriter(
         path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -83,8 +84,9 @@ class Model:
 
     @property
     def hash(self) -> str:
-        """Fingerprint of the weights, 16 hexadecimal digits."""
-        digest = hashlib.sha256()
+        """Fingerprint of all that decides what it finds, 16 hexadecimal digits."""
+        text = json.dumps(self._describe(), sort_keys=True)
+        digest = hashlib.sha256(text.encode())
         for name, value in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
             digest.update(value.contiguous().numpy().tobytes())
@@ -116,6 +118,15 @@ class Model:
         save_tensors(self.network.state_dict(), folder / WEIGHTS)
         description = {
             "schema": _SCHEMA,
+            **self._describe(),
+            "split": self.split,
+            "record": self.record,
+        }
+        write_yaml(description, folder / DESCRIPTION)
+
+    def _describe(self) -> dict[str, Any]:
+        """Describe all but the weights that decides what is found, as it is written down."""
+        return {
             "network": self.architecture,
             "skeleton": self.skeleton.to_dict(),
             "links": [list(pair) for pair in self.links],
@@ -128,10 +139,7 @@ class Model:
                 "mean": _to_lists(self.anatomy.mean),
                 "covariance": _to_lists(self.anatomy.covariance),
             },
-            "split": self.split,
-            "record": self.record,
         }
-        write_yaml(description, folder / DESCRIPTION)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Model:

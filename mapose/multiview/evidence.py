@@ -63,11 +63,12 @@ class Recording:
         lines = make_sightlines(
             self.cameras, pixels.reshape(v, f * t, 2), weights=weights, covariance=covariance
         )
+        each = (f, t) if lines.shift.shape[-1] == f * t else (1, 1)
         return Evidence(
             rows=lines.rows.reshape(2, 3, v, f, t),
             offsets=lines.offsets.reshape(2, v, f, t),
-            forward=lines.forward,
-            shift=lines.shift,
+            forward=lines.forward.reshape(3, v, *each),
+            shift=lines.shift.reshape(v, *each),
             seen=lines.seen.reshape(v, f, t),
             sigma=sigma,
         )
@@ -81,8 +82,8 @@ class Evidence:
     ----------
     rows : float64, (2, 3, V, F, T)
     offsets : float64, (2, V, F, T)
-    forward : float64, (3, V)
-    shift : float64, (V,)
+    forward : float64, (3, V, F, T) or (3, V, 1, 1)
+    shift : float64, (V, F, T) or (V, 1, 1)
     seen : bool, (V, F, T)
         As of `calibration.sightlines.Sightlines`.
     sigma : float64, (V, T)
@@ -102,15 +103,15 @@ class Evidence:
         Both are in standard deviations of the pixels; slopes are 0 where nothing is seen.
         """
         x, y, z = np.moveaxis(points, -1, 0)
-        forward, shift = self.forward[..., None, None], self.shift[:, None, None]
-        depth = forward[0] * x + forward[1] * y + forward[2] * z + shift
-        # What lies behind a camera is not what it sees: as far off as can be.
+        forward = self.forward
+        depth = forward[0] * x + forward[1] * y + forward[2] * z + self.shift
+        # What lies behind a pinhole is not what it sees: as far off as can be.
         depth = np.maximum(depth, 1e-9)
         inverse = 1 / (depth * self.sigma[:, None])
         residual = self.offsets + self.rows[:, 0] * x + self.rows[:, 1] * y + self.rows[:, 2] * z
         residual *= inverse
         slopes = self.rows * inverse
-        slopes -= (residual / depth)[:, None] * forward[None]
+        slopes -= (residual / depth)[:, None] * forward
         slopes *= self.seen
         return residual, slopes
 

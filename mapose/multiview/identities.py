@@ -15,7 +15,8 @@ from mapose.multiview.chains import find_chains
 from mapose.multiview.following import MAX_GAP, Follower, Run, join_runs
 from mapose.multiview.mirror import exchange
 from mapose.multiview.naming import choose_names
-from mapose.multiview.owners import Tracks2D, find_owners
+from mapose.multiview.owners import find_owners
+from mapose.multiview.pieces import Tracks2D
 from mapose.multiview.sightings import measure_sightings, stack_detections
 from mapose.multiview.views import check_views
 from mapose.poses import Poses
@@ -66,8 +67,10 @@ def match_views(
         Calibrated; may hold more cameras than there are views.
     individuals : int or sequence of str, optional
         Number or names of the animals. The result has exactly these, and whoever is seen less
-        is left out. By default there are as many as are found; of three cameras or more,
-        whoever is seen by hardly more than half as many as the best-seen one is a bystander.
+        is left out. By default there are as many as are found, those included that one camera
+        alone sees: they have a 2D track. Of three cameras or more, whoever two or more see, but
+        never many more than half as many as see the best-seen one, and who stands where most of
+        the others do not look, is a bystander and left out; a warning says so.
     max_gap : int
         Frames out of sight after which an animal is found again by looking at the whole
         recording instead of frame by frame.
@@ -123,7 +126,12 @@ def match_views(
     )
     count = individuals if individuals is None or isinstance(individuals, int) else len(individuals)
     owners, identity = find_owners(
-        run, tracks, individuals=count, min_frames=min_frames, length=length
+        run,
+        tracks,
+        cameras=lenses,
+        individuals=count,
+        min_frames=min_frames,
+        length=length,
     )
     names, place = choose_names([p.individuals for p in poses], owners, individuals)
     found = {}
@@ -202,7 +210,18 @@ def _follow(
         runs.append(follower.follow(sightings, chains[part], frames=frames[part]))
         if on_progress is not None:
             on_progress(min(start + step, len(frames)), len(frames))
-    return Tracks2D(frames, chains, named), join_runs(runs), follower.scales.length or 1.0
+    tracks = Tracks2D(frames, chains, _find_places(stacked, size), named)
+    return tracks, join_runs(runs), follower.scales.length or 1.0
+
+
+def _find_places(stacked: Single, size: Floats) -> Single:
+    """Find the middle of each detection (F, V, S, K, 3) in lengths (V,) of a body, (F, V, S, 2)."""
+    points = stacked[..., :2]
+    seen = np.isfinite(points)
+    total = np.where(seen, points, 0).sum(-2)
+    count = seen.sum(-2)
+    middle = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return np.asarray(middle / size[:, None, None], np.float32)
 
 
 def _find_size(detections: Single, camera: Camera) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linprog
 from scipy.sparse import coo_array, vstack
+
+from mapose.multiview.pieces import Ends, Pieces
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -26,34 +26,8 @@ _KNOWN = 0.2
 #: Probability that a join is wrong where the new piece begins beside the old one: somebody else
 #: was taken for the animal, and it is not certain that it was not the new one.
 _BESIDE = 0.25
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """Pieces of tracks, N of them.
-
-    Parameters
-    ----------
-    first, last : int64, (N,)
-        Frame numbers.
-    weight : float64, (N,)
-        Frames, each counted by the share of cameras that saw it.
-    start, end : float64, (N, 3)
-        Where the body was; NaN for a piece that one camera alone saw.
-    rows_start, rows_end : int64, (N, V)
-        2D track of each camera at either end; -1 = none, or a camera without named tracks.
-    """
-
-    first: Ints
-    last: Ints
-    weight: Floats
-    start: Floats
-    end: Floats
-    rows_start: Ints
-    rows_end: Ints
-
-    def __len__(self) -> int:
-        return len(self.first)
+#: Frames: longer than any gap.
+_NEVER = 2**31
 
 
 def join_pieces(
@@ -109,36 +83,79 @@ def join_pieces(
 
 def _doubt_join(pieces: Pieces, tail: int, head: int, share: float) -> float:
     """Find the probability that a join is wrong."""
-    beside = pieces.first[head] <= pieces.last[tail]
+    beside = pieces.start.frame[head] <= pieces.end.frame[tail]
     return max(0.5 * share, _BESIDE if beside else 0.0)
 
 
 def _score_joins(pieces: Pieces, length: float) -> tuple[Ints, Ints, Floats]:
     """List possible joins (tail, head) and what each costs, 0 to 1; 1 is as good as chance."""
-    order = np.argsort(pieces.first, kind="stable")
-    begins = np.searchsorted(pieces.first[order], pieces.last - _OVERLAP, side="right")
+    first, last = pieces.start.frame, pieces.end.frame
+    order = np.argsort(first, kind="stable")
+    begins = np.searchsorted(first[order], last - _OVERLAP, side="right")
     place = begins[:, None] + np.arange(_CANDIDATES)
     tails, column = np.nonzero(place < len(pieces))
     heads = order[place[tails, column]]
-    longer = (pieces.first[heads] > pieces.first[tails]) & (pieces.last[heads] > pieces.last[tails])
+    longer = (first[heads] > first[tails]) & (last[heads] > last[tails])
     tails, heads = tails[longer], heads[longer]
-    gap = np.maximum(pieces.first[heads] - pieces.last[tails], 1)
-    spread = length * (_START + _DIFFUSION * np.sqrt(gap))
-    apart = pieces.start[heads] - pieces.end[tails]
-    squared = np.einsum("nd,nd->n", apart, apart)
-    places = np.concatenate([pieces.start, pieces.end])
-    places = places[np.isfinite(places).all(-1)]
-    arena = np.sqrt(places.var(0).sum()) if len(places) else 0.0
-    arena = max(float(arena), length)
-    chance = 2 * np.log1p(arena**2 / (2 * spread**2))
-    surprise = 2 * np.log1p(squared / (2 * spread**2))
-    # Where one side was never located, only the 2D tracks can tell.
-    surprise = np.where(np.isfinite(surprise), surprise, chance)
-    a, b = pieces.rows_end[tails], pieces.rows_start[heads]
+    surprise, chance = _compare_places(
+        pieces.start.centre[heads] - pieces.end.centre[tails],
+        first[heads] - last[tails],
+        body=length,
+        places=np.concatenate([pieces.start.centre, pieces.end.centre]),
+    )
+    unknown = np.isnan(surprise)
+    if unknown.any():
+        end, start = _pick(pieces.end, tails[unknown]), _pick(pieces.start, heads[unknown])
+        surprise[unknown], chance[unknown] = _compare_images(end, start, pieces)
+    a, b = pieces.end.row[tails], pieces.start.row[heads]
     both = (a >= 0) & (b >= 0)
     surprise += ((both & (a != b)) * _OTHER - (both & (a == b)) * _SAME).sum(-1)
     share = np.clip(surprise / np.maximum(chance, 1e-9), 0.0, 1.0)
     return tails, heads, share
+
+
+def _pick(ends: Ends, rows: Ints) -> Ends:
+    return Ends(*(part[rows] for part in vars(ends).values()))
+
+
+def _compare_places(
+    apart: Floats, gap: Ints, *, body: float, places: Floats
+) -> tuple[Floats, Floats]:
+    """Find how surprising movements (N, D) in a gap are, and what chance would be; logarithms.
+
+    Parameters
+    ----------
+    apart : float64, (N, D)
+        From the end of one piece to the beginning of the other; NaN = not known.
+    gap : int64, (N,)
+        Frames between.
+    body : float
+        Length of a body.
+    places : float64, (M, D)
+        Where pieces begin and end.
+    """
+    dimensions = apart.shape[-1]
+    spread = body * (_START + _DIFFUSION * np.sqrt(np.maximum(gap, 1)))
+    places = places[np.isfinite(places).all(-1)]
+    arena = max(float(np.sqrt(places.var(0).sum())) if len(places) else 0.0, body)
+    squared = np.einsum("nd,nd->n", apart, apart)
+    power = (dimensions + 1) / 2
+    chance = power * np.log1p(arena**2 / (2 * spread**2))
+    return power * np.log1p(squared / (2 * spread**2)), chance
+
+
+def _compare_images(end: Ends, start: Ends, pieces: Pieces) -> tuple[Floats, Floats]:
+    """Do the same where one side was never located: by the images of a camera that saw both.
+
+    Of several cameras the one with the shortest gap tells; without one, all is chance.
+    """
+    gap = np.where((end.seen >= 0) & (start.seen >= 0), np.abs(start.seen - end.seen), _NEVER)
+    view, row = gap.argmin(-1), np.arange(len(gap))
+    places = np.concatenate([pieces.start.place, pieces.end.place]).reshape(-1, 2)
+    surprise, chance = _compare_places(
+        start.place[row, view] - end.place[row, view], gap[row, view], body=1.0, places=places
+    )
+    return np.where(np.isnan(surprise), chance, surprise), chance
 
 
 def _solve(

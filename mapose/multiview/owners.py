@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import label, maximum
 
+from calibration import Camera
 from mapose.multiview.following import Run
-from mapose.multiview.joining import Pieces, join_pieces
+from mapose.multiview.joining import join_pieces
+from mapose.multiview.pieces import Tracks2D, label_lone_chains, measure_pieces
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-#: Individuals that so small a share of the cameras sees, compared with the best-seen one, are
-#: bystanders if nobody said how many individuals there are.
-_BYSTANDER = 0.55
+log = logging.getLogger(__name__)
+
+#: Who is never seen by more than this share of the cameras that see the best-seen one may be a
+#: bystander, if nobody said how many individuals there are; "never" leaves out a few frames.
+_BYSTANDER, _NEVER = 0.55, 0.9
 #: A chance of exchange below this is no encounter.
 _CALM = 0.005
 #: Two tracks that are one animal may have been seen side by side in so few of its detections.
@@ -26,27 +31,14 @@ _TOGETHER = 0.02
 _HEARSAY = 0.7
 
 
-@dataclass(frozen=True)
-class Tracks2D:
-    """What the 2D tracks say about F frames, V views, S slots.
-
-    Parameters
-    ----------
-    frames : int64, (F,)
-        Frame numbers.
-    chains : int64, (F, V, S)
-        Piece of a 2D track that each detection belongs to; -1 = no detection.
-    named : bool, (V,)
-        Whether the slots of a view are tracks.
-    """
-
-    frames: Ints
-    chains: Ints
-    named: Bools
-
-
 def find_owners(
-    run: Run, tracks: Tracks2D, *, individuals: int | None, min_frames: int, length: float
+    run: Run,
+    tracks: Tracks2D,
+    *,
+    cameras: Sequence[Camera],
+    individuals: int | None,
+    min_frames: int,
+    length: float,
 ) -> tuple[Ints, npt.NDArray[np.float32]]:
     """Find the individual of each detection.
 
@@ -56,6 +48,8 @@ def find_owners(
         Tracks in space.
     tracks : Tracks2D
         Tracks in the images.
+    cameras : sequence of calibration.Camera
+        Of the V views.
     individuals : int, optional
         Number of individuals, if known.
     min_frames : int
@@ -72,26 +66,21 @@ def find_owners(
     """
     n_tracks = int(run.track.max(initial=-1)) + 1
     labels = _revise(run, tracks.chains)
-    _label_lone_chains(labels, tracks, n_tracks, min_frames)
-    pieces = _measure_pieces(labels, run, tracks, n_tracks)
+    label_lone_chains(labels, tracks, start=n_tracks, min_frames=min_frames)
+    pieces = measure_pieces(labels, run, tracks, n_tracks=n_tracks)
     seen_frames = int((tracks.chains >= 0).any((1, 2)).sum())
     owner, doubt = join_pieces(
         pieces, individuals=individuals, min_frames=min(min_frames, seen_frames / 4), length=length
     )
     if individuals is None:
-        _drop_bystanders(owner, labels)
+        _drop_bystanders(owner, labels, run, cameras)
     owner = np.append(owner, -1)
     owners = owner[labels]
     _settle_conflicts(owners, labels, pieces.weight)
-    steady = _find_steadiness(run, owner, doubt, owners)
-    count = int(owner.max(initial=-1)) + 1
     identity = np.where(owners >= 0, run.certainty, 0).astype(np.float32)
     identity[(labels >= n_tracks) & (owners >= 0)] = _HEARSAY
     _claim_rest(owners, identity, tracks)
-    f, v, s = np.nonzero(owners >= 0)
-    identity[f, v, s] *= steady[f, owners[f, v, s]]
-    if count:
-        identity[f, v, s] = np.maximum(identity[f, v, s], 1 / max(count, 1))
+    _weaken(identity, owners, _find_steadiness(run, owner, doubt, owners))
     return owners, identity
 
 
@@ -112,69 +101,39 @@ def _revise(run: Run, chains: Ints) -> Ints:
     return tracks
 
 
-def _label_lone_chains(labels: Ints, tracks: Tracks2D, start: int, min_frames: int) -> None:
-    """Give numbers from ``start`` to 2D pieces that no track in space has touched, in place."""
-    there = tracks.chains >= 0
-    n = int(tracks.chains.max(initial=-1)) + 1
-    if not n:
-        return
-    total = np.bincount(tracks.chains[there], minlength=n)
-    touched = np.bincount(tracks.chains[there & (labels >= 0)], minlength=n)
-    # A piece that is short even for a moment's glimpse is left out.
-    lone = (touched == 0) & (total >= min(min_frames, len(tracks.frames)))
-    number = np.where(lone, start + np.cumsum(lone) - 1, -1)
-    mine = there & lone[tracks.chains]
-    labels[mine] = number[tracks.chains[mine]]
+def _drop_bystanders(owner: Ints, labels: Ints, run: Run, cameras: Sequence[Camera]) -> None:
+    """Give up who stands beside the scene, in place; the others keep their order.
 
-
-def _measure_pieces(labels: Ints, run: Run, tracks: Tracks2D, n_tracks: int) -> Pieces:
-    f, v, s = np.nonzero(labels >= 0)
-    piece = labels[f, v, s]
-    n = int(piece.max(initial=-1)) + 1
-    views = labels.shape[1]
-    first, last = np.full(n, len(labels)), np.full(n, -1)
-    np.minimum.at(first, piece, f)
-    np.maximum.at(last, piece, f)
-    weight = np.bincount(piece, minlength=n) / views
-    # One camera alone proves less than its share of several.
-    weight[n_tracks:] *= 0.5
-    rows_start, rows_end = np.full((n, views), -1), np.full((n, views), -1)
-    named = tracks.named[v]
-    # Frames ascend: the last writer is the last frame, and, backwards, the first one.
-    rows_end[piece[named], v[named]] = s[named]
-    back = np.flatnonzero(named)[::-1]
-    rows_start[piece[back], v[back]] = s[back]
-    start, end = np.full((n, 3), np.nan), np.full((n, 3), np.nan)
-    at_start = run.frame == first[run.track]
-    at_end = run.frame == last[run.track]
-    start[run.track[at_start]] = run.centres[at_start]
-    end[run.track[at_end]] = run.centres[at_end]
-    there = last >= 0
-    frames = tracks.frames
-    return Pieces(
-        first=np.where(there, frames[np.minimum(first, len(frames) - 1)], 0),
-        last=np.where(there, frames[last], 0),
-        weight=weight,
-        start=start,
-        end=end,
-        rows_start=rows_start,
-        rows_end=rows_end,
-    )
-
-
-def _drop_bystanders(owner: Ints, labels: Ints) -> None:
-    """Give up individuals that few cameras see, in place; the others keep their order."""
+    A bystander is never seen by more than a few cameras, and stands where most of the others
+    cannot look. Where someone is that never two cameras see at once, nobody knows: they stay.
+    """
     count = int(owner.max(initial=-1)) + 1
-    views = labels.shape[1]
-    if views < 3 or not count:
+    if len(cameras) < 3 or not count:
         return
     mine = np.append(owner, -1)[labels]  # (F, V, S)
-    present = np.stack([(mine == i).any(-1) for i in range(count)])  # (I, F, V)
-    seen = present.any(-1).sum(-1)
-    share = present.sum((1, 2)) / np.maximum(seen, 1)
-    kept = share > _BYSTANDER * share.max()
+    seen = np.stack([(mine == i).any(-1) for i in range(count)])  # (I, F, V)
+    views = [row.sum(-1)[row.any(-1)] for row in seen]
+    most = np.array([np.quantile(row, _NEVER) if len(row) else 0 for row in views])
+    kept = np.ones(count, bool)
+    for i in np.flatnonzero((most > 1) & (most <= _BYSTANDER * most.max())):
+        centres = run.centres[owner[run.track] == i]
+        blind = [c for c, sees in zip(cameras, seen[i].any(0), strict=True) if not sees]
+        if len(centres):
+            kept[i] = 2 * sum(_pictures(c, np.median(centres, axis=0)) for c in blind) >= len(blind)
+    for i in np.flatnonzero(~kept):
+        log.warning(
+            "left out one that %d of %d cameras see, in %d frames, and that stands beside the "
+            "scene; give the number of individuals to keep it",
+            most[i], len(cameras), len(views[i]),
+        )  # fmt: skip
     number = np.where(kept, np.cumsum(kept) - 1, -1)
     owner[owner >= 0] = number[owner[owner >= 0]]
+
+
+def _pictures(camera: Camera, place: Floats) -> bool:
+    """Tell whether a place (3,) lies within the picture of a camera."""
+    pixel = camera.project(place)
+    return bool(((pixel >= 0) & (pixel < camera.size)).all())
 
 
 def _settle_conflicts(owners: Ints, labels: Ints, weight: Floats) -> None:
@@ -216,6 +175,14 @@ def _claim_rest(owners: Ints, identity: npt.NDArray[np.float32], tracks: Tracks2
     f, v, s, wish = f[once], v[once], s[once], wish[once]
     owners[f, v, s] = wish
     identity[f, v, s] = _HEARSAY
+
+
+def _weaken(identity: npt.NDArray[np.float32], owners: Ints, steady: Floats) -> None:
+    """Take in the probability that individuals have not been exchanged (F, I), in place."""
+    f, v, s = np.nonzero(owners >= 0)
+    identity[f, v, s] *= steady[f, owners[f, v, s]]
+    least = 1 / max(steady.shape[1], 1)
+    identity[f, v, s] = np.maximum(identity[f, v, s], least)
 
 
 def _find_steadiness(run: Run, owner: Ints, doubt: Floats, owners: Ints) -> Floats:

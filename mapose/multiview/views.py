@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,11 +91,8 @@ def check_views(views: Mapping[str, Poses], cameras: CameraGroup) -> None:
     faults = []
     if len(views) < 2:
         faults.append(f"wanted at least two views, came {len(views)}")
+    faults += find_unknown_cameras(views, cameras)
     for name, poses in views.items():
-        if name not in cameras.names:
-            faults.append(
-                f"no camera {name!r} in the calibration: {suggest_name(name, cameras.names)}"
-            )
         if (poses.dimensions, poses.unit) != (2, "px"):
             faults.append(
                 f"{name}: wanted 2D poses in px, came {poses.dimensions}D in {poses.unit}"
@@ -103,6 +100,23 @@ def check_views(views: Mapping[str, Poses], cameras: CameraGroup) -> None:
     faults += _compare_views(views)
     if faults:
         raise ShapeError("views: " + "; ".join(faults))
+
+
+def find_unknown_cameras(names: Iterable[str], cameras: CameraGroup) -> list[str]:
+    """List, as faults for a message, the views that have no camera of their name.
+
+    Examples
+    --------
+    >>> from calibration.synthetic import make_ring
+    >>> find_unknown_cameras(["cam0", "came1", "side", "back"], make_ring(2))
+    ["no camera 'came1' in the calibration: did you mean 'cam1'?",
+     "no camera 'side', 'back' in the calibration: known: cam0, cam1"]
+    """
+    said: dict[str, list[str]] = {}
+    for name in names:
+        if name not in cameras.names:
+            said.setdefault(suggest_name(name, cameras.names), []).append(repr(name))
+    return [f"no camera {', '.join(own)} in the calibration: {hint}" for hint, own in said.items()]
 
 
 def _compare_views(views: Mapping[str, Poses]) -> list[str]:

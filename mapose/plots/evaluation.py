@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ from mapose.plots.strokes import (
 from mapose.plots.tags import draw_tag, find_tag_shape, find_text_size
 from mapose.skeleton import Skeleton
 
-_TEST, _TRAIN = "#d6409f", "0.55"
+_COLOURS = {"": "#d6409f", "train": "0.55", "test": "#d6409f"}
 _MOST_DOTS = 1_500
 
 
@@ -79,12 +79,7 @@ def plot_errors(
         )
     if len(keypoints) != truth.shape[2]:
         raise ShapeError(f"keypoints: wanted {truth.shape[2]} names, came {len(keypoints)}")
-    groups = {"": np.ones(len(truth), bool)}
-    if test is not None:
-        chosen = np.asarray(test, bool)
-        if chosen.shape != (len(truth),):
-            raise ShapeError(f"test: wanted shape ({len(truth)},), came {chosen.shape}")
-        groups = {"train": ~chosen, "test": chosen}
+    groups = _split_frames(len(truth), test)
     errors = np.linalg.norm(found - truth, axis=-1)
     labelled = np.asarray(np.isfinite(truth).all(-1))
     names = ["all", *keypoints]
@@ -94,13 +89,30 @@ def plot_errors(
     low = max(float(np.quantile(seen, 0.01)), 0.02) if len(seen) else 0.1
     offset = np.linspace(-0.2, 0.2, len(groups)) if len(groups) > 1 else [0.0]
     for (group, rows), shift in zip(groups.items(), offset, strict=True):
-        colour = _TRAIN if group == "train" else _TEST
         for y in range(len(names)):
             part = slice(None) if y == 0 else slice(y - 1, y)
             picked = labelled[rows][:, :, part]
-            _plot_row(axes, errors[rows][:, :, part][picked], y + shift, (low, colour))
+            values = errors[rows][:, :, part][picked]
+            _plot_row(axes, values, y + shift, (low, _COLOURS[group]))
+    _dress_errors(axes, names, left=0.9 * low, unit=unit)
+    if test is not None:
+        _add_groups(axes, groups)
+    return figure
+
+
+def _split_frames(count: int, test: npt.ArrayLike | None) -> dict[str, npt.NDArray[np.bool_]]:
+    """Split frames into those trained on and the others; all are one group if that is unknown."""
+    if test is None:
+        return {"": np.ones(count, bool)}
+    chosen = np.asarray(test, bool)
+    if chosen.shape != (count,):
+        raise ShapeError(f"test: wanted shape ({count},), came {chosen.shape}")
+    return {"train": ~chosen, "test": chosen}
+
+
+def _dress_errors(axes: Axes, names: Sequence[str], *, left: float, unit: str) -> None:
     axes.set_xscale("log")
-    axes.set_xlim(left=0.9 * low)
+    axes.set_xlim(left=left)
     label_log_axis(axes.xaxis)
     axes.axhline(0.5, color="0.85", linewidth=0.8)
     dress_axes(axes, title="Distance from the label", x=f"error ({unit})", grid="x")
@@ -108,14 +120,16 @@ def plot_errors(
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    if test is not None:
-        for name, colour in (("train", _TRAIN), ("test", _TEST)):
-            axes.plot([], [], color=colour, linewidth=5, label=name)
-        axes.legend(
-            frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1),
-            labelcolor=INK, handlelength=1.2,
-        )  # fmt: skip
-    return figure
+
+
+def _add_groups(axes: Axes, groups: Iterable[str]) -> None:
+    """Say above the plot which colour is which group."""
+    for group in groups:
+        axes.plot([], [], color=_COLOURS[group], linewidth=5, label=group)
+    axes.legend(
+        frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1),
+        labelcolor=INK, handlelength=1.2,
+    )  # fmt: skip
 
 
 def draw_evaluation(

@@ -83,9 +83,7 @@ def plot_scene_3d(
     cameras = list(cameras)
     row = _find_row(poses, frame)
     sample = poses.points[:: 1 + len(poses) // _SAMPLE].astype(np.float64)
-    turn = find_upright(cameras)
-    if not np.array_equal(turn, np.eye(3)):
-        turn = level_floor(sample, turn)
+    turn = _find_turn(cameras, sample)
     scene = _Scene(
         poses,
         points=poses.points[row].astype(np.float64) @ turn.T,
@@ -109,6 +107,12 @@ def plot_scene_3d(
     figure.set_size_inches(5.4 * len(panels) + 0.4, float(np.clip(5.6 * tall + 0.4, 2.4, 6.5)))
     _write_titles(panels, poses, row)
     return figure
+
+
+def _find_turn(cameras: list[CameraView], sample: Floats) -> Floats:
+    """Find the rotation that makes the scene stand upright; none if it does."""
+    turn = find_upright(cameras)
+    return turn if np.array_equal(turn, np.eye(3)) else level_floor(sample, turn)
 
 
 def _find_row(poses: Poses, frame: int | None) -> int:

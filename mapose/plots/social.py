@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mapose.behaviour import Bout, Occupancy
+from mapose.doubts import Doubt
 from mapose.errors import ShapeError
 from mapose.plots.colours import find_identity_colours
 from mapose.plots.figures import (
@@ -22,65 +23,20 @@ from mapose.plots.figures import (
     reduce_bins,
     to_rgb,
 )
-from mapose.plots.swaps import Moment
 from mapose.poses import Poses
 
 _MOST_BINS = 1_000
 _BOTH = "0.45"
 
 
-class Bout(Protocol):
-    """A time in which two animals did something, such as `mapose.behaviour.Bout`."""
-
-    @property
-    def first(self) -> int:
-        """First video frame."""
-
-    @property
-    def last(self) -> int:
-        """Last video frame."""
-
-    @property
-    def individuals(self) -> tuple[str, str]:
-        """Names."""
-
-    @property
-    def directed(self) -> bool:
-        """Whether the first one does it to the second."""
-
-
-class Occupancy(Protocol):
-    """Time per cell of a grid, such as `mapose.behaviour.Occupancy`."""
-
-    @property
-    def seconds(self) -> npt.NDArray[np.float64]:
-        """Time, (I, R, C)."""
-
-    @property
-    def x(self) -> npt.NDArray[np.float64]:
-        """Edges of columns."""
-
-    @property
-    def y(self) -> npt.NDArray[np.float64]:
-        """Edges of rows."""
-
-    @property
-    def individuals(self) -> tuple[str, ...]:
-        """Names."""
-
-    @property
-    def unit(self) -> str:
-        """Of the edges."""
-
-
-def plot_identity(poses: Poses, *, moments: Iterable[Moment] = ()) -> Figure:
+def plot_identity(poses: Poses, *, moments: Iterable[Doubt] = ()) -> Figure:
     """Plot how likely each name is right over time, and where that was in doubt.
 
     Parameters
     ----------
     poses : Poses
         With `identity`. Of long recordings the lowest value within each of 1000 bins is shown.
-    moments : iterable of Moment, optional
+    moments : iterable of Doubt, optional
         Doubtful moments, such as `mapose.tracking.find_swaps` lists: grey bars below, as high
         as the probability of a swap.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from mapose.doubts import Doubt
 from mapose.errors import ShapeError
 from mapose.plots.colours import find_identity_colours
 from mapose.plots.extents import find_boxes, smooth_path
@@ -27,29 +27,9 @@ _BLANK = 60
 _BYSTANDER = (150, 150, 150)
 
 
-class Moment(Protocol):
-    """What a strip shows, such as `mapose.tracking.Swap`."""
-
-    @property
-    def first(self) -> int:
-        """First frame in question."""
-
-    @property
-    def last(self) -> int:
-        """Last frame in question."""
-
-    @property
-    def individuals(self) -> tuple[str, str]:
-        """Names of the two."""
-
-    @property
-    def probability(self) -> float:
-        """That they were exchanged."""
-
-
 def plot_swap(
     poses: Poses,
-    moment: Moment,
+    moment: Doubt,
     *,
     images: Mapping[int, Image | None],
     trail: float = 0.6,
@@ -63,7 +43,7 @@ def plot_swap(
     ----------
     poses : Poses
         In the pixels of the images.
-    moment : Moment
+    moment : Doubt
         Its individuals are names of the poses.
     images : dict of int to uint8 (H, W) or (H, W, 3), or None
         By video frame, in the order of time: some before, during and after the moment. None =
@@ -106,7 +86,7 @@ def plot_swap(
     return figure
 
 
-def _add_heading(figure: Figure, poses: Poses, moment: Moment) -> None:
+def _add_heading(figure: Figure, poses: Poses, moment: Doubt) -> None:
     colours = to_rgb(find_identity_colours(len(poses.names)))
     marks = [
         figure.axes[0].plot([], [], color=colours[poses.names.index(name)], linewidth=4)[0]
@@ -144,7 +124,7 @@ def _find_window(points: Floats, images: list[Image | None]) -> tuple[float, flo
 
 def _draw_panel(
     poses: Poses,
-    moment: Moment,
+    moment: Doubt,
     row: int,
     image: Image | None,
     window: tuple[float, float, float, float],

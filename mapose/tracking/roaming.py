@@ -86,7 +86,7 @@ def find_moves(between: Floats) -> tuple[Floats, Floats]:
     stirred : float64, (N,)
         Mean squared displacement of the keypoints within it; 0 where none is known.
     """
-    common = np.isfinite(between).all(-1)
+    common = np.asarray(np.isfinite(between).all(-1))
     count = common.sum(1)
     between = np.where(common[..., None], between, 0.0)
     moved = between.sum(1) / np.maximum(count, 1)[:, None]

@@ -12,18 +12,21 @@ camera within 5 frames of each swap. Times are processor times, without reading.
 """
 
 import argparse
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy.optimize import linear_sum_assignment
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "multiview"))
+from known_names import find_right, name_rows
 
 from mapose import Poses, Skeleton
 from mapose.metrics import track_scores
 from mapose.multiview import match_views
-from mapose.similarity import find_distances
 from mapose.synthetic import Flaws, degrade, make_scene
 from mapose.tracking import track
 
@@ -53,23 +56,6 @@ def watch(animals, cameras, frames, *, seed, kind):
     return scene, truth, views
 
 
-def name_rows(exact, found, order):
-    """Put detections into the rows of the animals they are nearest to."""
-    nearest = find_nearest(found, exact)
-    array = np.full(exact.array.shape, np.nan, np.float32)
-    frame, slot = np.nonzero(nearest >= 0)
-    array[frame, nearest[frame, slot]] = found.array[frame, slot]
-    return replace(exact, array=array[:, order], individuals=[f"track{i}" for i in order])
-
-
-def find_nearest(found, exact, reach=15):
-    gap = find_distances(found.points, exact.points)
-    common = np.isfinite(gap)
-    mean = np.where(common, np.minimum(np.nan_to_num(gap), 2 * reach), 0).sum(-1)
-    mean = np.where(common.any(-1), mean / np.maximum(common.sum(-1), 1), np.inf)
-    return np.where(mean.min(-1) < reach, mean.argmin(-1), -1)
-
-
 def find_centres(scene, views):
     """Triangulate names with the true cameras: 3D poses of one keypoint, the median."""
     pixels = np.stack([views[name].points.astype(np.float64) for name in scene.cameras.names])
@@ -87,21 +73,6 @@ def take_centres(points, names):
     return Poses(centre, Skeleton(["centre"]), names, unit="mm")
 
 
-def count_right(matched, truth):
-    """Find which names are right, {camera: (right, counted)}."""
-    animals = next(iter(truth.values())).array.shape[1]
-    rows = next(iter(matched.values())).array.shape[1]
-    near = {name: find_nearest(matched[name], truth[name]) for name in truth}
-    votes = np.zeros((rows, animals))
-    for nearest in near.values():
-        for row in range(rows):
-            votes[row] += np.bincount(nearest[nearest[:, row] >= 0, row], minlength=animals)
-    who = np.full(rows, -2)
-    row, animal = linear_sum_assignment(votes, maximize=True)
-    who[row] = animal
-    return {name: (nearest == who, nearest >= 0) for name, nearest in near.items()}
-
-
 def measure(animals, cameras, frames, *, seed, kind):
     scene, truth, views = watch(animals, cameras, frames, seed=seed, kind=kind)
     start = time.process_time()
@@ -111,7 +82,7 @@ def measure(animals, cameras, frames, *, seed, kind):
     scores = track_scores(exact, find_centres(scene, matched), reach=50)
     best = {n: name_rows(truth[n], p, np.arange(animals)) for n, p in views.items()}
     ceiling = track_scores(exact, find_centres(scene, best), reach=50)
-    right = count_right(matched, truth)
+    right = find_right(matched, truth)
     shares = [good[counted].mean() for good, counted in right.values()]
     good, counted = right[scene.cameras.names[-1]]
     after = (np.arange(frames) % EVERY < 5) & (np.arange(frames) >= EVERY)

@@ -5,7 +5,7 @@ from scipy.io import loadmat
 from scipy.optimize import least_squares
 
 from calibration import CalibrationError, Camera, CameraGroup
-from calibration.synthetic import aim_camera, make_ring
+from calibration.synthetic import FISHEYE_DISTORTION, aim_camera, make_ring
 from calibration.triangulation import triangulate_points
 
 
@@ -200,6 +200,38 @@ def test_points_behind_a_camera_are_not_given():
     pixels = np.array([[[200.0, 239.5]], [[439.0, 239.5]]])
     for robust in (True, False):
         assert np.isnan(pair.triangulate(pixels, robust=robust).points).all()
+
+
+@pytest.mark.parametrize("robust", [True, False])
+def test_points_beside_and_behind_fisheyes(rng, robust):
+    """Four lenses of 200 degrees look outwards, back to back; the points are above all of them."""
+    lens = {"fisheye": True, "distortion": FISHEYE_DISTORTION, "size": (800, 800), "focal": 220}
+    places = [(-200, 0, 100), (200, 0, 120), (0, -200, 110), (0, 200, 90)]
+    group = CameraGroup(
+        [
+            aim_camera(f"cam{i}", p, target=2 * np.array(p) * [1, 1, 0.5], **lens)
+            for i, p in enumerate(places)
+        ]
+    )
+    points = rng.uniform(-1, 1, (400, 3)) * [400, 400, 500] + [0, 0, 1500]
+    exact = group.project(points)
+    local = np.stack([c.to_camera(points) for c in group])
+    angle = np.rad2deg(np.arctan2(np.linalg.norm(local[..., :2], axis=-1), local[..., 2]))
+    exact[angle > 100] = np.nan
+    behind = (local[..., 2] < 0) & np.isfinite(exact[..., 0])
+    assert behind.sum() > 100 and (np.isfinite(exact[..., 0]).sum(0) >= 2).sum() > 200
+    found = group.triangulate(exact, sigma=1, robust=robust)
+    enough = np.isfinite(exact[..., 0]).sum(0) >= 3
+    np.testing.assert_allclose(found.points[enough], points[enough], atol=1e-5)
+    # With noise, within what the stated covariance says.
+    noisy = exact + rng.normal(0, 0.5, exact.shape)
+    found = group.triangulate(noisy, sigma=0.5, robust=robust)
+    used = enough & np.isfinite(found.points[:, 0])
+    assert used.sum() > 0.97 * enough.sum()
+    error = found.points[used] - points[used]
+    square = np.einsum("ni,nij,nj->n", error, np.linalg.inv(found.covariance[used]), error)
+    assert 0.9 < (square < 7.815).mean() < 0.99
+    assert (found.views[:, used] & behind[:, used]).sum() > 50
 
 
 def test_too_few_views_and_no_points(rng):

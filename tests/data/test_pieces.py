@@ -1,6 +1,6 @@
 import numpy as np
 
-from mapose.data.pieces import choose_rows, find_near, find_pieces, find_strangers
+from mapose.data.pieces import choose_rows, find_groups, find_near, find_pieces, find_strangers
 
 
 def test_near_is_the_distance_of_keypoints(rng):
@@ -47,3 +47,19 @@ def test_who_is_there_together_is_different():
     assert np.array_equal(different, different.T)
     assert np.argwhere(np.triu(different)).tolist() == [[0, 1], [0, 2], [2, 3]]
     assert find_strangers(np.full((4, 2), -1)).shape == (0, 0)
+
+
+def test_pieces_of_a_known_animal_are_one_group():
+    pieces = np.array([[0, 2, -1], [0, 2, -1], [-1, 3, 5], [1, 3, 5]])
+    owners = np.array([[4, -1, 6], [-1, -1, 6], [4, 7, 6], [4, 7, 6]])
+    groups, different = find_groups(pieces, owners, apart=False)
+    assert groups[0, 0] == groups[3, 0] != groups[1, 0]  # not known in the second row
+    assert groups[2, 1] == groups[3, 1] != groups[0, 1]
+    assert (groups[[0, 1, 2], [2, 2, 0]] == -1).all()  # nobody alone
+    first, second, third = groups[3]
+    assert different[first, second] and different[second, third] and not different.diagonal().any()
+    # Met only under another name: one animal or two is open, unless it is said.
+    pieces, owners = np.array([[0, -1], [-1, 1]]), np.array([[4, -1], [-1, 6]])
+    for apart in (False, True):
+        groups, different = find_groups(pieces, owners, apart=apart)
+        assert different[groups[0, 0], groups[1, 1]] == apart

@@ -18,7 +18,7 @@ from crowds import (
 )
 from test_assembly import make_peaks
 
-from mapose.anatomy import Anatomy, learn_anatomy
+from mapose.anatomy import Anatomy, find_mahalanobis, learn_anatomy
 from mapose.decode.anatomy import choose_peaks
 from mapose.decode.assembly import assemble
 from mapose.errors import ShapeError
@@ -142,6 +142,29 @@ def test_three_keypoints_that_are_never_labelled_together_are_none(rng):
     assert learn_anatomy(poses) is None
 
 
+def test_ten_labels_are_enough(rng):
+    poses = SHAPE + rng.normal(0, 1, (10, 5, 2))
+    assert np.isfinite(learn_anatomy(poses).mean).all()
+
+
+def test_poses_of_two_keypoints_teach_nothing(rng):
+    """They fit any shape: neither what they hold is learned from them, nor how it scatters."""
+    poses = SHAPE + rng.normal(0, 5, (40, 5, 2))
+    poses[:, 4] = np.nan
+    pairs = SHAPE + rng.normal(0, 20, (40, 5, 2))
+    pairs[:, :3] = np.nan
+    one, other = learn_anatomy(poses), learn_anatomy(np.concatenate([poses, pairs]))
+    np.testing.assert_allclose(one.mean, other.mean)
+    np.testing.assert_allclose(one.covariance, other.covariance)
+    assert np.isnan(other.mean[4]).all() and np.isfinite(other.mean[:4]).all()
+
+
+def test_the_spread_is_that_of_the_keypoints_not_of_the_fit(rng):
+    anatomy = learn_anatomy(SHAPE + rng.normal(0, 6, (500, 5, 2)))
+    spread = np.sqrt(np.trace(anatomy.covariance, axis1=1, axis2=2) / 2)
+    np.testing.assert_allclose(spread, 6 / 32.4, rtol=0.15)
+
+
 def test_shapes_that_do_not_fit_are_refused(anatomy):
     with pytest.raises(ShapeError, match="covariance"):
         Anatomy(anatomy.mean, anatomy.covariance[:3])
@@ -171,6 +194,20 @@ def test_a_far_peak_loses_although_its_score_is_higher(anatomy, place):
     # Of two in the same place the score decides.
     xy[5] = xy[0] + 0.5
     assert choose(anatomy, xy, [0, 1, 2, 3, 4, 0], wrong, score=score) == [-1, 0, 0, 0, 0, 0]
+
+
+def test_a_much_surer_peak_may_be_a_little_off(anatomy):
+    xy = np.vstack([SHAPE, SHAPE[:1] + [0, 6]])
+    score = [0.5, 0.8, 0.8, 0.8, 0.8, 0.9]
+    wanted = [-1, 0, 0, 0, 0, 0]
+    assert choose(anatomy, xy, [0, 1, 2, 3, 4, 0], [0] * 5 + [-1], score=score) == wanted
+
+
+def test_distances_know_the_direction_of_the_spread():
+    spread, gap = np.array([[4.0, 1.5], [1.5, 1.0]]), np.array([[2.0, 1.0], [2.0, -1.0]])
+    wanted = np.einsum("ni,ij,nj->n", gap, np.linalg.inv(spread + 0.5 * np.eye(2)), gap)
+    found = find_mahalanobis(gap @ [1, 1j], spread, np.full(2, 0.5))
+    np.testing.assert_allclose(found, wanted)
 
 
 def test_a_mirror_image_is_another_animal(anatomy):
@@ -217,6 +254,77 @@ def test_fragments_are_left_alone(anatomy):
     assert choose(anatomy, xy, range(5), [0, 0, -1, -1, -1]) == [0, 0, -1, -1, -1]
     # Two keypoints tell where the others are.
     assert choose(anatomy, SHAPE, range(5), [0, -1, -1, -1, 0]) == [0] * 5
+
+
+def lay_animals(rng, count=300):
+    """Lay animals whose tails wag; how they scatter is learned from others."""
+    scatter = np.array([2.0, 2, 2, 2, 20])[:, None]
+    anatomy = learn_anatomy(SHAPE + rng.normal(0, 1, (200, 5, 2)) * scatter)
+    return anatomy, SHAPE + rng.normal(0, 1, (count, 5, 2)) * scatter
+
+
+def test_some_keypoints_on_decoys_come_back(rng):
+    """One to three of five on a decoy 25 px off: what one of them gains shows the next the way."""
+    anatomy, bodies = lay_animals(rng)
+    wrong = rng.random((300, 5)).argsort(1) < rng.integers(1, 4, (300, 1))
+    xy = np.concatenate([bodies, bodies + rng.normal(0, 25, bodies.shape)], axis=1)
+    slot = np.concatenate([np.where(wrong, -1, 0), np.where(wrong, 0, -1)], axis=1)
+    score = np.concatenate([rng.uniform(0.3, 0.9, (300, 5)), rng.uniform(0.05, 0.6, (300, 5))], 1)
+    right = choose_in_frames(anatomy, xy, np.tile(np.arange(5), 2), slot, score)
+    # 78 %; with a single round 68 %, with tails that count as much as the rest 58 %.
+    assert (right == [0] * 5 + [-1] * 5).all(1).mean() > 0.73
+
+
+@pytest.mark.parametrize(("score", "share"), [(0.1, 0.87), (0.8, 0.6)])
+def test_a_stray_does_not_turn_the_animal(rng, score, share):
+    """One keypoint is far off, without another peak; another one has a decoy 15 px off."""
+    anatomy, bodies = lay_animals(rng)
+    frame = np.arange(300)
+    stray, tried = rng.random((300, 4)).argsort(1)[:, :2].T
+    xy = np.concatenate([bodies, np.zeros((300, 1, 2))], axis=1)
+    xy[frame, stray] += rng.normal(0, 40, (300, 2))
+    angle = rng.uniform(0, 2 * np.pi, 300)
+    xy[:, 5] = bodies[frame, tried] + 15 * np.stack([np.cos(angle), np.sin(angle)], -1)
+    keypoint = np.column_stack([np.tile(np.arange(5), (300, 1)), tried])
+    slot = np.zeros((300, 6), int)
+    slot[frame, tried] = -1
+    scores = np.full((300, 6), 0.8)
+    scores[frame, stray] = score
+    chosen = choose_in_frames(anatomy, xy, keypoint, slot, scores)
+    assert ((chosen[frame, tried] == 0) & (chosen[:, 5] == -1)).mean() > share
+
+
+def choose_in_frames(anatomy, xy, keypoint, slot, score):
+    """Choose in many frames at once; all (F, N)."""
+    keypoint = np.broadcast_to(keypoint, slot.shape)
+    frame = np.repeat(np.arange(len(slot)), slot.shape[1])
+    rows = np.column_stack([frame, keypoint.ravel(), xy.reshape(-1, 2), score.ravel()])
+    peaks = make_peaks(rows, n_frames=len(slot))
+    return choose_peaks(peaks, slot.ravel(), anatomy, 1).reshape(slot.shape)
+
+
+def test_a_gap_is_filled_only_by_what_is_near(anatomy):
+    for away, wanted in ((4, 0), (20, -1)):
+        xy = SHAPE + np.where(np.arange(5)[:, None] == 0, [0, away], 0)
+        assert choose(anatomy, xy, range(5), [-1, 0, 0, 0, 0]) == [wanted, 0, 0, 0, 0]
+
+
+def test_of_two_faint_peaks_the_nearer_one_is_taken(anatomy):
+    xy = np.vstack([SHAPE[0] + [0, 12], SHAPE[1:], SHAPE[:1]])
+    score = [0.02, 0.8, 0.8, 0.8, 0.8, 0.03]
+    wanted = [-1, 0, 0, 0, 0, 0]
+    assert choose(anatomy, xy, [0, 1, 2, 3, 4, 0], [0] * 5 + [-1], score=score) == wanted
+
+
+def test_keypoints_that_are_not_known_say_nothing(rng):
+    poses = SHAPE + rng.normal(0, 2, (50, 5, 2))
+    poses[:, 4] = np.nan
+    most = learn_anatomy(poses)
+    # The tail is far away: the nose comes back from its decoy all the same, and the tail stays
+    # where it is although there is another one amid the body.
+    xy = np.vstack([SHAPE[0] + [0, 15], SHAPE[1:4], [[400, 300]], SHAPE[:1], [[5, 0]]])
+    slot = [0, 0, 0, 0, 0, -1, -1]
+    assert choose(most, xy, [0, 1, 2, 3, 4, 0, 4], slot) == [-1, 0, 0, 0, 0, 0, -1]
 
 
 def test_keypoints_that_are_not_known_keep_their_peaks(rng):

@@ -70,6 +70,36 @@ def test_anatomy_is_kept_and_may_be_missing(model, tmp_path):
         Model.load(tmp_path / "bare")
 
 
+ANATOMY = Anatomy(np.arange(6.0).reshape(3, 2), np.tile(np.eye(2), (3, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"anatomy": ANATOMY},
+        {"reach": np.full((3, 3), 12.6)},
+        {"variance": np.array([1.0, 2, 4])},
+        {"factor": 4},
+        {"links": (("a", "c"), ("b", "c"))},
+        {"skeleton": Skeleton(["a", "b", "d"])},
+        {"individuals": 3},
+    ],
+)
+def test_the_hash_is_of_all_that_decides_what_is_found(model, change, tmp_path):
+    other = replace(model, **change)
+    assert other.hash != model.hash
+    other.save(tmp_path / "m")
+    assert Model.load(tmp_path / "m").hash == other.hash
+    assert replace(model, record={"metrics": {"rmse": 1}}, split={}).hash == model.hash
+
+
+def test_the_hash_is_of_the_weights_too(model):
+    before = model.hash
+    with torch.no_grad():
+        model.network.heads.bias[0] += 1e-3
+    assert model.hash != before
+
+
 def test_dropping_links_keeps_the_other_maps(model):
     images = torch.randint(0, 256, (1, 32, 32, 1), dtype=torch.uint8)
     fewer = model.with_links([1])

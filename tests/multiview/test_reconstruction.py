@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 
 from calibration import calibrate_detections, find_boards, read_board
 from calibration.synthetic import make_ring
@@ -171,6 +172,54 @@ def test_view_that_means_another_spot_counts_less(scene):
     without = find_errors(scene, triangulate(views, scene.cameras))[:, 0, k]
     assert np.median(error) < 1.1 * np.median(without)
     assert np.isfinite(error).all()
+
+
+def test_bones_move_the_end_that_may_be_wrong(scene):
+    """Labels that drift slide along a bone; the exact ones at its other end stay."""
+    views, _ = watch(scene, stray=0, missing=0)
+    skeleton, rng = scene.skeleton, np.random.default_rng(3)
+    neck = skeleton.index("neck")
+    for poses in views.values():
+        drift = gaussian_filter1d(rng.normal(size=(N, 2)), 20, axis=0)
+        poses.array[:, 0, neck, :2] += 2.5 * drift / drift.std(0)
+    joined = [b if a == neck else a for a, b in skeleton.edge_index if neck in (a, b)]
+    bare = {n: replace(p, skeleton=Skeleton(skeleton.keypoints)) for n, p in views.items()}
+    with_bones, without = (
+        find_errors(scene, triangulate(v, scene.cameras))[:, 0] for v in (views, bare)
+    )
+    # Measured 2.3 mm against 4.0; 3.3 if both ends give way alike.
+    assert np.nanmedian(with_bones[:, neck]) < 0.7 * np.nanmedian(without[:, neck])
+    assert np.median(with_bones[:, joined]) < np.median(without[:, joined])
+
+
+def test_rigid_bones_keep_their_length(scene, watched, smooth):
+    found = triangulate(watched[0], scene.cameras, smooth="rigid")
+    varies, learned = bone_variation(found.poses), bone_variation(smooth.poses)
+    assert varies.median < 0.001 < learned.median
+    # What bends further than the points err is let go of: the tail of this animal does.
+    assert varies.bones[varies.variation[0].argmax()] == "tail_base-tail_mid"
+    assert np.sort(varies.variation[0])[-3] < 0.001
+    with pytest.raises(SettingsError, match="wanted True, False or 'rigid', came 'stiff'"):
+        triangulate(watched[0], scene.cameras, smooth="stiff")
+
+
+def test_confidence_is_one_over_a_standard_deviation(scene):
+    views, _ = watch(scene, noise=1.0, stray=0, missing=0)
+    rng = np.random.default_rng(6)
+    doubts = {"top": 1.0, "cam1": 0.2, "cam2": 1.0, "cam3": 0.2}
+    told = {}
+    for name, poses in views.items():
+        spread = 1 / doubts[name]
+        poses.array[..., :2] += np.sqrt(spread**2 - 1) * rng.normal(size=poses.points.shape)
+        covariance = np.broadcast_to(np.eye(2) * spread**2, (*poses.points.shape, 2))
+        told[name] = replace(poses, covariance=covariance)
+        poses.array[..., 2] = doubts[name]
+    for smoothly in (False, True):
+        doubted, known = (
+            triangulate(v, scene.cameras, smooth=smoothly).poses.points for v in (views, told)
+        )
+        apart = np.linalg.norm(doubted - known, axis=-1)
+        assert np.nanmedian(apart) < 0.02
 
 
 def test_skeleton_without_edges_and_several_animals():
@@ -375,13 +424,18 @@ def test_real_mouse_is_steady(recordings):
     plain = triangulate(views, cameras, smooth=False)
     found = triangulate(views, cameras)
     assert (found.poses.confidence > 0).mean() > 0.99
-    # Measured 0.1 % against 2.8 %; aniposelib's triangulate_optim 0.17 %, its triangulate 2.6 %.
-    assert bone_variation(found.poses).median < 0.005
+    rigid = triangulate(views, cameras, smooth="rigid")
+    # Measured 0.05 % against 2.8 %; aniposelib's triangulate_optim 0.17 %, its triangulate 2.6 %.
+    assert bone_variation(found.poses).median < 0.0017
     assert bone_variation(plain.poses).median < 0.035
-    error = np.concatenate(
-        [
-            np.linalg.norm(cameras[n].project(found.poses.points) - p.points, axis=-1).ravel()
-            for n, p in views.items()
-        ]
-    )
-    assert np.nanmedian(error) < 6.0  # theirs: 6.15 and 6.00 px
+    # The mean over bones, 0.6 %, is that of an ear that all four views see moving against the
+    # head. Optim, which knows all bones to be rigid, has 0.28 %; told the same, this has 0.02.
+    assert bone_variation(rigid.poses).variation.mean() < 0.0015
+    for poses, most in ((found.poses, 5.6), (rigid.poses, 5.8)):
+        error = np.concatenate(
+            [
+                np.linalg.norm(cameras[n].project(poses.points) - p.points, axis=-1).ravel()
+                for n, p in views.items()
+            ]
+        )
+        assert np.nanmedian(error) < most  # theirs: 6.15 and 6.00 px

@@ -226,15 +226,65 @@ def test_bones_are_learned_and_let_go_of(rng):
     noise = 0.5
     points = truth + rng.normal(0, noise, truth.shape)
     variances = np.full(truth.shape, noise**2)
-    memory = np.ones((1, 3))
-    bones = learn_bones(points, variances, ends=ends, memory=memory)
+    bones = learn_bones(points, variances, ends)
     assert bones.length[0] == pytest.approx([20, 30], abs=0.3)
     assert bones.spread[0, 0] < 0.5 < bones.spread[0, 1]
-    held = hold_bones(points, variances, bones=bones, memory=memory, share=np.ones((1, 3)))
+    held = hold_bones(points, variances, bones=bones, memory=np.ones((1, 3)))
     assert held.shape == (frames, 1, 2)
     assert np.median(held[155:195, 0, 1]) < 0.2 * np.median(held[:140, 0, 1])
-    few = learn_bones(points[:10], variances[:10], ends=ends, memory=memory)
+    few = learn_bones(points[:10], variances[:10], ends)
     assert np.isnan(few.length).all() and not len(few.firm)
+
+
+def make_rod(rng, frames, *, drift=0.0, stretch=0.0):
+    """A rod of 20 along x, the second end with errors that last, or that is stretched."""
+    points = np.zeros((frames, 1, 2, 3))
+    slow = np.sin(np.arange(frames) / frames * 2 * np.pi)
+    points[:, 0, 1, 0] = 20 + (drift + stretch) * slow
+    return points + rng.normal(0, 0.01, points.shape), np.full(points.shape, drift**2 / 2 + 1e-4)
+
+
+def test_few_looks_at_a_bone_do_not_make_it_loose(rng):
+    """Errors that last pretend that a bone varies; seen once, that says little."""
+    ends = np.array([[0, 1]])
+    points, variances = make_rod(rng, 100, drift=1.5)
+    assert np.std(points[:, 0, 1, 0]) > 1
+    assert learn_bones(points, variances, ends).spread[0, 0] < 0.5
+    # What is more than the points err by is the bone's own, all the more if it is seen often.
+    points, variances = make_rod(rng, 100, stretch=1.5)
+    assert learn_bones(points, variances, ends).spread[0, 0] > 0.6
+    again = np.concatenate([rng.permutation(points) for _ in range(4)])
+    spread = learn_bones(again, variances[:1].repeat(400, 0), ends).spread[0, 0]
+    assert spread == pytest.approx(1.5 / np.sqrt(2), rel=0.1)
+
+
+def test_bone_of_an_animal_that_rests_varies_less_than_usual(rng):
+    """What hardly changes is not let change just because it might be wrong as a whole."""
+    points, variances = make_rod(rng, 100)
+    bones = learn_bones(points, variances + 1.0, np.array([[0, 1]]))
+    assert bones.spread[0, 0] == pytest.approx(0.003 * 20, rel=0.01)
+    assert bones.harden().spread[0, 0] < bones.spread[0, 0] / 2
+    assert len(bones.harden().firm) == 1
+
+
+def test_exact_points_show_what_a_bone_varies_by(rng):
+    points, variances = make_rod(rng, 200)
+    points[:, 0, 1, 0] = rng.normal(20, 1, 200)
+    spread = learn_bones(points, 0 * variances, np.array([[0, 1]])).spread[0, 0]
+    assert spread == pytest.approx(1, rel=0.15)
+
+
+def test_bones_are_not_let_go_of_for_noise(rng):
+    """One frame that is off by what its points err by says nothing about the bone."""
+    points, variances = make_rod(rng, 100)
+    bones = learn_bones(points, variances, np.array([[0, 1]]))
+    points[50, 0, 1, 0] += 1.0
+    noisy, exact = (
+        hold_bones(points, np.full(points.shape, v), bones=bones, memory=np.ones((1, 2)))[:, 0, 0]
+        for v in (0.5, 1e-4)
+    )
+    assert noisy[50] > 0.8 * noisy[10]
+    assert exact[50] < 0.2 * exact[10]
 
 
 def test_bodies_are_what_bones_hold_together():

@@ -44,16 +44,18 @@ def test_scores_are_those_of_the_distribution():
 
 
 def test_founders_are_most_at_once_and_best_known():
-    # Three at once in frames 100-129 and, longer, from 300 on; a piece that overlaps its own row
-    # and one that was never measured do not count.
+    # Three at once in frames 100-129 and, longer, from 320 on: a piece that was never measured
+    # does not count.
     spans = [(0, 129), (0, 129), (100, 129), (300, 699), (300, 699), (310, 699), (320, 699)]
     tracklets, _ = make_tracklets(spans, [(100 * i, 0) for i in range(7)], looks=[[0.0]] * 7)
-    tracklets.looks.weight[6] = 0
-    row = np.array([0, 1, 2, 0, 1, 2, 2])
-    assert find_founders(tracklets, row).tolist() == [-1, -1, -1, 0, 1, 2, -1]
-    # Of rows that are twice there at once the first piece counts.
-    assert find_founders(tracklets, np.array([0, 1, 2, 0, 1, 1, 2])).tolist() == [
+    tracklets.looks.weight[5] = 0
+    assert find_founders(tracklets, np.array([0, 1, 2, 0, 1, 2, 2])).tolist() == [
+        -1, -1, -1, 0, 1, -1, 2,
+    ]  # fmt: skip
+    # Of rows that are there twice at once only one piece counts.
+    assert find_founders(tracklets, np.array([0, 1, 2, 0, 1, 2, 1])).tolist() == [
         0, 1, 2, -1, -1, -1, -1,
     ]  # fmt: skip
-    row[5] = -1
-    assert find_founders(tracklets, row).tolist() == [0, 1, 2, -1, -1, -1, -1]
+    assert find_founders(tracklets, np.array([0, 1, 2, 0, 1, 2, -1])).tolist() == [
+        0, 1, 2, -1, -1, -1, -1,
+    ]  # fmt: skip
