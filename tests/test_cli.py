@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import mapose
 from mapose.cli import app
+from mapose.errors import SettingsError
 from mapose.io import load, save
 from mapose.poses import Poses
 from mapose.project import Project
@@ -87,6 +89,30 @@ def test_exports_read_back(file, tmp_path, format, name):
     again = read(tmp_path / name)
     np.testing.assert_allclose(again.array, load(file).array, atol=1e-3)
     assert again.names == ("x", "y")
+
+
+def test_export_to_coco_lies_beside_the_file(file, tmp_path):
+    run("export", file, "--to", "coco")
+    document = json.loads((tmp_path / "walk.json").read_text(encoding="utf-8"))
+    assert len(document["images"]) == 60 and len(document["annotations"]) == 120
+    assert document["images"][7]["file_name"].startswith("walk/")
+
+
+def test_several_files_tracked_into_one_are_refused(file, tmp_path):
+    words = ["track", str(file), str(file), "-o", str(tmp_path / "one.mapose.h5")]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, SettingsError)
+    assert not (tmp_path / "one.mapose.h5").exists()
+
+
+def test_version():
+    assert run("--version").strip() == f"mapose {mapose.__version__}"
+
+
+def test_plots_of_tracked_poses_do_not_replace_the_others(file, tmp_path):
+    run("track", file)
+    run("plot", tmp_path / "walk.tracked.mapose.h5")
+    assert (tmp_path / "walk.tracked-plots" / "trajectories.png").exists()
 
 
 def test_plot_writes_figures(file, tmp_path):

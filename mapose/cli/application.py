@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.logging import RichHandler
 
+from mapose import __version__
 from mapose.errors import MaposeError, SettingsError
 from mapose.terminal import errors, show_progress, show_result
 
@@ -26,6 +27,21 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a tabl
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; the fastest by default")]
 Animals = Annotated[int | None, typer.Option("--individuals", "--animals", help="animals in view")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="file to write")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mapose {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="and exit")
+    ] = False,
+) -> None:
+    """Videos of several interacting animals to identified tracks and poses."""
 
 
 def main() -> None:

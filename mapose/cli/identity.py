@@ -129,7 +129,7 @@ def list_rows(found: list[Swap], rate: float | None) -> list[dict[str, Any]]:
             "first": moment.first,
             "last": moment.last,
             "individuals": list(moment.individuals),
-            "probability": round(moment.probability, 4),
+            "probability": round(moment.probability, 6),
         }
         for rank, moment in enumerate(found, 1)
     ]
@@ -145,7 +145,8 @@ def _show_table(rows: list[dict[str, Any]], file: Path, total: int) -> None:
         seconds = row["time"]
         time = "" if seconds is None else f"{int(seconds // 60)}:{seconds % 60:05.2f}"
         numbers = [str(row["rank"]), str(row["frame"]), time, str(row["first"]), str(row["last"])]
-        table.add_row(*numbers, ", ".join(row["individuals"]), f"{row['probability']:.3f}")
+        chance = f"{row['probability']:.3f}" if row["probability"] >= 0.0005 else "< 0.001"
+        table.add_row(*numbers, ", ".join(row["individuals"]), chance)
     console.print(table)
     if total > len(rows):
         console.print(f"{total - len(rows)} more: --top 0 shows all")

@@ -85,6 +85,8 @@ def track(
     from mapose.rendering import find_video
     from mapose.retracking import TrackOptions, track_file
 
+    if output is not None and len(files) > 1:
+        raise SettingsError(f"--output: one file for {len(files)} results; leave it out")
     for file in files:
         looks = appearance or gallery is not None
         options = TrackOptions(
@@ -107,7 +109,8 @@ def track(
 
             place = track_file(file, output, options=options, on_progress=show)
         kept = carry_edits(file, place)
-        note = f"; {kept} corrections apply as before" if kept else ""
+        what = "1 correction applies" if kept == 1 else f"{kept} corrections apply"
+        note = f"; {what} as before" if kept else ""
         console.print(f"{place}{note}", soft_wrap=True)
 
 
@@ -143,14 +146,19 @@ def render(
 
 
 @app.command()
-def plot(file: Path, output: Output = None) -> None:
-    """Plot trajectories, or the scene in 3D, positions, confidence and histograms.
+def plot(
+    file: Path,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="folder to write")] = None,
+) -> None:
+    """Plot trajectories, or the scene in 3D, positions, confidence, names and histograms.
 
     Example: mapose plot monday.mapose.h5
     """
+    from mapose.pipeline import SUFFIX
     from mapose.rendering import save_plots
 
-    folder = output or file.with_name(file.name.split(".")[0] + "-plots")
+    stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
+    folder = output or file.with_name(stem + "-plots")
     for place in save_plots(file, folder):
         console.print(str(place), soft_wrap=True)
 
@@ -181,7 +189,7 @@ def metrics(
 @app.command()
 def export(
     file: Path,
-    to: Annotated[str, typer.Option(help="dlc-h5, dlc-csv, csv, movement, slp, trc, nwb")],
+    to: Annotated[str, typer.Option(help="dlc-h5, dlc-csv, slp, coco, movement, nwb, trc, csv")],
     output: Output = None,
 ) -> None:
     """Write poses for another tool.
@@ -191,7 +199,7 @@ def export(
     from mapose.correcting import export_corrected
     from mapose.pipeline import SUFFIX
 
-    endings = {"dlc-h5": ".h5", "dlc-csv": ".dlc.csv", "csv": ".csv", "movement": ".nc"}
+    endings = {"dlc-h5": ".h5", "dlc-csv": ".dlc.csv", "coco": ".json", "movement": ".nc"}
     stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
     place = output or file.with_name(stem + endings.get(to, f".{to}"))
     export_corrected(file, place, format=to)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mapose.errors import FormatError
+from mapose.files import write_atomically
 from mapose.io.instances import assign_columns, fill_array
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, name_videos
 from mapose.labels import Labels
+from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
 _TRACK_KEYS = ("object_id", "track_id", "instance_id")
@@ -82,6 +85,71 @@ def read_coco_labels(path: Path) -> Labels:
         identified,
         find_sources(videos, path.parent),
     )
+
+
+def write_coco(poses: Poses, path: Path, *, video: str | Path | None = None) -> None:
+    """Write COCO keypoints: an image per frame with somebody in it, an annotation per animal.
+
+    Images are called ``VIDEO/frame_000012.png`` by video (or file) and frame number; they are not
+    written. A keypoint that was not found is (0, 0) with v = 0, the others have v = 2. The box is
+    that of the keypoints. Besides what the format asks for, an annotation has a ``track_id``, the
+    number of the animal, and a ``score``, the mean confidence of its keypoints; the animals' names
+    are listed under ``tracks``.
+
+    Raises
+    ------
+    FormatError
+        If the poses are 3D.
+    """
+    if poses.dimensions != 2:
+        raise FormatError("coco: wanted poses in pixels, came 3D; export them as csv or movement")
+    index = {name: number for number, name in enumerate(poses.skeleton.keypoints, start=1)}
+    head = {
+        "categories": [
+            {
+                "id": 1,
+                "name": "animal",
+                "keypoints": list(poses.skeleton.keypoints),
+                "skeleton": [[index[a], index[b]] for a, b in poses.skeleton.edges],
+            }
+        ],
+        "tracks": [{"id": i, "name": name} for i, name in enumerate(poses.names)],
+    }
+    folder = Path(video).stem if video is not None else path.stem
+    seen = np.asarray(np.isfinite(poses.points).all(-1))
+    frames = poses.frames[seen.any((1, 2))].tolist()
+    images = ({"id": f, "file_name": f"{folder}/frame_{f:06d}.png"} for f in frames)
+    with (
+        write_atomically(path, error=FormatError) as partial,
+        partial.open("w", encoding="utf-8") as file,
+    ):
+        file.write(json.dumps(head)[:-1])
+        for name, entries in (("images", images), ("annotations", _list_annotations(poses, seen))):
+            file.write(f', "{name}": [')
+            for number, entry in enumerate(entries):
+                file.write((",\n" if number else "\n") + json.dumps(entry))
+            file.write("]")
+        file.write("}\n")
+
+
+def _list_annotations(poses: Poses, seen: np.ndarray) -> Iterator[dict[str, Any]]:
+    for number, (f, i) in enumerate(zip(*np.nonzero(seen.any(-1)), strict=True), start=1):
+        there = seen[f, i]
+        points = poses.points[f, i].astype(float)
+        low, high = points[there].min(0), points[there].max(0)
+        triples = np.concatenate([points, there[:, None] * 2.0], axis=-1)
+        yield {
+            "id": number,
+            "image_id": int(poses.frames[f]),
+            "category_id": 1,
+            "keypoints": np.where(there[:, None], triples, 0.0).round(3).ravel().tolist(),
+            "num_keypoints": int(there.sum()),
+            "bbox": np.concatenate([low, high - low]).round(3).tolist(),
+            "area": round(float((high - low).prod()), 3),
+            "iscrowd": 0,
+            "score": round(float(poses.confidence[f, i][there].mean()), 4),
+            "track_id": int(i),
+        }
 
 
 def _has_keypoints(annotation: dict[str, Any], categories: dict[Any, Any]) -> bool:

@@ -66,11 +66,13 @@ _WRITERS: dict[str, Callable[..., None]] = {
     "slp": exports.write_slp,
     "trc": trc.write_trc,
     "nwb": nwb.write_nwb,
+    "coco": coco.write_coco,
     "mapose": save,
 }
 # What a writer takes besides the poses.
 _EXTRAS = {
     "slp": ("video",),
+    "coco": ("video",),
     "csv": ("support",),
     "movement": ("support",),
     "nwb": ("support", "cameras"),
@@ -225,11 +227,11 @@ def write(
     path : str or Path
         Replaced when all is written.
     format : str, optional
-        ``dlc-h5``, ``dlc-csv``, ``slp``, ``movement``, ``csv``, ``trc``, ``nwb`` or ``mapose``;
-        by default by the suffix (``.slp``, ``.nc``, ``.csv``, ``.trc``, ``.nwb``,
+        ``dlc-h5``, ``dlc-csv``, ``slp``, ``coco``, ``movement``, ``csv``, ``trc``, ``nwb`` or
+        ``mapose``; by default by the suffix (``.slp``, ``.nc``, ``.csv``, ``.trc``, ``.nwb``,
         ``.mapose.h5``). A csv of 3D poses has the columns of Anipose.
     video : str or Path, optional
-        The video that the poses belong to, for formats that name it (``slp``).
+        The video that the poses belong to, for formats that name it (``slp``, ``coco``).
     support : dict of str to array, (F, I, K), optional
         What 3D keypoints rest on, as `read_support` gives it, for formats that hold it (``csv``,
         ``movement``, ``nwb``, ``mapose``).

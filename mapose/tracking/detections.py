@@ -23,6 +23,8 @@ class Detections:
 
     points: Floats  # (F, I, K, d), missing = NaN
     weight: Floats  # (F, I, K), 0 = missing
+    count: Floats  # (F, I) of the keypoints that are there
+    trust: Floats  # (F, I), their mean weight
     size: Floats  # (F, I), NaN where not measurable
     there: npt.NDArray[np.bool_]  # (F, I), False for empty slots and for duplicates
 
@@ -63,7 +65,9 @@ def measure_detections(points: Floats, confidence: npt.ArrayLike | None) -> Dete
     there &= ~_find_duplicates(points, areas, weight.sum(-1))
     alone = points.shape[2] == 1
     size = np.asarray(_find_spacing(points[:, :, 0]) / 4 if alone else np.sqrt(areas))
-    return Detections(points, weight, size, there)
+    count = seen.sum(-1).astype(np.float64)
+    trust = weight.sum(-1) / np.maximum(count, 1)
+    return Detections(points, weight, count, trust, size, there)
 
 
 def _find_duplicates(points: Floats, areas: Floats, score: Floats) -> npt.NDArray[np.bool_]:

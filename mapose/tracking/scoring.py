@@ -26,6 +26,15 @@ _DOUBT = 0.02
 #: A keypoint that moved on the body by more than so many body sizes may be the neighbour's: the
 #: shape that is carried along follows it by this share only.
 _STRAY, _BELIEF = 0.15, 0.3
+#: Cost in nats from which a detection is nobody's, and that of one within reach at most.
+_LIMIT, FARTHEST = 40.0, 39.8
+#: The same for an animal that is out of sight already: it is likely to stay there. On 16 drawn
+#: scenes 40, 25, 20 and 15 nats left 54, 25, 33 and 33 lasting swaps.
+_LIMIT_HIDDEN = 25.0
+#: Detections more than so many times less sure than usual must lie nearer in proportion: what is
+#: left over of animals that cover each other makes ghosts. IDF1 of two rough drawn scenes rose
+#: from 0.675 to 0.762, the others stayed as they were.
+_FAITH = 2.0
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,20 @@ def score_pairs(expected: Expected, points: Floats, weight: Floats) -> tuple[Flo
     motion = exponent * np.log1p(moved / _FREEDOM)
     motion += points.shape[-1] / 2 * np.log(variance / (0.1 * expected.scale) ** 2)
     return motion + pose, gaps
+
+
+def find_limits(unseen: npt.NDArray[np.int64], trust: Floats) -> Floats:
+    """Find the cost (T, N), in nats, from which a detection is not taken for an animal.
+
+    Parameters
+    ----------
+    unseen : int64, (T,)
+        Frames since each track was seen.
+    trust : float64, (N,)
+        How sure each detection is, as a multiple of what is usual.
+    """
+    limit = np.where(unseen > 1, _LIMIT_HIDDEN, _LIMIT)
+    return np.asarray(limit[:, None] * np.minimum(_FAITH * trust, 1.0))
 
 
 def follow_shapes(former: Floats, shape: Floats, scale: float) -> tuple[Floats, Floats]:

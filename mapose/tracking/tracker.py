@@ -17,34 +17,33 @@ from mapose.tracking.detections import (
 )
 from mapose.tracking.encounters import Encounter, EncounterLog
 from mapose.tracking.motion import KalmanBank, RunningMedian, RunningSpread
-from mapose.tracking.scoring import Expected, find_shares, follow_shapes, score_pairs
+from mapose.tracking.scoring import (
+    FARTHEST,
+    Expected,
+    find_limits,
+    find_shares,
+    follow_shapes,
+    score_pairs,
+)
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-#: Longest hiding, in frames, after which the tracker itself takes an animal up again; longer
-#: ones are left to `stitch`, which sees both sides of the gap.
+#: Longest hiding, in frames, after which an animal is taken up again; the rest is left to `stitch`.
 MAX_GAP = 30
 #: Frames in which a track must be seen before it counts as an animal.
 CONFIRM = 3
 #: How far from where it is expected an animal is looked for, in body sizes: in the next frame
-#: (flies have been seen to leap 1.1 sizes), and once it was out of sight. The second is small on
-#: purpose: `stitch` joins what it leaves apart, but cannot undo a track caught by a false alarm.
-#: On walking animals, hidden 8 to 40 frames among 0 to 5 % false alarms, growing from 1.5 to 4
-#: sizes left 25 switches, 1 size 6, 0.75 sizes 2, 0.5 sizes 4.
+#: (flies have been seen to leap 1.1 sizes), and once it was out of sight: `stitch` joins what is
+#: left apart, but cannot undo a track caught by a false alarm. On walking animals, hidden 8 to 40
+#: frames among false alarms, 1.5 to 4 sizes left 25 switches, 1 size 6, 0.75 sizes 2, 0.5 sizes 4.
 _REACH, _REACH_HIDDEN = 1.5, 0.75
 #: A detection that no track wants and that is this like one just taken starts no track.
 _SHADOW = 0.6
 #: Share of the reach within which a single keypoint can pass for the animal; for a whole one, all.
 _FRAGMENT = 0.3
-#: A lost animal lays claim to a detection that it would cost so many nats more than the track that
-#: got it; but not for longer than so many frames.
+#: Nats by which a lost animal's claim may be worse than the owner's, and frames for which it holds.
 _CLAIM, _PATIENCE = 3.0, 5
-#: Cost, in nats, from which a detection is nobody's, and that of one within reach at most.
-_LIMIT, _FARTHEST = 40.0, 39.8
-#: The same for an animal that is out of sight already: it is likely to stay there. On 16 drawn
-#: scenes 40, 25, 20 and 15 nats left 54, 25, 33 and 33 lasting swaps.
-_LIMIT_HIDDEN = 25.0
 #: Frames out of sight after which a track that is cut goes on under another id. With looks to go
 #: by, IDF1 of four scenes with a shelter rose from 0.990 to 0.994; without, nothing changed.
 _LOST = 6
@@ -115,7 +114,7 @@ class Tracker:
         self._log = EncounterLog() if cut else None
         self._size, self._fixed = RunningMedian(size), size is not None
         self._surprise, self._spread = RunningMedian(), RunningSpread()
-        self._usual = RunningMedian()
+        self._usual, self._trust = RunningMedian(), RunningMedian()
         self._next, self._frame = 0, -1
         self._bank: KalmanBank | None = None  # made when the first frame tells K and d
 
@@ -228,7 +227,8 @@ class Tracker:
         steps, self._frame = number - self._frame, number
         ids = np.full(found.there.shape[1], -1, np.int64)
         slots = np.flatnonzero(found.there[f])
-        self._usual.add((found.weight[f, slots] > 0).sum(-1).astype(np.float64))
+        self._usual.add(found.count[f, slots])
+        self._trust.add(found.trust[f, slots])
         if len(slots) and not self._fixed:
             self._size.add(found.size[f])
         if self._log is not None:
@@ -245,8 +245,8 @@ class Tracker:
             cost, gaps = self._score_pairs(found, f, slots)
             # Clipping makes "nobody" an option at the limit, so that one far-off detection
             # cannot push every other track to its second choice.
-            limit = np.where(self._unseen > 1, _LIMIT_HIDDEN, _LIMIT)
-            odds = np.minimum(cost - limit[:, None], 0.0)
+            trust = found.trust[f, slots] / (self._trust.value or 1.0)
+            odds = np.minimum(cost - find_limits(self._unseen, trust), 0.0)
             rows, columns = assign(odds)
             good = odds[rows, columns] < 0
             rows, columns = rows[good], columns[good]
@@ -302,7 +302,7 @@ class Tracker:
         reach = self._find_reach()[:, None] * (_FRAGMENT + (1 - _FRAGMENT) * share)
         near = np.einsum("tnd,tnd->tn", gaps, gaps) <= reach**2
         # Whatever is within reach may be it, however little it looks like it.
-        return np.where(near, np.minimum(cost, _FARTHEST), np.inf), gaps
+        return np.where(near, np.minimum(cost, FARTHEST), np.inf), gaps
 
     @property
     def _noise(self) -> float:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from mapose.errors import FormatError
-from mapose.io.coco import read_coco_labels
+from mapose.io.coco import read_coco_labels, write_coco
+from mapose.poses import Poses
+from mapose.skeleton import Skeleton
 
 
 def make_document() -> dict[str, Any]:
@@ -106,3 +108,33 @@ def test_what_does_not_fit_is_said_so(tmp_path: Path) -> None:
     path.write_text("{", encoding="utf-8")
     with pytest.raises(FormatError, match="is not json"):
         read_coco_labels(path)
+
+
+def test_written_poses_come_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    array = rng.uniform(5, 300, (6, 2, 3, 3)).astype(np.float32)
+    array[..., 2] = rng.uniform(0.3, 1, array.shape[:-1])
+    array[1], array[2, 0], array[3, 1, 2] = np.nan, np.nan, np.nan
+    skeleton = Skeleton(["nose", "ear", "tail"], [("nose", "ear"), ("ear", "tail")])
+    frames = np.array([3, 4, 5, 70, 71, 72])
+    poses = Poses(array, skeleton, ("anna", "bea"), frames=frames)
+    path = tmp_path / "mice.json"
+    write_coco(poses, path, video="day1.mp4")
+    labels = read_coco_labels(path)
+    assert labels.skeleton == skeleton and labels.identified
+    assert labels.videos == ("day1",) * 5 and labels.frames.tolist() == [3, 5, 70, 71, 72]
+    np.testing.assert_allclose(labels.points, poses.points[[0, 2, 3, 4, 5]], atol=1e-3)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert [track["name"] for track in document["tracks"]] == ["anna", "bea"]
+    one = next(a for a in document["annotations"] if a["image_id"] == 70 and a["track_id"] == 1)
+    assert one["num_keypoints"] == 2 and one["keypoints"][6:] == [0.0, 0.0, 0.0]
+    low, high = poses.points[3, 1, :2].min(0), poses.points[3, 1, :2].max(0)
+    np.testing.assert_allclose(one["bbox"], [*low, *(high - low)], atol=1e-3)
+    assert one["score"] == pytest.approx(float(poses.confidence[3, 1, :2].mean()), abs=1e-4)
+
+
+def test_poses_in_space_are_refused(tmp_path: Path) -> None:
+    poses = Poses(np.ones((2, 1, 1, 4), np.float32), Skeleton(["body"]), unit="mm")
+    with pytest.raises(FormatError, match="3D"):
+        write_coco(poses, tmp_path / "mice.json")
+    assert not list(tmp_path.iterdir())

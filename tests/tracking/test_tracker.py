@@ -212,3 +212,16 @@ def test_bad_shapes_are_refused():
 def test_bad_settings_are_refused(wrong):
     with pytest.raises(SettingsError, match=next(iter(wrong))):
         Tracker(**wrong)
+
+
+def test_a_faint_detection_far_off_is_no_animal():
+    """A leap is believed of a detection as sure as usual, not of a ghost of the same shape."""
+    rng = np.random.default_rng(0)
+    body = np.array([[0.0, 0], [40, 0], [40, 30], [0, 30]])
+    ends = []
+    for sure in (0.6, 0.1):
+        tracker = Tracker()
+        for _ in range(20):
+            ids = tracker.update(body[None] + rng.normal(0, 0.5, (1, 4, 2)), np.full((1, 4), 0.6))
+        ends.append(tracker.update(body[None] + [40, 0], np.full((1, 4), sure))[0] == ids[0])
+    assert ends == [True, False]
