@@ -60,7 +60,7 @@ class Poses:
     >>> poses["a", "snout"].shape
     (5, 3)
     >>> print(poses)
-    Poses: 5 frames, 2 individuals, 1 keypoints, 2D in px, 25 frames/s, 100 % found
+    Poses: 5 frames, 2 individuals, 1 keypoint, 2D in px, 25 frames/s, 100 % found
     """
 
     array: Floats
