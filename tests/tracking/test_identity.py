@@ -11,6 +11,7 @@ from mapose.skeleton import Skeleton
 from mapose.tracking import (
     Contact,
     Tracker,
+    TrackletSummaries,
     find_swaps,
     name_tracklets,
     track_with_contacts,
@@ -19,7 +20,7 @@ from mapose.tracking.encounters import Encounter
 from mapose.tracking.histories import find_histories
 from mapose.tracking.looks import Looks, score_looks
 from mapose.tracking.roaming import LAGS, RoamingMeter
-from mapose.tracking.stitching import list_ways
+from mapose.tracking.stitching import list_ways, score_joins
 
 
 def test_odds_of_an_encounter_become_probabilities():
@@ -192,3 +193,19 @@ def test_resting_animals_that_were_found_as_one_keep_their_names(seed):
     for part in (slice(100, 140), slice(180, 300)):
         assert (apart[part].argmin(-1) == apart[100].argmin(-1)).all()
     assert max(contact.probability for contact in tracking.contacts) < 0.2
+
+
+def test_who_lies_as_before_is_the_likelier_one():
+    # Both lie over the same spot before and after, crosswise: only the keypoints tell them apart.
+    rng = np.random.default_rng(0)
+    along, across = np.array([[-40.0, 0], [0, 0], [40, 0]]), np.array([[0, -40.0], [0, 0], [0, 40]])
+    points = np.full((200, 4, 3, 2), np.nan)
+    ids = np.full((200, 4), -1)
+    for i, body in enumerate([along, across, along, across]):
+        rows = slice(0, 95) if i < 2 else slice(105, 200)
+        points[rows, i] = body + rng.normal(0, 1, (95, 3, 2))
+        ids[rows, i] = i
+    summaries = TrackletSummaries()
+    summaries.add(ids, points)
+    cost = score_joins(summaries.to_arrays(), np.array([0, 1, 0, 1]), np.array([2, 3, 3, 2]))
+    assert cost[:2].max() < cost[2:].min() - 1
