@@ -25,6 +25,9 @@ class NetworkSettings(_Strict):
     stride: Literal[2, 4, 8] = 4
     factor: int | None = Field(None, ge=1, le=16, description="image pixels per input pixel")
     channels: Literal[1, 3] | None = Field(None, description="grey or colour")
+    links: tuple[tuple[str, str], ...] | None = Field(
+        None, description="pairs of keypoints with an affinity field; found from the labels"
+    )
 
 
 class AugmentSettings(_Strict):
@@ -45,15 +48,15 @@ class AugmentSettings(_Strict):
 class TrainSettings(_Strict):
     """How the network is trained."""
 
-    steps: int = Field(8000, ge=1)
-    minutes: float = Field(18.0, gt=0, description="the schedule ends at whichever comes first")
+    steps: int | None = Field(None, ge=1, description="chosen from the labels by default")
+    minutes: float | None = Field(None, gt=0, description="limit of time; none by default")
     batch: int = Field(8, ge=1)
     view: int | None = Field(None, ge=64, description="side of training views, input pixels")
     rate: float = Field(2e-3, gt=0, description="highest learning rate")
     decay: float = Field(1e-2, ge=0, description="weight decay")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the weight average")
     test: float = Field(0.1, ge=0, lt=1, description="share of frames kept for testing")
-    every: int = Field(250, ge=1, description="steps between validations")
+    every: int | None = Field(None, ge=1, description="steps between validations; a twelfth")
     patience: int = Field(16, ge=1, description="validations without improvement before stopping")
     mixed: bool = Field(True, description="bfloat16 where the device is faster with it")
     missing: Literal["absent", "unknown"] = "absent"

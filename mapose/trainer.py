@@ -23,15 +23,16 @@ from mapose.errors import SettingsError
 from mapose.files import write_atomically
 from mapose.io import prefetch
 from mapose.models import (
-    Losses,
     Maps,
     PoseNetwork,
+    Shards,
     find_losses,
     load_tensors,
     normalise,
     save_tensors,
     write_yaml,
 )
+from mapose.schedule import VALIDATIONS, Pace, Schedule
 
 logger = logging.getLogger(__name__)
 
@@ -49,28 +50,41 @@ class Progress:
 
     Parameters
     ----------
+    step, steps : int
+        Steps done, and steps of the whole schedule.
     share : float
-        Part of the schedule that is done, 0 to 1.
-    step : int
-        Steps done.
-    seconds : float
-        Time trained, over all runs.
+        Part of the work that is done, 0 to 1; the first steps are cheaper than the last.
+    seconds, left : float
+        Time trained, over all runs, and time that is left at the present pace; NaN until there
+        is one.
     loss : float
         Mean of the last steps.
     train_error, test_error : float
         Last validation, image pixels; NaN before the first or without test frames.
     """
 
-    share: float
     step: int
+    steps: int
+    share: float
     seconds: float
+    left: float
     loss: float
     train_error: float
     test_error: float
 
+    @property
+    def note(self) -> str:
+        """What a progress bar says beside itself."""
+        left = "" if math.isnan(self.left) else f", about {math.ceil(self.left / 60)} min left"
+        error = "" if math.isnan(self.test_error) else f", test error {self.test_error:.2f} px"
+        return f"loss {self.loss:.3f}{error}{left}"
+
 
 class Trainer:
     """Fits a network to a training set.
+
+    How long it trains, and on what, is a matter of steps: the clock decides nothing unless the
+    settings limit the minutes.
 
     Parameters
     ----------
@@ -83,11 +97,11 @@ class Trainer:
     edges : int64, (E, 2)
         Keypoints at the ends of each affinity channel.
     settings : TrainSettings
-        Length, rate, batch and so on.
+        Rate, batch and so on; ``steps`` must be a number.
     augmentation : Augmentation
         Limits of the random views.
     view : int
-        Side of the views, input pixels.
+        Side of the views in the second half, input pixels; in the first it is two thirds.
     """
 
     def __init__(
@@ -101,13 +115,16 @@ class Trainer:
         augmentation: Augmentation,
         view: int,
     ) -> None:
+        if settings.steps is None:
+            raise SettingsError("train.steps: the trainer wants a number of steps, came none")
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = next(network.parameters()).device
         self.data, self.folder, self.settings = data, folder, settings
         self.edges = torch.as_tensor(edges, device=self.device)
+        self.schedule = Schedule(settings.steps, view)
+        self.every = settings.every or max(1, settings.steps // VALIDATIONS)
         self.drawing = {
             "batch": settings.batch,
-            "size": view,
             "augmentation": augmentation,
             "seed": settings.seed,
         }
@@ -122,9 +139,15 @@ class Trainer:
 
     @property
     def share(self) -> float:
-        """Part of the schedule that is done: by steps or by time, whichever is further."""
-        by_time = self.seconds / (60 * self.settings.minutes)
-        return min(1.0, max(self.step / self.settings.steps, by_time))
+        """Part of the schedule that is done: by steps, or by time if that is limited and ahead."""
+        limit = self.settings.minutes
+        by_time = self.seconds / (60 * limit) if limit else 0.0
+        return min(1.0, max(self.step / self.schedule.steps, by_time))
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the limit of minutes ended the training before its steps were done."""
+        return self.share >= 1 and self.step < self.schedule.steps
 
     def run(
         self,
@@ -146,15 +169,41 @@ class Trainer:
             The averaged network: the last one after a full schedule, where the learning rate
             has come down to nothing, or the best one after an early stop.
         """
-        losses: list[list[float]] = []
-        batches = prefetch(self._draw_batches(), depth=4)
+        shards = Shards(self.network, self.device)
+        threads = torch.get_num_threads()
+        shards.set_threads()
+        try:
+            self._run(shards, validate, on_progress)
+        finally:
+            shards.close()
+            torch.set_num_threads(threads)
+        if self.share < 1 and self.waited >= self.settings.patience:
+            logger.info("stopped early: no better since %d validations", self.waited)
+            self.average.load_state_dict(load_tensors(self.folder / _BEST))
+        if self.was_cut:
+            logger.warning(
+                "train.minutes=%g ended the training after %d of %d steps; "
+                "--set train.minutes=null trains them all",
+                *(self.settings.minutes, self.step, self.schedule.steps),
+            )
+        return self.average
+
+    def _run(
+        self,
+        shards: Shards,
+        validate: Callable[[PoseNetwork], tuple[float, float]],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        losses: list[npt.NDArray[np.float64]] = []
+        pace = Pace(self.schedule, self.step)
         clock = time.monotonic()
-        for views, points, known in batches:
-            losses.append(self._train_step(views, points, known))
+        for batch in prefetch(self._draw_batches(), depth=4):
+            losses.append(self._train_step(shards, batch))
             now = time.monotonic()
             self.seconds, clock = self.seconds + now - clock, now
+            left = pace.find_left(self.step, now)
             done = self.share >= 1
-            if done or self.step % self.settings.every == 0:
+            if done or self.step % self.every == 0:
                 self.errors = validate(self.average)
                 self._note_best(self.errors[1])
                 self._log(np.mean(losses, axis=0))
@@ -162,44 +211,46 @@ class Trainer:
                 self.save()
                 done |= self.waited >= self.settings.patience
             mean = float(np.mean([row[0] for row in losses[-50:]]))
-            on_progress(Progress(self.share, self.step, self.seconds, mean, *self.errors))
+            share = max(self.share if self.settings.minutes else 0, self.schedule.share(self.step))
+            on_progress(
+                Progress(
+                    *(self.step, self.schedule.steps, share, self.seconds, left, mean),
+                    *self.errors,
+                )
+            )
             if done:
                 break
-        if self.share < 1 and self.waited >= self.settings.patience:
-            logger.info("stopped early: no better since %d validations", self.waited)
-            self.average.load_state_dict(load_tensors(self.folder / _BEST))
-        return self.average
 
     def _draw_batches(self) -> Iterator[tuple]:
         step = self.step
         while True:
-            yield self.data.draw_batch(step, **self.drawing)  # type: ignore[arg-type]
+            size = self.schedule.find_view(step)
+            yield self.data.draw_batch(step, size=size, **self.drawing)  # type: ignore[arg-type]
             step += 1
 
-    def _train_step(self, views: Any, points: Any, known: Any) -> list[float]:
+    def _train_step(self, shards: Shards, batch: tuple) -> npt.NDArray[np.float64]:
         self._set_rate()
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
-            images = torch.from_numpy(views).to(self.device)
-            maps = self.network(normalise(images))
-        losses = self._compare(maps, torch.from_numpy(points), torch.from_numpy(known))
-        self.optimizer.zero_grad()
-        losses.total.backward()
+        parts = [np.array_split(part, shards.count) for part in batch]
+        losses = shards.find_gradients(self._find_losses, list(zip(*parts, strict=True)))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimizer.step()
         self.step += 1
         self._update_average()
-        parts = torch.stack([losses.total, losses.scoremap, losses.offset, losses.affinity])
-        return [float(v) for v in parts.detach()]
+        return losses.cpu().numpy().astype(np.float64)
 
-    def _compare(self, maps: Maps, points: torch.Tensor, known: torch.Tensor) -> Losses:
-        points, known = points.to(self.device), known.to(self.device)
+    def _find_losses(self, network: torch.nn.Module, share: tuple) -> list[torch.Tensor]:
+        views, points, known = (torch.from_numpy(part).to(self.device) for part in share)
+        network.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            maps = network(normalise(views))
         high, wide = maps.scores.shape[2:]
         size, pitch = (high, wide), float(self.network.stride)
         scores, offsets = draw_scores(points, size, pitch=pitch)
         fields, on_limb = draw_fields(points, self.edges, size, pitch=pitch)
         maps = Maps(maps.scores.float(), maps.offsets.float(), maps.fields.float())
-        return find_losses(maps, Maps(scores, offsets, fields), known, on_limb=on_limb)
+        losses = find_losses(maps, Maps(scores, offsets, fields), known, on_limb=on_limb)
+        return [losses.total, losses.scoremap, losses.offset, losses.affinity]
 
     def _set_rate(self) -> None:
         """Warm up over 2 % of the schedule, then follow a cosine down to a hundredth."""

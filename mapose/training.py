@@ -30,10 +30,19 @@ from mapose.errors import FormatError, SettingsError
 from mapose.evaluation import Evaluation, evaluate, find_candidate_errors
 from mapose.io import read_image
 from mapose.labels import Labels
-from mapose.models import Model, PoseNetwork, build_network, find_device, write_yaml
+from mapose.models import (
+    Model,
+    PoseNetwork,
+    build_network,
+    find_device,
+    take_weights,
+    write_yaml,
+)
 from mapose.poses import Peaks
 from mapose.prediction import Predictor
 from mapose.project import Project
+from mapose.schedule import choose_steps
+from mapose.skeleton import Pair, Skeleton
 from mapose.trainer import Progress, Trainer
 
 logger = logging.getLogger(__name__)
@@ -42,7 +51,9 @@ Image = npt.NDArray[np.uint8]
 
 _RUN = "run.yaml"
 #: Labelled images that a validation looks at, of each kind; more would cost more than it tells.
-_VALIDATED = 40
+_VALIDATED = 20
+#: Of a training that starts from a model: learning rate, and steps as a share of one from nothing.
+_FINE_RATE, _FINE_SHARE = 5e-4, 0.2
 
 
 def train(
@@ -51,11 +62,15 @@ def train(
     *,
     preset: str | Path = "small",
     overrides: Iterable[str] = (),
+    init: Model | str | os.PathLike[str] | None = None,
     resume: bool = False,
     device: str | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Model:
     """Train a network on a project's labels.
+
+    The number of steps is chosen from the labels (`mapose.schedule.choose_steps`), so that the
+    same command makes the same model on a quiet machine and on a busy one.
 
     Parameters
     ----------
@@ -67,6 +82,10 @@ def train(
         Name of a preset or a settings file.
     overrides : iterable of str
         ``section.key=value`` each.
+    init : Model or path, optional
+        Start from this model instead of from nothing: one of the same keypoints, in any order.
+        The network is then as large as that model's, and fewer steps are chosen. A run that is
+        resumed needs none.
     resume : bool
         Go on with the run of this name (by default the newest one that is not finished); it
         keeps the settings it was begun with.
@@ -85,12 +104,19 @@ def train(
     FormatError
         If there are no labels, or too few to train on.
     SettingsError
-        If a setting is not usable or there is nothing to resume.
+        If a setting is not usable, there is nothing to resume, or ``init`` has other keypoints.
     """
     project = project if isinstance(project, Project) else Project.load(project)
     labels = project.load_labels()
-    folder, settings = _open_run(project, name, load_settings(preset, overrides), resume, preset)
-    run = _prepare(project, labels, settings, find_device(device))
+    start = None
+    if resume:
+        folder, settings = _find_run(project, name)
+    else:
+        folder, settings = _name_run(project, name, preset), load_settings(preset, overrides)
+        if init is not None:
+            start = init if isinstance(init, Model) else Model.load(init)
+            settings = follow_model(settings, start, labels.skeleton)
+    run = _prepare(project, labels, settings, find_device(device), start)
     trainer = Trainer(
         run.model.network,
         make_training_set(
@@ -103,12 +129,16 @@ def train(
         ),
         folder=folder,
         edges=run.model.body.edge_index,
-        settings=settings.train,
+        settings=run.settings.train,
         augmentation=run.augmentation,
         view=run.view,
     )
     if resume:
         trainer.load()
+    else:
+        folder.mkdir(parents=True)
+        write_yaml(run.settings.model_dump(mode="json"), folder / _RUN)
+        trainer.save()  # a run that is killed before its first validation can go on as well
     network = trainer.run(run.validate, on_progress)
     return _finish(run, network.cpu(), folder, trainer)
 
@@ -201,31 +231,70 @@ def find_known(labels: Labels, missing: str) -> npt.NDArray[np.bool_]:
     return known
 
 
-def _open_run(
-    project: Project, name: str | None, settings: Settings, resume: bool, preset: str | Path
-) -> tuple[Path, Settings]:
-    """Find or make the folder of a run, and the settings that hold in it."""
-    models = project.path / "models"
-    if resume:
-        open_runs = [p.parent for p in models.glob("*/state.yaml")]
-        chosen = [p for p in open_runs if name in (None, p.name)]
-        if not chosen:
-            raise SettingsError(f"{models}: no interrupted training to resume")
-        folder = max(chosen, key=lambda p: (p / "state.yaml").stat().st_mtime)
-        raw = yaml.safe_load((folder / _RUN).read_text(encoding="utf-8"))
-        return folder, parse_settings(Settings, raw)
-    number = 1
+def follow_model(settings: Settings, init: Model, skeleton: Skeleton) -> Settings:
+    """Fit settings to a model that training starts from: its network, and a gentler rate.
+
+    Parameters
+    ----------
+    settings : Settings
+        As asked for; a learning rate that was set stays.
+    init : Model
+        Where the weights come from.
+    skeleton : Skeleton
+        Keypoints of the labels.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    SettingsError
+        If the model has other keypoints.
+    """
+    if set(init.skeleton.keypoints) != set(skeleton.keypoints):
+        raise SettingsError(
+            f"--init: wanted a model of the keypoints {', '.join(skeleton.keypoints)}, came one "
+            f"of {', '.join(init.skeleton.keypoints)}; train from nothing, or rename on import"
+        )
+    shape = {key: init.architecture[key] for key in ("widths", "depths", "stride")}
+    network = {**shape, "channels": init.channels, "links": init.links or None}
+    rate = {} if "rate" in settings.train.model_fields_set else {"rate": _FINE_RATE}
+    raw = settings.model_dump(exclude_unset=True)
+    raw["network"] = {**raw.get("network", {}), **network}
+    raw["train"] = {**raw.get("train", {}), **rate}
+    return Settings.model_validate(raw)
+
+
+def _name_run(project: Project, name: str | None, preset: str | Path) -> Path:
+    """Find a folder for a new run that is not there yet."""
+    models, number = project.path / "models", 1
     while name is None and (models / f"{Path(preset).stem}-{number}").exists():
         number += 1
     folder = models / (name or f"{Path(preset).stem}-{number}")
     if folder.exists():
         raise SettingsError(f"{folder} exists already: choose another name, or --resume")
-    folder.mkdir(parents=True)
-    write_yaml(settings.model_dump(mode="json"), folder / _RUN)
-    return folder, settings
+    return folder
 
 
-def _prepare(project: Project, labels: Labels, settings: Settings, device: torch.device) -> _Run:
+def _find_run(project: Project, name: str | None) -> tuple[Path, Settings]:
+    """Find the run to go on with, and the settings that hold in it."""
+    models = project.path / "models"
+    chosen = [p.parent for p in models.glob("*/state.yaml") if name in (None, p.parent.name)]
+    if not chosen:
+        raise SettingsError(f"{models}: no interrupted training to resume")
+    folder = max(chosen, key=lambda p: (p / "state.yaml").stat().st_mtime)
+    raw = yaml.safe_load((folder / _RUN).read_text(encoding="utf-8"))
+    return folder, parse_settings(Settings, raw)
+
+
+def _prepare(
+    project: Project,
+    labels: Labels,
+    settings: Settings,
+    device: torch.device,
+    init: Model | None = None,
+) -> _Run:
     """Find from the labels whatever the settings leave open, and build the network."""
     images = [read_image(path) for path in labels.images if path is not None]
     train_rows, test_rows = split_frames(labels, settings.train.test, settings.train.seed)
@@ -242,18 +311,10 @@ def _prepare(project: Project, labels: Labels, settings: Settings, device: torch
         flip=rotation > 90 if augment.flip is None else augment.flip,
         **given,
     )
-    links = _propose_links(project, labels.points[train_rows])
-    architecture: dict[str, Any] = {
-        "channels": channels,
-        "keypoints": len(labels.skeleton.keypoints),
-        "edges": len(links),
-        "widths": list(net.widths),
-        "depths": list(net.depths),
-        "stride": net.stride,
-    }
-    torch.manual_seed(settings.train.seed)
+    links = _propose_links(project, labels.points[train_rows], net.links)
+    network, architecture = _build_network(settings, labels.skeleton, channels, links, init)
     model = Model(
-        network=build_network(**architecture).to(device),
+        network=network.to(device),
         architecture=architecture,
         skeleton=labels.skeleton,
         links=links,
@@ -275,14 +336,46 @@ def _prepare(project: Project, labels: Labels, settings: Settings, device: torch
     view = settings.train.view or find_view_size(
         poses / np.float32(factor), max(map(max, sizes)) // factor
     )
+    if settings.train.steps is None:
+        channels = 3 * len(labels.skeleton.keypoints) + 2 * len(links)
+        batch = settings.train.batch
+        steps = choose_steps(len(train_rows), channels=channels, view=view, batch=batch)
+        steps = steps if init is None else max(20, round(_FINE_SHARE * steps))
+        chosen = settings.train.model_copy(update={"steps": steps})
+        settings = settings.model_copy(update={"train": chosen})
     known = find_known(labels, settings.train.missing)
     return _Run(settings, labels, images, known, train_rows, test_rows, model, augmentation, view)
 
 
-def _propose_links(project: Project, points: npt.NDArray) -> tuple[tuple[str, str], ...]:
+def _build_network(
+    settings: Settings,
+    skeleton: Skeleton,
+    channels: int,
+    links: tuple[Pair, ...],
+    init: Model | None,
+) -> tuple[PoseNetwork, dict[str, Any]]:
+    """Build a network with the weights of the seed or of a model, and say what it is like."""
+    architecture: dict[str, Any] = {
+        "channels": channels,
+        "keypoints": len(skeleton.keypoints),
+        "edges": len(links),
+        "widths": list(settings.network.widths),
+        "depths": list(settings.network.depths),
+        "stride": settings.network.stride,
+    }
+    torch.manual_seed(settings.train.seed)
+    network = build_network(**architecture)
+    if init is not None:
+        take_weights(network, skeleton.keypoints, links, init)
+    return network, architecture
+
+
+def _propose_links(
+    project: Project, points: npt.NDArray, wanted: tuple[Pair, ...] | None
+) -> tuple[Pair, ...]:
     """Choose the edges that get an affinity field: none for a single animal."""
-    if project.count == 1:
-        return ()
+    if project.count == 1 or wanted is not None:
+        return () if project.count == 1 else wanted or ()
     names = project.skeleton.keypoints
     given = [(int(a), int(b)) for a, b in project.skeleton.edge_index]
     return tuple((names[a], names[b]) for a, b in propose_edges(points, given))

@@ -19,26 +19,28 @@ Tree = dict[str, str]
 FLOORS = {
     0: "errors files skeleton poses labels grid similarity assignment anatomy behaviour doubts",
     1: "io data models decode tracking multiview selection kinematics metrics plots synthetic "
-    "config edits",
+    "config edits schedule",
     2: "project pipeline training trainer prediction evaluation comparison importing rendering "
     "appearance recognition gallery "
     "demo diagnosis calibrating triangulating selfcalibrating correcting retracking live "
-    "cluster",
+    "cluster zoo",
     3: "cli terminal app __main__",
 }
 FLOOR = {part: floor for floor, parts in FLOORS.items() for part in parts.split()}
 TORCH = {"data", "models", "decode", "training", "trainer", "prediction", "evaluation", "live"}
-TORCH |= {"appearance", "recognition"}
+TORCH |= {"appearance", "recognition", "zoo"}
 TORCH |= {"diagnosis"}  # says which device there is
 CALIBRATED = {"multiview", "synthetic"}
 
-LINES, FUNCTION_LINES, PARAMETERS, POSITIONAL = 400, 60, 7, 2
+LINES, FUNCTION_LINES, PARAMETERS, POSITIONAL = 600, 60, 7, 2
 # Three positional parameters by the contract of public names.
 SETTLED = {
     "mapose.io.formats.write",
     "mapose.pipeline.analyze",
     "mapose.skeleton.Skeleton.__init__",
 }
+# As many parameters as the command has options of its own.
+MANY = {"mapose.training.train": 8}
 BAD_NAMES = {"utils", "util", "core", "common", "helpers", "helper", "manager", "misc", "v2"}
 
 
@@ -178,8 +180,9 @@ def check_parameters(tree: Tree) -> list[str]:
         for name, node, method, nested in find_functions(tree, module):
             static = any(ast.unparse(d) == "staticmethod" for d in node.decorator_list)
             placed = [*node.args.posonlyargs, *node.args.args][int(method and not static) :]
-            if (count := len(placed) + len(node.args.kwonlyargs)) > PARAMETERS:
-                faults.append(f"{name}: {count} parameters, at most {PARAMETERS}")
+            most = MANY.get(name, PARAMETERS)
+            if (count := len(placed) + len(node.args.kwonlyargs)) > most:
+                faults.append(f"{name}: {count} parameters, at most {most}")
             hidden = [n for n in name.split(".") if n.startswith("_") and not n.endswith("__")]
             public = not nested and not hidden and node.name in (node.name.strip("_"), "__init__")
             optional = len(placed) - max(POSITIONAL, len(placed) - len(node.args.defaults))
@@ -335,8 +338,8 @@ def test_doors_guard_catches(module, source):
 def test_lengths_guard_catches():
     said = '    """' + "word\n" * 80 + '    """\n'
     body = "    x = 1\n" * 59
-    assert check_lengths({"mapose.a": "x = 1\n" * 400, "mapose.b": f"def f():\n{said}{body}"}) == []
-    assert len(check_lengths({"mapose.a": "x = 1\n" * 401})) == 1
+    assert check_lengths({"mapose.a": "x = 1\n" * 600, "mapose.b": f"def f():\n{said}{body}"}) == []
+    assert len(check_lengths({"mapose.a": "x = 1\n" * 601})) == 1
     assert len(check_lengths({"mapose.a": f"def f():\n{said}{body}    x = 2\n"})) == 1
     method = "class A:\n    async def f(self):\n" + "        1\n" * 61
     assert len(check_lengths({"mapose.a": method})) == 1

@@ -1,32 +1,84 @@
+"""The demo makes what it promises, checks it, and says so where it does not hold."""
+
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from mapose import demo
+from mapose.cli import app
+from mapose.comparison import compare_poses
 from mapose.errors import SettingsError
 from mapose.io import Video, load
 from mapose.project import Project
+from mapose.synthetic import make_scene
 
 
-def test_a_short_demo_makes_all_it_promises(tmp_path, monkeypatch):
-    """The sentence from drawing to figures; too short to be accurate."""
-    monkeypatch.setattr(demo, "FRAMES", 60)
-    monkeypatch.setattr(demo, "LABELLED", 20)
-    stages = []
-    result = demo.run_demo(
-        tmp_path / "demo",
-        minutes=0.1,
-        on_progress=lambda stage, *_: stages.append(stage),
-    )
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """A demo of 80 frames and 20 steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "FRAMES", 80)
+        stages = []
+        folder = tmp_path_factory.mktemp("short") / "demo"
+        result = demo.run_demo(
+            folder, seed=3, steps=20, on_progress=lambda stage, *_: stages.append(stage)
+        )
+    return folder, result, stages
+
+
+def test_a_short_demo_makes_all_it_promises(short):
+    folder, result, stages = short
     assert list(dict.fromkeys(stages)) == ["drawing", "training", "analysing", "rendering"]
-    poses = load(tmp_path / "demo" / "results" / "arena.mapose.h5")
-    assert poses.array.shape[:2] == (60, 3)
-    # 54 labelled animals are enough to learn where keypoints lie, left as right.
-    anatomy = Project.load(tmp_path / "demo").load_model().anatomy
-    assert np.isfinite(anatomy.mean).all() and (np.linalg.eigvalsh(anatomy.covariance) > 0).all()
+    poses = load(folder / "results" / "arena.mapose.h5")
+    assert poses.array.shape[:2] == (80, 3)
+    # 81 labelled animals are enough to learn where keypoints lie, left as right.
+    model = Project.load(folder).load_model()
+    assert np.isfinite(model.anatomy.mean).all()
+    assert (np.linalg.eigvalsh(model.anatomy.covariance) > 0).all()
+    assert model.record["steps"] == 20
     with Video(result.video) as video:
-        assert len(video) == 60 and video.size == (480, 360)
+        assert len(video) == 80 and video.size == (480, 360)
     assert all(p.stat().st_size > 5000 for p in result.plots) and len(result.plots) == 5
-    assert result.comparison.left_out == 18 and result.comparison.frames == 42
-    assert "IDF1" in str(result) and str(result.video) in str(result)
+    assert result.comparison.left_out == 27 and result.comparison.frames == 53
+    assert "IDF1" in str(result) and f"open first      {result.video}" in str(result)
     with pytest.raises(SettingsError, match="exists already"):
-        demo.run_demo(tmp_path / "demo")
+        demo.run_demo(folder)
+
+
+def test_the_demo_starts_from_a_model_that_knows_mice(short):
+    """From nothing, 20 steps find no animal at all."""
+    assert short[1].comparison.similarity.map > 0.8
+
+
+def test_what_misses_its_promise_is_said():
+    truth = make_scene(3, 100, seed=1).truth(occluded=False)
+    same = replace(truth, identity=np.ones(truth.array.shape[:2]))
+    good = compare_poses(truth, same)
+    assert demo.find_faults(good, 0) == []
+    (swaps,) = demo.find_faults(good, 1)
+    assert "lasting swaps" in swaps and "1" in swaps
+    array = truth.array.copy()
+    array[60:] = array[60:, [1, 0, 2]]
+    swapped = compare_poses(truth, replace(same, array=array))
+    faults = " ".join(demo.find_faults(swapped, 1))
+    assert "IDF1" in faults and "probabilities" in faults and "mAP" not in faults
+    nothing = compare_poses(truth, replace(same, array=np.full_like(array, np.nan)))
+    assert len(demo.find_faults(nothing, 0)) == 3
+
+
+def test_the_command_fails_where_a_promise_is_broken(short, monkeypatch, tmp_path):
+    given = {}
+
+    def run(folder, *, seed, on_progress):
+        given.update(folder=folder, seed=seed)
+        return replace(short[1], faults=["IDF1 is 0.5, promised is at least 0.97"])
+
+    monkeypatch.setattr(demo, "run_demo", run)
+    broken = CliRunner().invoke(app, ["demo", str(tmp_path / "d"), "--seed", "7"])
+    assert broken.exit_code == 1 and "wrong: IDF1 is 0.5" in broken.output
+    assert given == {"folder": tmp_path / "d", "seed": 7}
+    monkeypatch.setattr(demo, "run_demo", lambda *_, **__: replace(short[1], faults=[]))
+    kept = CliRunner().invoke(app, ["demo", str(tmp_path / "d")])
+    assert kept.exit_code == 0 and "all is as promised" in kept.output

@@ -124,7 +124,7 @@ def test_a_project_is_trained_evaluated_and_opened_again(project, tmp_path):
         train(project, "first", overrides=QUICK)
 
 
-def make_trainer(folder, steps: int = 12) -> Trainer:
+def make_trainer(folder, steps: int = 12, **settings) -> Trainer:
     torch.manual_seed(3)
     labels = make_labels(folder / "source")
     images = [draw_worms(poses) for poses in labels.points]
@@ -137,7 +137,7 @@ def make_trainer(folder, steps: int = 12) -> Trainer:
         data,
         folder=folder / "run",
         edges=np.array([[0, 1]]),
-        settings=TrainSettings(steps=steps, minutes=1e6, batch=4, every=3, patience=100),
+        settings=TrainSettings(steps=steps, batch=4, every=3, patience=100, **settings),
         augmentation=Augmentation(),
         view=64,
     )
@@ -164,6 +164,67 @@ def test_an_interrupted_run_ends_with_the_weights_of_a_whole_one(tmp_path):
     logs = [(tmp_path / x / "run" / "training.csv").read_text(encoding="utf-8") for x in "ab"]
     drop_seconds = [[r.split(",")[0] for r in log.splitlines()] for log in logs]
     assert drop_seconds[0] == drop_seconds[1]
+
+
+def test_the_clock_decides_nothing(tmp_path, monkeypatch):
+    """A machine a hundred times slower makes the same steps and the same weights."""
+    quick = make_trainer(tmp_path / "a").run(lambda _: (1.0, 1.0))
+    clock = iter(range(0, 10**6, 60))
+    monkeypatch.setattr("mapose.trainer.time.monotonic", lambda: float(next(clock)))
+    seen = []
+    trainer = make_trainer(tmp_path / "b")
+    slow = trainer.run(lambda _: (1.0, 1.0), seen.append)
+    assert trainer.step == 12 and trainer.seconds >= 12 * 60 and not trainer.was_cut
+    for name, value in quick.state_dict().items():
+        torch.testing.assert_close(slow.state_dict()[name], value, rtol=0, atol=0)
+    # What is left is known after the first steps, and falls to nothing.
+    left = [p.left for p in seen]
+    assert np.isnan(left[0]) and left[5] > left[8] > left[-1] == 0
+    assert [p.steps for p in seen] == [12] * 12 and seen[-1].share == 1
+
+
+def test_a_limit_of_minutes_says_what_it_cut(tmp_path, monkeypatch, caplog):
+    clock = iter(range(0, 10**6, 60))
+    monkeypatch.setattr("mapose.trainer.time.monotonic", lambda: float(next(clock)))
+    trainer = make_trainer(tmp_path, steps=1000, minutes=5)
+    trainer.run(lambda _: (1.0, 1.0))
+    assert trainer.step < 10 and trainer.was_cut
+    assert f"after {trainer.step} of 1000 steps" in caplog.text
+    assert trainer.optimizer.param_groups[0]["lr"] < 0.5 * trainer.settings.rate
+
+
+def test_a_run_that_was_killed_at_once_goes_on(project, monkeypatch):
+    whole = train(project, "whole", overrides=QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        train(project, "cut", overrides=QUICK, on_progress=stop_at(1))
+    resumed = train(project, "cut", resume=True)
+    for name, value in whole.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_a_model_is_the_beginning_of_another(project, tmp_path):
+    old = train(project, "old", overrides=QUICK)
+    turned = Skeleton(["tail", "head"], [("head", "tail")])
+    other = Project.create(tmp_path / "other", turned, individuals=2)
+    import_labels(other, make_labels(tmp_path / "others"))
+    new = train(other, init=old, overrides=["train.steps=1", "train.view=64", "train.batch=2"])
+    assert new.architecture["widths"] == [8, 12, 16] and new.links == old.links
+    assert new.record["settings"]["train"]["rate"] == 5e-4
+    # One gentle step leaves it near where it came from, keypoints matched by name.
+    before, after = (m.network.state_dict()["heads.bias"] for m in (old, new))
+    torch.testing.assert_close(after[[1, 0]], before[[0, 1]], rtol=0, atol=0.01)
+    torch.testing.assert_close(
+        after[[4, 5, 2, 3, 6, 7]], before[[2, 3, 4, 5, 6, 7]], rtol=0, atol=0.01
+    )
+    chosen = train(other, init=project.path / "models" / "old", overrides=["train.steps=1",
+                   "train.rate=0.001", "train.view=64", "train.batch=2"])  # fmt: skip
+    assert chosen.record["settings"]["train"]["rate"] == 1e-3
+    strange = Project.create(tmp_path / "strange", Skeleton(["nose", "tail"]), individuals=2)
+    import_labels(
+        strange, replace(make_labels(tmp_path / "x"), skeleton=Skeleton(["nose", "tail"]))
+    )
+    with pytest.raises(SettingsError, match=r"nose, tail.*head, tail"):
+        train(strange, init=old)
 
 
 def test_training_stops_when_the_test_error_no_longer_falls(tmp_path):

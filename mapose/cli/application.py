@@ -86,7 +86,7 @@ def split_pairs(text: str, mark: str, what: str) -> list[tuple[str, str]]:
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("mapose-demo"),
-    minutes: Annotated[float, typer.Option(help="time for training")] = 6.0,
+    seed: Annotated[int, typer.Option(help="of the scene and of the training")] = 0,
 ) -> None:
     """Run the whole sentence on a synthetic scene: draw, train, analyse, track, render, measure.
 
@@ -99,8 +99,10 @@ def demo(
         def show(stage: str, done: float, total: float, note: str = "") -> None:
             progress.update(task, description=stage, completed=done, total=total, note=note)
 
-        result = run_demo(folder, minutes=minutes, on_progress=show)
+        result = run_demo(folder, seed=seed, on_progress=show)
     show_result(result, False)
+    if result.faults:
+        raise typer.Exit(1)
 
 
 @app.command()

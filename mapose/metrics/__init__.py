@@ -1,7 +1,7 @@
 """Score poses, detections and tracks."""
 
 from mapose.metrics.alignment import align_poses
-from mapose.metrics.naming import NameScores, Tenth, name_scores
+from mapose.metrics.naming import NameScores, Tenth, find_lasting_swaps, name_scores
 from mapose.metrics.oks import OksMap, oks_map
 from mapose.metrics.pose import PoseError, match_individuals, pose_error
 from mapose.metrics.reconstruction import (
@@ -22,6 +22,7 @@ __all__ = [
     "TrackScores",
     "align_poses",
     "bone_variation",
+    "find_lasting_swaps",
     "match_individuals",
     "name_scores",
     "oks_map",

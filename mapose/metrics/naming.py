@@ -141,6 +141,58 @@ def name_scores(
     )
 
 
+def find_lasting_swaps(
+    truth: Poses,
+    found: Poses,
+    *,
+    least: int = 10,
+    threshold: float = 0.5,
+    reach: float | None = None,
+    sigma: float | Floats = DEFAULT_SIGMA,
+) -> list[tuple[int, int, tuple[str, str]]]:
+    """Find when a true animal went over from one name to another and stayed with it.
+
+    Parameters
+    ----------
+    truth, found : Poses
+        With named individuals.
+    least : int
+        Frames that a name is borne before it counts: shorter ones are doubts of a moment.
+    threshold, reach, sigma
+        As in `track_scores`.
+
+    Returns
+    -------
+    list of (int, int, (str, str))
+        Last frame under the old name, first frame under the new one, and the two names in the
+        order of the result; a swap of two animals, which both tell of, is one entry.
+
+    Raises
+    ------
+    ShapeError, SettingsError
+        As in `track_scores`.
+    """
+    truth, found = align_tracks(truth, found, threshold=threshold, reach=reach)
+    near = find_similarity(truth.points, found.points, reach=reach, sigma=sigma)
+    swaps: list[tuple[int, int, tuple[int, int]]] = []
+    for animal in range(near.shape[1]):
+        frame = np.flatnonzero(near[:, animal].max(-1) >= threshold)
+        row = near[frame, animal].argmax(-1)
+        begin = np.flatnonzero(np.diff(row, prepend=-1))
+        length = np.diff(np.append(begin, len(row)))
+        begin, last = begin[length >= least], (begin + length - 1)[length >= least]
+        for a, b in zip(last[:-1], begin[1:], strict=True):
+            if row[a] != row[b]:
+                first, then = truth.frames[frame[[a, b]]].tolist()
+                low, high = sorted((int(row[a]), int(row[b])))
+                swaps.append((first, then, (low, high)))
+    kept: list[tuple[int, int, tuple[int, int]]] = []
+    for swap in sorted(swaps):
+        if not any(pair == swap[2] and then >= swap[0] - 15 for _, then, pair in kept):
+            kept.append(swap)
+    return [(a, b, (found.names[i], found.names[j])) for a, b, (i, j) in kept]
+
+
 def _fill_tenths(stated: Floats, right: npt.NDArray[np.bool_]) -> tuple[Tenth, ...]:
     place = np.clip((stated * 10).astype(np.int64), 0, 9)
     count = np.bincount(place, minlength=10)

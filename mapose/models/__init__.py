@@ -3,17 +3,21 @@
 from mapose.models.checkpoint import Model, find_device, load_tensors, save_tensors, write_yaml
 from mapose.models.losses import Losses, find_losses
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
+from mapose.models.shards import Shards
+from mapose.models.transfer import take_weights
 
 __all__ = [
     "Losses",
     "Maps",
     "Model",
     "PoseNetwork",
+    "Shards",
     "build_network",
     "find_device",
     "find_losses",
     "load_tensors",
     "normalise",
     "save_tensors",
+    "take_weights",
     "write_yaml",
 ]

@@ -85,7 +85,7 @@ class Model:
     @property
     def hash(self) -> str:
         """Fingerprint of all that decides what it finds, 16 hexadecimal digits."""
-        text = json.dumps(self._describe(), sort_keys=True)
+        text = json.dumps(self.describe(), sort_keys=True)
         digest = hashlib.sha256(text.encode())
         for name, value in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
@@ -118,13 +118,13 @@ class Model:
         save_tensors(self.network.state_dict(), folder / WEIGHTS)
         description = {
             "schema": _SCHEMA,
-            **self._describe(),
+            **self.describe(),
             "split": self.split,
             "record": self.record,
         }
         write_yaml(description, folder / DESCRIPTION)
 
-    def _describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Describe all but the weights that decides what is found, as it is written down."""
         return {
             "network": self.architecture,

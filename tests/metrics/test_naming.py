@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mapose.errors import SettingsError, ShapeError
-from mapose.metrics import name_scores, track_scores
+from mapose.metrics import find_lasting_swaps, name_scores, track_scores
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -125,3 +125,17 @@ def test_refuses_what_cannot_be_compared():
         name_scores(make_poses(STEADY), make_poses(STEADY))
     with pytest.raises(SettingsError, match="threshold"):
         name_scores(make_poses(STEADY), make_poses(STEADY), reach=5, threshold=0)
+
+
+def test_swaps_last_or_they_do_not_count():
+    found = np.tile([0.0, 100.0], (60, 1))
+    found[20:24] = found[20:24, ::-1]  # a doubt of a moment
+    found[40:] = found[40:, ::-1]
+    truth = np.tile([0.0, 100.0], (60, 1))
+    swaps = find_lasting_swaps(make_poses(truth), make_poses(found, "xy"), reach=5)
+    assert swaps == [(39, 40, ("x", "y"))]
+    assert find_lasting_swaps(make_poses(truth), make_poses(truth, "xy"), reach=5) == []
+    # An animal alone that goes over to another name.
+    alone = np.where(np.arange(60)[:, None] < 30, [0.0, np.nan], [np.nan, 0.0])
+    one = find_lasting_swaps(make_poses(truth), make_poses(alone, "xy"), reach=5, least=5)
+    assert one == [(29, 30, ("x", "y"))]

@@ -1,0 +1,101 @@
+"""A batch in shares, each worked on by a thread of its own that waits for nobody."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Share = TypeVar("Share")
+
+#: Shares of a batch on a processor. Not the number of cores: what is learned would depend on it.
+SHARES = 2
+
+
+class Shards:
+    """Copies of a network that have its weights in common, each with a thread.
+
+    Threads inside an operation wait for each other hundreds of times a step, and if another
+    program takes one of the cores each wait costs a time slice: beside two busy processes a step
+    took 1.7 s where it takes 0.24 s on a quiet machine. Shares of a batch meet once a step: 0.22
+    and 0.6 s. They are added in one order, so that one core, two cores and busy ones end with
+    the same weights, bit for bit; more cores than shares work inside the operations.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Trained in place. Statistics of its batch norms are found in each share of a batch and
+        then averaged.
+    device : torch.device
+        On anything but a processor there is one share.
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
+        on_cpu = device.type == "cpu"
+        self.count = SHARES if on_cpu else 1
+        self.network = network
+        self.copies = [network, *(_share_weights(network) for _ in range(self.count - 1))]
+        self.parameters = list(network.parameters())
+        self.threads = max(1, (os.cpu_count() or 1) // self.count) if on_cpu else None
+        self.pool = ThreadPoolExecutor(self.count, initializer=self.set_threads)
+
+    def set_threads(self) -> None:
+        """Let operations of the calling thread use as many cores as a share has."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+
+    def find_gradients(
+        self, find_losses: Callable[[nn.Module, Share], Sequence[Tensor]], shares: Sequence[Share]
+    ) -> Tensor:
+        """Find the mean loss over all shares and leave its gradients in the weights.
+
+        Parameters
+        ----------
+        find_losses : function of a network and a share
+            Gives scalar losses; the first is the one to fall.
+        shares : sequence
+            One part of the batch per copy.
+
+        Returns
+        -------
+        float32, (losses,)
+            Mean of each loss over the shares.
+        """
+
+        def work(network: nn.Module, share: Share) -> tuple[Tensor, tuple[Tensor, ...]]:
+            losses = find_losses(network, share)
+            found = torch.autograd.grad(losses[0], list(network.parameters()))
+            return torch.stack([loss.detach() for loss in losses]), found
+
+        results = list(self.pool.map(work, self.copies, shares))
+        for i, parameter in enumerate(self.parameters):
+            parameter.grad = _average([gradients[i] for _, gradients in results])
+        with torch.no_grad():
+            for buffers in zip(*(c.buffers() for c in self.copies), strict=True):
+                if buffers[0].dtype.is_floating_point:
+                    buffers[0].copy_(_average(buffers))
+                for other in buffers[1:]:
+                    other.copy_(buffers[0])
+        return _average([losses for losses, _ in results])
+
+    def close(self) -> None:
+        """End the threads."""
+        self.pool.shutdown()
+
+
+def _share_weights(network: nn.Module) -> nn.Module:
+    """Copy a network so that the copy has buffers of its own and the same parameters."""
+    known = {id(p): p for p in network.parameters()}
+    return copy.deepcopy(network, memo=known)
+
+
+def _average(parts: Sequence[Tensor]) -> Tensor:
+    total = parts[0].clone() if len(parts) > 1 else parts[0]
+    for part in parts[1:]:
+        total.add_(part)
+    return total.div_(len(parts)) if len(parts) > 1 else total
