@@ -14,7 +14,7 @@ from mapose.data import pad_images, prepare_image
 from mapose.decode import find_peaks, score_links
 from mapose.grid import to_pixels
 from mapose.io import Video, prefetch
-from mapose.models import Model, find_device
+from mapose.models import Model, Workers, find_device
 from mapose.poses import Peaks, join_peaks
 
 Image = npt.NDArray[np.uint8]
@@ -48,14 +48,14 @@ class Predictor:
         self.most = 5 if self.single else max(40, 3 * (animals or 0))
         links = model.body.edge_index[: 0 if self.single else None]
         self.edges = torch.as_tensor(links, device=self.device)
+        self.workers = Workers(self.device)
 
     def prepare(self, image: Image) -> Image:
         """Bring an image, uint8 (H, W) or RGB (H, W, 3), to the network's scale."""
         return prepare_image(image, factor=self.model.factor, channels=self.model.channels)
 
-    @torch.inference_mode()
     def find(self, images: Sequence[Image | None]) -> Peaks:
-        """Find the candidates of a batch of prepared images.
+        """Find the candidates of a batch of prepared images, each thread those of a share.
 
         Parameters
         ----------
@@ -67,6 +67,13 @@ class Predictor:
         Peaks
             One frame per entry, positions in pixels of the original images.
         """
+        size = max(1, -(-len(images) // self.workers.count))
+        shares = [images[i : i + size] for i in range(0, len(images), size)]
+        parts = list(self.workers.map(self._find_share, shares))
+        return join_peaks(parts) if parts else _no_peaks(0)
+
+    @torch.inference_mode()
+    def _find_share(self, images: Sequence[Image | None]) -> Peaks:
         rows = np.array([i for i, image in enumerate(images) if image is not None], np.int64)
         if not len(rows):
             return _no_peaks(len(images))
@@ -95,7 +102,9 @@ class Predictor:
 
     def find_images(self, images: Iterable[Image]) -> Peaks:
         """Find the candidates of original images, which may differ in size, one by one."""
-        parts = [self.find([self.prepare(image)]) for image in images]
+        parts = list(
+            self.workers.map(lambda image: self._find_share([self.prepare(image)]), images)
+        )
         return join_peaks(parts) if parts else _no_peaks(0)
 
     def find_batches(self, batches: Iterable[Sequence[Image | None]]) -> Iterator[Peaks]:

@@ -171,7 +171,7 @@ class Trainer:
         """
         shards = Shards(self.network, self.device)
         threads = torch.get_num_threads()
-        shards.set_threads()
+        shards.workers.set_threads()
         try:
             self._run(shards, validate, on_progress)
         finally:

@@ -67,7 +67,12 @@ def import_(
 @app.command()
 def train(
     folder: Dir,
-    preset: Annotated[str, typer.Option(help="small, large, or a settings file")] = "small",
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="small (10 to 20 minutes on two cores), large (a GPU or a night), or a settings file"
+        ),
+    ] = "small",
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
     name: Annotated[str | None, typer.Option(help="of the new model")] = None,
     init: Annotated[
@@ -88,8 +93,12 @@ def train(
 
     project = Project.load(folder)
     with show_progress("training") as (progress, task):
+        said: list[str] = []
 
         def show(p: Any) -> None:
+            if not said and p.left > 0:  # NaN before the pace is known
+                said.append(f"{p.steps} steps, at this pace about {max(1, round(p.left / 60))} min")
+                progress.console.print(said[0])
             # Of 1000 parts of the work, not steps: the first ones are cheaper than the last.
             note = f"step {p.step} of {p.steps}, {p.note}"
             progress.update(task, completed=round(1000 * p.share), total=1000, note=note)
