@@ -23,6 +23,7 @@ from mapose.data.pieces import find_near
 from mapose.errors import FormatError, ShapeError, VideoError
 from mapose.files import write_atomically
 from mapose.io import Video
+from mapose.models import spare_cores
 from mapose.models.appearance import CROP, AppearanceNetwork, to_images
 from mapose.models.contrast import vary_light
 from mapose.poses import Poses
@@ -166,7 +167,7 @@ class Appearance:
         found = [np.empty((0, self.dimensions), np.float32)]
         seed = None if light is None else int(light.integers(2**62))
         self.network.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), spare_cores():
             for start in range(0, len(crops), _BATCH):
                 images = to_images(crops[start : start + _BATCH], device)
                 if seed is not None:

@@ -19,12 +19,13 @@ from mapose.pipeline import SUFFIX, analyze_file
 from mapose.poses import Poses
 from mapose.project import Project
 from mapose.rendering import render_video, save_plots
-from mapose.synthetic import Scene, make_cameras, make_scene
+from mapose.retracking import TrackOptions, track_file
+from mapose.synthetic import Arena, Scene, make_cameras, make_scene
 from mapose.training import train
 from mapose.zoo import find_model
 
-#: Animals, frames and labelled frames of the demo, and steps of its training.
-ANIMALS, FRAMES, LABELLED, STEPS = 3, 600, 30, 150
+#: Animals, frames and labelled frames of the demo; steps of its training, and of learning looks.
+ANIMALS, FRAMES, LABELLED, STEPS, LOOKS = 3, 600, 30, 300, 200
 #: What the demo promises, as the README says it.
 LEAST_MAP, LEAST_IDF1, MOST_SWAPS, MOST_ERROR = 0.93, 0.97, 0, 0.05
 
@@ -86,7 +87,8 @@ def run_demo(
     """Draw a scene of three animals, learn from 30 of its frames, and follow them through it.
 
     Training starts from the model ``zoo:drawn-mice``, which has seen other mice in other rooms:
-    the way of a lab that has an older model. What the README promises of the result is checked.
+    the way of a lab that has an older model. The animals are told apart by their looks, which are
+    learned from the video. What the README promises of the result is checked.
 
     Parameters
     ----------
@@ -111,8 +113,17 @@ def run_demo(
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise SettingsError(f"{folder} exists already: delete it, or name another: mapose demo DIR")
-    cameras = make_cameras(1, size=(480, 360))
-    scene = make_scene(ANIMALS, FRAMES, seed=seed, rate=25, appearance="similar", cameras=cameras)
+    arena = Arena(width=480, depth=360)
+    cameras = make_cameras(1, size=(480, 360), arena=arena)
+    scene = make_scene(
+        ANIMALS,
+        FRAMES,
+        seed=seed,
+        rate=25,
+        appearance="similar",
+        arena=arena,
+        cameras=cameras,
+    )
     project = Project.create(folder, scene.skeleton, individuals=scene.individuals)
     video = _draw_video(scene, folder / "videos" / "arena.mp4", on_progress)
     truth = scene.truth(occluded=False)
@@ -130,13 +141,18 @@ def run_demo(
         output=folder / "results" / f"arena{SUFFIX}",
         on_progress=lambda p: on_progress("analysing", p.done, p.total),
     )
+    tracked = track_file(
+        result,
+        options=TrackOptions(ANIMALS, appearance=True, video=video, steps=LOOKS),
+        on_progress=on_progress,
+    )
     labelled = render_video(
         video,
-        result,
+        tracked,
         folder / "results" / "arena.labelled.mp4",
         on_progress=lambda done, total: on_progress("rendering", done, total),
     )
-    poses = load(result)
+    poses = load(tracked)
     plots = list(save_plots(poses, folder / "results" / "plots", image=scene.draw(0)))
     trained = load_provenance(result)["trained_frames"]
     comparison = compare_poses(truth, poses, leave_out=trained)

@@ -30,6 +30,7 @@ from mapose.data.crops import BodyTemplate, draw_fur, find_scale, find_template,
 from mapose.data.pieces import choose_rows, find_groups, find_near, find_pieces
 from mapose.errors import ShapeError, suggest_name
 from mapose.gallery import UNKNOWN, Gallery
+from mapose.models import spare_cores
 from mapose.models.appearance import CROP, AppearanceNetwork
 from mapose.models.contrast import Examples, train_appearance
 from mapose.poses import Poses
@@ -56,8 +57,6 @@ _FRAMES = 400
 #: Steps of a training, 45 s on one core. 120 name drawn mice of distinct coats without fault; the
 #: distance of strangers from them goes on growing.
 STEPS = 600
-#: A gallery is begun once and used for months: rather wait, in s, than cut its training short.
-_PATIENCE = 400.0
 #: Lights under which animals of a gallery are looked at, besides the one they were filmed in.
 _LIGHTS = 5
 
@@ -68,7 +67,6 @@ def learn_appearance(
     *,
     names: Mapping[str, str] | None = None,
     steps: int | None = None,
-    seconds: float = 90.0,
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> Appearance:
@@ -90,8 +88,6 @@ def learn_appearance(
         throughout, rows of different names different animals.
     steps : int, optional
         Length of the training, 600 by default.
-    seconds : float
-        Time that the training may take; it is brought to its end within it.
     seed : int
         Of all chance.
     on_progress : function of (int, int), optional
@@ -128,15 +124,15 @@ def learn_appearance(
             report=lambda done, _: report(done, total),
         )
     examples = _make_examples(lesson, *cut)
-    done = train_appearance(
-        network,
-        examples,
-        steps=steps,
-        seconds=seconds,
-        seed=seed,
-        report=lambda step: report(total - steps + step, total),
-    )
-    appearance.record.update(steps=done, crops=len(examples.crops), seed=seed)
+    with spare_cores():
+        train_appearance(
+            network,
+            examples,
+            steps=steps,
+            seed=seed,
+            report=lambda step: report(total - steps + step, total),
+        )
+    appearance.record.update(steps=steps, crops=len(examples.crops), seed=seed)
     return appearance
 
 
@@ -265,7 +261,6 @@ def add_to_gallery(
             taught,
             names=names,
             steps=steps,
-            seconds=_PATIENCE,
             on_progress=on_progress,
         )
         gallery, shown = Gallery(appearance), poses.sel(frames=poses.frames[held])

@@ -51,6 +51,8 @@ class TrackOptions:
         Name the animals by this gallery.
     video : path, optional
         For ``appearance`` and ``gallery``.
+    steps : int, optional
+        How long looks are learned, see `mapose.recognition.learn_appearance`.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class TrackOptions:
     appearance: bool = False
     gallery: str | os.PathLike[str] | None = None
     video: str | os.PathLike[str] | None = None
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.online and (self.appearance or self.individuals is None):
@@ -121,6 +124,7 @@ def track_file(
         appearance = learn_appearance(
             options.video,
             load_corrected(source.path) if corrected else load(target),
+            steps=options.steps,
             on_progress=lambda done, total: on_progress("learning looks", done, total),
         )
         embeddings = find_embeddings(

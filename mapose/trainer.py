@@ -30,6 +30,7 @@ from mapose.models import (
     load_tensors,
     normalise,
     save_tensors,
+    spare_cores,
     write_yaml,
 )
 from mapose.schedule import VALIDATIONS, Pace, Schedule
@@ -170,13 +171,11 @@ class Trainer:
             has come down to nothing, or the best one after an early stop.
         """
         shards = Shards(self.network, self.device)
-        threads = torch.get_num_threads()
-        shards.workers.set_threads()
         try:
-            self._run(shards, validate, on_progress)
+            with spare_cores():
+                self._run(shards, validate, on_progress)
         finally:
             shards.close()
-            torch.set_num_threads(threads)
         if self.share < 1 and self.waited >= self.settings.patience:
             logger.info("stopped early: no better since %d validations", self.waited)
             self.average.load_state_dict(load_tensors(self.folder / _BEST))

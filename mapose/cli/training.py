@@ -70,7 +70,7 @@ def train(
     preset: Annotated[
         str,
         typer.Option(
-            help="small (10 to 20 minutes on two cores), large (a GPU or a night), or a settings file"
+            help="small (10 to 20 minutes on two cores), large (a GPU or a night), or a file"
         ),
     ] = "small",
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,

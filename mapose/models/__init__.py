@@ -3,7 +3,7 @@
 from mapose.models.checkpoint import Model, find_device, load_tensors, save_tensors, write_yaml
 from mapose.models.losses import Losses, find_losses
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
-from mapose.models.shards import Shards, Workers
+from mapose.models.shards import Shards, Workers, spare_cores
 from mapose.models.transfer import take_weights
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "load_tensors",
     "normalise",
     "save_tensors",
+    "spare_cores",
     "take_weights",
     "write_yaml",
 ]

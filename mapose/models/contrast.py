@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -55,10 +54,9 @@ def train_appearance(
     examples: Examples,
     *,
     steps: int,
-    seconds: float,
     seed: int,
     report: Callable[[int], None] = lambda step: None,
-) -> int:
+) -> None:
     """Train a network in place.
 
     Parameters
@@ -69,25 +67,18 @@ def train_appearance(
         What to learn from; some groups must be known to be different.
     steps : int
         Length of the training.
-    seconds : float
-        Time after which it is over in any case; the learning rate comes down to nothing by then.
     seed : int
         Of all chance.
     report : function of int
         Called after each step with their number.
-
-    Returns
-    -------
-    int
-        Steps made.
     """
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     different, fur = torch.as_tensor(examples.different), torch.as_tensor(examples.fur)
     members = _split_groups(examples.group, len(examples.different))
     optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
-    begin, step, share = time.monotonic(), 0, 0.0
     network.train()
-    while share < 1:
+    for step in range(steps):
+        share = step / steps
         # Warm-up, then down to nothing.
         rate = _RATE * min(1.0, 20 * share + 0.05) * 0.5 * (1 + math.cos(math.pi * share))
         for options in optimizer.param_groups:
@@ -101,12 +92,9 @@ def train_appearance(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        step += 1
-        report(step)
-        share = max(step / steps, (time.monotonic() - begin) / seconds)
+        report(step + 1)
     network.eval()
-    logger.info("appearance: loss %.3f after %d steps", loss.item(), step)
-    return step
+    logger.info("appearance: loss %.3f after %d steps", loss.item(), steps)
 
 
 def _split_groups(group: Ints, count: int) -> list[Ints]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -32,15 +33,26 @@ class Workers(ThreadPoolExecutor):
     """
 
     def __init__(self, device: torch.device) -> None:
-        on_cpu = device.type == "cpu"
-        self.count = SHARES if on_cpu else 1
-        self.threads = max(1, (os.cpu_count() or 1) // self.count) if on_cpu else None
-        super().__init__(self.count, initializer=self.set_threads)
+        self.count = SHARES if device.type == "cpu" else 1
+        super().__init__(self.count, initializer=_take_share_of_cores)
 
-    def set_threads(self) -> None:
-        """Let operations of the calling thread use as many cores as a share has."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+
+@contextmanager
+def spare_cores() -> Iterator[None]:
+    """Let operations of the calling thread use as many cores as a share of a batch has.
+
+    For small networks, where waiting for each other costs threads more than they gain.
+    """
+    before = torch.get_num_threads()
+    _take_share_of_cores()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _take_share_of_cores() -> None:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // SHARES))
 
 
 class Shards:
