@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
+import pkgutil
 import platform
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import which
 from typing import Any
 
-import torch
-
 from mapose import __version__
-from mapose.models import find_device
 
+# What setup.cfg requires, the heaviest first, and the module where it is called differently.
 _LIBRARIES = (
-    *("torch", "numpy", "scipy", "pandas", "opencv-contrib-python", "av", "h5py", "networkx"),
-    *("filterpy", "pydantic", "sleap-io"),
+    *("torch", "numpy", "scipy", "pandas", "opencv-contrib-python", "av", "h5py", "h5netcdf"),
+    *("xarray", "matplotlib", "networkx", "filterpy", "scikit-learn", "pillow", "pydantic"),
+    *("pyyaml", "rich", "safetensors", "sleap-io", "typer"),
 )
-_EXTRAS = ("tables",)
+_MODULES = {"opencv-contrib-python": "cv2", "pillow": "PIL", "pyyaml": "yaml"}
+_MODULES |= {"scikit-learn": "sklearn", "sleap-io": "sleap_io"}
+# Extra -> what it installs, and what it is for.
+_EXTRAS = {
+    "dlc": (("tables",), "DeepLabCut's h5 files"),
+    "nwb": (("pynwb", "ndx-pose"), "NWB files"),
+}
+_PACKAGES = ("mapose", "calibration")
 
 
 @dataclass(frozen=True)
@@ -31,11 +40,13 @@ class Diagnosis:
     mapose, python, system : str
         Versions.
     device : str
-        Where networks run by default.
+        Where networks run by default; empty if that cannot be found out.
     cores : int
         Processor cores.
     libraries : dict of str to str
-        Versions; empty = not installed.
+        Versions, with every OpenCV there is; empty = not installed.
+    notes : list of str
+        What could be installed besides, and for what.
     faults : list of str
         What is wrong, and what to do about it.
     """
@@ -46,6 +57,7 @@ class Diagnosis:
     device: str
     cores: int
     libraries: dict[str, str]
+    notes: list[str]
     faults: list[str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,34 +66,50 @@ class Diagnosis:
 
     def __str__(self) -> str:
         rows = [("mapose", self.mapose), ("python", self.python), ("system", self.system)]
-        rows += [("device", self.device), ("cores", str(self.cores))]
+        rows += [("device", self.device or "unknown"), ("cores", str(self.cores))]
         rows += [(name, version or "not installed") for name, version in self.libraries.items()]
         lines = [f"{name:22} {value}" for name, value in rows]
+        lines += self.notes
         lines += [f"wrong: {fault}" for fault in self.faults] or ["nothing is wrong"]
         return "\n".join(lines)
 
 
 def diagnose() -> Diagnosis:
-    """Look at the installation.
+    """Look at the installation: import every module, find what is missing, broken or doubled.
 
     Returns
     -------
     Diagnosis
     """
-    versions = {name: _find_version(name) for name in (*_LIBRARIES, *_EXTRAS)}
-    faults = [f"{name} is missing: pip install {name}" for name in _LIBRARIES if not versions[name]]
-    device = find_device()
-    cores = os.cpu_count() or 1
-    note = device.type
-    if device.type == "cuda":
-        note = f"cuda ({torch.cuda.get_device_name()})"
-    elif _has_nvidia_driver():
+    extras = [name for names, _ in _EXTRAS.values() for name in names]
+    versions = {name: _find_version(name) for name in (*_LIBRARIES, *extras)}
+    missing = [name for name in _LIBRARIES if not versions[name]]
+    owners = _find_opencv()
+    versions |= {name: _find_version(name) for name in owners}
+    faults = [f"{name} is missing: pip install {name}" for name in missing]
+    faults += _find_broken({_MODULES.get(name, name) for name in missing})
+    faults += _find_presets_lost()
+    faults += _find_doubled(owners)
+    device = _find_device()
+    if device == "cpu" and _has_nvidia_driver():
         faults.append(
             "there is an NVIDIA GPU, but this torch is a build for the CPU: install the CUDA "
             "build that pytorch.org names for your system"
         )
+    notes = [
+        f'for {what}: pip install "mapose[{extra}]"'
+        for extra, (names, what) in _EXTRAS.items()
+        if not all(versions[name] for name in names)
+    ]
     return Diagnosis(
-        __version__, platform.python_version(), platform.platform(), note, cores, versions, faults
+        mapose=__version__,
+        python=platform.python_version(),
+        system=platform.platform(),
+        device=device,
+        cores=os.cpu_count() or 1,
+        libraries=versions,
+        notes=notes,
+        faults=faults,
     )
 
 
@@ -89,6 +117,90 @@ def _find_version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _find_broken(missing: set[str]) -> list[str]:
+    """Import every module of both packages; a line for each cause that is not in `missing`."""
+    broken: dict[str, list[str]] = {}
+    for package in _PACKAGES:
+        error = _try_import(package)
+        if error is not None:
+            broken.setdefault(_describe(error), []).append(package)
+            continue
+        where = importlib.import_module(package).__path__
+        for found in pkgutil.walk_packages(where, f"{package}.", onerror=lambda name: None):
+            error = _try_import(found.name)
+            lacks = (getattr(error, "name", None) or "").split(".")[0]
+            if error is not None and lacks not in missing:
+                broken.setdefault(_describe(error), []).append(found.name)
+    lines = []
+    for cause, names in broken.items():
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        lines.append(
+            f"{shown} cannot be imported ({cause}): pip install --upgrade --force-reinstall mapose"
+        )
+    return lines
+
+
+def _try_import(name: str) -> Exception | None:
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # a broken library raises anything: OSError, AttributeError, ...
+        return error
+    return None
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def _find_presets_lost() -> list[str]:
+    """Look for the presets, which are files that an installation can lack."""
+    try:
+        from mapose.config import list_presets
+
+        found = list_presets()
+    except Exception:  # told by `_find_broken`, or the folder itself is missing
+        found = []
+    if found:
+        return []
+    return ["the presets are missing: pip install --upgrade --force-reinstall mapose"]
+
+
+def _find_opencv() -> dict[str, set[Path]]:
+    """Find the OpenCV distributions that are installed, and their files of ``cv2``."""
+    owners: dict[str, set[Path]] = {}
+    for found in importlib.metadata.distributions():
+        name = (found.metadata["Name"] or "").lower()
+        if name.startswith("opencv-"):
+            files = [file for file in found.files or () if file.parts[0] == "cv2"]
+            owners.setdefault(name, set()).update(Path(str(f.locate())) for f in files)
+    return owners
+
+
+def _find_doubled(owners: dict[str, set[Path]]) -> list[str]:
+    """Tell where two distributions have written the same files: the second broke the first."""
+    count = Counter(file for owned in owners.values() for file in owned)
+    shared = {file for file, times in count.items() if times > 1}
+    names = sorted(name for name, owned in owners.items() if owned & shared)
+    if not names:
+        return []
+    return [
+        f"{' and '.join(names)} have written the same files ({len(shared)} of cv2): pip uninstall "
+        f"-y {' '.join(names)}; pip install --no-deps opencv-contrib-python"
+    ]
+
+
+def _find_device() -> str:
+    try:
+        import torch
+
+        from mapose.models import find_device
+
+        kind = find_device().type
+        return f"cuda ({torch.cuda.get_device_name()})" if kind == "cuda" else kind
+    except Exception:  # told by `_find_broken`
         return ""
 
 

@@ -1,31 +1,60 @@
-"""Run all that has to pass: ruff, mypy, tests, doctests, notebooks; print line coverage.
+"""Run all that has to pass: ruff, mypy, the installed wheel, tests, doctests, notebooks; coverage.
 
 ``python -m tests`` is the README's test command and all that continuous integration runs.
 """
 
+import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-STEPS = (
+# movement requires an OpenCV that overwrites ours, so that it comes without its requirements.
+MOVEMENT = ("pip", "install", "-q", "--no-deps", "-c", "constraints.txt", "movement")
+# They keep a core busy each, or wait for the network: side by side.
+CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
+    MOVEMENT,
     ("mypy",),
-    ("pytest", "-q", "--durations=15", "--cov", "--cov-report=term:skip-covered"),
+    ("tests.installed",),
+)
+# One worker per core, which takes from the other's share when its own is done.
+WORKERS = ("-n", str(os.cpu_count() or 1), "--dist", "worksteal")
+PYTEST = ("pytest", "-q", *WORKERS, "--durations=15", "--cov", "--cov-report=term:skip-covered")
+# Each worker has one core: with threads of their own they would wait for each other.
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
 )
 
 
+def run_quietly(step: tuple[str, ...]) -> int:
+    """Run a step; show what it has printed when it has ended, so that others do not mix in."""
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", *step],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    seconds = time.monotonic() - start
+    title = f"== {' '.join(step)}: exit {done.returncode} after {seconds:.0f} s\n"
+    sys.stdout.buffer.write(title.encode() + done.stdout)
+    sys.stdout.buffer.flush()
+    return done.returncode
+
+
 def main() -> int:
-    failed = 0
-    for step in STEPS:
-        start = time.monotonic()
-        print("==", " ".join(step), flush=True)
-        code = subprocess.run([sys.executable, "-m", *step], cwd=ROOT, check=False).returncode
-        print(f"== {step[0]}: exit {code} after {time.monotonic() - start:.0f} s", flush=True)
-        failed = failed or code
-    return failed
+    with ThreadPoolExecutor(len(CHECKS)) as pool:
+        codes = list(pool.map(run_quietly, CHECKS))
+    print("==", " ".join(PYTEST), flush=True)
+    # Last, and nothing after it: its summary is the end of the output.
+    command = [sys.executable, "-m", *PYTEST]
+    codes.append(subprocess.run(command, cwd=ROOT, env=os.environ | ONE_THREAD).returncode)
+    return next((code for code in codes if code), 0)
 
 
 if __name__ == "__main__":

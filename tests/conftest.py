@@ -1,7 +1,9 @@
 """What all tests share: the way to the real recordings, and a seeded generator."""
 
+import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,6 +19,18 @@ def recordings() -> Path:
             "needs the real recordings: set MAPOSE_DATA to their folder (see CONTRIBUTING.md)"
         )
     return folder
+
+
+@pytest.fixture
+def movement() -> ModuleType:
+    """The movement package; where it is installed but cannot be imported, the test fails."""
+    if importlib.util.find_spec("movement") is None:
+        pytest.skip("needs movement: pip install --no-deps -c constraints.txt movement")
+    import movement.io.load_poses
+    import movement.kinematics
+    import movement.validators.datasets
+
+    return movement
 
 
 @pytest.fixture

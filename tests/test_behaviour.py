@@ -50,13 +50,12 @@ def test_distances_between_centres_nearest_and_keypoints():
         assert np.isnan(away[1, 0, 1]) and np.isnan(away[1, 1, 1]) and away[1, 0, 0] == 0
 
 
-def test_distances_agree_with_movement():
-    movement = pytest.importorskip("movement.kinematics", exc_type=ImportError)
+def test_distances_agree_with_movement(movement):
     rng = np.random.default_rng(0)
     poses = Poses(rng.random((20, 2, 3, 3)), Skeleton(["a", "b", "c"]), ["x", "y"], rate=10)
     positions = poses.to_xarray()["position"]
     names = {n: n for n in ("keypoints", "individuals")} if "keypoints" in positions.dims else {}
-    theirs = movement.compute_pairwise_distances(
+    theirs = movement.kinematics.compute_pairwise_distances(
         positions, dim=names.get("individuals", "individual"), pairs={"x": "y"}
     )
     ours = find_distances(poses, between=("a", "c"))[:, 0, 1]

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import mapose
@@ -16,10 +17,18 @@ from mapose.poses import Poses
 from mapose.project import Project
 from mapose.skeleton import Skeleton
 
-COMMANDS = (
-    "new import train evaluate analyze track render plot metrics export demo doctor "
-    "calibrate triangulate swaps swap name"
-).split()
+
+def list_commands():
+    """List the words of every command there is, those in groups too."""
+
+    def walk(command, words):
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            yield " ".join(words)
+        for name in inner or ():
+            yield from walk(inner[name], [*words, name])
+
+    return sorted(walk(get_command(app), []))
 
 
 def run(*words: object) -> str:
@@ -40,9 +49,9 @@ def file(tmp_path):
     return tmp_path / "walk.mapose.h5"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", list_commands())
 def test_every_help_shows_an_example(command):
-    assert f"Example: mapose {command}" in " ".join(run(command, "--help").split())
+    assert f"Example: mapose {command}" in " ".join(run(*command.split(), "--help").split())
 
 
 def test_new_makes_a_project(tmp_path):

@@ -1,6 +1,7 @@
 import importlib.metadata
 import logging
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import h5py
@@ -81,12 +82,15 @@ def test_3d_and_gaps_between_frames(tmp_path: Path, rng: np.random.Generator, fo
 @pytest.mark.parametrize("names", NAMES)
 @pytest.mark.parametrize("file", ["r.h5", "r.csv"])
 def test_movement_opens_deeplabcut_files(
-    tmp_path: Path, rng: np.random.Generator, file: str, names: list[str] | None
+    tmp_path: Path,
+    rng: np.random.Generator,
+    movement: ModuleType,
+    file: str,
+    names: list[str] | None,
 ) -> None:
-    load_poses = pytest.importorskip("movement.io.load_poses")
     poses = make_poses(rng, names)
     write(poses, tmp_path / file, "dlc-h5" if file.endswith("h5") else "dlc-csv")
-    theirs = load_poses.from_dlc_file(tmp_path / file, fps=25)
+    theirs = movement.io.load_poses.from_dlc_file(tmp_path / file, fps=25)
     # (time, space, keypoints, individuals); the names of the last two depend on the version
     _, _, keypoints, individuals = theirs.position.dims
     np.testing.assert_allclose(
@@ -98,14 +102,16 @@ def test_movement_opens_deeplabcut_files(
 
 
 @pytest.mark.parametrize("d", [2, 3])
-def test_movement_opens_its_own_format(tmp_path: Path, rng: np.random.Generator, d: int) -> None:
-    datasets = pytest.importorskip("movement.validators.datasets")
+def test_movement_opens_its_own_format(
+    tmp_path: Path, rng: np.random.Generator, movement: ModuleType, d: int
+) -> None:
     poses = make_poses(rng, ["Anna", "Béla"], d=d)
     support = {"filled": rng.random(poses.array.shape[:3]) < 0.5} if d == 3 else None
     write(poses, tmp_path / "r.nc", support=support)
     with xr.open_dataset(tmp_path / "r.nc", engine="h5netcdf") as theirs:
-        wanted = datasets.ValidPosesInputs.DIM_NAMES
-        datasets.ValidPosesInputs.validate(theirs)
+        poses_inputs = movement.validators.datasets.ValidPosesInputs
+        wanted = poses_inputs.DIM_NAMES
+        poses_inputs.validate(theirs)
         assert theirs.attrs["fps"] == 25 and theirs.attrs["ds_type"] == "poses"
         position = theirs.position.transpose(*wanted).values
         if support is not None:
@@ -137,9 +143,8 @@ def test_movement_files_of_all_ages_are_read(
 
 
 def test_a_single_animal_has_deeplabcuts_three_levels(
-    tmp_path: Path, rng: np.random.Generator
+    tmp_path: Path, rng: np.random.Generator, movement: ModuleType
 ) -> None:
-    load_poses = pytest.importorskip("movement.io.load_poses")
     poses = make_poses(rng, None, n=1)
     write(poses, tmp_path / "r.h5", "dlc-h5")
     write(poses, tmp_path / "r.csv", "dlc-csv")
@@ -152,7 +157,7 @@ def test_a_single_animal_has_deeplabcuts_three_levels(
     assert lines[1].startswith("bodyparts,snout,snout,snout,earL")
     assert lines[2] == "coords" + ",x,y,likelihood" * 3
     assert lines[3].startswith("0,")
-    assert load_poses.from_dlc_file(tmp_path / "r.h5").position.shape == (20, 2, 3, 1)
+    assert movement.io.load_poses.from_dlc_file(tmp_path / "r.h5").position.shape == (20, 2, 3, 1)
     assert_same(read(tmp_path / "r.h5"), poses)
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -54,11 +55,12 @@ def test_several_animals_in_space_with_cameras(tmp_path: Path, rng: np.random.Ge
 
 
 @pytest.mark.parametrize("d", [2, 3])
-def test_movement_opens_it(tmp_path: Path, rng: np.random.Generator, d: int) -> None:
-    load_poses = pytest.importorskip("movement.io.load_poses")
+def test_movement_opens_it(
+    tmp_path: Path, rng: np.random.Generator, movement: ModuleType, d: int
+) -> None:
     poses = make_poses(rng, ["ann"], d).sel(frames=[0, 1, 2, 3, 7, 9])
     write(poses, tmp_path / "s.nwb")
-    theirs = load_poses.from_nwb_file(tmp_path / "s.nwb")
+    theirs = movement.io.load_poses.from_nwb_file(tmp_path / "s.nwb")
     _, _, what, who = theirs.position.dims
     assert list(theirs[who].values) == ["ann"] and theirs.fps == 30
     found = theirs.position.sel({what: ["nose", "ear_L"]}).values[..., 0].transpose(0, 2, 1)
