@@ -155,9 +155,9 @@ def write_board(board: str, path: str | os.PathLike[str], *, force: bool = False
     SettingsError
         If there is no such folder, or the file may not be replaced.
     """
-    found, made = read_board(board), name_work("calibrate --print", board=board)
+    made = name_work("calibrate --print", board=board)
     check_output(path, inputs=[board], made=made, force=force)
-    print_board(found, path, note=make_mark(made))
+    print_board(read_board(board), path, note=make_mark(made))
 
 
 def _is_there(path: Path) -> bool:

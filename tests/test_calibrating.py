@@ -91,7 +91,7 @@ def test_board_is_written(tmp_path):
     with pytest.raises(SettingsError, match="there is no folder"):
         write_board("chessboard:9x6:30mm", tmp_path / "x" / "board.pdf")
     with pytest.raises(CalibrationError):
-        write_board("nonsense", tmp_path / "board.pdf")
+        write_board("nonsense", tmp_path / "other.pdf")
     write_board("charuco:5x4:20mm:15mm:4x4_50", tmp_path / "board.pdf")  # the same again
     with pytest.raises(SettingsError, match=r"made by .*5x4.*made by .*7x4"):
         write_board("charuco:7x4:20mm:15mm:4x4_50", tmp_path / "board.pdf")
