@@ -124,7 +124,7 @@ def make_walk(shift: float = 0) -> Poses:
 def made(tmp_path_factory) -> Path:
     """One small file of every kind that commands read; what they need not open is rubbish."""
     folder = tmp_path_factory.mktemp("made")
-    contact = {"first": 25, "last": 35, "individuals": ["x", "y"], "odds": 0.0}
+    contact = {"first": 25, "last": 35, "individuals": ["x", "y"], "odds": [0.0, -1.0]}
     save(make_walk(), folder / "walk.mapose.h5", contacts=[contact])
     save_edits([Edit(10, ("x", "y"), "keep")], folder / "walk.edits.csv")
     save(make_walk(3), folder / "view.mapose.h5")

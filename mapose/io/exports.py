@@ -52,8 +52,7 @@ def write_deeplabcut_h5(
             # pandas 3 no longer writes the version of its layout, without which pandas 2, and
             # so DeepLabCut, takes the file for one of before 2012 and fails.
             file.root.df_with_missing._v_attrs["pandas_version"] = "0.15.2"
-            if made:
-                file.root._v_attrs["made_by"] = made
+        _leave_mark(partial, made)
 
 
 def write_deeplabcut_csv(poses: Poses, path: Path, *, scorer: str = "mapose") -> None:
@@ -214,6 +213,11 @@ def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None, made
     labels = sio.Labels(frames, videos=[source], skeletons=[skeleton], tracks=tracks)
     with write_atomically(path, error=FormatError) as partial:
         sio.save_slp(labels, str(partial), embed=False, verbose=False)
-        if made:
-            with h5py.File(partial, "a") as file:
-                file.attrs["made_by"] = made
+        _leave_mark(partial, made)
+
+
+def _leave_mark(path: Path, made: str) -> None:
+    """Say in an HDF5 file what made it, where `mapose.files.read_mark` looks."""
+    if made:
+        with h5py.File(path, "a") as file:
+            file.attrs["made_by"] = made
