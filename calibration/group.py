@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from calibration.camera import Camera, Floats
 from calibration.errors import CalibrationError
+from calibration.saving import write_whole
 
 if TYPE_CHECKING:
     from calibration.triangulation import Triangulation
@@ -158,16 +159,26 @@ class CameraGroup:
         apart = projected - seen
         return np.asarray(np.sqrt(np.einsum("...d,...d->...", apart, apart)))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, note: str = "") -> None:
         """Write the group as TOML in the keys that Anipose made standard.
 
         Numbers are written so that `load` gives back exactly the same ones. The file is
         complete or not there.
+
+        Parameters
+        ----------
+        path : path
+            Replaced if it exists.
+        note : str
+            One line of comment at the top.
+
+        Raises
+        ------
+        CalibrationError
+            If the file cannot be written; what was there is unchanged.
         """
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        part.write_text(self.to_toml(), encoding="utf-8", newline="\n")
-        part.replace(path)
+        head = f"# {note}\n" if note else ""
+        write_whole(path, (head + self.to_toml()).encode())
 
     def to_toml(self) -> str:
         """Write the group as text, as `save` puts it into a file."""

@@ -15,6 +15,7 @@ from calibration.boards import ArucoGrid, Board, CharucoBoard, Chessboard
 from calibration.errors import CalibrationError
 from calibration.lens import Floats
 from calibration.markers import find_dictionary, read_dictionary
+from calibration.saving import write_whole
 
 _MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4, "inch": 25.4}
 _POINTS_PER_MM = 72 / 25.4
@@ -24,7 +25,9 @@ _MARGIN = 0.5
 _LINE = 8.0
 
 
-def write_board(board: Board, path: str | os.PathLike[str], *, dpi: int = 600) -> None:
+def write_board(
+    board: Board, path: str | os.PathLike[str], *, dpi: int = 600, note: str = ""
+) -> None:
     """Write a board as a PDF or PNG that prints in its true size.
 
     Parameters
@@ -35,11 +38,14 @@ def write_board(board: Board, path: str | os.PathLike[str], *, dpi: int = 600) -
         Ends in ``.pdf`` (exact, and with a line that says what it is) or ``.png``.
     dpi : int
         Pixels per inch of a PNG; default 600, what printers have.
+    note : str
+        One line of ASCII kept in the file as a comment, not printed.
 
     Raises
     ------
     CalibrationError
-        If the file has another ending, or the unit of the board is not a length.
+        If the file has another ending or cannot be written, or the unit of the board is not a
+        length.
 
     Notes
     -----
@@ -56,14 +62,13 @@ def write_board(board: Board, path: str | os.PathLike[str], *, dpi: int = 600) -
     width, height = (dark[:, :2] + dark[:, 2:]).max(0) + white - low
     dark = dark - [*low, 0, 0]
     if path.suffix.lower() == ".pdf":
-        content = _make_pdf(dark, width, height, f"{board} - print at 100 %, then measure a square")
+        line = f"{board} - print at 100 %, then measure a square"
+        content = _make_pdf(dark, (width, height), line, note)
     elif path.suffix.lower() == ".png":
-        content = _make_png(dark, (width, height), dpi)
+        content = _make_png(dark, (width, height), dpi, note)
     else:
         raise CalibrationError(f"{path.name}: wanted a name that ends in .pdf or .png")
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
+    write_whole(path, content)
 
 
 def find_dark_areas(board: Board) -> Floats:
@@ -112,8 +117,9 @@ def _find_dark_bits(board: CharucoBoard | ArucoGrid, corners: Floats) -> Floats:
     return np.concatenate([places, np.full(places.shape, bit)], -1)
 
 
-def _make_pdf(dark: Floats, width: float, height: float, text: str) -> bytes:
+def _make_pdf(dark: Floats, size: tuple[float, float], text: str, note: str) -> bytes:
     """Make a page of the board's size with one path of all dark areas, so that no seams show."""
+    width, height = size
     tall = height + _LINE
     scaled = dark * _POINTS_PER_MM
     # PDF counts from below.
@@ -134,7 +140,7 @@ def _make_pdf(dark: Floats, width: float, height: float, text: str) -> bytes:
         + b"\nendstream",
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
-    content, places = b"%PDF-1.4\n", []
+    content, places = b"%PDF-1.4\n" + (f"% {note}\n" if note else "").encode(), []
     for number, body in enumerate(objects, 1):
         places.append(len(content))
         content += f"{number} 0 obj\n".encode() + body + b"\nendobj\n"
@@ -144,7 +150,7 @@ def _make_pdf(dark: Floats, width: float, height: float, text: str) -> bytes:
     return content + (head + table + end).encode()
 
 
-def _make_png(dark: Floats, size: tuple[float, float], dpi: int) -> bytes:
+def _make_png(dark: Floats, size: tuple[float, float], dpi: int, note: str) -> bytes:
     per_mm = dpi / 25.4
     width, height = (round(side * per_mm) for side in size)
     image: npt.NDArray[np.uint8] = np.full((height, width), 255, np.uint8)
@@ -154,6 +160,12 @@ def _make_png(dark: Floats, size: tuple[float, float], dpi: int) -> bytes:
     plain = bytes(cv2.imencode(".png", image)[1])
     # The resolution, without which programs print in any size, follows the head (33 bytes).
     per_metre = round(dpi / 0.0254)
-    body = b"pHYs" + struct.pack(">IIB", per_metre, per_metre, 1)
-    chunk = struct.pack(">I", 9) + body + struct.pack(">I", zlib.crc32(body))
-    return plain[:33] + chunk + plain[33:]
+    chunks = _make_chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1))
+    if note:
+        chunks += _make_chunk(b"tEXt", b"Comment\0" + note.encode("ascii", "replace"))
+    return plain[:33] + chunks + plain[33:]
+
+
+def _make_chunk(kind: bytes, content: bytes) -> bytes:
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))

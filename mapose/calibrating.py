@@ -10,10 +10,11 @@ from pathlib import Path
 from calibration import CalibrationReport, CameraGroup, calibrate, read_board
 from calibration.printing import write_board as print_board
 from mapose.errors import SettingsError
-from mapose.files import write_atomically
-from mapose.plots import plot_calibration
+from mapose.files import check_output, make_mark, name_work, write_atomically
+from mapose.plots import plot_calibration, save_figure
 
 _WILD = set("*?[")
+_REPORTS = (".report.txt", ".report.json", ".report.png")
 
 
 def read_sources(arguments: Sequence[str]) -> dict[str, Path]:
@@ -68,6 +69,7 @@ def calibrate_cameras(
     output: str | os.PathLike[str],
     fisheye: Collection[str] = (),
     lens_sources: Mapping[str, str | os.PathLike[str]] | None = None,
+    force: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[CameraGroup, CalibrationReport]:
     """Calibrate cameras from recordings of a board and save what comes out.
@@ -88,6 +90,8 @@ def calibrate_cameras(
         Cameras with a fisheye lens.
     lens_sources : dict of str to path, optional
         For cameras whose lens has a recording of its own.
+    force : bool
+        Replace a calibration of other recordings or another board, or of somebody else.
     on_progress : function of (int, int), optional
         Called with frames searched and frames in all.
 
@@ -101,11 +105,17 @@ def calibrate_cameras(
     CalibrationError
         If the board is unknown, was not seen, or cameras cannot be linked.
     MaposeError
-        If the files cannot be written; before anything is searched if there is no folder.
+        If the files cannot be written; before anything is searched if there is no folder, one is
+        a file that is read, or may not be replaced.
     """
     output = Path(output)
-    if not output.resolve().parent.is_dir():
-        raise SettingsError(f"cannot save {output}: there is no folder {output.resolve().parent}")
+    lenses = dict(lens_sources or {})
+    made = name_work(
+        "calibrate", [*sources.values(), *lenses.values()], board=board, fisheye=",".join(fisheye)
+    )
+    for place in (output, *(output.with_suffix(ending) for ending in _REPORTS)):
+        inputs = [*sources.values(), *lenses.values(), board]
+        check_output(place, inputs=inputs, made=made, force=force)
     group, report = calibrate(
         dict(sources),
         read_board(board),
@@ -113,22 +123,20 @@ def calibrate_cameras(
         lens_videos=lens_sources,
         on_progress=on_progress,
     )
-    group.save(output)
-    for ending, text in (
-        (".report.txt", f"{report}\n"),
-        (".report.json", json.dumps(report.to_dict(), indent=1) + "\n"),
-    ):
+    group.save(output, note=make_mark(made))
+    plain = {"made_by": make_mark(made), **report.to_dict()}
+    texts = f"{report}\n\n{make_mark(made)}\n", json.dumps(plain, indent=1) + "\n"
+    for ending, text in zip(_REPORTS, texts, strict=False):
         with write_atomically(output.with_suffix(ending)) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     figure = plot_calibration(
         group, report.pixels, report.errors, boards=report.boards, unit=group.unit
     )
-    with write_atomically(output.with_suffix(".report.png")) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+    save_figure(figure, output.with_suffix(_REPORTS[-1]), made=made)
     return group, report
 
 
-def write_board(board: str, path: str | os.PathLike[str]) -> None:
+def write_board(board: str, path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Write a board to print in its true size.
 
     Parameters
@@ -137,17 +145,19 @@ def write_board(board: str, path: str | os.PathLike[str]) -> None:
         As of `calibrate_cameras`.
     path : path
         Ends in .pdf or .png.
+    force : bool
+        Replace a file that is not this board.
 
     Raises
     ------
     CalibrationError
         If the board is unknown, or the file has another ending.
     SettingsError
-        If there is no such folder.
+        If there is no such folder, or the file may not be replaced.
     """
-    if not Path(path).resolve().parent.is_dir():
-        raise SettingsError(f"cannot save {path}: there is no folder {Path(path).resolve().parent}")
-    print_board(read_board(board), path)
+    made = name_work("calibrate --print", board=board)
+    check_output(path, inputs=[board], made=made, force=force)
+    print_board(read_board(board), path, note=make_mark(made))
 
 
 def _is_there(path: Path) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,21 @@ from mapose.edits import (
     save_edits,
     settle_names,
 )
-from mapose.errors import SettingsError
-from mapose.io import export_file, load_cameras, load_contacts, read, read_support, write
+from mapose.errors import FormatError, SettingsError
+from mapose.files import check_output, name_work
+from mapose.io import (
+    export_file,
+    load_cameras,
+    load_contacts,
+    load_provenance,
+    read,
+    read_support,
+    write,
+)
 from mapose.poses import Poses
 from mapose.tracking import Swap, find_swaps
+
+logger = logging.getLogger(__name__)
 
 SUFFIX = ".mapose.h5"
 
@@ -68,6 +80,7 @@ def export_corrected(
     *,
     format: str | None = None,
     video: str | os.PathLike[str] | None = None,
+    force: bool = False,
 ) -> None:
     """Write a file of poses for another tool as `mapose.io.export_file` does, with its edits.
 
@@ -77,16 +90,28 @@ def export_corrected(
         As for `load_corrected`.
     path, format, video
         As for `mapose.io.write`.
+    force : bool
+        Replace a file that no export of this source has made, or that cannot say so (csv, trc).
+
+    Raises
+    ------
+    SettingsError
+        If the file is one of those that are read, or may not be replaced.
     """
     source, path = Path(source), Path(path)
     video = None if video is None else Path(video)
+    made = name_work("export", [source])
+    check_output(path, inputs=[source, find_edits_path(source)], made=made, force=force)
+    if path.name.endswith(SUFFIX):
+        set_foreign_edits_aside(path, made)  # what is exported is corrected already
     if not _load_edits(source):
-        export_file(source, path, format=format, video=video)
+        export_file(source, path, format=format, video=video, made=made)
         return
     write(
         load_corrected(source),
         path,
         format,
+        made=made,
         video=video,
         support=load_corrected_support(source),
         cameras=load_cameras(source),
@@ -193,6 +218,48 @@ def carry_edits(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
     if not there.is_file() and (edits := _load_edits(Path(source))):
         save_edits(edits, there)
     return len(_load_edits(Path(target)))
+
+
+def set_foreign_edits_aside(target: str | os.PathLike[str], recording: object) -> Path | None:
+    """Keep the edits of one recording from being applied to the result of another.
+
+    Parameters
+    ----------
+    target : path
+        A result that is about to be replaced.
+    recording : object
+        What the new one is a result of, as its provenance tells it; see `find_recording`.
+
+    Returns
+    -------
+    Path or None
+        Where the edits lie now, under a name that no command reads; None if there were none, or
+        they are of the same recording (what a person said of it holds for every result of it).
+    """
+    edits = find_edits_path(target)
+    try:
+        if not edits.is_file() or find_recording(load_provenance(target)) == recording:
+            return None
+    except FormatError:  # no result, or not one of ours
+        if not Path(target).is_file():
+            return None
+    number = 1
+    while (aside := edits.with_name(f"{edits.stem}.replaced{number}.csv")).exists():
+        number += 1
+    edits.rename(aside)
+    logger.warning(
+        "%s belong to the result of another recording that is being replaced: they lie in %s now",
+        edits.name,
+        aside,
+    )
+    return aside
+
+
+def find_recording(provenance: Mapping[str, Any]) -> object:
+    """Find in a result's provenance which recording it is of: a fingerprint, else names."""
+    fingerprint = provenance.get("job", {}).get("video")
+    recording = provenance.get("recording", fingerprint)
+    return recording or provenance.get("source") or provenance.get("sources")
 
 
 def find_doubtful(path: str | os.PathLike[str], *, min_probability: float = 0.0) -> list[Swap]:

@@ -1,16 +1,27 @@
-"""Writing a file so that its name never shows half of it."""
+"""Writing files so that nothing is lost: never half of one, never over what is not ours."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote, unquote
 
-from mapose.errors import MaposeError
+from mapose.errors import MaposeError, SettingsError
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+# Libraries in C and Rust tell the number of the fault in their text only.
+_NUMBER = re.compile(r"(?:errno = |os error |\[Errno )(\d+)")
+# The mark is plain ASCII without quotes, backslashes and brackets, so that it is the same bytes
+# as a comment of any format; all of them keep it in their first or last part.
+_MARK = re.compile(rb"\[made by (mapose [^\[\]]*)\]")
+_PART = 1 << 16
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_WILD = set("*?[")
 
 
 @contextmanager
@@ -58,12 +69,23 @@ def write_atomically(path: str | Path, *, error: type[MaposeError] = MaposeError
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as fault:
-        if not written and fault.errno not in _FULL:
-            raise  # the block's own trouble, with some other file
-        raise error(explain_write_fault(path, fault)) from fault
+    except MaposeError:
+        raise
+    except Exception as fault:
+        own = isinstance(fault, OSError) and (written or str(fault.filename) == str(temporary))
+        if own or is_full(fault):
+            raise error(explain_write_fault(path, fault)) from fault
+        raise  # the block's own trouble, with some other file
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # Windows: while another program looks at it
+            temporary.unlink(missing_ok=True)
+
+
+def is_full(fault: BaseException) -> bool:
+    """Tell whether an exception, of whichever library, says that a disk takes no more."""
+    if getattr(fault, "errno", None) in _FULL:
+        return True
+    return any(int(number) in _FULL for number in _NUMBER.findall(str(fault)))
 
 
 def explain_write_fault(path: str | Path, fault: Exception) -> str:
@@ -77,9 +99,7 @@ def explain_write_fault(path: str | Path, fault: Exception) -> str:
         What the operating system or a library raised.
     """
     path = Path(path)
-    text = str(fault)
-    full = getattr(fault, "errno", None) in _FULL or any(f"errno = {n}," in text for n in _FULL)
-    if full:
+    if is_full(fault):
         return (
             f"cannot write {path.name}: the disk of {path.parent.resolve()} is full (or the file "
             "too large for it); free some space and run again, nothing half-written was left"
@@ -89,4 +109,197 @@ def explain_write_fault(path: str | Path, fault: Exception) -> str:
             f"cannot write {path}: no permission, or another program holds the file open; close "
             "it or choose another place"
         )
-    return f"cannot write {path}: {text}"
+    return f"cannot write {path}: {fault}"
+
+
+def name_work(
+    command: str, inputs: Iterable[str | os.PathLike[str]] = (), **options: object
+) -> str:
+    """Say what makes a file: the command, its inputs, and the options that decide the result.
+
+    Parameters
+    ----------
+    command : str
+        Such as ``"track"``.
+    inputs : iterable of path
+        Each is named with its folder, so that ``0001.mp4`` of two cameras are told apart.
+    **options
+        Left out where None, False or empty.
+
+    Examples
+    --------
+    >>> name_work("track", ["monday/mice.mapose.h5"], individuals=4, online=False)
+    'mapose track of monday/mice.mapose.h5; individuals 4'
+    """
+    named = ", ".join("/".join(Path(path).resolve().parts[-2:]) for path in inputs)
+    given = [
+        key.replace("_", " ") + ("" if value is True else f" {value}")
+        for key, value in options.items()
+        if value is not None and value is not False and value not in ("", (), {})
+    ]
+    return "; ".join([f"mapose {command}" + (f" of {named}" if named else ""), *given])
+
+
+def make_mark(made: str) -> str:
+    """Make the comment by which `read_mark` knows what made a file; empty for empty words."""
+    return f"[made by {quote(made, safe=' /,;:=+-_.@')}]" if made else ""
+
+
+def read_mark(path: str | Path) -> str | None:
+    """Read what made a file, in the words of `name_work`; None if mapose left no mark in it.
+
+    Text tables (csv, trc) have no place for a mark.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_PART)
+            file.seek(max(len(head), file.seek(0, os.SEEK_END) - _PART))
+            found = _MARK.search(head) or _MARK.search(file.read())
+        if head.startswith(_HDF5):
+            return _read_attribute(path)
+    except (OSError, KeyError, ValueError, RuntimeError, AttributeError):
+        return None  # unreadable or damaged: whose it was is not known
+    return unquote(found[1].decode("ascii", "replace")) if found else None
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    *,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    made: str = "",
+    force: bool = False,
+) -> None:
+    """Make sure that writing a file destroys nothing; at the door, before any long work.
+
+    Inputs are never written over, whatever their spelling and through whatever link. A file that
+    is there already is replaced if its mark says that the same command made it of the same
+    inputs with the same options, else only with ``force``.
+
+    Parameters
+    ----------
+    path : path
+        The file to write.
+    inputs : iterable of path
+        What is read: files, folders or patterns, there or not.
+    made : str
+        What is about to make it, of `name_work`.
+    force : bool
+        Replace what another command, other inputs or somebody else made.
+
+    Raises
+    ------
+    SettingsError
+        If the file must not be written, or there is no folder for it.
+
+    Examples
+    --------
+    >>> notes = getfixture("tmp_path") / "notes.txt"
+    >>> _ = notes.write_text("mine", encoding="utf-8")
+    >>> check_output(notes, made="mapose plot")
+    Traceback (most recent call last):
+    ...
+    mapose.errors.SettingsError: ...notes.txt is there already, and nothing in it says that ...
+    """
+    path = Path(path)
+    if not path.parent.resolve().is_dir():
+        raise SettingsError(f"cannot write {path}: there is no folder {path.parent.resolve()}")
+    if path.exists() and not path.is_file():  # a folder, or a device such as /dev/null
+        raise SettingsError(f"cannot write {path}: wanted the name of a file, this is none")
+    for source in _list_files(inputs):
+        if _is_same(path, source):
+            raise SettingsError(
+                f"cannot write {path}: it is the same file as {source}, which is read; choose "
+                "another name for the output"
+            )
+    if force or not path.exists():
+        return
+    there = read_mark(path)
+    if there is None:
+        raise SettingsError(
+            f"{path} is there already, and nothing in it says that mapose made it; choose another "
+            "name for the output, or replace it with --force (force=True)"
+        )
+    if there != made:
+        raise SettingsError(
+            f"{path} is there already, made by {there}; now it would be made by "
+            f"{made or 'another call'}: choose another name for the output, or replace it with "
+            "--force (force=True)"
+        )
+
+
+def check_distinct(
+    outputs: Iterable[tuple[str | os.PathLike[str], str | os.PathLike[str]]],
+) -> None:
+    """Make sure that no two inputs of one call have the same output.
+
+    Parameters
+    ----------
+    outputs : iterable of (path, path)
+        Input and output. Names that differ in case only count as the same: on many disks they
+        are.
+
+    Raises
+    ------
+    SettingsError
+        If two have; both inputs are named.
+    """
+    seen: dict[str, Path] = {}
+    for source, output in ((Path(a), Path(b)) for a, b in outputs):
+        first = seen.setdefault(str(output.resolve()).casefold(), source)
+        if not _is_same(first, source):
+            raise SettingsError(
+                f"{first} and {source} would both be written to {output}: do one at a time, and "
+                "choose another place for one of them with -o"
+            )
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder for outputs, if it is not there.
+
+    Raises
+    ------
+    SettingsError
+        If a file has that name, or the folder cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        if path.exists():
+            raise SettingsError(f"{path} is a file; wanted a folder for the output") from fault
+        raise SettingsError(f"cannot make the folder {path}: {fault.strerror}") from fault
+    return path
+
+
+def _list_files(inputs: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+    """List the files behind inputs; in folders, what mapose itself has left there is no input."""
+    for given in map(Path, inputs):
+        if given.is_dir():
+            found = given.iterdir()
+        elif _WILD & set(given.name) and not given.exists():
+            found = given.parent.glob(given.name)
+        else:
+            yield given
+            continue
+        yield from (p for p in found if p.is_file() and read_mark(p) is None)
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    try:
+        return a.samefile(b)
+    except OSError:  # one of them does not exist
+        return os.path.normcase(a.resolve()) == os.path.normcase(b.resolve())
+
+
+def _read_attribute(path: Path) -> str | None:
+    """Read the mark of an HDF5 file: an attribute, or in our own file part of the provenance."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if file.attrs.get("format") != "mapose":
+            made = file.attrs.get("made_by")
+            return made if isinstance(made, str) else None
+        provenance = json.loads(file["provenance"].asstr()[()]) if "provenance" in file else {}
+        source = provenance.get("source") or "files that it does not name"
+        return str(provenance.get("made") or f"mapose of {source}")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
-from mapose.io import Video, read_embedded_images, read_labels, save_labels, write_image
+from mapose.io import Video, read_embedded_images, read_image, read_labels, save_labels, write_image
 from mapose.labels import Labels
 from mapose.project import FILE, Project
 from mapose.skeleton import Skeleton
@@ -127,8 +127,13 @@ def import_labels(
         If no frame can be taken.
     ShapeError
         If the labels have keypoints that the project has not.
+    SettingsError
+        If one of their videos has the name of another video of the project, or an image would
+        replace another picture.
     """
     labels = _reorder(labels, project.skeleton)
+    # Another recording of the same name would mix its labels with those that are here.
+    project.with_videos((labels.sources or {}).values())
     old = _try_labels(project)
     offered, labels = len(labels), labels.take(_choose_rows(labels, count))
     here = set() if old is None else _name_frames(old)
@@ -141,7 +146,7 @@ def import_labels(
             twice += 1
             continue
         files.append(project.path / "labels" / labels.videos[row] / name)
-        write_image(image, files[-1])
+        _add_image(image, files[-1])
         kept.append(row)
         on_progress(done, len(labels))
     if not kept and not twice:
@@ -230,6 +235,21 @@ def _read_frames(
             )
         for row in sorted(rows, key=lambda r: int(frames[r])):
             yield row, video.read(int(frames[row]))
+
+
+def _add_image(image: Path | npt.NDArray[np.uint8], place: Path) -> None:
+    """Put an image into the project; one that is there already stays, and must be the same."""
+    if not place.exists():
+        write_image(image, place)
+        return
+    pixels = read_image(image) if isinstance(image, Path) else image
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    if not np.array_equal(read_image(place), pixels):
+        raise SettingsError(
+            f"{place} is there already and shows something else than the frame to import: move it "
+            "elsewhere, or rename the video"
+        )
 
 
 def _name_frames(labels: Labels) -> set[tuple[str, str]]:

@@ -17,14 +17,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from mapose import __version__
+from mapose.correcting import set_foreign_edits_aside
 from mapose.decode import assemble
-from mapose.errors import SettingsError
-from mapose.files import write_atomically
+from mapose.errors import FormatError, SettingsError
+from mapose.files import check_output, make_folder, name_work, write_atomically
 from mapose.io import PosesWriter, Video, load, load_peaks, load_provenance, prefetch, save
 from mapose.models import Model
 from mapose.poses import Peaks, Poses, join_peaks
@@ -57,15 +58,22 @@ class AnalysisProgress:
     resumed: int
 
 
+class AnalysisOptions(TypedDict, total=False):
+    """Options of an analysis that have a default."""
+
+    keep_peaks: bool
+    device: str | None
+
+
 def analyze(
     video: str | os.PathLike[str],
     model: Model | str | os.PathLike[str],
     individuals: int | None = None,
     *,
     output: str | os.PathLike[str] | None = None,
-    keep_peaks: bool = False,
-    device: str | None = None,
+    force: bool = False,
     on_progress: Callable[[AnalysisProgress], None] = lambda _: None,
+    **options: Unpack[AnalysisOptions],
 ) -> Poses:
     """Analyse a video: find, assemble and track its animals.
 
@@ -80,12 +88,13 @@ def analyze(
     output : path, optional
         Result file; ``<video>.mapose.h5`` beside the video by default. If it holds the result
         of the same video, model and options already, that is given without new work.
-    keep_peaks : bool
-        Keep the candidates in the file.
-    device : str, optional
-        Where to compute; the fastest by default.
+    force : bool
+        Replace a result, or an unfinished analysis, of another video, model or option.
     on_progress : function of AnalysisProgress, optional
         Called after every chunk.
+    **options
+        ``keep_peaks``, whether to keep the candidates in the file (default False), and
+        ``device``, where to compute, the fastest by default.
 
     Returns
     -------
@@ -99,6 +108,9 @@ def analyze(
         by the next call.
     FormatError
         If the model folder is not complete.
+    SettingsError
+        If there is a result of another video, model or option, or a file of somebody else's;
+        nothing is done then.
     """
     return load(
         analyze_file(
@@ -106,9 +118,9 @@ def analyze(
             model,
             individuals=individuals,
             output=output,
-            keep_peaks=keep_peaks,
-            device=device,
+            force=force,
             on_progress=on_progress,
+            **options,
         )
     )
 
@@ -119,39 +131,56 @@ def analyze_file(
     *,
     individuals: int | None = None,
     output: str | os.PathLike[str] | None = None,
-    keep_peaks: bool = False,
-    device: str | None = None,
+    force: bool = False,
     on_progress: Callable[[AnalysisProgress], None] = lambda _: None,
+    **options: Unpack[AnalysisOptions],
 ) -> Path:
     """Analyse a video as `analyze` does, and give the path of the result.
 
     Memory does not grow with the length of the video.
     """
     model = model if isinstance(model, Model) else Model.load(model)
-    count = individuals or model.individuals
-    if count is not None and count < 1:
-        raise SettingsError(f"individuals: wanted at least one animal, came {count}")
-    target = Path(output) if output else Path(video).with_suffix(SUFFIX)
+    target = Path(output) if output else find_result(video)
     with Video(video, gray=model.channels == 1) as source:
-        job = _describe_job(source, model, count, keep_peaks)
-        if target.is_file() and load_provenance(target).get("job") == job:
+        job = _describe_job(source, model, individuals, **options)
+        count, keep_peaks = job["individuals"], job["keep_peaks"]
+        if _load_job(target) == job:
             on_progress(AnalysisProgress(len(source), len(source), len(source)))
             return target
-        parts = _Parts(target.with_name(target.name + ".parts"), job)
+        made = _name_job(job, model, video)
+        make_folder(target.parent)
+        check_output(target, inputs=[video], made=made, force=force)
+        parts = _Parts(target.with_name(target.name + ".parts"), job, made=made, force=force)
         tracker = ChunkTracker(individuals=count)
         for poses in parts.read():
             tracker.add(poses)
         resumed = min(parts.count * CHUNK, len(source))
         on_progress(AnalysisProgress(resumed, len(source), resumed))
-        predictor = Predictor(model, individuals=count, device=device)
+        predictor = Predictor(model, individuals=count, device=options.get("device"))
         for poses, peaks in _find_chunks(source, predictor, count, resumed):
             parts.add(poses, peaks if keep_peaks else None)
             tracker.add(poses)
             on_progress(AnalysisProgress(int(poses.frames[-1]) + 1, len(source), resumed))
-        provenance = {"job": job, **_describe_source(source, model)}
+        provenance = {"made": made, "job": job, **_describe_source(source, model)}
         _write_result(target, parts, tracker.finish(min_rows=1), provenance)
     parts.remove()
     return target
+
+
+def find_result(
+    video: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None
+) -> Path:
+    """Find where the result of a video lies: beside it, or in a folder for results."""
+    video = Path(video)
+    return (Path(folder) / video.name if folder else video).with_suffix(SUFFIX)
+
+
+def _load_job(target: Path) -> Any:
+    """Load what a result is the result of; None if there is none, or it does not say so."""
+    try:
+        return load_provenance(target).get("job") if target.is_file() else None
+    except FormatError:
+        return None
 
 
 def _find_chunks(
@@ -183,19 +212,34 @@ class _Parts:
     folder : Path
         Where they lie.
     job : dict
-        What they are chunks of; parts of another job are thrown away.
+        What they are chunks of.
+    made : str
+        The same in words.
+    force : bool
+        Whether chunks of another job are thrown away.
+
+    Raises
+    ------
+    SettingsError
+        If there are chunks of another job.
     """
 
-    def __init__(self, folder: Path, job: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, job: dict[str, Any], *, made: str, force: bool) -> None:
         self.folder = folder
         description = folder / "job.json"
-        text = json.dumps(job, sort_keys=True)
-        if not description.is_file() or description.read_text(encoding="utf-8") != text:
+        there = _read_json(description)
+        other = there.pop("made", "another analysis")
+        if there != json.loads(json.dumps(job)):
+            if any(folder.glob(f"*{SUFFIX}")) and not force:
+                raise SettingsError(
+                    f"{folder} holds what is done of {other}; now wanted: {made}. Finish that "
+                    "first, choose another folder with -o, or drop it with --force (force=True)"
+                )
             if folder.exists():
-                logger.info("%s is of another video, model or option: starting anew", folder)
                 shutil.rmtree(folder)
-            folder.mkdir(parents=True)
+            make_folder(folder)
             with write_atomically(description) as temporary:
+                text = json.dumps({**job, "made": made}, sort_keys=True)
                 temporary.write_text(text, encoding="utf-8")
         self.count = 0
         while self._name(self.count).is_file():
@@ -238,12 +282,30 @@ def _write_result(target: Path, parts: _Parts, rows: Rows, provenance: dict[str,
         for number, named in enumerate(rows.arrange(parts.read())):
             writer.append(named, parts.read_peaks(number))
         writer.add_contacts([asdict(contact) for contact in rows.contacts])
+        set_foreign_edits_aside(target, provenance["job"]["video"])
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Read a description; an empty one where there is none or it is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _describe_job(
-    video: Video, model: Model, count: int | None, keep_peaks: bool
+    video: Video,
+    model: Model,
+    individuals: int | None,
+    *,
+    keep_peaks: bool = False,
+    device: str | None = None,  # decides nothing but the time
 ) -> dict[str, Any]:
     """Say what decides the result: an unfinished analysis goes on only if all of it is equal."""
+    count = individuals or model.individuals
+    if count is not None and count < 1:
+        raise SettingsError(f"individuals: wanted at least one animal, came {count}")
     return {
         "mapose": __version__,
         "video": fingerprint(video.path),
@@ -252,6 +314,19 @@ def _describe_job(
         "individuals": count,
         "keep_peaks": keep_peaks,
     }
+
+
+def _name_job(job: dict[str, Any], model: Model, video: str | os.PathLike[str]) -> str:
+    """Say the same in words, for a person who wonders which of two results this is."""
+    return name_work(
+        "analyze",
+        [video],
+        fingerprint=job["video"][:8],
+        model=f"{model.name} {job['model'][:8]}".strip(),
+        individuals=job["individuals"],
+        keep_peaks=job["keep_peaks"],
+        version=job["mapose"],
+    )
 
 
 def _describe_source(video: Video, model: Model) -> dict[str, Any]:

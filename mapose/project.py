@@ -160,17 +160,30 @@ class Project:
         SettingsError
             If two videos have the same name.
         """
+        project = self.with_videos(videos)
+        project._save()
+        return project
+
+    def with_videos(self, videos: Iterable[str | os.PathLike[str]]) -> Project:
+        """Give the project as it would be with more videos; nothing is written.
+
+        Raises
+        ------
+        VideoError, SettingsError
+            As for `add_videos`.
+        """
         known = dict(self.videos)
         for video in videos:
             with Video(video) as opened:
                 name = opened.name
             place = _find_relative(Path(video), self.path)
             if known.get(name, place) != place:
-                raise SettingsError(f"two videos are called {name!r}: {known[name]} and {place}")
+                raise SettingsError(
+                    f"two videos are called {name!r}: {known[name]}, which is in {self.path} "
+                    f"already, and {place}; rename one of them"
+                )
             known[name] = place
-        project = replace(self, videos=known)
-        project._save()
-        return project
+        return replace(self, videos=known)
 
     def find_video(self, name: str) -> Path:
         """Find the file of a video by name.

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
 from calibration import CalibrationError, Camera, CameraGroup
 from mapose.correcting import find_doubtful, find_span, load_corrected, load_corrected_support
+from mapose.edits import find_edits_path
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
+from mapose.files import check_output, make_folder, name_work
 from mapose.io import (
     Video,
     VideoWriter,
@@ -31,6 +33,7 @@ from mapose.plots import (
     plot_scene_3d,
     plot_swap,
     plot_trajectories,
+    save_figure,
 )
 from mapose.poses import Poses
 
@@ -45,15 +48,26 @@ _FILLED = 0.4
 _RESULT = ".mapose.h5"
 
 
+class DrawingOptions(TypedDict, total=False):
+    """How poses are drawn into a video."""
+
+    cutoff: float
+    trail: int
+
+
+_DRAWN: DrawingOptions = {"cutoff": 0.3, "trail": 25}
+
+
 def render_video(
     video: str | os.PathLike[str],
     poses: Poses | str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
+    camera: str | None = None,
     frames: slice | None = None,
-    cutoff: float = 0.3,
-    trail: int = 25,
+    force: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    **drawing: Unpack[DrawingOptions],
 ) -> Path:
     """Draw poses into a video.
 
@@ -62,17 +76,20 @@ def render_video(
     video : path
         The recording.
     poses : Poses or path
-        In its pixels.
+        In its pixels, or a file of 3D poses with their cameras.
     output : path
         Video file to write; it appears under its name when it is complete.
+    camera : str, optional
+        Which camera of a file of 3D poses made the video.
     frames : slice, optional
         Frames ``start:stop``; all by default.
-    cutoff : float
-        Keypoints less certain are hidden.
-    trail : int
-        Length of the trails, frames; 0 = none.
+    force : bool
+        Replace a file that was not rendered from the same video, poses and frames.
     on_progress : function of (int, int), optional
         Called with frames done and frames in all.
+    **drawing
+        ``cutoff``: keypoints less certain are hidden (default 0.3); ``trail``: length of the
+        trails, frames (default 25, 0 = none).
 
     Returns
     -------
@@ -83,14 +100,21 @@ def render_video(
     ------
     VideoError
         If the video cannot be opened or the output not be written.
+    SettingsError
+        If the output is a file that is read, or may not be replaced.
     """
-    poses = poses if isinstance(poses, Poses) else load_corrected(poses)
+    files = [video] if isinstance(poses, Poses) else [video, poses, find_edits_path(poses)]
+    span = frames and f"{frames.start or 0}-{'' if frames.stop is None else frames.stop}"
+    shown = None if span == "0-" else span
+    made = name_work("render", files[:2], camera=camera, frames=shown)
+    check_output(output, inputs=files, made=made, force=force)
+    poses = poses if isinstance(poses, Poses) else read_view(poses, camera)
     with Video(video) as source:
         start, stop, _ = (frames or slice(None)).indices(len(source))
         drawn = draw_video(
-            prefetch(source.iterate(start, stop)), poses, cutoff=cutoff, trail=trail, stamp=True
+            prefetch(source.iterate(start, stop)), poses, stamp=True, **{**_DRAWN, **drawing}
         )
-        with VideoWriter(output, source.rate) as writer:
+        with VideoWriter(output, source.rate, made=made) as writer:
             for done, image in enumerate(prefetch(drawn), 1):
                 writer.write(image)
                 on_progress(done, stop - start)
@@ -188,6 +212,7 @@ def save_plots(
     folder: str | os.PathLike[str],
     *,
     image: npt.NDArray[np.uint8] | None = None,
+    force: bool = False,
 ) -> Iterator[Path]:
     """Write the usual figures as PNG: trajectories or scene, positions, confidence, identity.
 
@@ -200,14 +225,22 @@ def save_plots(
         Made if it is not there.
     image : uint8, (H, W) or (H, W, 3), optional
         Background of the trajectories.
+    force : bool
+        Replace files that are not plots of the same poses.
 
     Yields
     ------
     Path
         Each file as it is written.
+
+    Raises
+    ------
+    SettingsError
+        If a file may not be replaced; nothing is drawn then.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    inputs = [] if isinstance(poses, Poses) else [poses, find_edits_path(poses)]
+    made = name_work("plot", inputs[:1])
+    folder = make_folder(folder)
     support: dict[str, Any] = {}
     cameras: list[Camera] = []
     doubts: list[Swap] = []
@@ -232,9 +265,12 @@ def save_plots(
     figures["histograms"] = partial(plot_histograms, found)
     if found.identity is not None and len(found) and len(found.names) > 1:
         figures["identity"] = partial(plot_identity, found, moments=doubts)
-    for name, draw in figures.items():
-        draw().savefig(folder / f"{name}.png", dpi=150)
-        yield folder / f"{name}.png"
+    places = [folder / f"{name}.png" for name in figures]
+    for place in places:
+        check_output(place, inputs=inputs, made=made, force=force)
+    for place, draw in zip(places, figures.values(), strict=True):
+        save_figure(draw(), place, made=made)
+        yield place
 
 
 def save_swap_pictures(
@@ -243,6 +279,7 @@ def save_swap_pictures(
     folder: str | os.PathLike[str],
     *,
     video: str | os.PathLike[str] | None = None,
+    force: bool = False,
 ) -> Iterator[Path]:
     """Write a strip of pictures of each doubtful moment as PNG: before, during and after.
 
@@ -256,6 +293,8 @@ def save_swap_pictures(
         Made if it is not there.
     video : path, optional
         The recording; by default the file that the result names, beside it.
+    force : bool
+        Replace files that are not pictures of the same result.
 
     Yields
     ------
@@ -266,21 +305,29 @@ def save_swap_pictures(
     ------
     VideoError
         If the video is not found or cannot be read.
+    SettingsError
+        If a file may not be replaced; nothing is drawn then.
     """
-    path, folder = Path(path), Path(folder)
-    poses = load_corrected(path)
+    path = Path(path)
+    poses, made = load_corrected(path), name_work("swaps", [path])
     with Video(find_video(path) if video is None else video) as source:
-        folder.mkdir(parents=True, exist_ok=True)
-        for rank, moment in enumerate(moments, 1):
+        folder = make_folder(folder)
+        places = [folder / _name_picture(rank, moment) for rank, moment in enumerate(moments, 1)]
+        for place in places:
+            inputs = [path, find_edits_path(path), source.path]
+            check_output(place, inputs=inputs, made=made, force=force)
+        for place, moment in zip(places, moments, strict=True):
             first, last = find_span(poses, moment)
             middle = (moment.first + moment.last) // 2
             wanted = np.array([first, moment.first, middle, moment.last, last])
             there = poses.frames[np.isin(poses.frames, wanted) & (poses.frames < len(source))]
             images = {int(frame): source.read(int(frame)) for frame in there}
-            names = "-".join(moment.individuals)
-            place = folder / f"{rank:03d}-frame{moment.frame:06d}-{names}.png"
-            plot_swap(poses, moment, images=images).savefig(place)
+            save_figure(plot_swap(poses, moment, images=images), place, made=made)
             yield place
+
+
+def _name_picture(rank: int, moment: Swap) -> str:
+    return f"{rank:03d}-frame{moment.frame:06d}-{'-'.join(moment.individuals)}.png"
 
 
 def find_video(path: Path) -> Path:

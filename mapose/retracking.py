@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mapose.correcting import load_corrected
+from mapose.correcting import find_recording, load_corrected, set_foreign_edits_aside
 from mapose.edits import find_edits_path
 from mapose.errors import SettingsError
+from mapose.files import check_output, name_work
 from mapose.gallery import load_gallery
 from mapose.io import (
     PosesWriter,
@@ -81,6 +82,7 @@ def track_file(
     output: str | os.PathLike[str] | None = None,
     *,
     options: TrackOptions | None = None,
+    force: bool = False,
     on_progress: OnProgress = lambda stage, done, total: None,
 ) -> Path:
     """Track the poses of a file again; names that they have are not used.
@@ -94,6 +96,8 @@ def track_file(
         ``NAME.tracked.mapose.h5`` beside the file by default.
     options : TrackOptions, optional
         By default as many animals as are found, offline.
+    force : bool
+        Replace what another file or other options made, or somebody else.
     on_progress : function of (str, int, int), optional
         Told the stage, what is done and the total.
 
@@ -107,10 +111,15 @@ def track_file(
     ------
     FormatError
         If the file cannot be read.
+    SettingsError
+        If the output is one of the files that are read, or may not be replaced.
     """
     options = options or TrackOptions()
-    source = _Source(Path(file))
-    target = Path(output) if output else source.path.with_name(f"{source.stem}.tracked{SUFFIX}")
+    target = Path(output) if output else find_tracked(file)
+    made = _name_tracking(file, options)
+    inputs = [file, find_edits_path(file), options.gallery, options.video]
+    check_output(target, inputs=[p for p in inputs if p is not None], made=made, force=force)
+    source = _Source(Path(file), made)
     if options.online:
         _track_online(source, target, options, on_progress)
     else:
@@ -141,13 +150,33 @@ def track_file(
     return target
 
 
-class _Source:
-    """Poses of a file, a chunk at a time where the format allows it."""
+def find_tracked(file: str | os.PathLike[str]) -> Path:
+    """Find where a file lies when it is tracked again: ``NAME.tracked.mapose.h5`` beside it."""
+    path = Path(file)
+    stem = path.name.removesuffix(SUFFIX).removesuffix(path.suffix)
+    return path.with_name(f"{stem}.tracked{SUFFIX}")
 
-    def __init__(self, path: Path) -> None:
+
+def _name_tracking(file: str | os.PathLike[str], options: TrackOptions) -> str:
+    return name_work(
+        "track",
+        [file],
+        individuals=options.individuals,
+        online=options.online,
+        appearance=options.appearance,
+        gallery=None if options.gallery is None else Path(options.gallery).name,
+    )
+
+
+class _Source:
+    """Poses of a file, a chunk at a time where the format allows it, and what is made of them."""
+
+    def __init__(self, path: Path, made: str) -> None:
         self.path = path
-        self.stem = path.name.removesuffix(SUFFIX).removesuffix(path.suffix)
         ours = path.name.endswith(SUFFIX)
+        known = find_recording(load_provenance(path)) if ours else None
+        self.recording = known or path.name
+        self.provenance = {"source": path.name, "made": made, "recording": self.recording}
         self._whole = None if ours else read(path)
         self.n_frames = count_frames(path) if self._whole is None else len(self._whole)
 
@@ -210,12 +239,13 @@ def _write(
         names,
         rate=begin.rate,
         unit=begin.unit,
-        provenance={"source": source.path.name},
+        provenance=source.provenance,
     ) as writer:
         for poses in named:
             writer.append(poses)
         if contacts is not None:
             writer.add_contacts([asdict(contact) for contact in contacts])
+        set_foreign_edits_aside(target, source.recording)
 
 
 def _name_by_gallery(target: Path, options: TrackOptions, on_progress: OnProgress) -> None:

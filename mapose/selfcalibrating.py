@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +16,8 @@ from calibration.selfcalibration import (
     guess_lens,
 )
 from calibration.selfreport import SelfCalibrationReport
-from mapose.errors import SettingsError
+from mapose.edits import find_edits_path
+from mapose.files import check_output, make_mark, name_work
 from mapose.multiview.views import check_views, select_common_frames, stack_views
 from mapose.triangulating import load_views
 
@@ -30,6 +30,7 @@ def calibrate_from_files(
     *,
     lenses: str | os.PathLike[str] | tuple[int, int],
     length: tuple[tuple[str, str], float, str] | None = None,
+    force: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SelfCalibrationReport:
     """Find where cameras stand from animals that they tracked, and save it.
@@ -46,6 +47,8 @@ def calibrate_from_files(
     length : ((str, str), float, str), optional
         Two keypoints, the distance between them, and its unit. Without, the first camera and
         its nearest neighbour are 1 apart.
+    force : bool
+        Replace a calibration of other files or options, or of somebody else.
     on_progress : function of (int, int), optional
         Called with adjustments done and adjustments in all.
 
@@ -56,10 +59,17 @@ def calibrate_from_files(
     Raises
     ------
     SettingsError
-        If a keypoint of the known length is unknown.
+        If a keypoint of the known length is unknown, or the output is a file that is read, or
+        may not be replaced.
     calibration.CalibrationError
         If the lenses cannot be read or the cameras not be linked.
     """
+    inputs = [*sources.values(), *map(find_edits_path, sources.values())]
+    if not isinstance(lenses, tuple):
+        inputs.append(lenses)
+    known_length = length and f"{'-'.join(length[0])}={length[1]:g}{length[2]}"
+    made = name_work("calibrate --from-poses", sources.values(), length=known_length)
+    check_output(output, inputs=inputs, made=made, force=force)
     views = select_common_frames(load_views(sources))
     if isinstance(lenses, tuple):
         group = CameraGroup([guess_lens(name, lenses) for name in views])
@@ -83,10 +93,7 @@ def calibrate_from_files(
         unit=length[2] if length else UNKNOWN_UNIT,
         on_progress=on_progress,
     )
-    output = Path(output)
-    if not output.resolve().parent.is_dir():
-        raise SettingsError(f"cannot save {output}: there is no folder {output.resolve().parent}")
-    cameras.save(output)
+    cameras.save(output, note=make_mark(made))
     return report
 
 

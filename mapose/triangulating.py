@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -13,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from calibration import CameraGroup, read_cameras
-from mapose.correcting import load_corrected
+from mapose.correcting import load_corrected, set_foreign_edits_aside
+from mapose.edits import find_edits_path
 from mapose.errors import FormatError, SettingsError
+from mapose.files import check_output, make_folder, name_work
 from mapose.io import save
 from mapose.io.formats import detect_format
 from mapose.io.table import read_table_poses
@@ -96,6 +99,7 @@ def triangulate_files(
     *,
     output: str | os.PathLike[str],
     views: ViewOptions | None = None,
+    force: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
     **settings: Any,
 ) -> Reconstruction:
@@ -114,6 +118,8 @@ def triangulate_files(
         The ``.mapose.h5`` to write; it holds the cameras as well.
     views : ViewOptions, optional
         What is done before.
+    force : bool
+        Replace what other files or options made, or somebody else.
     on_progress : function of (int, int), optional
         Called with frames done and all frames.
     **settings
@@ -127,7 +133,8 @@ def triangulate_files(
     Raises
     ------
     SettingsError
-        If a view has no camera; the nearest name is suggested.
+        If a view has no camera; the nearest name is suggested. If the output is one of the files
+        that are read, or may not be replaced.
     ShapeError
         If views do not fit each other.
     calibration.CalibrationError
@@ -135,8 +142,16 @@ def triangulate_files(
     """
     views = views or ViewOptions()
     output = Path(output)
-    if not output.resolve().parent.is_dir():
-        raise SettingsError(f"cannot save {output}: there is no folder {output.resolve().parent}")
+    folder = output.with_name(output.name.removesuffix(SUFFIX) + ".views")
+    made = _name_work(sources, calibration, {**vars(views), **settings})
+    inputs = [*sources.values(), *map(find_edits_path, sources.values())]
+    if not isinstance(calibration, CameraGroup):
+        inputs.append(calibration)
+    check_output(output, inputs=inputs, made=made, force=force)
+    if folder.exists():
+        for name in sources:
+            beside = make_folder(folder) / f"{name}{SUFFIX}"
+            check_output(beside, inputs=inputs, made=made, force=force)
     cameras = calibration
     if not isinstance(cameras, CameraGroup):
         cameras = read_cameras(cameras)
@@ -147,19 +162,40 @@ def triangulate_files(
     found = triangulate(poses, cameras, match=False, on_progress=progress.add, **settings)
     found = replace(found, warnings=(*found.warnings, *notes))
     progress.finish(len(found.poses))
+    named = {name: Path(path).name for name, path in sources.items()}
     provenance = {
-        "sources": {name: Path(path).name for name, path in sources.items()},
+        "made": made,
+        "sources": named,
         "calibration": hashlib.sha256(cameras.to_toml().encode()).hexdigest(),
         "settings": {**vars(views), **{k: str(v) for k, v in settings.items()}},
         "notes": notes,
     }
     support = {"error": found.error, "n_views": found.n_views, "filled": found.filled}
+    set_foreign_edits_aside(output, named)
     save(found.poses, output, provenance=provenance, cameras=cameras.to_toml(), support=support)
-    folder = output.with_name(output.name.removesuffix(SUFFIX) + ".views")
-    folder.mkdir(exist_ok=True)
     for name, view in found.views.items():
-        save(view, folder / f"{name}{SUFFIX}", provenance={"corrected by": output.name})
+        source = {"source": named[name], "corrected by": output.name, "made": made}
+        beside = make_folder(folder) / f"{name}{SUFFIX}"
+        set_foreign_edits_aside(beside, source["source"])
+        save(view, beside, provenance=source)
     return found
+
+
+def _name_work(
+    sources: Mapping[str, str | os.PathLike[str]],
+    calibration: str | os.PathLike[str] | CameraGroup,
+    options: Mapping[str, Any],
+) -> str:
+    """Say what makes the file; options that are as by default are left out."""
+    usual = {name: p.default for name, p in inspect.signature(triangulate).parameters.items()}
+    given = {k: v for k, v in options.items() if v not in (usual.get(k), None, {})}
+    if given.get("smooth") is False:
+        given["smooth"] = "off"
+    if given.get("match") is False:
+        given["match"] = "off"
+    if not isinstance(calibration, CameraGroup):
+        given["calibration"] = "/".join(Path(calibration).resolve().parts[-2:])
+    return name_work("triangulate", sources.values(), **given)
 
 
 def _prepare_views(

@@ -6,6 +6,7 @@ import pytest
 from calibration import CalibrationError, CameraGroup
 from mapose.calibrating import calibrate_cameras, read_sources, write_board
 from mapose.errors import SettingsError
+from mapose.files import read_mark
 
 
 def test_sources_are_read_in_order(tmp_path):
@@ -53,9 +54,12 @@ def test_photographs_to_files(recordings, tmp_path):
     saved = CameraGroup.load(tmp_path / "calibration.toml")
     assert saved.names == ("left", "right") and saved.unit == "mm"
     plain = json.loads((tmp_path / "calibration.report.json").read_text(encoding="utf-8"))
+    assert plain.pop("made_by").startswith("[made by mapose calibrate of ")
     assert plain == report.to_dict()
     text = (tmp_path / "calibration.report.txt").read_text(encoding="utf-8")
-    assert text == f"{report}\n"
+    assert text.startswith(f"{report}\n")
+    made = {read_mark(place) for place in tmp_path.iterdir()}
+    assert len(made) == 1 and made.pop().endswith("; board chessboard:9x6:30mm")
     assert (tmp_path / "calibration.report.png").read_bytes().startswith(b"\x89PNG")
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -87,4 +91,7 @@ def test_board_is_written(tmp_path):
     with pytest.raises(SettingsError, match="there is no folder"):
         write_board("chessboard:9x6:30mm", tmp_path / "x" / "board.pdf")
     with pytest.raises(CalibrationError):
-        write_board("nonsense", tmp_path / "board.pdf")
+        write_board("nonsense", tmp_path / "other.pdf")
+    write_board("charuco:5x4:20mm:15mm:4x4_50", tmp_path / "board.pdf")  # the same again
+    with pytest.raises(SettingsError, match=r"made by .*5x4.*made by .*7x4"):
+        write_board("charuco:7x4:20mm:15mm:4x4_50", tmp_path / "board.pdf")

@@ -288,10 +288,10 @@ def test_correcting_on_the_command_line(path, truth):
     ]
     assert "taken back: frame 305" in run("swap", path, "--undo")
 
-    # Tracked again by the command itself: into another file, and in place.
+    # Tracked again by the command itself: into another file, twice.
     other = path.with_name("other.mapose.h5")
     assert "2 corrections" in run("track", path, "--individuals", 2, "-o", other)
-    run("track", path, "--individuals", 2, "-o", path)
+    assert "2 corrections" in run("track", path, "--individuals", 2, "-o", other)
     for again in (other, path):
         fixed = load_corrected(again)
         rows = [fixed.names.index(n) for n in fixed.names if n != "Anna"]

@@ -102,7 +102,10 @@ def test_a_second_call_does_no_work_and_other_options_do(folder, tmp_path):
     seen = []
     analyze_file(folder / "dots.mp4", folder / "model", output=target, on_progress=seen.append)
     assert target.stat().st_mtime_ns == stamp and [p.resumed for p in seen] == [FRAMES]
-    analyze_file(folder / "dots.mp4", folder / "model", output=target, individuals=1)
+    with pytest.raises(SettingsError, match=r"individuals 2.*individuals 1"):
+        analyze_file(folder / "dots.mp4", folder / "model", output=target, individuals=1)
+    assert target.stat().st_mtime_ns == stamp
+    analyze_file(folder / "dots.mp4", folder / "model", output=target, individuals=1, force=True)
     assert load(target).individuals == ("track0",)
 
 
@@ -112,7 +115,9 @@ def test_a_model_that_has_changed_since_is_used(folder, tmp_path):
     anatomy = Anatomy(np.array([[0.0, 1.0], [0.0, -1.0]]), np.tile(0.01 * np.eye(2), (2, 1, 1)))
     taught = replace(Model.load(folder / "model"), anatomy=anatomy)
     seen = []
-    analyze_file(folder / "dots.mp4", taught, output=target, on_progress=seen.append)
+    with pytest.raises(SettingsError, match=r"model .*now it would be made by .*model "):
+        analyze_file(folder / "dots.mp4", taught, output=target)
+    analyze_file(folder / "dots.mp4", taught, output=target, force=True, on_progress=seen.append)
     assert seen[0].resumed == 0 and len(seen) > 1
 
 
@@ -165,10 +170,13 @@ def test_parts_of_another_job_are_not_taken_up(folder, tmp_path):
     target = tmp_path / "out.mapose.h5"
     parts = tmp_path / "out.mapose.h5.parts"
     parts.mkdir()
-    (parts / "job.json").write_text("{}", encoding="utf-8")
+    (parts / "job.json").write_text('{"made": "mapose analyze of x"}', encoding="utf-8")
     (parts / "000000.mapose.h5").write_bytes(b"rubbish")
-    seen = []
-    analyze_file(folder / "dots.mp4", folder / "model", output=target, on_progress=seen.append)
+    names, seen = (folder / "dots.mp4", folder / "model"), []
+    with pytest.raises(SettingsError, match=r"analyze of x; now wanted: .*dots\.mp4"):
+        analyze_file(*names, output=target)
+    assert (parts / "000000.mapose.h5").read_bytes() == b"rubbish"
+    analyze_file(*names, output=target, force=True, on_progress=seen.append)
     assert seen[0].resumed == 0 and len(load(target)) == FRAMES
 
 

@@ -69,7 +69,7 @@ def test_what_cannot_be_projected_is_told(tmp_path, scene):
 
 
 def test_figures_of_both_kinds(tmp_path, scene, monkeypatch):
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, dpi: path.touch())
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.touch())
     truth = scene.truth_3d()
     shape = truth.array.shape[:3]
     support = {"filled": np.zeros(shape, bool), "n_views": np.full(shape, 2)}

@@ -12,6 +12,7 @@ from rich.logging import RichHandler
 
 from mapose import __version__
 from mapose.errors import MaposeError, SettingsError
+from mapose.files import is_full
 from mapose.terminal import errors, show_progress, show_result
 
 app = typer.Typer(
@@ -27,6 +28,9 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a tabl
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; the fastest by default")]
 Animals = Annotated[int | None, typer.Option("--individuals", "--animals", help="animals in view")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="file to write")]
+Force = Annotated[
+    bool, typer.Option("--force", help="replace what other inputs or programs have made")
+]
 
 
 def _show_version(wanted: bool) -> None:
@@ -50,9 +54,10 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
         app()
-    except ValueError as error:
+    except (MaposeError, ValueError, OSError) as error:
         # By name: to import calibration's one error would load OpenCV for every command.
-        if not isinstance(error, MaposeError) and type(error).__name__ != "CalibrationError":
+        known = isinstance(error, MaposeError) or type(error).__name__ == "CalibrationError"
+        if not known and not is_full(error):
             raise
         errors.print(f"mapose: {error}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mapose.cli.application import Animals, app, split_names, split_pairs
+from mapose.cli.application import Animals, Force, app, split_names, split_pairs
 from mapose.errors import SettingsError
 from mapose.terminal import console, show_progress
 
@@ -42,6 +42,7 @@ def calibrate(
     print_: Annotated[
         Path | None, typer.Option("--print", help="write the board to print, .pdf or .png")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Calibrate cameras from videos or images of a board, or from the animals themselves.
 
@@ -54,12 +55,15 @@ def calibrate(
     ):
         raise SettingsError(f"{alone}: only for animals instead of a board, with --from-poses")
     if print_ is not None:
-        write_board(board, print_)
+        write_board(board, print_, force=force)
         console.print(f"{print_}: print it in true size (100 %) and measure a square")
         return
     found = read_sources(sources or [])
+    if check is not None:
+        _check_from_poses(found, check)
+        return
     if from_poses:
-        _calibrate_from_poses(found, output, lenses=lenses, size=size, length=length, check=check)
+        _calibrate_from_poses(found, output, lenses=lenses, size=size, length=length, force=force)
         return
     if not board:
         raise SettingsError(
@@ -72,6 +76,7 @@ def calibrate(
             output=output,
             fisheye=split_names(fisheye),
             lens_sources=read_sources(lens) if lens else None,
+            force=force,
             on_progress=show,
         )
     console.print(str(report), markup=False, soft_wrap=True)
@@ -85,25 +90,29 @@ def _calibrate_from_poses(
     lenses: Path | None,
     size: str,
     length: str,
-    check: Path | None,
+    force: bool,
 ) -> None:
-    from mapose.selfcalibrating import calibrate_from_files, check_calibration
+    from mapose.selfcalibrating import calibrate_from_files
 
-    if check is None and lenses is None and not size:
+    if lenses is None and not size:
         raise SettingsError(
             "--from-poses: wanted --lenses calibration.toml, or --size 1280x1024 of the images"
         )
-    with _count("calibrating" if check is None else "checking") as show:
-        if check is not None:
-            found: object = check_calibration(sources, check, on_progress=show)
-        else:
-            known, scale = lenses or _read_size(size), _read_length(length)
-            found = calibrate_from_files(
-                sources, output, lenses=known, length=scale, on_progress=show
-            )
+    with _count("calibrating") as show:
+        known, scale = lenses or _read_size(size), _read_length(length)
+        found = calibrate_from_files(
+            sources, output, lenses=known, length=scale, force=force, on_progress=show
+        )
     console.print(str(found), markup=False, soft_wrap=True)
-    if check is None:
-        console.print(str(output), soft_wrap=True)
+    console.print(str(output), soft_wrap=True)
+
+
+def _check_from_poses(sources: dict[str, Path], calibration: Path) -> None:
+    from mapose.selfcalibrating import check_calibration
+
+    with _count("checking") as show:
+        found = check_calibration(sources, calibration, on_progress=show)
+    console.print(str(found), markup=False, soft_wrap=True)
 
 
 def _read_size(text: str) -> tuple[int, int]:
@@ -169,6 +178,7 @@ def triangulate(
     ] = False,
     cut: Annotated[bool, typer.Option("--cut", help="cut views to their common frames")] = False,
     lengths: Annotated[str, typer.Option(help="known bones, a-b=12.5,..., to check")] = "",
+    force: Force = False,
 ) -> None:
     """Find where everybody is in 3D, from the 2D poses of several cameras.
 
@@ -186,6 +196,7 @@ def triangulate(
             calibration,
             output=output,
             views=views,
+            force=force,
             on_progress=show,
             smooth="rigid" if rigid else not no_smooth,
             max_gap=max_gap,

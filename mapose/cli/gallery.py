@@ -30,12 +30,16 @@ def add(
     Example: mapose gallery add mice.gallery monday.mapose.h5 --names track0=Anna,track1=Bea
     """
     from mapose.correcting import load_corrected
+    from mapose.edits import find_edits_path
+    from mapose.files import check_output
     from mapose.gallery import load_gallery
     from mapose.recognition import add_to_gallery
     from mapose.rendering import find_video
 
     poses = load_corrected(file)
     source = video or find_video(file)
+    # What is in the gallery stays in it, so nothing is replaced; another file is not opened.
+    check_output(gallery, inputs=[file, find_edits_path(file), source], force=True)
     pairs = split_pairs(names, "=", "--names") if names else [(n, n) for n in poses.names]
     known = load_gallery(gallery) if gallery.is_file() else None
     with show_progress("looking") as (progress, task):

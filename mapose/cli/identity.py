@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from mapose.cli.application import Json, app
+from mapose.cli.application import Force, Json, app
 from mapose.errors import SettingsError
 from mapose.terminal import console, show_progress, show_result
 
@@ -33,6 +33,7 @@ def swaps(
     video: Annotated[Path | None, typer.Option(help="for --pictures, if it has moved")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="print csv instead of a table")] = False,
     as_json: Json = False,
+    force: Force = False,
 ) -> None:
     """List the moments at which animals may have been swapped, most doubtful first.
 
@@ -59,7 +60,8 @@ def swaps(
         from mapose.rendering import save_swap_pictures
 
         with show_progress("drawing") as (progress, task):
-            for done, _ in enumerate(save_swap_pictures(file, shown, pictures, video=video), 1):
+            drawn = save_swap_pictures(file, shown, pictures, video=video, force=force)
+            for done, _ in enumerate(drawn, 1):
                 progress.update(task, completed=done, total=len(shown))
 
 

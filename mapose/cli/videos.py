@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress, TaskID
 
-from mapose.cli.application import Animals, Device, Json, Output, app
+from mapose.cli.application import Animals, Device, Force, Json, Output, app
 from mapose.errors import SettingsError
 from mapose.terminal import console, show_progress, show_result
 
@@ -19,16 +19,21 @@ def analyze(
     videos: Annotated[list[Path] | None, typer.Argument(metavar="VIDEO...")] = None,
     model: Annotated[str | None, typer.Option(help="model name; the newest by default")] = None,
     individuals: Animals = None,
-    output: Annotated[Path | None, typer.Option("-o", help="folder for the results")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="folder for the results")
+    ] = None,
     keep_peaks: Annotated[bool, typer.Option("--keep-peaks", help="keep candidates")] = False,
     device: Device = None,
+    force: Force = False,
 ) -> None:
     """Find and track the animals of videos: VIDEO -> VIDEO.mapose.h5; resumes by itself.
 
     Example: mapose analyze mice monday.mp4 tuesday.mp4
     """
+    from mapose.correcting import list_edits
+    from mapose.files import check_distinct, make_folder
     from mapose.models import Model
-    from mapose.pipeline import SUFFIX, analyze_file
+    from mapose.pipeline import analyze_file, find_result
 
     if (target / "model.yaml").is_file():
         loaded, files = Model.load(target), videos or []
@@ -41,8 +46,11 @@ def analyze(
         files = videos or [project.find_video(name) for name in project.videos]
     if not files:
         raise SettingsError("no video: name at least one, mapose analyze TARGET VIDEO...")
-    for video in files:
-        place = (output / video.name if output else video).with_suffix(SUFFIX)
+    if output is not None:
+        make_folder(output)
+    places = [find_result(video, output) for video in files]
+    check_distinct(zip(files, places, strict=True))
+    for video, place in zip(files, places, strict=True):
         with show_progress(video.name) as (progress, task):
 
             def show(p: Any, progress: Progress = progress, task: TaskID = task) -> None:
@@ -56,9 +64,16 @@ def analyze(
                 output=place,
                 keep_peaks=keep_peaks,
                 device=device,
+                force=force,
                 on_progress=show,
             )
-        console.print(str(result), soft_wrap=True)
+        console.print(f"{result}{_tell_edits(len(list_edits(result)))}", soft_wrap=True)
+
+
+def _tell_edits(count: int) -> str:
+    """Say that corrections that were made before apply to a result."""
+    what = "1 correction applies" if count == 1 else f"{count} corrections apply"
+    return f"; {what} as before" if count else ""
 
 
 @app.command()
@@ -76,17 +91,20 @@ def track(
         Path | None, typer.Option(help="name the animals by 'mapose gallery add'")
     ] = None,
     video: Annotated[Path | None, typer.Option(help="by default the one beside FILE")] = None,
+    force: Force = False,
 ) -> None:
     """Track poses again, of any file that mapose reads: FILE -> FILE.tracked.mapose.h5.
 
     Example: mapose track monday.mapose.h5 --animals 4 --appearance
     """
     from mapose.correcting import carry_edits
+    from mapose.files import check_distinct
     from mapose.rendering import find_video
-    from mapose.retracking import TrackOptions, track_file
+    from mapose.retracking import TrackOptions, find_tracked, track_file
 
     if output is not None and len(files) > 1:
         raise SettingsError(f"--output: one file for {len(files)} results; leave it out")
+    check_distinct((file, find_tracked(file)) for file in files)
     for file in files:
         looks = appearance or gallery is not None
         options = TrackOptions(
@@ -107,11 +125,8 @@ def track(
             ) -> None:
                 progress.update(task, description=stage, completed=done, total=total)
 
-            place = track_file(file, output, options=options, on_progress=show)
-        kept = carry_edits(file, place)
-        what = "1 correction applies" if kept == 1 else f"{kept} corrections apply"
-        note = f"; {what} as before" if kept else ""
-        console.print(f"{place}{note}", soft_wrap=True)
+            place = track_file(file, output, options=options, force=force, on_progress=show)
+        console.print(f"{place}{_tell_edits(carry_edits(file, place))}", soft_wrap=True)
 
 
 @app.command()
@@ -124,23 +139,30 @@ def render(
     start: Annotated[int, typer.Option(help="first frame")] = 0,
     stop: Annotated[int | None, typer.Option(help="frame after the last")] = None,
     trail: Annotated[int, typer.Option(help="frames of the trail")] = 25,
+    force: Force = False,
 ) -> None:
     """Draw poses into a video.
 
     Example: mapose render monday.mp4 monday.mapose.h5
     """
-    from mapose.rendering import read_view, render_video
+    from mapose.rendering import render_video
 
-    poses = read_view(file, camera)
     place = output or video.with_name(video.stem + ".labelled.mp4")
     with show_progress("rendering") as (progress, task):
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        frames = slice(start, stop)
         render_video(
-            video, poses, place, frames=frames, cutoff=cutoff, trail=trail, on_progress=show
+            video,
+            file,
+            place,
+            camera=camera,
+            frames=slice(start, stop),
+            cutoff=cutoff,
+            trail=trail,
+            force=force,
+            on_progress=show,
         )
     console.print(str(place), soft_wrap=True)
 
@@ -149,6 +171,7 @@ def render(
 def plot(
     file: Path,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="folder to write")] = None,
+    force: Force = False,
 ) -> None:
     """Plot trajectories, or the scene in 3D, positions, confidence, names and histograms.
 
@@ -159,7 +182,7 @@ def plot(
 
     stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
     folder = output or file.with_name(stem + "-plots")
-    for place in save_plots(file, folder):
+    for place in save_plots(file, folder, force=force):
         console.print(str(place), soft_wrap=True)
 
 
@@ -191,6 +214,7 @@ def export(
     file: Path,
     to: Annotated[str, typer.Option(help="dlc-h5, dlc-csv, slp, coco, movement, nwb, trc, csv")],
     output: Output = None,
+    force: Force = False,
 ) -> None:
     """Write poses for another tool.
 
@@ -202,5 +226,5 @@ def export(
     endings = {"dlc-h5": ".h5", "dlc-csv": ".dlc.csv", "coco": ".json", "movement": ".nc"}
     stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
     place = output or file.with_name(stem + endings.get(to, f".{to}"))
-    export_corrected(file, place, format=to)
+    export_corrected(file, place, format=to, force=force)
     console.print(str(place), soft_wrap=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mapose.errors import FormatError
-from mapose.files import write_atomically
+from mapose.files import make_mark, write_atomically
 from mapose.io.instances import assign_columns, fill_array
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, name_videos
 from mapose.labels import Labels
@@ -87,14 +87,16 @@ def read_coco_labels(path: Path) -> Labels:
     )
 
 
-def write_coco(poses: Poses, path: Path, *, video: str | Path | None = None) -> None:
+def write_coco(
+    poses: Poses, path: Path, *, video: str | Path | None = None, made: str = ""
+) -> None:
     """Write COCO keypoints: an image per frame with somebody in it, an annotation per animal.
 
     Images are called ``VIDEO/frame_000012.png`` by video (or file) and frame number; they are not
     written. A keypoint that was not found is (0, 0) with v = 0, the others have v = 2. The box is
     that of the keypoints. Besides what the format asks for, an annotation has a ``track_id``, the
     number of the animal, and a ``score``, the mean confidence of its keypoints; the animals' names
-    are listed under ``tracks``.
+    are listed under ``tracks``, and what made the file under ``info``.
 
     Raises
     ------
@@ -105,6 +107,7 @@ def write_coco(poses: Poses, path: Path, *, video: str | Path | None = None) -> 
         raise FormatError("coco: wanted poses in pixels, came 3D; export them as csv or movement")
     index = {name: number for number, name in enumerate(poses.skeleton.keypoints, start=1)}
     head = {
+        "info": {"description": make_mark(made) or "mapose"},
         "categories": [
             {
                 "id": 1,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import pandas as pd
 
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-def write_deeplabcut_h5(poses: Poses, path: Path, *, scorer: str = "mapose") -> None:
+def write_deeplabcut_h5(
+    poses: Poses, path: Path, *, scorer: str = "mapose", made: str = ""
+) -> None:
     """Write an h5 as DeepLabCut's analysis does: key ``df_with_missing``, format table.
+
+    What made it becomes an attribute of the file.
 
     Raises
     ------
@@ -47,6 +52,7 @@ def write_deeplabcut_h5(poses: Poses, path: Path, *, scorer: str = "mapose") -> 
             # pandas 3 no longer writes the version of its layout, without which pandas 2, and
             # so DeepLabCut, takes the file for one of before 2012 and fails.
             file.root.df_with_missing._v_attrs["pandas_version"] = "0.15.2"
+        _leave_mark(partial, made)
 
 
 def write_deeplabcut_csv(poses: Poses, path: Path, *, scorer: str = "mapose") -> None:
@@ -80,16 +86,20 @@ def write_csv(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = N
         pd.DataFrame(columns).to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def write_movement(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = None) -> None:
+def write_movement(
+    poses: Poses, path: Path, *, support: Mapping[str, Any] | None = None, made: str = ""
+) -> None:
     """Write a netCDF file that the movement package opens.
 
     What 3D points rest on (``error``, ``n_views``, ``filled``) are further variables, over the
-    axes of the confidence.
+    axes of the confidence; what made the file is an attribute.
     """
     dataset = poses.to_xarray()
     for name, values in (support or {}).items():
         dataset[name] = (dataset.confidence.dims, np.swapaxes(np.asarray(values), 1, 2))
     dataset.attrs["unit"] = poses.unit
+    if made:
+        dataset.attrs["made_by"] = made
     with write_atomically(path, error=FormatError) as partial:
         dataset.to_netcdf(partial, engine="h5netcdf")
 
@@ -156,7 +166,7 @@ def _read_identity(dataset: xr.Dataset) -> Any:
     return dataset.identity.transpose("time", "individual").to_numpy()
 
 
-def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None) -> None:
+def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None, made: str = "") -> None:
     """Write a SLEAP file of predicted instances.
 
     Parameters
@@ -167,6 +177,8 @@ def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None) -> N
         Ends in ``.slp``.
     video : Path, optional
         The video that the poses belong to; by default ``<stem of path>.mp4``.
+    made : str
+        What makes it, kept as an attribute; SLEAP drops it when it saves the file.
 
     Raises
     ------
@@ -201,3 +213,11 @@ def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None) -> N
     labels = sio.Labels(frames, videos=[source], skeletons=[skeleton], tracks=tracks)
     with write_atomically(path, error=FormatError) as partial:
         sio.save_slp(labels, str(partial), embed=False, verbose=False)
+        _leave_mark(partial, made)
+
+
+def _leave_mark(path: Path, made: str) -> None:
+    """Say in an HDF5 file what made it, where `mapose.files.read_mark` looks."""
+    if made:
+        with h5py.File(path, "a") as file:
+            file.attrs["made_by"] = made

@@ -71,12 +71,13 @@ _WRITERS: dict[str, Callable[..., None]] = {
 }
 # What a writer takes besides the poses.
 _EXTRAS = {
-    "slp": ("video",),
-    "coco": ("video",),
+    "dlc-h5": ("made",),
+    "slp": ("video", "made"),
+    "coco": ("video", "made"),
     "csv": ("support",),
-    "movement": ("support",),
-    "nwb": ("support", "cameras"),
-    "mapose": ("support", "cameras"),
+    "movement": ("support", "made"),
+    "nwb": ("support", "cameras", "made"),
+    "mapose": ("support", "cameras", "provenance"),
 }
 _SUFFIXES = {
     ".mapose.h5": "mapose",
@@ -218,6 +219,7 @@ def write(
     video: str | Path | None = None,
     support: Mapping[str, Any] | None = None,
     cameras: str | None = None,
+    made: str = "",
 ) -> None:
     """Write poses for another tool.
 
@@ -237,6 +239,8 @@ def write(
         ``movement``, ``nwb``, ``mapose``).
     cameras : str, optional
         Calibration as TOML text, for formats that hold it (``nwb``, ``mapose``).
+    made : str
+        What makes it, of `mapose.files.name_work`, for formats that hold it (all but csv, trc).
 
     Raises
     ------
@@ -254,7 +258,8 @@ def write(
             + ", ".join(_WRITERS)
         )
     writer = _pick(format, _WRITERS, path)
-    extras = {"video": video, "support": support, "cameras": cameras}
+    extras = {"video": video, "support": support, "cameras": cameras, "made": made}
+    extras["provenance"] = {"made": made} if made else None
     writer(poses, path, **{name: extras[name] for name in _EXTRAS.get(format, ())})
 
 
@@ -264,6 +269,7 @@ def export_file(
     *,
     format: str | None = None,
     video: str | Path | None = None,
+    made: str = "",
 ) -> None:
     """Write a file of poses for another tool, with all that both formats hold.
 
@@ -271,7 +277,7 @@ def export_file(
     ----------
     source : str or Path
         File that `read` reads.
-    path, format, video
+    path, format, video, made
         As for `write`.
 
     Raises
@@ -282,7 +288,8 @@ def export_file(
     source = _check_path(source)
     cameras = load_cameras(source) if detect_format(source) == "mapose" else None
     support = read_support(source)
-    write(read(source), path, format, video=video, support=support, cameras=cameras)
+    poses = read(source)
+    write(poses, path, format, video=video, support=support, cameras=cameras, made=made)
 
 
 def detect_format(path: Path) -> str:

@@ -32,6 +32,7 @@ def write_nwb(
     support: Mapping[str, Any] | None = None,
     cameras: str | None = None,
     start: datetime | None = None,
+    made: str = "",
 ) -> None:
     """Write poses as an NWB file with ndx-pose.
 
@@ -53,6 +54,8 @@ def write_nwb(
     start : datetime, optional
         When the recording began, with a time zone. NWB demands a time; by default it is the
         time of writing.
+    made : str
+        What makes it, kept as an attribute of the file.
 
     Raises
     ------
@@ -97,6 +100,8 @@ def write_nwb(
         pynwb.NWBHDF5IO(file=opened, mode="w") as writer,
     ):
         writer.write(file)
+        if made:
+            opened.attrs["made_by"] = made
 
 
 def _find_times(poses: Poses) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
 from mapose.errors import VideoError
-from mapose.files import explain_write_fault, write_atomically
+from mapose.files import explain_write_fault, make_mark, write_atomically
 
 Image = npt.NDArray[np.uint8]
 
@@ -35,6 +35,8 @@ class VideoWriter:
         Frames per second.
     quality : int
         0 (small) to 100 (near lossless). 75 shows no blocks on lab video.
+    made : str
+        What makes it, of `mapose.files.name_work`; kept in the file as a comment.
 
     Raises
     ------
@@ -42,7 +44,7 @@ class VideoWriter:
         If the suffix, rate or an image is unusable, or the disk is full.
     """
 
-    def __init__(self, path: str | Path, rate: float, *, quality: int = 75) -> None:
+    def __init__(self, path: str | Path, rate: float, *, quality: int = 75, made: str = "") -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in _CONTAINERS:
             raise VideoError(
@@ -54,6 +56,7 @@ class VideoWriter:
             raise VideoError(f"{self.path.name}: wanted a quality of 0 to 100, came {quality}")
         self.rate = Fraction(rate).limit_denominator(60000)
         self.quality = quality
+        self._mark = make_mark(made)
         self._stack = ExitStack()
         self._container: Any = None
         self._stream: Any = None
@@ -103,6 +106,8 @@ class VideoWriter:
         self._shape = shape
         form = _CONTAINERS[self.path.suffix.lower()]
         self._container = av.open(self._file, "w", format=form)
+        if self._mark:
+            self._container.metadata["comment"] = self._mark
         height, width = (n + n % 2 for n in shape)
         if "libx264" in av.codecs_available:
             crf = str(round(50 - 0.4 * self.quality))

@@ -57,6 +57,8 @@ class Model:
     anatomy : Anatomy or None
         Where the keypoints lie on an animal; None if there were too few labels to learn it, and
         in models of before it was learned.
+    name : str
+        Of its folder, for messages; empty where it has none yet.
     """
 
     network: PoseNetwork
@@ -71,6 +73,7 @@ class Model:
     split: dict[str, list[str]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     anatomy: Anatomy | None = None
+    name: str = ""
 
     @property
     def pitch(self) -> float:
@@ -173,6 +176,7 @@ class Model:
                 anatomy=_read_anatomy(raw.get("anatomy")),
                 split=raw["split"],
                 record=raw["record"],
+                name=folder.resolve().name,
             )
         except (KeyError, TypeError, ShapeError, RuntimeError, yaml.YAMLError) as error:
             raise FormatError(f"{folder}: not a complete model ({error})") from error

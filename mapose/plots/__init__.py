@@ -22,6 +22,7 @@ _PUBLIC = {
     "plot_identity": "social",
     "plot_ethogram": "social",
     "plot_occupancy": "social",
+    "save_figure": "figures",
     "find_identity_colours": "colours",
     "find_keypoint_colours": "colours",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from mapose.files import make_mark, write_atomically
 from mapose.poses import Poses
 
 INK = "0.2"
@@ -30,6 +32,28 @@ class Plot(Figure):
 def make_plot(width: float, height: float) -> Plot:
     """Make an empty figure, size in inches, whose parts keep clear of each other."""
     return Plot(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
+
+
+def save_figure(figure: Figure, path: str | Path, *, made: str = "") -> None:
+    """Save a figure as PNG, whole or not at all.
+
+    Parameters
+    ----------
+    figure : Figure
+        Of any function that plots.
+    path : str or Path
+        Replaced if it exists.
+    made : str
+        What made it, of `mapose.files.name_work`; kept in the file as a comment.
+
+    Raises
+    ------
+    MaposeError
+        If the file cannot be written.
+    """
+    comment = {"Comment": make_mark(made)} if made else {}
+    with write_atomically(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, metadata=comment)
 
 
 def dress_axes(
