@@ -120,7 +120,7 @@ def run_demo(
         FRAMES,
         seed=seed,
         rate=25,
-        appearance="similar",
+        appearance="distinct",
         arena=arena,
         cameras=cameras,
     )

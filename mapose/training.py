@@ -337,9 +337,9 @@ def _prepare(
         poses / np.float32(factor), max(map(max, sizes)) // factor
     )
     if settings.train.steps is None:
-        channels = 3 * len(labels.skeleton.keypoints) + 2 * len(links)
+        heads = 3 * len(labels.skeleton.keypoints) + 2 * len(links)
         batch = settings.train.batch
-        steps = choose_steps(len(train_rows), channels=channels, view=view, batch=batch)
+        steps = choose_steps(len(train_rows), channels=heads, view=view, batch=batch)
         steps = steps if init is None else max(20, round(_FINE_SHARE * steps))
         chosen = settings.train.model_copy(update={"steps": steps})
         settings = settings.model_copy(update={"train": chosen})

@@ -25,13 +25,14 @@ from mapose.models import Model, save_tensors, write_yaml
 from mapose.project import Project
 from mapose.synthetic import Arena, Scene, make_cameras, make_scene
 from mapose.synthetic.bodies import SKELETON
+from mapose.synthetic.coats import Appearance
 from mapose.trainer import Progress
 from mapose.training import train
 
 #: Seeds from here on are the rooms' own.
 FIRST_SEED = 1000
 ROOMS, FRAMES, LABELLED, MOST = 130, 300, 12, 5
-_LOOKS = ("similar", "distinct", "identical")
+_LOOKS: tuple[Appearance, ...] = ("similar", "distinct", "identical")
 _CARD = """# drawn-mice
 
 Mice drawn by `mapose.synthetic`, seen from above, one to five in a room. For the demo, and to start
