@@ -5,6 +5,7 @@ import os
 import shutil
 import typing
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from mapose.cli import app
 from mapose.edits import Edit, find_edits_path, load_edits, save_edits
 from mapose.errors import MaposeError, SettingsError
 from mapose.files import check_output, name_work, read_mark
-from mapose.io import VideoWriter, load_provenance, read, save, write
+from mapose.importing import import_labels
+from mapose.io import VideoWriter, load_provenance, read, save, write, write_image
+from mapose.labels import Labels
 from mapose.models import Model, build_network
 from mapose.poses import Poses
+from mapose.project import Project
 from mapose.skeleton import Skeleton
 
 # What a command reads by an option or argument of type Path, and the folders that it works in.
@@ -422,3 +426,35 @@ def test_a_note_of_a_calibration_is_a_comment(tmp_path):
     assert type(cameras).load(tmp_path / "c.toml").to_toml() == cameras.to_toml()
     with pytest.raises(CalibrationError, match="cannot write"):
         cameras.save(tmp_path / "none" / "c.toml")
+
+
+def test_an_import_loses_nothing_of_what_is_there(place):
+    """Another recording of the same name, or another picture, is refused before it is mixed in."""
+    array = make_walk().points[:4]
+    labels = Labels(
+        array, make_walk().skeleton, videos=("walk",) * 4, frames=np.arange(4), images=(None,) * 4,
+        individuals=("x", "y"), identified=True, sources={"walk": place / "walk.mp4"},
+    )  # fmt: skip
+    project = Project.create(place / "mice", labels.skeleton, individuals=2)
+    (project.path / "labels" / "walk").mkdir()
+    picture = project.path / "labels" / "walk" / "frame000002.png"
+    write_image(np.full((64, 96), 200, np.uint8), picture)
+    drawn = picture.read_bytes()
+    with pytest.raises(SettingsError, match="shows something else"):
+        import_labels(project, labels)
+    assert picture.read_bytes() == drawn
+    picture.unlink()
+    assert import_labels(project, labels).taken == 4  # goes on with the images that are there
+    project = Project.load(project.path)
+    (place / "other lab").mkdir()
+    shutil.copy("other.mp4", "other lab/walk.mp4")
+    strange = replace(
+        labels, frames=labels.frames + 9, sources={"walk": Path("other lab/walk.mp4")}
+    )
+    before = look(place)
+    with pytest.raises(SettingsError, match="two videos are called 'walk'"):
+        import_labels(project, strange)
+    assert look(place) == before
+    report = import_labels(project, replace(labels, points=labels.points + 5))
+    assert report.twice == 4  # what is labelled already stays as it was
+    np.testing.assert_allclose(project.load_labels().points, array, atol=1e-3)
