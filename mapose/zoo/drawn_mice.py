@@ -1,9 +1,9 @@
 """Makes the model ``drawn-mice``: python -m mapose.zoo.drawn_mice FOLDER.
 
 Mice of `mapose.synthetic`, seen from above: one to five of them, of every coat, in rooms of many
-sizes, 12 frames of each room, half of them moments at which two mice are closest. The rooms are
-larger or smaller than the default one, and their seeds begin at `FIRST_SEED`, so that no scene of
-the demo or of a test is among them. Takes about half an hour on two cores.
+sizes, 12 frames of each room, half of them moments at which two mice are closest. Seeds of the
+rooms begin at `FIRST_SEED`, and their sizes are drawn, so that no scene of the demo or of a test is
+among them. Takes about half an hour on two cores.
 """
 
 from __future__ import annotations
