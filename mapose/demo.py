@@ -62,9 +62,7 @@ class DemoResult:
     plots: list[Path]
 
     def __str__(self) -> str:
-        kept = [f"wrong: {fault}" for fault in self.faults] or [
-            "all that the README promises holds"
-        ]
+        kept = [f"wrong: {fault}" for fault in self.faults] or ["all is as promised"]
         return "\n".join(
             [
                 f"{self.comparison}\n",

@@ -198,7 +198,8 @@ def _choose_rows(labels: Labels, count: int | None) -> npt.NDArray[np.int64]:
         return np.arange(len(labels))
     if count < 1:
         raise SettingsError(f"count: wanted at least one frame, came {count}")
-    edges = np.linspace(0, len(labels), count + 1)
+    # Whole frames, or the last of one stretch could be the first of the next.
+    edges = np.floor(np.linspace(0, len(labels), count + 1))
     share = np.random.default_rng(0).uniform(size=count)
     return np.floor(edges[:-1] + share * np.diff(edges)).astype(np.int64)
 

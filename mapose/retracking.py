@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +128,13 @@ def track_file(
         from mapose.recognition import find_embeddings, learn_appearance
 
         assert options.video is not None
-        # What a person has corrected is the better teacher.
+        # What a person has corrected is the better teacher. The tracker's own names are none: they
+        # are what looks are to correct (a swap stated at 0.04 taught one animal's name with the
+        # other's looks, and stayed; without the names it was put right).
         corrected = find_edits_path(source.path).is_file()
         appearance = learn_appearance(
             options.video,
-            load_corrected(source.path) if corrected else load(target),
+            load_corrected(source.path) if corrected else replace(load(target), identity=None),
             steps=options.steps,
             on_progress=lambda done, total: on_progress("learning looks", done, total),
         )

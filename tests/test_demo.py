@@ -30,7 +30,9 @@ def short(tmp_path_factory):
 
 def test_a_short_demo_makes_all_it_promises(short):
     folder, result, stages = short
-    assert list(dict.fromkeys(stages)) == ["drawing", "training", "analysing", "rendering"]
+    assert list(dict.fromkeys(stages)) == [
+        *("drawing", "training", "analysing", "tracking", "learning looks", "looking", "rendering")
+    ]
     poses = load(folder / "results" / "arena.mapose.h5")
     assert poses.array.shape[:2] == (80, 3)
     # 81 labelled animals are enough to learn where keypoints lie, left as right.
@@ -50,6 +52,19 @@ def test_a_short_demo_makes_all_it_promises(short):
 def test_the_demo_starts_from_a_model_that_knows_mice(short):
     """From nothing, 20 steps find no animal at all."""
     assert short[1].comparison.similarity.map > 0.8
+
+
+def test_the_scene_is_the_one_that_hides_least(monkeypatch):
+    monkeypatch.setattr(demo, "FRAMES", 150)
+    chosen = demo._choose_scene(2)
+    assert chosen.seed in range(10, 15)
+    seen = {}
+    for seed in range(10, 15):
+        scene = make_scene(
+            3, 150, seed=seed, appearance="distinct", arena=chosen.arena, cameras=chosen.cameras
+        )
+        seen[seed] = scene.visibility().mean()
+    assert chosen.seed == max(seen, key=seen.get) and min(seen.values()) < max(seen.values())
 
 
 def test_what_misses_its_promise_is_said():
@@ -79,6 +94,7 @@ def test_the_command_fails_where_a_promise_is_broken(short, monkeypatch, tmp_pat
     broken = CliRunner().invoke(app, ["demo", str(tmp_path / "d"), "--seed", "7"])
     assert broken.exit_code == 1 and "wrong: IDF1 is 0.5" in broken.output
     assert given == {"folder": tmp_path / "d", "seed": 7}
-    monkeypatch.setattr(demo, "run_demo", lambda *_, **__: replace(short[1], faults=[]))
+    made = short[1]
+    monkeypatch.setattr(demo, "run_demo", lambda *_, **__: replace(made, faults=[]))
     kept = CliRunner().invoke(app, ["demo", str(tmp_path / "d")])
     assert kept.exit_code == 0 and "all is as promised" in kept.output

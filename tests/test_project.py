@@ -156,3 +156,20 @@ def test_keypoints_are_renamed_on_the_way_in(recordings, tmp_path):
     assert project.skeleton.keypoints[0] == "nose" and len(project.load_labels()) == 3
     with pytest.raises(ShapeError, match="did you mean 'snout'"):
         import_project(tmp_path / "q", recordings / "openfield_mouse", rename={"snoot": "nose"})
+
+
+def test_a_count_takes_every_frame_once(tmp_path):
+    """Of 80 frames 30: stretches of two or three, none of which gives the same frame."""
+    from mapose.importing import _choose_rows
+
+    class Many:
+        def __init__(self, size):
+            self.size = size
+
+        def __len__(self):
+            return self.size
+
+    for size, count in ((80, 30), (7, 5), (100, 99), (600, 30)):
+        rows = _choose_rows(Many(size), count)
+        assert len(set(rows.tolist())) == count and rows.max() < size
+        assert np.diff(rows).max() <= 2 * -(-size // count)
