@@ -13,11 +13,12 @@ import pandas as pd
 
 from mapose.assignment import assign
 from mapose.decode import assemble
+from mapose.files import write_atomically
 from mapose.io import read_image, write_image
 from mapose.labels import Labels
 from mapose.metrics import OksMap, PoseError, match_individuals, oks_map, pose_error
 from mapose.models import Model
-from mapose.plots import draw_evaluation, plot_errors
+from mapose.plots import draw_evaluation, plot_errors, save_figure
 from mapose.poses import Poses
 from mapose.prediction import Predictor
 from mapose.similarity import find_distances, find_lengths
@@ -202,10 +203,11 @@ def write_evaluation(found: Evaluation, labels: Labels, folder: Path, *, most: i
     points = np.where(partner[..., None, None] < 0, np.nan, found.found.points[row, partner])
     confidence = np.where(partner[..., None] < 0, 0, found.found.confidence[row, partner])
     table = _make_table(labels, points, confidence, found.test_frames)
-    table.to_csv(folder / "errors.csv", index=False)
+    with write_atomically(folder / "errors.csv") as partial:
+        table.to_csv(partial, index=False)
     names = labels.skeleton.keypoints
     figure = plot_errors(labels.points, points, keypoints=names, test=found.test_frames)
-    figure.savefig(folder / "errors.png", dpi=150)
+    save_figure(figure, folder / "errors.png")
     for i in np.unique(np.linspace(0, len(labels) - 1, most).astype(int)):
         image = labels.images[i]
         if image is None:

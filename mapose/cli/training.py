@@ -125,9 +125,9 @@ def train(
 
 
 def _plot_training(folder: Path) -> None:
-    from mapose.plots import plot_training
+    from mapose.plots import plot_training, save_figure
 
-    plot_training(folder / "training.csv").savefig(folder / "training.png", dpi=150)
+    save_figure(plot_training(folder / "training.csv"), folder / "training.png")
 
 
 @app.command()
