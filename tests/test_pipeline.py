@@ -34,7 +34,7 @@ def short_chunks():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A video with a little noise and two bright dots that move, and an untrained model of two keypoints."""
+    """A video of two bright dots that move, and an untrained model of two keypoints."""
     folder = tmp_path_factory.mktemp("analysis")
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:64, :96]
@@ -142,8 +142,10 @@ SCRIPT = """
 import sys
 from mapose import pipeline
 pipeline.CHUNK, (video, model, output) = int(sys.argv[1]), sys.argv[2:]
+def show(progress):
+    print(progress.done, flush=True)
 if __name__ == "__main__":
-    pipeline.analyze_file(video, model, output=output, on_progress=lambda p: print(p.done, flush=True))
+    pipeline.analyze_file(video, model, output=output, on_progress=show)
 """
 
 
