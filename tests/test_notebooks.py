@@ -10,6 +10,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 CHECKS = {
     "01_quickstart": """
 assert poses.array.shape[:2] == (200, 2) and poses.identity is not None
+assert compare_poses(truth, poses, leave_out=trained).similarity.map > 0.8
 """,
     "02_calibrate_and_reconstruct": """
 assert off.max() < 5 and np.nanmedian(error) < 5 and right > 0.95

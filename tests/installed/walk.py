@@ -14,10 +14,7 @@ from pathlib import Path
 
 CAMERAS = ("top", "cam1", "cam2")
 FRAMES, LABELLED = 40, 12
-QUICK = (
-    *("network.widths=[8,8,8]", "network.depths=[0,0,0]", "train.steps=8", "train.every=4"),
-    *("train.batch=2", "train.view=64"),
-)
+QUICK = ("train.steps=4", "train.batch=2", "train.view=64")
 
 
 def run(*words: object) -> str:
@@ -100,7 +97,8 @@ def use(folder: Path) -> None:
     draw_recording(folder)
     project, top = folder / "mice", folder / "top.mapose.h5"
     run("import", project, "--from", folder / "labels.csv")
-    run("train", project, *(word for setting in QUICK for word in ("--set", setting)))
+    quick = [word for setting in QUICK for word in ("--set", setting)]
+    run("train", project, "--init", "zoo:drawn-mice", *quick)
     run("evaluate", project)
     run("analyze", project, folder / "top.mp4", "-o", folder / "found")
     assert len(load(folder / "found" / "top.mapose.h5")) == FRAMES
