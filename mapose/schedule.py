@@ -44,8 +44,8 @@ def choose_steps(labels: int, *, channels: int, view: int, batch: int) -> int:
     --------
     >>> choose_steps(82, channels=12, view=192, batch=8)
     3240
-    >>> choose_steps(3240, channels=12, view=192, batch=8) / 3240
-    4.0
+    >>> choose_steps(3200, channels=12, view=192, batch=8)
+    12960
     """
     plan = Schedule(1000, view)
     cost = batch * plan.work / plan.steps / 192**2 * (_VIEW + _CHANNEL * channels)

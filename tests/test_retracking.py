@@ -120,7 +120,7 @@ def test_what_a_person_corrected_teaches_the_looks(scene, tmp_path, monkeypatch,
     looks[300:, :2] = looks[300:, 1::-1].copy()
     monkeypatch.setattr(
         "mapose.recognition.learn_appearance",
-        lambda video, poses, on_progress: taught.append(poses.names),
+        lambda video, poses, steps, on_progress: taught.append((poses.names, poses.identity)),
     )
     monkeypatch.setattr(
         "mapose.recognition.find_embeddings",
@@ -129,7 +129,10 @@ def test_what_a_person_corrected_teaches_the_looks(scene, tmp_path, monkeypatch,
     monkeypatch.setattr("mapose.retracking.CHUNK", 200)
     options = TrackOptions(3, appearance=True, video="none.mp4")
     again = load(track_file(path, tmp_path / "again.mapose.h5", options=options))
-    assert taught == [("Anna" if corrected else "track0", "track1", "track2")]
+    ((names, sure),) = taught
+    assert names == ("Anna" if corrected else "track0", "track1", "track2")
+    # The tracker's own names are what looks are to correct: they teach nothing.
+    assert (sure is not None) == corrected
     # What was measured decides, each chunk with its own.
     whole, blind = (track(poses, individuals=3, embeddings=e) for e in (looks, None))
     np.testing.assert_array_equal(again.array, whole.array)
