@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from mapose.tracking.encounters import CLEAR, QUIET, EncounterLog, find_claims, find_doubts
+from mapose.tracking.encounters import (
+    CLEAR,
+    QUIET,
+    EncounterLog,
+    find_claims,
+    find_doubts,
+    find_mixtures,
+)
 
 
 def meet(log, frame, ids, odds):
@@ -37,7 +44,7 @@ def test_an_encounter_is_over_after_some_quiet_frames():
 
 def test_the_worst_frame_decides_the_odds():
     found = []
-    for odds in ([9.0, 2.0, 5.0], [2.0], [4.0]):
+    for odds in ([9.0, 0.5, 5.0], [0.5], [1.2]):
         log = EncounterLog()
         for n, value in enumerate(odds):
             meet(log, 100 + n, [5, 9], value)
@@ -160,3 +167,32 @@ def test_odds_are_those_of_changing_places():
     assert pairs.tolist() == [[0, 1]] and odds.tolist() == [pytest.approx(3 + 2.5 - 1 - 0.5)]
     pairs, odds = find_claims(cost, rows, rows, np.array([3]))
     assert pairs.tolist() == [[0, 3]] and odds.tolist() == [3]
+
+
+def test_who_comes_out_alone_may_be_either():
+    log = EncounterLog()
+    meet(log, 100, [5, 9], CLEAR - 0.1)
+    (met,), _ = end(log, 150, [5, 20])
+    assert 0 < met.odds < 2
+
+
+def test_a_match_that_fits_badly_beside_a_lost_track_may_be_parts_of_both():
+    cost = np.array([[30.0, 35.0, np.inf], [np.inf, 20.0, np.inf], [np.inf, np.inf, 20.0]])
+    every = np.arange(3)
+    pairs, odds = find_mixtures(cost, every, every, np.array([0]))
+    assert pairs.tolist() == [[1, 0]]  # the third is out of the lost one's reach
+    assert 0 < odds[0] < CLEAR
+    cost[1, 1] = 5.0
+    assert not len(find_mixtures(cost, every, every, np.array([0]))[0])
+
+
+def test_an_encounter_goes_on_while_one_has_leftovers_only():
+    log = EncounterLog()
+    meet(log, 100, [5, 9], 3.0)
+    assert log.find_calm(np.array([5, 7, 9])).tolist() == [False, True, False]
+    cost, every = np.diag([20.0, 5.0]) + 50 * (1 - np.eye(2)), np.arange(2)
+    for frame in range(101, 121):
+        log.record(frame, np.array([5, 9]), cost, (every, every), np.array([True, False]))
+    assert end(log, 120 + QUIET, [5, 9])[0] == []
+    (met,), _ = end(log, 121 + QUIET, [5, 9])
+    assert met.last == 120
