@@ -255,17 +255,17 @@ class Tracker:
             rows, columns = assign(odds)
             good = odds[rows, columns] < 0
             rows, columns = rows[good], columns[good]
-            lost = self._sure.copy()
-            lost[rows] = find_leftovers(cost[rows, columns], trust[columns])
-            fits[columns] = ~lost[rows]
+            hidden = self._sure.copy()
+            hidden[rows] = False
+            stray = find_leftovers(cost[rows, columns], trust[columns])
+            fits[columns] = ~stray
             if self._log is not None:
                 leapt = (cost[rows, columns] > _LEAP) & self._log.find_calm(self._ids[rows])
                 self._settle(rows[leapt], gaps[rows, columns][leapt], points[columns[leapt]])
                 self._part(rows[leapt | (self._unseen[rows] > _LOST)])
-                self._log.record(number, self._ids, cost, (rows, columns), lost)
+                self._log.record(number, self._ids, cost, (rows, columns), hidden, stray)
             ids[slots[columns]] = self._ids[rows]
-            free = self._sure & (self._unseen <= _PATIENCE)
-            free[rows] = False
+            free = hidden & (self._unseen <= _PATIENCE)
             clear = ~find_contested(cost, (rows, columns), free)
             self._unseen[rows[~clear]] = 0
             kept, seen = rows[clear], columns[clear]
