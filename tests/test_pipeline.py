@@ -17,30 +17,21 @@ from mapose.anatomy import Anatomy
 from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.io import VideoWriter, load, load_peaks, load_provenance
 from mapose.models import Model, build_network
-from mapose.pipeline import analyze, analyze_file
+from mapose.pipeline import CHUNK, analyze, analyze_file
 from mapose.skeleton import Skeleton
 
-# A quarter of the real one: what happens at the borders does not depend on their distance.
-CHUNK = 64
 FRAMES = 2 * CHUNK + 37
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_chunks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mapose.pipeline.CHUNK", CHUNK)
-        yield
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A video of two bright dots that move, and an untrained model of two keypoints."""
+    """A noisy video with two bright dots that move, and an untrained model of two keypoints."""
     folder = tmp_path_factory.mktemp("analysis")
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:64, :96]
     with VideoWriter(folder / "dots.mp4", 25) as writer:
         for t in range(FRAMES):
-            image = rng.integers(0, 5, (64, 96)).astype(np.float32)
+            image = rng.integers(0, 40, (64, 96)).astype(np.float32)
             for phase in (0.0, 2.0):
                 cx, cy = 48 + 30 * np.cos(t / 40 + phase), 32 + 20 * np.sin(t / 40 + phase)
                 image += 200 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 18)
@@ -145,12 +136,10 @@ def test_unknown_numbers_and_kept_peaks(folder, tmp_path):
 
 SCRIPT = """
 import sys
-from mapose import pipeline
-pipeline.CHUNK, (video, model, output) = int(sys.argv[1]), sys.argv[2:]
-def show(progress):
-    print(progress.done, flush=True)
+from mapose.pipeline import analyze_file
+video, model, output = sys.argv[1:]
 if __name__ == "__main__":
-    pipeline.analyze_file(video, model, output=output, on_progress=show)
+    analyze_file(video, model, output=output, on_progress=lambda p: print(p.done, flush=True))
 """
 
 
@@ -163,7 +152,7 @@ def test_killed_and_resumed_gives_the_same_file(folder, tmp_path, after):
     script.write_text(SCRIPT, encoding="utf-8")
     names = [folder / "dots.mp4", folder / "model", cut]
     with subprocess.Popen(
-        [sys.executable, script, str(CHUNK), *names], stdout=subprocess.PIPE, text=True
+        [sys.executable, script, *names], stdout=subprocess.PIPE, text=True
     ) as process:
         for line in process.stdout:
             if int(line) >= after:
