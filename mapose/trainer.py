@@ -347,14 +347,15 @@ def has_bfloat16(device: torch.device) -> bool:
     """Tell whether a device computes in bfloat16 faster than in full precision.
 
     On a processor with the instructions (AVX-512 BF16 or AMX) a step took 0.5 to 0.65
-    of the time on the one processor measured.
+    of the time on the one processor measured; where they are there but switched off
+    (``ATEN_CPU_CAPABILITY``), five times as long.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
+    if device.type != "cpu" or not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        return False
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return device.type == "cpu" and any(
-        bool(getattr(torch.cpu, check, lambda: False)()) for check in checks
-    )
+    return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
 
 
 def _group_parameters(network: PoseNetwork, decay: float) -> list[dict[str, Any]]:

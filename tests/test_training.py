@@ -17,7 +17,7 @@ from mapose.models import Model, build_network
 from mapose.poses import Peaks
 from mapose.project import Project
 from mapose.skeleton import Skeleton
-from mapose.trainer import COLUMNS, Trainer
+from mapose.trainer import COLUMNS, Trainer, has_bfloat16
 from mapose.training import calibrate_variance, find_known, find_reach, split_frames, train
 
 SKELETON = Skeleton(["head", "tail"], [("head", "tail")])
@@ -233,6 +233,14 @@ def test_training_stops_when_the_test_error_no_longer_falls(tmp_path):
     errors = iter([5.0, 4.0, 4.5, 4.5, 4.5, 1.0])
     trainer.run(lambda _: (1.0, next(errors)))
     assert trainer.step == 15 and trainer.best == 4.0
+
+
+def test_bfloat16_is_not_used_where_its_instructions_are_switched_off(monkeypatch):
+    """A step takes five times as long then."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    for capability, faster in (("AVX2", False), ("DEFAULT", False), ("AVX512", True)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda c=capability: c)
+        assert has_bfloat16(torch.device("cpu")) is faster
 
 
 def test_resuming_nothing_is_told(project):
