@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from calibration.boardposes import turn
-from calibration.camera import Floats
+from calibration.arrays import Floats
 from calibration.errors import CalibrationError
 from calibration.group import CameraGroup
+from calibration.rotations import turn
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
-from calibration.camera import Camera, Floats
+from calibration.arrays import Floats
+from calibration.camera import Camera
 from calibration.errors import CalibrationError
+from calibration.group import CameraGroup
 from calibration.projection import cross_rows, differentiate_local
+from calibration.rotations import turn, unturn
 
 #: Fewer corners than this do not fix the eight numbers of a homography with one to spare.
 MIN_CORNERS = 6
@@ -165,25 +167,6 @@ def _descend(
     return rotations, translations
 
 
-def turn(vectors: Floats) -> Floats:
-    """Make rotation matrices (..., 3, 3) of rotation vectors (..., 3) in radians."""
-    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
-    cross = np.zeros((*vectors.shape, 3))
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    cross[..., 0, 1], cross[..., 0, 2], cross[..., 1, 2] = -z, y, -x
-    cross -= np.swapaxes(cross, -1, -2)
-    # sin(a) / a and (1 - cos(a)) / a^2, which numpy's sinc keeps exact near 0.
-    first, second = np.sinc(angle / np.pi), 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
-    return np.asarray(np.eye(3) + first * cross + second * (cross @ cross))
-
-
-def unturn(rotations: Floats) -> Floats:
-    """Make rotation vectors (..., 3) of rotation matrices (..., 3, 3)."""
-    flat = rotations.reshape(-1, 3, 3)
-    vectors = [cv2.Rodrigues(r)[0].ravel() if np.isfinite(r).all() else r[0] for r in flat]
-    return np.array(vectors, np.float64).reshape(rotations.shape[:-1])
-
-
 def _are_spread(board: Floats, plane: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Tell views whose corners span an area of the board from those along one line."""
     seen = np.isfinite(plane[..., 0])[..., None]
@@ -332,3 +315,73 @@ def _find_medians(values: Floats) -> Floats:
     low = np.take_along_axis(rising, np.maximum(count - 1, 0) // 2, -1)
     high = np.take_along_axis(rising, np.minimum(count // 2, values.shape[-1] - 1), -1)
     return np.asarray((0.5 * (low + high))[..., 0])
+
+
+# A frame's pose is proposed by this many of the cameras that see most corners; the rest judge.
+_PROPOSERS = 2
+# Corners further off than this, in pixels, all count the same.
+_FAR = 50.0
+
+
+def place_boards(group: CameraGroup, pixels: Floats, *, board: Floats) -> Floats:
+    """Find poses of a board in the world.
+
+    In each frame the two cameras that see most corners propose two poses each (a flat board seen
+    from far looks the same tilted the other way), and the one that fits all cameras best is taken.
+
+    Parameters
+    ----------
+    group : CameraGroup
+        V cameras, at least roughly placed.
+    pixels : float64, (V, F, C, 2)
+        Corners; NaN = not seen.
+    board : float64, (C, 3)
+        Corners in the board's frame, z = 0.
+
+    Returns
+    -------
+    float64, (F, 6)
+        Rotation vectors and translations, board to world; NaN where no camera sees corners
+        enough.
+    """
+    n = pixels.shape[1]
+    seen = np.isfinite(pixels).all(-1)
+    order = np.argsort(-seen.sum(2), axis=0, kind="stable")
+    best = np.full(n, np.inf)
+    rotations, translations = np.full((n, 3, 3), np.nan), np.full((n, 3), np.nan)
+    for rank in range(min(_PROPOSERS, len(group))):
+        for v, camera in enumerate(group):
+            frames = np.flatnonzero(order[rank] == v)
+            found = find_board_poses(camera, board, pixels=pixels[v, frames])
+            for kind in range(2):
+                usable = found.errors[:, kind] < _FAR
+                here = frames[usable]
+                turned = camera.rotation_matrix.T @ found.rotations[usable, kind]
+                away = found.translations[usable, kind] - camera.translation
+                moved = away @ camera.rotation_matrix
+                points = board @ turned.swapaxes(1, 2) + moved[:, None]
+                cost = _judge_points(group, pixels[:, here], points)
+                better = cost < best[here]
+                best[here[better]] = cost[better]
+                rotations[here[better]], translations[here[better]] = turned[better], moved[better]
+    return np.concatenate([unturn(rotations), translations], axis=1)
+
+
+def judge_poses(group: CameraGroup, pixels: Floats, board: Floats, poses: Floats) -> Floats:
+    """Find the mean distance in pixels, each at most 50, of seen and projected corners.
+
+    Poses are (F, 6) as those of `place_boards`; the result is (F,), 50 for missing poses.
+    """
+    points = board @ turn(poses[:, :3]).swapaxes(1, 2) + poses[:, None, 3:]
+    return _judge_points(group, pixels, points)
+
+
+def _judge_points(group: CameraGroup, pixels: Floats, points: Floats) -> Floats:
+    total, count = np.zeros(len(points)), np.zeros(len(points))
+    for camera, there in zip(group, pixels, strict=True):
+        # Also far off: what was seen but lies behind the camera.
+        error = np.nan_to_num(np.linalg.norm(camera.project(points) - there, axis=-1), nan=_FAR)
+        seen = np.isfinite(there).all(-1)
+        total += (np.minimum(error, _FAR) * seen).sum(1)
+        count += seen.sum(1)
+    return np.asarray(total / np.maximum(count, 1))

@@ -6,6 +6,7 @@ camera looks along its +z axis, x to the right, y down. The world is right-hande
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +14,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from calibration.arrays import Floats
 from calibration.errors import CalibrationError
-from calibration.lens import DISTORTIONS, Floats, Model, bend_rays, straighten_rays
-from calibration.projection import differentiate_projection
+from calibration.lens import DISTORTIONS, Model, bend_rays, straighten_rays
 
 __all__ = ["Camera", "Floats", "Model"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Camera:
     """A calibrated camera.
 
@@ -90,6 +91,13 @@ class Camera:
         for field in ("matrix", "distortion", "rotation", "translation"):
             getattr(self, field).flags.writeable = False
 
+    def __str__(self) -> str:
+        width, height = self.size
+        return f"Camera {self.name}: {self.model}, {width}x{height}, focal {self.focal:.0f} px"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
     @property
     def rotation_matrix(self) -> Floats:
         """World to camera, float64 (3, 3)."""
@@ -99,6 +107,11 @@ class Camera:
     def centre(self) -> Floats:
         """Where the camera stands in the world, float64 (3,)."""
         return np.asarray(-self.rotation_matrix.T @ self.translation)
+
+    @property
+    def focal(self) -> float:
+        """Focal length in pixels: the geometric mean of that of rows and of columns."""
+        return float(np.sqrt(self.matrix[0, 0] * self.matrix[1, 1]))
 
     def to_camera(self, points: npt.ArrayLike) -> Floats:
         """Turn world points (..., 3) into the camera's frame (..., 3), same unit."""
@@ -127,29 +140,6 @@ class Camera:
         local = np.moveaxis(self.to_camera(points), -1, 0)
         bent = bend_rays(self.model, local, self.distortion)
         return np.moveaxis(bent, 0, -1) @ self.matrix[:2, :2].T + self.matrix[:2, 2]
-
-    def differentiate(self, points: npt.ArrayLike) -> tuple[Floats, Floats]:
-        """Find the pixels of world points and how these change when the points move.
-
-        Parameters
-        ----------
-        points : float, (..., 3)
-            World points; NaN = missing.
-
-        Returns
-        -------
-        pixels : float64, (..., 2)
-            As of `project`.
-        by_point : float64, (..., 2, 3)
-            Pixels per unit along each axis of the world; NaN where the pixels are.
-
-        Raises
-        ------
-        CalibrationError
-            If the last axis has not length 3.
-        """
-        found = differentiate_projection(self, points)
-        return found.pixels, found.by_point
 
     def undistort(self, pixels: npt.ArrayLike) -> Floats:
         """Find where pixels lie on the ideal image plane at distance 1.
@@ -201,6 +191,41 @@ class Camera:
         centred = _as_points(pixels, 2) - self.matrix[:2, 2]
         bent = centred @ np.linalg.inv(self.matrix[:2, :2]).T
         return straighten_rays(self.model, np.moveaxis(bent, -1, 0), self.distortion)
+
+
+def find_reprojection_errors(
+    cameras: Collection[Camera], points: npt.ArrayLike, pixels: npt.ArrayLike
+) -> Floats:
+    """Find how far world points are seen from given pixels.
+
+    Parameters
+    ----------
+    cameras : collection of Camera
+        V of them.
+    points : float, (..., 3)
+        World points; NaN = missing.
+    pixels : float, (V, ..., 2)
+        Pixels of each camera; NaN = not seen.
+
+    Returns
+    -------
+    float64, (V, ...)
+        Distances in px; NaN where missing, not seen or behind the camera.
+
+    Raises
+    ------
+    CalibrationError
+        If there is not one array of pixels per camera, as many as points.
+    """
+    projected = np.stack([camera.project(points) for camera in cameras])
+    seen = np.asarray(pixels, np.float64)
+    if seen.shape != projected.shape:
+        raise CalibrationError(
+            f"pixels: wanted {projected.shape} for these points and {len(cameras)} cameras, "
+            f"came {seen.shape}"
+        )
+    apart = projected - seen
+    return np.asarray(np.sqrt(np.einsum("...d,...d->...", apart, apart)))
 
 
 def _as_points(points: npt.ArrayLike, dimensions: int) -> Floats:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from calibration.camera import Camera, Floats
-from calibration.errors import CalibrationError
+from calibration.arrays import Floats
+from calibration.camera import Camera, find_reprojection_errors
+from calibration.errors import CalibrationError, suggest_name
 from calibration.saving import write_whole
-
-if TYPE_CHECKING:
-    from calibration.triangulation import Triangulation
+from calibration.triangulation.points import Triangulation, triangulate_points
 
 UNKNOWN_UNIT = "unknown"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CameraGroup:
     """Cameras in a fixed order, found by name.
 
@@ -57,11 +55,20 @@ class CameraGroup:
         """Names of the V cameras, in order."""
         return tuple(camera.name for camera in self.cameras)
 
+    def __str__(self) -> str:
+        return f"CameraGroup: {', '.join(self.names)} (in {self.unit})"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
     def __len__(self) -> int:
         return len(self.cameras)
 
     def __iter__(self) -> Iterator[Camera]:
         return iter(self.cameras)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
 
     def __getitem__(self, name: str) -> Camera:
         """Pick a camera by name.
@@ -74,8 +81,7 @@ class CameraGroup:
         for camera in self.cameras:
             if camera.name == name:
                 return camera
-        near = difflib.get_close_matches(str(name), self.names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.names)}"
+        hint = suggest_name(str(name), self.names)
         raise CalibrationError(f"no camera {name!r} in this group: {hint}")
 
     def project(self, points: npt.ArrayLike) -> Floats:
@@ -104,7 +110,7 @@ class CameraGroup:
     ) -> Triangulation:
         """Find the world points that pixels of several cameras show.
 
-        See `calibration.triangulation.triangulate_points`, which this calls.
+        See `calibration.triangulation.points.triangulate_points`, which this calls.
 
         Parameters
         ----------
@@ -124,8 +130,6 @@ class CameraGroup:
         Triangulation
             With points in `unit`, covariance, error, views.
         """
-        from calibration.triangulation import triangulate_points
-
         return triangulate_points(
             self, pixels, confidence=confidence, covariance=covariance, sigma=sigma, robust=robust
         )
@@ -150,14 +154,7 @@ class CameraGroup:
         CalibrationError
             If there is not one array of pixels per camera, as many as points.
         """
-        projected, seen = self.project(points), np.asarray(pixels, np.float64)
-        if seen.shape != projected.shape:
-            raise CalibrationError(
-                f"pixels: wanted {projected.shape} for these points and {len(self)} cameras, "
-                f"came {seen.shape}"
-            )
-        apart = projected - seen
-        return np.asarray(np.sqrt(np.einsum("...d,...d->...", apart, apart)))
+        return find_reprojection_errors(self.cameras, points, pixels)
 
     def save(self, path: str | os.PathLike[str], *, note: str = "") -> None:
         """Write the group as TOML in the keys that Anipose made standard.
@@ -238,8 +235,19 @@ class CameraGroup:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise CalibrationError(f"{source} is not a TOML file: {error}") from error
-        metadata = tables.pop("metadata", {})
-        cameras = [_read_camera(k, t, source) for k, t in tables.items() if isinstance(t, dict)]
+        return cls.from_tables(tables, unit, source=source)
+
+    @classmethod
+    def from_tables(
+        cls, tables: dict[str, Any], unit: str | None = None, *, source: str = "calibration"
+    ) -> CameraGroup:
+        """Make a group of TOML that was read already; otherwise as `from_toml`."""
+        metadata = tables.get("metadata", {})
+        cameras = [
+            _read_camera(k, t, source)
+            for k, t in tables.items()
+            if k != "metadata" and isinstance(t, dict)
+        ]
         if not cameras:
             raise CalibrationError(f"{source} holds no camera: wanted sections such as [cam_0]")
         return cls(cameras, unit or str(metadata.get("unit", UNKNOWN_UNIT)))

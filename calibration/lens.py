@@ -11,9 +11,9 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from calibration.arrays import Bools, Floats
+
 Model = Literal["pinhole", "fisheye"]
 
 #: Numbers of distortion coefficients that each model knows.
@@ -118,7 +118,7 @@ def differentiate_plane(
     return _differentiate_pinhole(plane, distortion, lens)
 
 
-def is_visible(model: Model, local: Floats, distortion: Floats) -> npt.NDArray[np.bool_]:
+def is_visible(model: Model, local: Floats, distortion: Floats) -> Bools:
     """Tell which points (3, ...) of the camera's frame a lens can see."""
     x, y, z = local
     if model == "pinhole":

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from calibration.arrays import Floats
+from calibration.camera import Camera
 from calibration.errors import CalibrationError
-from calibration.lens import Floats, differentiate_rays
-
-if TYPE_CHECKING:
-    from calibration.camera import Camera
+from calibration.lens import differentiate_rays
 
 #: Names of the parameters of a pose and of a lens, in the order of the derivatives' last axis.
 POSE_NAMES = ("rx", "ry", "rz", "tx", "ty", "tz")

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from calibration.boardposes import turn, unturn
-from calibration.camera import Camera, Floats
+from calibration.arrays import Bools, Floats
+from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.group import CameraGroup
+from calibration.rotations import turn, unturn
 
 #: A mild barrel, as of the lenses that come with machine-vision cameras.
 MILD_DISTORTION = (-0.08, 0.02, 0.0004, -0.0003, 0.0)
@@ -177,7 +178,7 @@ class FilmedBoard:
     board: Floats
     poses: Floats
     pixels: Floats
-    false: npt.NDArray[np.bool_]
+    false: Bools
 
 
 def make_board(columns: int = 7, rows: int = 5, *, square: float = 30.0) -> Floats:
@@ -277,9 +278,7 @@ def _make_waves(n: int, count: int, rng: np.random.Generator) -> Floats:
     return np.asarray(np.sin(2 * np.pi * time / periods + phases).mean(-1) * 1.5).clip(-1, 1)
 
 
-def _hide_parts(
-    board: Floats, n: int, share: float, rng: np.random.Generator
-) -> npt.NDArray[np.bool_]:
+def _hide_parts(board: Floats, n: int, share: float, rng: np.random.Generator) -> Bools:
     """Hide in some of n views all corners on one side of a line across the board."""
     angle = rng.uniform(0, 2 * np.pi, n)
     offset = (board[:, :2] - board[:, :2].mean(0)) @ np.stack([np.cos(angle), np.sin(angle)])

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mapose.arrays import AnyFloats, Bools, Complexes, Floats, Ints
 from mapose.errors import ShapeError
-
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Complexes = npt.NDArray[np.complex128]
 
 #: Poses that a keypoint must be labelled in to be learned.
 FEWEST = 10
@@ -57,9 +53,7 @@ class Anatomy:
             )
 
 
-def learn_anatomy(
-    points: npt.NDArray[np.floating], *, flip_order: Ints | None = None
-) -> Anatomy | None:
+def learn_anatomy(points: AnyFloats, *, flip_order: Ints | None = None) -> Anatomy | None:
     """Learn where the keypoints of an animal lie from labelled poses.
 
     Parameters
@@ -212,7 +206,7 @@ def _standardise(mean: Complexes, known: Bools) -> Complexes:
     return np.asarray(mean / size if size > 0 else mean * np.nan)
 
 
-def to_complex(points: npt.NDArray[np.floating]) -> Complexes:
+def to_complex(points: AnyFloats) -> Complexes:
     """Write points (..., 2) as complex numbers, NaN where x or y is not finite."""
     points = np.asarray(points, np.float64)
     points = np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)

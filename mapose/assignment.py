@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from mapose.arrays import AnyFloats, Ints
 
-def assign(
-    cost: npt.NDArray[np.floating], gate: float = np.inf
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+
+def assign(cost: AnyFloats, gate: float = np.inf) -> tuple[Ints, Ints]:
     """Match rows with columns at least total cost, leaving bad pairs unmatched.
 
     A pair is allowed if its cost is finite and at most ``gate``. As many allowed pairs as

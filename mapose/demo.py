@@ -9,19 +9,20 @@ from typing import Protocol
 
 import numpy as np
 
-from mapose.comparison import Comparison, compare_poses
+from mapose.analysis.pipeline import analyze_file
+from mapose.analysis.retracking import TrackOptions, track_file
 from mapose.errors import SettingsError
-from mapose.importing import import_labels
+from mapose.files import RESULT
 from mapose.io import VideoWriter, load, load_provenance, prefetch, save
 from mapose.labels import Labels
 from mapose.metrics import find_lasting_swaps
-from mapose.pipeline import SUFFIX, analyze_file
 from mapose.poses import Poses
-from mapose.project import Project
-from mapose.rendering import render_video, save_plots
-from mapose.retracking import TrackOptions, track_file
+from mapose.project.importing import import_labels
+from mapose.project.project import Project
+from mapose.results.comparison import Comparison, compare_poses
+from mapose.results.rendering import render_video, save_plots
 from mapose.synthetic import Arena, Scene, make_cameras, make_scene
-from mapose.training import train
+from mapose.training.training import train
 from mapose.zoo import find_model
 
 #: Animals, frames and labelled frames of the demo; steps of its training, and of learning looks.
@@ -117,7 +118,7 @@ def run_demo(
     project = Project.create(folder, scene.skeleton, individuals=scene.individuals)
     video = _draw_video(scene, folder / "videos" / "arena.mp4", on_progress)
     truth = scene.truth(occluded=False)
-    save(truth, folder / "results" / f"truth{SUFFIX}", provenance={"source": "synthetic scene"})
+    save(truth, folder / "results" / f"truth{RESULT}", provenance={"source": "synthetic scene"})
     import_labels(project, _take_labels(truth, video), count=LABELLED)
     model = train(
         Project.load(folder),
@@ -128,7 +129,7 @@ def run_demo(
     result = analyze_file(
         video,
         model,
-        output=folder / "results" / f"arena{SUFFIX}",
+        output=folder / "results" / f"arena{RESULT}",
         on_progress=lambda p: on_progress("analysing", p.done, p.total),
     )
     tracked = track_file(

@@ -13,6 +13,9 @@ from urllib.parse import quote, unquote
 
 from mapose.errors import MaposeError, SettingsError
 
+#: How names of our own files end: poses, and what a person said of them.
+RESULT, EDITS = ".mapose.h5", ".edits.csv"
+
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # Libraries in C and Rust tell the number of the fault in their text only.
 _NUMBER = re.compile(r"(?:errno = |os error |\[Errno )(\d+)")
@@ -22,6 +25,24 @@ _MARK = re.compile(rb"\[made by (mapose [^\[\]]*)\]")
 _PART = 1 << 16
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _WILD = set("*?[")
+
+
+def cut_suffix(name: str) -> str:
+    """Cut the end off a file's name; all of ``.mapose.h5``.
+
+    Examples
+    --------
+    >>> cut_suffix("monday.mapose.h5"), cut_suffix("monday.v2.slp")
+    ('monday', 'monday.v2')
+    """
+    if is_result(name):
+        return name[: -len(RESULT)]
+    return Path(name).stem
+
+
+def is_result(path: str | os.PathLike[str]) -> bool:
+    """Tell by its name whether a file is one of ours; only these have edits."""
+    return Path(path).name.lower().endswith(RESULT)
 
 
 @contextmanager
@@ -143,6 +164,15 @@ def name_work(
 def make_mark(made: str) -> str:
     """Make the comment by which `read_mark` knows what made a file; empty for empty words."""
     return f"[made by {quote(made, safe=' /,;:=+-_.@')}]" if made else ""
+
+
+def leave_mark(path: Path, made: str) -> None:
+    """Say in an HDF5 file what made it, where `read_mark` looks."""
+    import h5py
+
+    if made:
+        with h5py.File(path, "a") as file:
+            file.attrs["made_by"] = made
 
 
 def read_mark(path: str | Path) -> str | None:

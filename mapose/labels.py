@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mapose.arrays import Ints, Singles
 from mapose.errors import ShapeError
 from mapose.skeleton import Skeleton
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Labels:
     """Keypoints marked in single frames.
 
@@ -42,10 +43,10 @@ class Labels:
         If lengths do not fit; all faults at once.
     """
 
-    points: npt.NDArray[np.float32]
+    points: Singles
     skeleton: Skeleton
     videos: tuple[str, ...]
-    frames: npt.NDArray[np.int64]
+    frames: Ints
     images: tuple[Path | None, ...]
     individuals: tuple[str, ...]
     identified: bool = False
@@ -78,6 +79,16 @@ class Labels:
             yield f"{len(self.individuals)} names for {i} individuals"
         if len(self.skeleton.keypoints) != k:
             yield f"the skeleton has {len(self.skeleton.keypoints)} keypoints, the points {k}"
+
+    def __str__(self) -> str:
+        marked = int(np.isfinite(self.points).all(-1).sum())
+        return (
+            f"Labels: {len(self)} frames of {len(set(self.videos))} videos, {marked} keypoints, "
+            f"up to {self.points.shape[1]} individuals"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
     def __len__(self) -> int:
         return len(self.points)

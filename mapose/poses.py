@@ -8,12 +8,14 @@ centre of the top-left pixel is (0, 0).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mapose.arrays import Bools, Ints, Singles
 from mapose.errors import ShapeError, suggest_name
 from mapose.skeleton import Skeleton
 
@@ -21,11 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-Floats = npt.NDArray[np.float32]
 Names = str | Sequence[str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Poses:
     """Poses of several individuals over time, in 2D or 3D.
 
@@ -54,6 +55,11 @@ class Poses:
     ShapeError
         If shapes, names or numbers do not fit; all faults are listed at once.
 
+    Notes
+    -----
+    The array is copied and checked once. Poses made of these by `dataclasses.replace` or by `take`
+    of a slice share it: copy it before you write into it.
+
     Examples
     --------
     >>> poses = Poses(np.ones((5, 2, 1, 3)), Skeleton(["snout"]), ["a", "b"], rate=25)
@@ -63,25 +69,30 @@ class Poses:
     Poses: 5 frames, 2 individuals, 1 keypoint, 2D in px, 25 frames/s, 100 % found
     """
 
-    array: Floats
+    array: Singles
     skeleton: Skeleton
     individuals: Sequence[str] | None = None
     rate: float | None = None
     unit: str = "px"
-    frames: npt.NDArray[np.int64] = None  # type: ignore[assignment]
-    identity: Floats | None = None
-    covariance: Floats | None = None
+    frames: Ints = None  # type: ignore[assignment]
+    identity: Singles | None = None
+    covariance: Singles | None = None
+    #: The array that was checked; with another one, `replace` has to check again.
+    _checked: Singles | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        array = np.array(self.array, dtype=np.float32)
+        fresh = self._checked is not self.array
+        array = np.array(self.array, dtype=np.float32) if fresh else self.array
         if array.ndim != 4 or array.shape[-1] not in (3, 4):
             raise ShapeError(
                 "poses: wanted an array (frames, individuals, keypoints, 3 or 4) of x, y[, z], "
                 f"confidence; came {array.shape}"
             )
-        _blank_missing(array)
+        if fresh:
+            _blank_missing(array)
         put = object.__setattr__
         put(self, "array", array)
+        put(self, "_checked", array)
         frames = np.arange(len(array)) if self.frames is None else np.asarray(self.frames)
         put(self, "frames", frames.astype(np.int64))
         if self.individuals is not None:
@@ -114,12 +125,12 @@ class Poses:
             yield f"covariance: wanted shape {wanted}, came {self.covariance.shape}"
 
     @property
-    def points(self) -> Floats:
+    def points(self) -> Singles:
         """Coordinates, float32 (F, I, K, d) in `unit`; NaN = missing."""
         return self.array[..., :-1]
 
     @property
-    def confidence(self) -> Floats:
+    def confidence(self) -> Singles:
         """Confidence, float32 (F, I, K), 0 to 1; 0 = missing."""
         return self.array[..., -1]
 
@@ -146,6 +157,12 @@ class Poses:
         counts = [(f, "frame"), (i, "individual"), (k, "keypoint")]
         sizes = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts)
         return f"Poses: {sizes}, {self.dimensions}D {unit}{rate}, {found:.0f} % found"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def _repr_html_(self) -> str:
+        return _make_table(str(self), _describe_rows(self))
 
     def __getitem__(self, key: str | tuple[str, str]) -> Any:
         """Pick one individual (Poses) or one keypoint of it (float32 (F, xyc) array)."""
@@ -181,28 +198,119 @@ class Poses:
         ShapeError
             If a name or frame does not exist; the nearest name is suggested.
         """
-        rows = self._find_rows(frames)
-        who = _find_names(individual, self.names, "individual")
-        what = _find_names(keypoint, self.skeleton.keypoints, "keypoint")
-        kept = [self.skeleton.keypoints[k] for k in what]
-        pick = np.ix_(rows, who, what)
-        return replace(
-            self,
-            array=self.array[pick],
-            skeleton=Skeleton(
-                kept,
-                [e for e in self.skeleton.edges if set(e) <= set(kept)],
-                [m for m in self.skeleton.mirror if set(m) <= set(kept)],
-            ),
-            individuals=None if self.individuals is None else [self.names[i] for i in who],
-            frames=self.frames[rows],
-            identity=None if self.identity is None else self.identity[np.ix_(rows, who)],
-            covariance=None if self.covariance is None else self.covariance[pick],
+        return self.take(
+            None if frames is None else self._find_rows(frames),
+            individuals=None
+            if individual is None
+            else _find_names(individual, self.names, "individual"),
+            keypoints=None
+            if keypoint is None
+            else _find_names(keypoint, self.skeleton.keypoints, "keypoint"),
         )
 
-    def _find_rows(self, frames: Any) -> npt.NDArray[np.int64]:
-        if frames is None:
-            return np.arange(len(self))
+    def take(
+        self,
+        rows: slice | npt.NDArray[np.integer] | None = None,
+        *,
+        individuals: npt.NDArray[np.integer] | None = None,
+        keypoints: npt.NDArray[np.integer] | None = None,
+        frames: Ints | None = None,
+    ) -> Poses:
+        """Pick frames, individuals and keypoints by where they stand.
+
+        Parameters
+        ----------
+        rows : slice or int, (F',), optional
+            Frames to keep. A slice shares the memory.
+        individuals, keypoints : int, (I',) or (K',), optional
+            Which to keep, in this order.
+        frames : int64, (F',), optional
+            Their video frames, which must ascend; by default those that they have.
+
+        Returns
+        -------
+        Poses
+            With the same companions. Edges that lost a keypoint are dropped.
+        """
+        part = slice(None) if rows is None else rows
+
+        def pick(values: Any, *axes: npt.NDArray[np.integer] | None) -> Any:
+            values = values[part]
+            for axis, chosen in enumerate(axes, 1):
+                values = values if chosen is None else np.take(values, chosen, axis)
+            return values
+
+        array = pick(self.array, individuals, keypoints)
+        return replace(
+            self,
+            array=array,
+            _checked=array,
+            skeleton=self.skeleton if keypoints is None else self.skeleton.take(keypoints),
+            individuals=self.individuals
+            if individuals is None or self.individuals is None
+            else [self.individuals[i] for i in individuals],
+            frames=self.frames[part] if frames is None else frames,
+            identity=None if self.identity is None else pick(self.identity, individuals),
+            covariance=None
+            if self.covariance is None
+            else pick(self.covariance, individuals, keypoints),
+        )
+
+    def arrange(
+        self, order: npt.NDArray[np.integer], individuals: Sequence[str] | None = None
+    ) -> Poses:
+        """Put the individuals of every frame into other rows.
+
+        Parameters
+        ----------
+        order : int, (F, N)
+            Which individual comes into each row of each frame; -1 = nobody.
+        individuals : sequence of str, (N,), optional
+            Names of the rows.
+
+        Returns
+        -------
+        Poses
+            (F, N, K), with the same companions.
+
+        Raises
+        ------
+        ShapeError
+            If there is not one row of numbers per frame.
+
+        Examples
+        --------
+        >>> poses = Poses([[[[1, 1, 1]], [[9, 9, 1]]]], Skeleton(["snout"]), ["a", "b"])
+        >>> poses.arrange(np.array([[1, -1, 0]])).points[0, :, 0, 0]
+        array([ 9., nan,  1.], dtype=float32)
+        """
+        if order.ndim != 2 or len(order) != len(self):
+            raise ShapeError(f"arrange: wanted ({len(self)}, rows), came {order.shape}")
+        nobody, frame = order < 0, np.arange(len(self))[:, None]
+
+        def put(values: Singles) -> Singles:
+            if not values.shape[1]:  # nobody can come from nowhere
+                return np.full((*order.shape, *values.shape[2:]), np.nan, np.float32)
+            moved = values[frame, np.where(nobody, 0, order)]
+            moved[nobody] = np.nan
+            return moved
+
+        array = put(self.array)
+        array[nobody, :, -1] = 0
+        return replace(
+            self,
+            array=array,
+            _checked=array,
+            individuals=individuals,
+            identity=None if self.identity is None else put(self.identity),
+            covariance=None if self.covariance is None else put(self.covariance),
+        )
+
+    def find_present(self) -> Bools:
+        """Find when each individual is there, bool (F, I): has at least one keypoint."""
+        return np.asarray(np.isfinite(self.points).all(-1).any(-1))
+
+    def _find_rows(self, frames: Any) -> Ints:
         if isinstance(frames, slice):
             last = int(self.frames[-1]) + 1 if len(self) else 0
             wanted = np.arange(*frames.indices(last))
@@ -273,7 +381,7 @@ class Poses:
         return xr.Dataset(data, coords, attrs)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Peaks:
     """Keypoint candidates of a run of frames, and how well pairs of them hang together.
 
@@ -306,14 +414,14 @@ class Peaks:
         If the lengths do not fit.
     """
 
-    frame: npt.NDArray[np.int64]
-    keypoint: npt.NDArray[np.int64]
-    xy: Floats
-    score: Floats
-    covariance: Floats
-    pairs: npt.NDArray[np.int64]
-    edge: npt.NDArray[np.int64]
-    affinity: Floats
+    frame: Ints
+    keypoint: Ints
+    xy: Singles
+    score: Singles
+    covariance: Singles
+    pairs: Ints
+    edge: Ints
+    affinity: Singles
     n_frames: int
 
     def __post_init__(self) -> None:
@@ -338,6 +446,66 @@ class Peaks:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def __str__(self) -> str:
+        return f"Peaks: {len(self)} in {self.n_frames} frames, {len(self.edge)} candidate links"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def take(self, frames: npt.NDArray[np.integer]) -> Peaks:
+        """Pick frames, numbers 0 to ``n_frames`` - 1 that ascend; they are numbered anew."""
+        place = np.full(self.n_frames, -1)
+        place[frames] = np.arange(len(frames))
+        kept = place[self.frame] >= 0
+        row = np.cumsum(kept) - 1
+        linked = kept[self.pairs].all(1)
+        return Peaks(
+            frame=place[self.frame[kept]],
+            keypoint=self.keypoint[kept],
+            xy=self.xy[kept],
+            score=self.score[kept],
+            covariance=self.covariance[kept],
+            pairs=row[self.pairs[linked]],
+            edge=self.edge[linked],
+            affinity=self.affinity[linked],
+            n_frames=len(frames),
+        )
+
+    def take_edges(self, edges: Sequence[int]) -> Peaks:
+        """Keep the candidate links of some edges, which are numbered anew in this order."""
+        number = np.full(max([*edges, *self.edge.tolist()], default=-1) + 1, -1)
+        number[list(edges)] = np.arange(len(edges))
+        kept = number[self.edge] >= 0
+        return replace(
+            self,
+            pairs=self.pairs[kept],
+            edge=number[self.edge[kept]],
+            affinity=self.affinity[kept],
+        )
+
+
+def join_poses(parts: Sequence[Poses]) -> Poses:
+    """Put runs of poses of the same individuals one after the other.
+
+    Raises
+    ------
+    ShapeError
+        If there is nothing to join, or frames do not ascend.
+    """
+    if not parts:
+        raise ShapeError("poses: nothing to join, wanted at least one run")
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    array = np.concatenate([p.array for p in parts])
+    companions: dict[str, Any] = {
+        name: None
+        if getattr(first, name) is None
+        else np.concatenate([getattr(p, name) for p in parts])
+        for name in ("frames", "identity", "covariance")
+    }
+    return replace(first, array=array, _checked=array, **companions)
 
 
 def join_peaks(parts: Sequence[Peaks]) -> Peaks:
@@ -365,6 +533,24 @@ def join_peaks(parts: Sequence[Peaks]) -> Peaks:
     )
 
 
+def _describe_rows(poses: Poses) -> list[tuple[str, str, str]]:
+    """List the individuals: name, how often it is there, how sure the name is."""
+    there = poses.find_present()
+    rows = [("individual", "frames", "name right")]
+    for i, name in enumerate(poses.names):
+        sure = [] if poses.identity is None else poses.identity[there[:, i], i]
+        known = f"{100 * float(np.nanmean(sure)):.1f} %" if len(sure) else ""
+        rows.append((name, str(int(there[:, i].sum())), known))
+    return rows
+
+
+def _make_table(title: str, rows: Iterable[Sequence[str]]) -> str:
+    """Make HTML for a notebook."""
+    lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<p>{escape(title)}</p><table>{body}</table>"
+
+
 def _find_movement_axes() -> tuple[str, str]:
     """Find what the installed movement calls keypoints and individuals: the plural until 0.16."""
     from importlib.metadata import PackageNotFoundError, version
@@ -377,7 +563,7 @@ def _find_movement_axes() -> tuple[str, str]:
     return ("keypoints", "individuals") if old else ("keypoint", "individual")
 
 
-def _blank_missing(array: Floats) -> None:
+def _blank_missing(array: Singles) -> None:
     """Make every keypoint with an unusable number NaN with confidence 0, in place."""
     missing = ~np.isfinite(array[..., :-1]).all(-1)
     array[missing, :-1] = np.nan
@@ -386,9 +572,7 @@ def _blank_missing(array: Floats) -> None:
     confidence[~np.isfinite(confidence)] = 0
 
 
-def _find_names(asked: Names | None, known: Sequence[str], what: str) -> npt.NDArray[np.int64]:
-    if asked is None:
-        return np.arange(len(known))
+def _find_names(asked: Names, known: Sequence[str], what: str) -> Ints:
     names = [asked] if isinstance(asked, str) else list(asked)
     for name in names:
         if name not in known:

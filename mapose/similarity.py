@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.floating]
+from mapose.arrays import AnyFloats, Bools, Floats
 
 #: Spread of human labels relative to the animal's size, the value DeepLabCut and others use for
 #: animals; COCO's own values for people run from 0.025 (eyes) to 0.107 (hips).
 DEFAULT_SIGMA = 0.1
 
 
-def find_areas(points: Array) -> npt.NDArray[np.float64]:
+def find_areas(points: AnyFloats) -> Floats:
     """Find the area of each pose's bounding box.
 
     Parameters
@@ -32,7 +32,7 @@ def find_areas(points: Array) -> npt.NDArray[np.float64]:
     return np.asarray(np.maximum(np.maximum(sides, 0.1 * longest).prod(-1), 1.0))
 
 
-def find_centres(points: Array) -> Array:
+def find_centres(points: AnyFloats) -> AnyFloats:
     """Average the keypoints that are there.
 
     Parameters
@@ -51,7 +51,7 @@ def find_centres(points: Array) -> Array:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def find_lengths(points: Array) -> npt.NDArray[np.float64]:
+def find_lengths(points: AnyFloats) -> Floats:
     """Find the length of each pose: the diagonal of its bounding box.
 
     Parameters
@@ -68,7 +68,7 @@ def find_lengths(points: Array) -> npt.NDArray[np.float64]:
     return np.asarray(np.where(enough, np.hypot(sides[..., 0], sides[..., 1]), np.nan))
 
 
-def find_edge_lengths(points: Array, edges: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+def find_edge_lengths(points: AnyFloats, edges: npt.NDArray[np.integer]) -> Floats:
     """Find the distances between neighbouring keypoints.
 
     Parameters
@@ -92,7 +92,7 @@ def find_edge_lengths(points: Array, edges: npt.NDArray[np.integer]) -> npt.NDAr
     return np.asarray(np.sqrt(np.einsum("...d,...d->...", gaps, gaps)))
 
 
-def _find_sides(points: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def _find_sides(points: AnyFloats) -> tuple[Floats, Bools]:
     """Find the sides of bounding boxes (..., 2), and where two keypoints are there (...)."""
     points = np.asarray(points, np.float64)
     there = np.asarray(np.isfinite(points).all(-1))
@@ -102,7 +102,7 @@ def _find_sides(points: Array) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.
     return np.where(enough[..., None], high, 0) - np.where(enough[..., None], low, 0), enough
 
 
-def find_distances(a: Array, b: Array) -> npt.NDArray[np.float64]:
+def find_distances(a: AnyFloats, b: AnyFloats) -> Floats:
     """Find keypoint distances between every pose of ``a`` and every pose of ``b``.
 
     Parameters
@@ -122,8 +122,12 @@ def find_distances(a: Array, b: Array) -> npt.NDArray[np.float64]:
 
 
 def find_oks(
-    truth: Array, other: Array, *, sigma: float | Array = DEFAULT_SIGMA, areas: Array | None = None
-) -> npt.NDArray[np.float64]:
+    truth: AnyFloats,
+    other: AnyFloats,
+    *,
+    sigma: float | AnyFloats = DEFAULT_SIGMA,
+    areas: AnyFloats | None = None,
+) -> Floats:
     """Find the object keypoint similarity of every true pose with every other pose.
 
     Keypoints missing in ``truth`` do not count; keypoints missing only in ``other`` count as 0.

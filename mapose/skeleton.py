@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mapose.arrays import Ints
 from mapose.errors import ShapeError, suggest_name
 
 Pair = tuple[str, str]
@@ -92,19 +93,28 @@ class Skeleton:
             raise ShapeError(f"no keypoint {keypoint!r} in this skeleton: {hint}") from None
 
     @property
-    def edge_index(self) -> npt.NDArray[np.int64]:
+    def edge_index(self) -> Ints:
         """Edges as keypoint channels, int64 (E, 2)."""
         pairs = [(self.index(a), self.index(b)) for a, b in self.edges]
         return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
     @property
-    def flip_order(self) -> npt.NDArray[np.int64]:
+    def flip_order(self) -> Ints:
         """Channel that each keypoint takes in a mirrored image, int64 (K,); an involution."""
         order = np.arange(len(self.keypoints))
         for a, b in self.mirror:
             i, j = self.index(a), self.index(b)
             order[i], order[j] = j, i
         return order
+
+    def take(self, channels: npt.NDArray[np.integer]) -> Skeleton:
+        """Pick keypoints by channel; edges and pairs that lost one are dropped."""
+        kept = [self.keypoints[k] for k in channels]
+        return Skeleton(
+            kept,
+            [e for e in self.edges if set(e) <= set(kept)],
+            [m for m in self.mirror if set(m) <= set(kept)],
+        )
 
     def renamed(self, names: dict[str, str]) -> Skeleton:
         """Make a skeleton with some keypoints called otherwise.

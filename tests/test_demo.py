@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from mapose import demo
 from mapose.cli import app
-from mapose.comparison import compare_poses
 from mapose.errors import SettingsError
 from mapose.io import Video, load
-from mapose.project import Project
+from mapose.project.project import Project
+from mapose.results.comparison import compare_poses
 from mapose.synthetic import make_scene
 
 

@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 
 from calibration import CalibrationError, CameraGroup, read_board
-from calibration.printing import write_board
+from calibration.boards.printing import write_board
 from calibration.synthetic import make_ring
 from mapose.edits import Edit, save_edits
 from mapose.errors import MaposeError
 from mapose.files import write_atomically
-from mapose.importing import import_labels
 from mapose.io import VideoWriter, load_labels, save, save_labels, write
 from mapose.labels import Labels
 from mapose.models.checkpoint import save_tensors
 from mapose.plots import plot_positions, save_figure
 from mapose.poses import Poses
-from mapose.project import Project
+from mapose.project.importing import import_labels
+from mapose.project.project import Project
 from mapose.skeleton import Skeleton
 
 POSITIONS = 40

@@ -1,17 +1,22 @@
 """The rungs that trackers are judged on must be what they say."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
-from ladder import APPEARANCE, DEVELOPMENT, EVERY, HELD_OUT, REACH, RECIPES, make_rung, stream_rung
-from plain_tracker import track_plainly
-
 from mapose.metrics import track_scores
+from tests.benchmarks.ladder import (
+    APPEARANCE,
+    DEVELOPMENT,
+    EVERY,
+    HELD_OUT,
+    REACH,
+    RECIPES,
+    make_rung,
+    stream_rung,
+)
+from tests.benchmarks.plain_tracker import track_plainly
 
 
 def name_truly(rung):

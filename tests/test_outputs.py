@@ -17,15 +17,16 @@ from typer.testing import CliRunner
 from calibration import CalibrationError
 from calibration.synthetic import make_ring
 from mapose.cli import app
+from mapose.doubts import Doubt
 from mapose.edits import Edit, find_edits_path, load_edits, save_edits
 from mapose.errors import MaposeError, SettingsError
 from mapose.files import check_output, name_work, read_mark
-from mapose.importing import import_labels
 from mapose.io import VideoWriter, load_provenance, read, save, write, write_image
 from mapose.labels import Labels
 from mapose.models import Model, build_network
 from mapose.poses import Poses
-from mapose.project import Project
+from mapose.project.importing import import_labels
+from mapose.project.project import Project
 from mapose.skeleton import Skeleton
 
 # What a command reads by an option or argument of type Path, and the folders that it works in.
@@ -128,8 +129,8 @@ def make_walk(shift: float = 0) -> Poses:
 def made(tmp_path_factory) -> Path:
     """One small file of every kind that commands read; what they need not open is rubbish."""
     folder = tmp_path_factory.mktemp("made")
-    contact = {"first": 25, "last": 35, "individuals": ["x", "y"], "odds": [0.0, -1.0]}
-    save(make_walk(), folder / "walk.mapose.h5", contacts=[contact])
+    doubt = Doubt(25, 35, ("x", "y"), 0.27)
+    save(make_walk(), folder / "walk.mapose.h5", doubts=[doubt])
     save_edits([Edit(10, ("x", "y"), "keep")], folder / "walk.edits.csv")
     save(make_walk(3), folder / "view.mapose.h5")
     write(make_walk(), folder / "dlc.csv", "dlc-csv")

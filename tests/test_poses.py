@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -111,3 +113,50 @@ def test_peaks_that_do_not_fit_are_told(rng):
             good.frame[::-1] + np.arange(5)[::-1], good.keypoint, good.xy[:3], good.score,
             good.covariance, good.pairs, good.edge, good.affinity, 4,
         )  # fmt: skip
+
+
+def test_poses_say_shortly_what_they_are():
+    poses = Poses(
+        np.ones((5, 2, 1, 3)), Skeleton(["snout"]), ["a", "<b>"], identity=np.full((5, 2), 0.9)
+    )
+    assert repr(poses) == f"<{poses}>" and len(repr(poses)) < 120
+    assert "<td>&lt;b&gt;</td><td>5</td><td>90.0 %</td>" in poses._repr_html_()
+
+
+def test_take_and_arrange_move_all_companions(rng):
+    array = rng.random((4, 3, 2, 3)).astype(np.float32)
+    poses = Poses(
+        array,
+        Skeleton(["a", "b"], [("a", "b")]),
+        ["x", "y", "z"],
+        identity=rng.random((4, 3)),
+        covariance=rng.random((4, 3, 2, 2, 2)),
+    )
+    some = poses.take(np.array([0, 2]), individuals=np.array([2, 0]), keypoints=np.array([1]))
+    pick = np.ix_([0, 2], [2, 0], [1])
+    assert some.names == ("z", "x") and some.skeleton.edges == () and some.frames.tolist() == [0, 2]
+    np.testing.assert_array_equal(some.array, poses.array[pick])
+    np.testing.assert_array_equal(some.covariance, poses.covariance[pick])
+    np.testing.assert_array_equal(some.identity, poses.identity[np.ix_([0, 2], [2, 0])])
+    order = np.array([[1, -1], [0, 2], [2, 1], [-1, -1]])
+    moved = poses.arrange(order, ["p", "q"])
+    for f, rows in enumerate(order):
+        for new, old in enumerate(rows):
+            for name in ("array", "identity", "covariance"):
+                there = getattr(moved, name)[f, new]
+                if old >= 0:
+                    np.testing.assert_array_equal(there, getattr(poses, name)[f, old])
+                elif name != "array":
+                    assert np.isnan(there).all()
+    assert np.isnan(moved.points[3]).all() and (moved.confidence[3] == 0).all()
+
+
+def test_replaced_poses_share_what_was_checked_and_check_what_is_new():
+    poses = Poses(np.ones((5, 1, 1, 3)), Skeleton(["snout"]))
+    assert replace(poses, rate=25).array is poses.array
+    assert np.shares_memory(poses.take(slice(1, 3)).array, poses.array)
+    broken = poses.array.copy()
+    broken[2, 0, 0, 0] = np.nan
+    assert replace(poses, array=broken).confidence[:, 0, 0].tolist() == [1, 1, 0, 1, 1]
+    with pytest.raises(ShapeError, match="frames: wanted shape"):
+        replace(poses, frames=np.arange(3))

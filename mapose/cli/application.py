@@ -11,9 +11,9 @@ import typer
 from rich.logging import RichHandler
 
 from mapose import __version__
+from mapose.cli.terminal import errors, show_progress, show_result
 from mapose.errors import MaposeError, SettingsError
 from mapose.files import is_full
-from mapose.terminal import errors, show_progress, show_result
 
 app = typer.Typer(
     help="Videos of several interacting animals to identified tracks and poses.",

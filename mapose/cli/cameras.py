@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from mapose.cli.application import Animals, Force, app, split_names, split_pairs
+from mapose.cli.terminal import console, show_progress
 from mapose.errors import SettingsError
-from mapose.terminal import console, show_progress
 
 Sources = Annotated[list[str] | None, typer.Argument(metavar="CAM=PATH...")]
 
@@ -48,7 +48,7 @@ def calibrate(
 
     Example: mapose calibrate --board chessboard:9x6:30mm top=top.mp4 side=side.mp4
     """
-    from mapose.calibrating import calibrate_cameras, read_sources, write_board
+    from mapose.cameras.calibrating import calibrate_cameras, write_board
 
     if not from_poses and (
         alone := _list_given(lenses=lenses, size=size, length=length, check=check)
@@ -92,7 +92,7 @@ def _calibrate_from_poses(
     length: str,
     force: bool,
 ) -> None:
-    from mapose.selfcalibrating import calibrate_from_files
+    from mapose.cameras.selfcalibrating import calibrate_from_files
 
     if lenses is None and not size:
         raise SettingsError(
@@ -108,7 +108,7 @@ def _calibrate_from_poses(
 
 
 def _check_from_poses(sources: dict[str, Path], calibration: Path) -> None:
-    from mapose.selfcalibrating import check_calibration
+    from mapose.cameras.selfcalibrating import check_calibration
 
     with _count("checking") as show:
         found = check_calibration(sources, calibration, on_progress=show)
@@ -184,8 +184,7 @@ def triangulate(
 
     Example: mapose triangulate top=top.mapose.h5 side=side.mapose.h5 -o session.mapose.h5
     """
-    from mapose.calibrating import read_sources
-    from mapose.triangulating import ViewOptions, triangulate_files
+    from mapose.cameras.triangulating import ViewOptions, triangulate_files
 
     if no_smooth and rigid:
         raise SettingsError("--rigid: bones are held while smoothing; leave --no-smooth out")
@@ -204,3 +203,52 @@ def triangulate(
         )
     console.print(str(found), markup=False, soft_wrap=True)
     console.print(str(output), soft_wrap=True)
+
+
+def read_sources(arguments: Sequence[str]) -> dict[str, Path]:
+    """Read what belongs to which camera.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Each ``CAM=PATH``: a file, a folder, or a pattern such as ``photos/*.jpg``.
+
+    Returns
+    -------
+    dict of str to Path
+        By camera, in the order given.
+
+    Raises
+    ------
+    SettingsError
+        If one has no ``=``, a camera comes twice, or there is nothing at a path; all faults at
+        once.
+
+    Examples
+    --------
+    >>> folder = getfixture("tmp_path")
+    >>> (folder / "top.mp4").touch()
+    >>> list(read_sources([f"top={folder}/top.mp4"]))
+    ['top']
+    """
+    found: dict[str, Path] = {}
+    faults = []
+    for argument in arguments:
+        name, sign, path = argument.partition("=")
+        if not (name and sign and path):
+            faults.append(f"{argument!r}: wanted CAM=PATH, such as top=top.mp4")
+        elif name in found:
+            faults.append(f"camera {name!r} comes twice; give several files as a folder or pattern")
+        else:
+            found[name] = Path(path)
+            if not _is_there(found[name]):
+                faults.append(f"camera {name!r}: there is nothing at {path}")
+    if not arguments:
+        faults.append("no cameras: wanted CAM=PATH for each, such as top=top.mp4 side=side.mp4")
+    if faults:
+        raise SettingsError("; ".join(faults))
+    return found
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or any(path.parent.glob(path.name))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mapose.cli.application import Json, app, split_pairs
-from mapose.terminal import console, show_progress, show_result
+from mapose.cli.terminal import console, show_progress, show_result
 
 commands = typer.Typer(
     help="How named animals look, to recognise them in other videos.", no_args_is_help=True
@@ -29,15 +29,15 @@ def add(
 
     Example: mapose gallery add mice.gallery monday.mapose.h5 --names track0=Anna,track1=Bea
     """
-    from mapose.correcting import load_corrected
     from mapose.edits import find_edits_path
     from mapose.files import check_output
-    from mapose.gallery import load_gallery
-    from mapose.recognition import add_to_gallery
-    from mapose.rendering import find_video
+    from mapose.recognition.gallery import load_gallery
+    from mapose.recognition.learning import add_to_gallery
+    from mapose.results.rendering import find_video
+    from mapose.results.result import Result
 
-    poses = load_corrected(file)
-    source = video or find_video(file)
+    with Result(file) as result:
+        poses, source = result.poses, video or find_video(result)
     # What is in the gallery stays in it, so nothing is replaced; another file is not opened.
     check_output(gallery, inputs=[file, find_edits_path(file), source], force=True)
     pairs = split_pairs(names, "=", "--names") if names else [(n, n) for n in poses.names]
@@ -60,6 +60,6 @@ def list_animals(gallery: Path, as_json: Json = False) -> None:
 
     Example: mapose gallery list mice.gallery
     """
-    from mapose.gallery import load_gallery
+    from mapose.recognition.gallery import load_gallery
 
     show_result(load_gallery(gallery), as_json)

@@ -11,11 +11,12 @@ import typer
 from rich.table import Table
 
 from mapose.cli.application import Force, Json, app
+from mapose.cli.terminal import console, show_progress, show_result
 from mapose.errors import SettingsError
-from mapose.terminal import console, show_progress, show_result
 
 if TYPE_CHECKING:
-    from mapose.tracking import Swap
+    from mapose.doubts import Doubt
+    from mapose.results.result import Result
 
 _COLUMNS = ("rank", "frame", "time", "first", "last", "individuals", "probability")
 
@@ -41,11 +42,14 @@ def swaps(
 
     Example: mapose swaps monday.mapose.h5 --top 10 --pictures doubtful
     """
-    from mapose.correcting import find_doubtful, load_corrected
+    from mapose.results.result import Result
 
-    found = find_doubtful(file, min_probability=min_probability)
-    shown = found[:top] if top > 0 else found
-    rows = list_rows(shown, load_corrected(file).rate)
+    with Result(file) as result:
+        found = result.find_doubts(min_probability=min_probability)
+        shown, rate = (found[:top] if top > 0 else found), result.rate
+        if pictures is not None and shown:
+            _save_pictures(result, shown, pictures, video, force)
+    rows = list_rows(shown, rate)
     if as_json:
         show_result({"swaps": rows, "total": len(found)}, True)
     elif as_csv:
@@ -56,13 +60,6 @@ def swaps(
         _show_table(rows, file, len(found))
     else:
         console.print(f"{file.name}: no doubtful moments", soft_wrap=True)
-    if pictures is not None and shown:
-        from mapose.rendering import save_swap_pictures
-
-        with show_progress("drawing") as (progress, task):
-            drawn = save_swap_pictures(file, shown, pictures, video=video, force=force)
-            for done, _ in enumerate(drawn, 1):
-                progress.update(task, completed=done, total=len(shown))
 
 
 @app.command()
@@ -85,7 +82,7 @@ def swap(
 
     Example: mapose swap monday.mapose.h5 --frame 1200 track0 track1
     """
-    from mapose.correcting import add_edit, list_edits, undo_edit
+    from mapose.results.correcting import add_edit, list_edits, undo_edit
 
     if undo + show + (frame is not None) != 1:
         raise SettingsError("wanted one of --frame N A B, --undo, --list")
@@ -115,13 +112,13 @@ def name(
 
     Example: mapose name monday.mapose.h5 track0 Anna
     """
-    from mapose.correcting import add_edit
+    from mapose.results.correcting import add_edit
 
     edit = add_edit(file, [old, new], frame=frame, kind="name")
     console.print(str(edit), markup=False, soft_wrap=True)
 
 
-def list_rows(found: list[Swap], rate: float | None) -> list[dict[str, Any]]:
+def list_rows(found: list[Doubt], rate: float | None) -> list[dict[str, Any]]:
     """Make plain rows of doubtful moments, time in seconds (None if the rate is not known)."""
     return [
         {
@@ -135,6 +132,17 @@ def list_rows(found: list[Swap], rate: float | None) -> list[dict[str, Any]]:
         }
         for rank, moment in enumerate(found, 1)
     ]
+
+
+def _save_pictures(
+    result: Result, shown: list[Doubt], folder: Path, video: Path | None, force: bool
+) -> None:
+    from mapose.results.rendering import save_swap_pictures
+
+    with show_progress("drawing") as (progress, task):
+        drawn = save_swap_pictures(result, shown, folder, video=video, force=force)
+        for done, _ in enumerate(drawn, 1):
+            progress.update(task, completed=done, total=len(shown))
 
 
 def _show_table(rows: list[dict[str, Any]], file: Path, total: int) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mapose.cli.application import Animals, Device, Dir, Json, app, split_names, split_pairs
-from mapose.terminal import console, show_progress, show_result
+from mapose.cli.terminal import console, show_progress, show_result
 
 
 @app.command()
@@ -23,7 +23,7 @@ def new(
 
     Example: mapose new mice --keypoints snout,tail --edges snout-tail --individuals 2
     """
-    from mapose.project import Project
+    from mapose.project.project import Project
     from mapose.skeleton import Skeleton
 
     names = split_names(keypoints)
@@ -46,7 +46,7 @@ def import_(
 
     Example: mapose import flies --from labels.slp --count 200
     """
-    from mapose.importing import import_project
+    from mapose.project.importing import import_project
 
     names = dict(split_pairs(rename, "=", "--rename"))
     with show_progress("importing") as (progress, task):
@@ -87,8 +87,8 @@ def train(
 
     Example: mapose train mice --init old-mice/models/small-3
     """
-    from mapose.project import Project
-    from mapose.training import train as train_model
+    from mapose.project.project import Project
+    from mapose.training.training import train as train_model
     from mapose.zoo import find_model
 
     project = Project.load(folder)
@@ -141,9 +141,9 @@ def evaluate(
 
     Example: mapose evaluate mice --model all
     """
-    from mapose.evaluation import evaluate as evaluate_model
-    from mapose.evaluation import write_evaluation
-    from mapose.project import Project
+    from mapose.project.project import Project
+    from mapose.training.evaluation import evaluate as evaluate_model
+    from mapose.training.evaluation import write_evaluation
 
     project = Project.load(folder)
     labels = project.load_labels()

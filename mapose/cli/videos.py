@@ -9,8 +9,9 @@ import typer
 from rich.progress import Progress, TaskID
 
 from mapose.cli.application import Animals, Device, Force, Json, Output, app
+from mapose.cli.terminal import console, show_progress, show_result
 from mapose.errors import SettingsError
-from mapose.terminal import console, show_progress, show_result
+from mapose.files import cut_suffix
 
 
 @app.command()
@@ -30,15 +31,15 @@ def analyze(
 
     Example: mapose analyze mice monday.mp4 tuesday.mp4
     """
-    from mapose.correcting import list_edits
+    from mapose.analysis.pipeline import analyze_file, find_result
     from mapose.files import check_distinct, make_folder
     from mapose.models import Model
-    from mapose.pipeline import analyze_file, find_result
+    from mapose.results.correcting import list_edits
 
     if (target / "model.yaml").is_file():
         loaded, files = Model.load(target), videos or []
     else:
-        from mapose.project import Project
+        from mapose.project.project import Project
 
         project = Project.load(target)
         loaded = project.load_model(model)
@@ -97,24 +98,25 @@ def track(
 
     Example: mapose track monday.mapose.h5 --animals 4 --appearance
     """
-    from mapose.correcting import carry_edits
+    from mapose.analysis.retracking import TrackOptions, find_tracked, track_file
     from mapose.files import check_distinct
-    from mapose.rendering import find_video
-    from mapose.retracking import TrackOptions, find_tracked, track_file
+    from mapose.results.correcting import carry_edits
+    from mapose.results.rendering import find_video
+    from mapose.results.result import Result
 
     if output is not None and len(files) > 1:
         raise SettingsError(f"--output: one file for {len(files)} results; leave it out")
     check_distinct((file, find_tracked(file)) for file in files)
     for file in files:
         looks = appearance or gallery is not None
-        options = TrackOptions(
-            individuals,
-            online,
-            appearance,
-            gallery,
-            video=(video or find_video(file)) if looks else None,
-        )
-        with show_progress("tracking") as (progress, task):
+        with Result(file) as result, show_progress("tracking") as (progress, task):
+            options = TrackOptions(
+                individuals,
+                online,
+                appearance,
+                gallery,
+                video=(video or find_video(result)) if looks else None,
+            )
 
             def show(
                 stage: str,
@@ -125,8 +127,8 @@ def track(
             ) -> None:
                 progress.update(task, description=stage, completed=done, total=total)
 
-            place = track_file(file, output, options=options, force=force, on_progress=show)
-        console.print(f"{place}{_tell_edits(carry_edits(file, place))}", soft_wrap=True)
+            place = track_file(result, output, options=options, force=force, on_progress=show)
+        console.print(f"{place}{_tell_edits(carry_edits(result.edits, place))}", soft_wrap=True)
 
 
 @app.command()
@@ -145,7 +147,7 @@ def render(
 
     Example: mapose render monday.mp4 monday.mapose.h5
     """
-    from mapose.rendering import render_video
+    from mapose.results.rendering import render_video
 
     place = output or video.with_name(video.stem + ".labelled.mp4")
     with show_progress("rendering") as (progress, task):
@@ -177,11 +179,9 @@ def plot(
 
     Example: mapose plot monday.mapose.h5
     """
-    from mapose.pipeline import SUFFIX
-    from mapose.rendering import save_plots
+    from mapose.results.rendering import save_plots
 
-    stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
-    folder = output or file.with_name(stem + "-plots")
+    folder = output or file.with_name(cut_suffix(file.name) + "-plots")
     for place in save_plots(file, folder, force=force):
         console.print(str(place), soft_wrap=True)
 
@@ -202,7 +202,7 @@ def metrics(
 
     Example: mapose metrics proofread.slp monday.mapose.h5 monday_dlc_el.h5
     """
-    from mapose.comparison import compare_many
+    from mapose.results.comparison import compare_many
 
     found = compare_many(truth, files, all_frames=all_frames, rate=rate)
     alone = found.results[str(files[0])] if len(files) == 1 else found
@@ -220,11 +220,9 @@ def export(
 
     Example: mapose export monday.mapose.h5 --to dlc-h5
     """
-    from mapose.correcting import export_corrected
-    from mapose.pipeline import SUFFIX
+    from mapose.results.correcting import export_result
 
     endings = {"dlc-h5": ".h5", "dlc-csv": ".dlc.csv", "coco": ".json", "movement": ".nc"}
-    stem = file.name.removesuffix(SUFFIX).removesuffix(file.suffix)
-    place = output or file.with_name(stem + endings.get(to, f".{to}"))
-    export_corrected(file, place, format=to, force=force)
+    place = output or file.with_name(cut_suffix(file.name) + endings.get(to, f".{to}"))
+    export_result(file, place, format=to, force=force)
     console.print(str(place), soft_wrap=True)

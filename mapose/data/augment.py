@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
+from mapose.arrays import Floats, Image, Ints, Singles
 
 #: Grey that the network sees as 0; what lies outside an image has it.
 OUTSIDE = 128
@@ -55,13 +54,13 @@ class Augmentation:
 
 def draw_view(
     image: Image,
-    points: Floats,
+    points: Singles,
     size: int,
     *,
     augmentation: Augmentation,
-    flip_order: npt.NDArray[np.int64],
+    flip_order: Ints,
     rng: np.random.Generator,
-) -> tuple[Image, Floats]:
+) -> tuple[Image, Singles]:
     """Cut a random view out of a labelled image.
 
     Parameters
@@ -103,8 +102,8 @@ def draw_view(
 
 
 def _draw_matrix(
-    shape: tuple[int, ...], points: Floats, size: int, a: Augmentation, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.float64], bool]:
+    shape: tuple[int, ...], points: Singles, size: int, a: Augmentation, rng: np.random.Generator
+) -> tuple[Floats, bool]:
     """Draw the 2x3 matrix from image to view pixels, and whether it mirrors."""
     there = np.isfinite(points).all(-1)
     animals = np.flatnonzero(there.any(-1))
@@ -142,7 +141,7 @@ def _change_light(view: Image, a: Augmentation, rng: np.random.Generator) -> Ima
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
-def find_rotation(points: Floats) -> float:
+def find_rotation(points: Singles) -> float:
     """Find how far to rotate views, from how the labelled animals are turned.
 
     Animals seen from above are turned every way and gain from any rotation; animals seen from

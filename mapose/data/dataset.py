@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mapose.data.augment import OUTSIDE, Augmentation, Floats, Image, draw_view
+from mapose.arrays import Bools, Image, Ints, Singles
+from mapose.data.augment import OUTSIDE, Augmentation, draw_view
 from mapose.grid import round_up, to_cells
 from mapose.similarity import find_lengths
 
@@ -71,7 +72,7 @@ def pad_images(images: Sequence[Image], multiple: int) -> Image:
     return batch
 
 
-def find_factor(points: Floats, size: tuple[int, int]) -> int:
+def find_factor(points: Singles, size: tuple[int, int]) -> int:
     """Find by how much to shrink images before the network.
 
     Parameters
@@ -95,7 +96,7 @@ def find_factor(points: Floats, size: tuple[int, int]) -> int:
     return int(np.clip(factor, 1, 8))
 
 
-def find_view_size(points: Floats, largest: int) -> int:
+def find_view_size(points: Singles, largest: int) -> int:
     """Find the side of training views: an animal and its surroundings, 192 to 384 pixels.
 
     Parameters
@@ -136,13 +137,13 @@ class TrainingSet:
     """
 
     images: Sequence[Image]
-    points: Floats
-    known: npt.NDArray[np.bool_]
-    flip_order: npt.NDArray[np.int64]
+    points: Singles
+    known: Bools
+    flip_order: Ints
 
     def draw_batch(
         self, step: int, *, batch: int, size: int, augmentation: Augmentation, seed: int
-    ) -> tuple[Image, Floats, npt.NDArray[np.bool_]]:
+    ) -> tuple[Image, Singles, Bools]:
         """Draw the batch of a training step; a pure function of step and seed.
 
         Parameters
@@ -182,10 +183,10 @@ class TrainingSet:
 
 def make_training_set(
     images: Sequence[Image],
-    points: Floats,
-    known: npt.NDArray[np.bool_],
+    points: Singles,
+    known: Bools,
     *,
-    flip_order: npt.NDArray[np.int64],
+    flip_order: Ints,
     factor: int,
     channels: int,
 ) -> TrainingSet:

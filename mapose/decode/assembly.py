@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-import numpy.typing as npt
 
 from mapose.anatomy import Anatomy
+from mapose.arrays import AnyFloats, Bools, Floats, Ints
 from mapose.decode.anatomy import choose_peaks
 from mapose.decode.groups import group_peaks, join_fragments
 from mapose.decode.links import choose_links
 from mapose.errors import SettingsError, ShapeError
 from mapose.poses import Peaks, Poses
 from mapose.skeleton import Skeleton
-
-Ints = npt.NDArray[np.int64]
-Weights = npt.NDArray[np.float64]
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +33,7 @@ def assemble(
     individuals: int | None = None,
     min_affinity: float = MIN_AFFINITY,
     min_keypoints: int | None = None,
-    reach: npt.NDArray[np.floating] | None = None,
+    reach: AnyFloats | None = None,
     anatomy: Anatomy | None = None,
 ) -> Poses:
     """Assemble peaks into individuals, frame by frame, for a whole run at once.
@@ -126,8 +123,8 @@ def assemble(
 def _find_slots(
     peaks: Peaks,
     skeleton: Skeleton,
-    weight: Weights,
-    limits: Weights,
+    weight: Floats,
+    limits: Floats,
     individuals: int | None,
     min_keypoints: int | None,
 ) -> Ints:
@@ -168,7 +165,7 @@ def _check(
         )
 
 
-def _find_limits(reach: npt.NDArray[np.floating] | None, count: int) -> Weights:
+def _find_limits(reach: AnyFloats | None, count: int) -> Floats:
     """Find the reach (K, K) with infinity for unknown, the same both ways."""
     if reach is None:
         return np.full((count, count), np.inf)
@@ -200,7 +197,7 @@ def _drop_unusable(peaks: Peaks) -> Peaks:
     )
 
 
-def _find_far(peaks: Peaks, limits: Weights) -> npt.NDArray[np.bool_]:
+def _find_far(peaks: Peaks, limits: Floats) -> Bools:
     """Tell which links are longer than any animal allows, given the scatter of their ends."""
     a, b = peaks.pairs.T
     if not np.isfinite(limits).any():
@@ -213,7 +210,7 @@ def _find_far(peaks: Peaks, limits: Weights) -> npt.NDArray[np.bool_]:
 
 
 def _group(
-    peaks: Peaks, skeleton: Skeleton, weight: Weights, limits: Weights, most: int | None
+    peaks: Peaks, skeleton: Skeleton, weight: Floats, limits: Floats, most: int | None
 ) -> Ints:
     """Find the group of each peak."""
     for_ = np.flatnonzero(weight > 0)
@@ -244,7 +241,7 @@ def _rank_groups(peaks: Peaks, member: Ints, min_keypoints: int) -> Ints:
     return np.where(valid, rank, -1)[member]
 
 
-def _pick_single(peaks: Peaks, skeleton: Skeleton, affinity: Weights) -> Ints:
+def _pick_single(peaks: Peaks, skeleton: Skeleton, affinity: Floats) -> Ints:
     """Pick the best supported peak of each keypoint: slot 0; -1 = left out."""
     a, b = peaks.pairs.T
     edges, keypoints = skeleton.edge_index, len(skeleton.keypoints)
@@ -262,7 +259,7 @@ def _pick_single(peaks: Peaks, skeleton: Skeleton, affinity: Weights) -> Ints:
     return slot
 
 
-def _drop_strays(peaks: Peaks, slot: Ints, limits: Weights) -> Ints:
+def _drop_strays(peaks: Peaks, slot: Ints, limits: Floats) -> Ints:
     """Leave out those of one animal's peaks that are out of reach of most others, worst first."""
     picked = np.flatnonzero(slot == 0)
     table = np.full((peaks.n_frames, len(limits)), -1)

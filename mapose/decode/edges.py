@@ -6,16 +6,14 @@ from collections.abc import Iterable
 
 import networkx as nx
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from mapose.arrays import AnyFloats, Floats, Ints
 from mapose.errors import ShapeError
 from mapose.poses import Peaks
 from mapose.similarity import find_areas
 from mapose.skeleton import Skeleton
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 Edge = tuple[int, int]
 
 #: Links between peaks of one animal, and of two, that an edge needs before it can be judged.
@@ -26,7 +24,7 @@ USEFUL = 0.7
 
 
 def propose_edges(
-    points: npt.NDArray[np.floating], edges: Iterable[Edge] = (), *, most: int | None = None
+    points: AnyFloats, edges: Iterable[Edge] = (), *, most: int | None = None
 ) -> list[Edge]:
     """Propose a small, redundant set of edges from labelled poses.
 
@@ -97,7 +95,7 @@ def propose_edges(
 
 def select_edges(
     peaks: Peaks,
-    truth: npt.NDArray[np.floating],
+    truth: AnyFloats,
     skeleton: Skeleton,
     *,
     useful: float = USEFUL,
@@ -150,7 +148,7 @@ def select_edges(
     return np.flatnonzero(kept)
 
 
-def match_owners(peaks: Peaks, truth: npt.NDArray[np.floating]) -> Ints:
+def match_owners(peaks: Peaks, truth: AnyFloats) -> Ints:
     """Find whose keypoint each peak is.
 
     Parameters

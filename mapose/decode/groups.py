@@ -10,11 +10,8 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from mapose.arrays import AnyFloats, Bools, Floats, Ints, Singles
 from mapose.decode.links import CLEAR_MARGIN, find_lead
-
-Ints = npt.NDArray[np.int64]
-Weights = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 #: Two fragments may be joined if the links between them speak against it no more than this.
 LEAST_EVIDENCE = -0.3
@@ -39,7 +36,7 @@ class Groups:
     member: Ints
     mask: npt.NDArray[np.uint64]
     pairs: Ints
-    evidence: Weights
+    evidence: Floats
 
     def merged(self, winners: Ints, losers: Ints) -> Groups:
         """Make each loser, none of them twice or a winner too, part of its winner."""
@@ -51,7 +48,7 @@ class Groups:
         return Groups(into[self.member], mask, pairs, evidence)
 
 
-def group_peaks(keypoint: Ints, pairs: Ints, weight: Weights, chosen: Bools) -> Groups:
+def group_peaks(keypoint: Ints, pairs: Ints, weight: Floats, chosen: Bools) -> Groups:
     """Group peaks that chosen links hold together.
 
     Whatever the chosen links connect is a group if it holds no keypoint twice, for all frames at
@@ -97,8 +94,8 @@ def join_fragments(
     groups: Groups,
     frame: Ints,
     keypoint: Ints,
-    xy: npt.NDArray[np.floating],
-    reach: Weights,
+    xy: AnyFloats,
+    reach: Floats,
     *,
     loose: Bools,
     most: int | None = None,
@@ -177,7 +174,7 @@ def _are_disjoint(pairs: Ints, mask: npt.NDArray[np.uint64]) -> Bools:
     return np.asarray(~np.any(shared, axis=1))
 
 
-def _sum_pairs(pairs: Ints, weight: Weights, mask: npt.NDArray[np.uint64]) -> tuple[Ints, Weights]:
+def _sum_pairs(pairs: Ints, weight: Floats, mask: npt.NDArray[np.uint64]) -> tuple[Ints, Floats]:
     """Sum what links say about each pair of groups that could be one."""
     kept = _are_disjoint(pairs, mask)
     low, high = np.sort(pairs[kept], axis=1).T
@@ -203,7 +200,7 @@ def _merge_linked(groups: Groups) -> Groups:
         groups = groups.merged(*groups.pairs[linked[best]].T)
 
 
-def _find_mutual(pairs: Ints, value: Weights, count: int) -> Ints:
+def _find_mutual(pairs: Ints, value: Floats, count: int) -> Ints:
     """Find the rows of pairs that are the best of both their groups."""
     order = np.argsort(value, kind="stable")
     best = np.full(count, -1)
@@ -213,7 +210,7 @@ def _find_mutual(pairs: Ints, value: Weights, count: int) -> Ints:
     return np.asarray(order[mutual])
 
 
-def _find_leads(pairs: Ints, value: Weights, has: Bools) -> Weights:
+def _find_leads(pairs: Ints, value: Floats, has: Bools) -> Floats:
     """Find how far each pair is ahead of its rivals.
 
     The rivals of a fragment are those that would bring a keypoint which it brings too; two
@@ -239,9 +236,7 @@ def _pair_fragments(able: Ints, at: Ints, mask: npt.NDArray[np.uint64]) -> Ints:
     return pairs[_are_disjoint(pairs, mask)]
 
 
-def _rate_pairs(
-    pairs: Ints, groups: Groups, place: npt.NDArray[np.float32], reach: Weights
-) -> Weights:
+def _rate_pairs(pairs: Ints, groups: Groups, place: Singles, reach: Floats) -> Floats:
     """Rate how well two fragments go together; 0 = not at all."""
     count = len(groups.mask)
     known = groups.pairs[:, 0] * count + groups.pairs[:, 1]
@@ -257,7 +252,7 @@ def _rate_pairs(
     return np.where(plausible, evidence - LEAST_EVIDENCE + 0.3 * (1 - ratio) + 1e-3, 0.0)
 
 
-def _stretch(pairs: Ints, place: npt.NDArray[np.float32], reach: Weights) -> Weights:
+def _stretch(pairs: Ints, place: Singles, reach: Floats) -> Floats:
     """Find the largest distance between two groups relative to reach; NaN if none is known."""
     one, other = place[pairs[:, 0]], place[pairs[:, 1]]
     worst = np.full(len(pairs), np.nan)
@@ -268,7 +263,7 @@ def _stretch(pairs: Ints, place: npt.NDArray[np.float32], reach: Weights) -> Wei
     return worst
 
 
-def _match_fragments(pairs: Ints, value: Weights, at: Ints, surplus: Ints) -> Ints:
+def _match_fragments(pairs: Ints, value: Floats, at: Ints, surplus: Ints) -> Ints:
     """Find the best matching of fragments in frames that have more of them than animals."""
     frame = at[pairs[:, 0]]
     joined = []

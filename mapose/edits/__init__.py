@@ -9,18 +9,19 @@ can be settled in any order. Only two swaps within one encounter need care; made
 the later one has to be made once more.
 """
 
+from mapose.edits.applying import apply_edits, apply_settlement, settle_names
+from mapose.edits.journal import find_edits_path, load_edits, save_edits
 from mapose.edits.moments import make_edit, name_individual
-from mapose.edits.naming import Settlement, apply_edits, settle_names
 from mapose.edits.records import KINDS, Edit, Sighting
-from mapose.edits.table import SUFFIX, find_edits_path, load_edits, save_edits
+from mapose.edits.settlement import Settlement
 
 __all__ = [
     "KINDS",
-    "SUFFIX",
     "Edit",
     "Settlement",
     "Sighting",
     "apply_edits",
+    "apply_settlement",
     "find_edits_path",
     "load_edits",
     "make_edit",

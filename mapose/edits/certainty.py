@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Ints, Singles
 from mapose.doubts import Doubt
-from mapose.edits.records import Edit
+from mapose.edits.settlement import Held, Settlement
 
-if TYPE_CHECKING:
-    from mapose.edits.naming import Settlement
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Held = Sequence[tuple[Edit, tuple[int, int]]]
 Placed = Sequence[tuple[Doubt, int, int]]
 
 
-def find_settled(doubt: Doubt, rows: tuple[int, int], held: Held) -> bool:
-    """Tell whether an edit about the same two rows says who is who across a doubtful moment."""
-    for edit, pair in held:
-        first, last = edit.span
-        across = first <= (doubt.first + doubt.last) / 2 <= last
-        if set(pair) == set(rows) and (across or doubt.first <= edit.frame <= doubt.last):
-            return True
-    return False
-
-
-def rate_names(
-    frames: Ints, own: npt.NDArray[np.float32], doubts: Placed, settled: Settlement
-) -> npt.NDArray[np.float32]:
+def rate_names(frames: Ints, own: Singles, doubts: Placed, settled: Settlement) -> Singles:
     """Say how likely each name is right: 1 at every edit, less with each doubt away from it.
 
     Where an edit has not moved a row, the tracker's own probability stands if it is higher.

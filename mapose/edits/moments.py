@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import AnyFloats, Bools, Ints
 from mapose.doubts import Doubt
 from mapose.edits.records import Edit, Sighting, Sightings, find_body_length
 from mapose.errors import SettingsError, ShapeError, suggest_name
 from mapose.poses import Poses
 from mapose.similarity import find_centres
 
-Floats = npt.NDArray[np.floating]
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 Seen = tuple[Sightings, Sightings]
 
 # An animal that is missed for less than this still is about where it was.
@@ -156,9 +153,9 @@ class _View:
     """
 
     poses: Poses
-    centres: Floats
+    centres: AnyFloats
     clear: Bools
-    room: Floats
+    room: AnyFloats
     enough: float
 
     @classmethod
@@ -188,7 +185,7 @@ class _View:
         Of the seconds after they first can, as long as that lasts: the first frame in which they
         are half a body length from all others, else that in which they are farthest, and some
         after it. There they are found again, whoever tracks them, and there a person sees who is
-        who (`mapose.correcting.find_span`). None if there is no such frame.
+        who (`mapose.results.correcting.find_span`). None if there is no such frame.
         """
         start = np.flatnonzero((self.clear & np.isfinite(self.room))[way])
         if not len(start):
@@ -212,7 +209,7 @@ class _View:
         return a, b
 
 
-def _find_gain(held: Floats) -> Floats:
+def _find_gain(held: AnyFloats) -> AnyFloats:
     """Find how much farther two animals would have gone had they changed places; (F, 2, d)."""
     past = np.concatenate([held[:1], held[:-1]])
     own = np.linalg.norm(held - past, axis=-1).sum(-1)
@@ -220,7 +217,7 @@ def _find_gain(held: Floats) -> Floats:
     return np.asarray(other - own)
 
 
-def _hold(centres: Floats, hold: int) -> Floats:
+def _hold(centres: AnyFloats, hold: int) -> AnyFloats:
     """Fill gaps of up to ``hold`` frames with the last place: about there an animal still is."""
     count = np.arange(len(centres))[:, None]
     seen = np.isfinite(centres).all(-1)
@@ -233,7 +230,7 @@ def _find_hold(poses: Poses) -> int:
     return round(_HOLD_SECONDS * poses.rate) if poses.rate else _HOLD_FRAMES
 
 
-def _see(poses: Poses, centres: Floats, rows: Ints) -> Sightings:
+def _see(poses: Poses, centres: AnyFloats, rows: Ints) -> Sightings:
     """See one animal, with centres (F, d), in some rows."""
     places = np.round(centres[rows], 2).tolist()
     frames = poses.frames[rows].tolist()

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapose.arrays import Singles
 from mapose.errors import FormatError
 from mapose.files import write_atomically
 from mapose.io.instances import unname_slots
-from mapose.io.markers import find_marker_names, split_marker_names
+from mapose.io.marker_names import find_marker_names, split_marker_names
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -156,9 +156,7 @@ def _load_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     return data, parts
 
 
-def _take(
-    data: pd.DataFrame, parts: Sequence[str], columns: Sequence[str]
-) -> npt.NDArray[np.float32]:
+def _take(data: pd.DataFrame, parts: Sequence[str], columns: Sequence[str]) -> Singles:
     """Take some columns of all parts, (F, parts, columns); NaN where there is none."""
     names = [f"{part}_{column}" for part in parts for column in columns]
     try:

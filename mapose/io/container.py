@@ -9,11 +9,9 @@ from typing import Any
 
 import av
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Bools, Ints
 from mapose.errors import VideoError, suggest_name
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +30,8 @@ class FrameIndex:
     """
 
     count: int
-    times: Integers
-    keys: Integers
+    times: Ints
+    keys: Ints
 
     @property
     def timed(self) -> bool:
@@ -97,9 +95,7 @@ def index_frames(container: av.container.InputContainer, stream: Any) -> FrameIn
 _NO_TIME = np.iinfo(np.int64).min
 
 
-def _read_times(
-    container: av.container.InputContainer, stream: Any
-) -> tuple[Integers, npt.NDArray[np.bool_], Any]:
+def _read_times(container: av.container.InputContainer, stream: Any) -> tuple[Ints, Bools, Any]:
     """Read time and keyframe flag of each packet with a visible frame; give the last packet."""
     times, keys, last = array("q"), array("b"), None
     try:
@@ -120,7 +116,7 @@ def is_hidden(packet: Any, stream: Any) -> bool:
     return bool(stream.codec.canonical_name == "vp8" and not bytes(packet)[0] & 0x10)
 
 
-def _can_trust(times: Integers, container: av.container.InputContainer, stream: Any) -> bool:
+def _can_trust(times: Ints, container: av.container.InputContainer, stream: Any) -> bool:
     """Tell whether the times are there, differ, and give the order of display."""
     if not len(times) or (times == _NO_TIME).any() or len(np.unique(times)) < len(times):
         return False

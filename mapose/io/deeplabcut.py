@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import yaml
 
-from mapose.errors import FormatError
+from mapose.arrays import Singles
+from mapose.errors import FormatError, MissingExtraError
+from mapose.files import leave_mark, write_atomically
 from mapose.io.instances import unname_slots
 from mapose.io.pytables import Grid, read_grid
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, find_video, split_path
@@ -268,7 +269,7 @@ def _merge_names(grids: Iterable[Grid], config: dict[str, Any]) -> tuple[list[st
     return keypoints, sorted(individuals, key=lambda i: i == SINGLE)
 
 
-def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> npt.NDArray[np.float32]:
+def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Singles:
     """Put columns into float32 (F, I, K, 3 or 4): x, y[, z], likelihood."""
     coords = {c[-1] for c in grid.columns}
     axes = ["x", "y", *(["z"] if "z" in coords else [])]
@@ -314,3 +315,43 @@ def _find_project_videos(
             if found:
                 sources[stem] = found
     return sources
+
+
+def write_deeplabcut_h5(
+    poses: Poses, path: Path, *, scorer: str = "mapose", made: str = ""
+) -> None:
+    """Write an h5 as DeepLabCut's analysis does: key ``df_with_missing``, format table.
+
+    What made it becomes an attribute of the file.
+
+    Raises
+    ------
+    MissingExtraError
+        If PyTables is not installed.
+    """
+    try:
+        import tables
+    except ImportError as error:
+        raise MissingExtraError(
+            'writing DeepLabCut h5 needs PyTables: pip install "mapose[dlc]" (dlc-csv works '
+            "without)"
+        ) from error
+    frame = poses.to_pandas(scorer).astype(np.float64)
+    with write_atomically(path, error=FormatError) as partial:
+        try:
+            frame.to_hdf(partial, key="df_with_missing", format="table", mode="w")
+        except tables.exceptions.HDF5ExtError:
+            # A table keeps its column names in an attribute of at most 64 KB, which some 900
+            # keypoints of all animals together fill. DeepLabCut opens the other format as well.
+            frame.to_hdf(partial, key="df_with_missing", format="fixed", mode="w")
+        with tables.open_file(partial, "a") as file:
+            # pandas 3 no longer writes the version of its layout, without which pandas 2, and
+            # so DeepLabCut, takes the file for one of before 2012 and fails.
+            file.root.df_with_missing._v_attrs["pandas_version"] = "0.15.2"
+        leave_mark(partial, made)
+
+
+def write_deeplabcut_csv(poses: Poses, path: Path, *, scorer: str = "mapose") -> None:
+    """Write a csv with DeepLabCut's header rows."""
+    with write_atomically(path, error=FormatError) as partial:
+        poses.to_pandas(scorer).to_csv(partial, lineterminator="\n", encoding="utf-8")

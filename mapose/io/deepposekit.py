@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mapose.arrays import Image
 from mapose.errors import FormatError
 from mapose.labels import Labels
 from mapose.skeleton import Skeleton
@@ -64,9 +65,7 @@ def read_deepposekit_labels(path: Path) -> Labels:
     )
 
 
-def read_deepposekit_images(
-    path: Path, labels: Labels
-) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+def read_deepposekit_images(path: Path, labels: Labels) -> Iterator[tuple[int, Image]]:
     """Hand out the images of labels that `read_deepposekit_labels` read.
 
     Yields

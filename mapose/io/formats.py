@@ -2,72 +2,57 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import h5py
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Image
 from mapose.errors import FormatError, suggest_name
-from mapose.io import (
-    anipose,
-    coco,
-    deeplabcut,
-    deepposekit,
-    exports,
-    nwb,
-    openpose,
-    sleap,
-    sleap_analysis,
-    table,
-    trc,
-)
-from mapose.io.pytables import is_pytables
-from mapose.io.store import load, load_cameras, load_support, save
+from mapose.files import RESULT
 from mapose.labels import Labels
 from mapose.poses import Poses
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-_POSES: dict[str, Callable[[Path], Poses]] = {
-    "mapose": load,
-    "dlc": deeplabcut.read_deeplabcut_poses,
-    "slp": sleap.read_slp_poses,
-    "sleap-h5": sleap_analysis.read_analysis_poses,
-    "movement": exports.read_movement,
-    "openpose": openpose.read_openpose_poses,
-    "anipose": anipose.read_anipose_poses,
-    "trc": trc.read_trc_poses,
-    "csv": table.read_table_poses,
+# Function of mapose.io for each format, loaded on first use: each needs its own libraries.
+_POSES: dict[str, str] = {
+    "mapose": "store.load",
+    "dlc": "deeplabcut.read_deeplabcut_poses",
+    "slp": "sleap.read_slp_poses",
+    "sleap-h5": "sleap_analysis.read_analysis_poses",
+    "movement": "movement.read_movement",
+    "openpose": "openpose.read_openpose_poses",
+    "anipose": "anipose.read_anipose_poses",
+    "trc": "trc.read_trc_poses",
+    "csv": "table.read_table_poses",
 }
-_LABELS: dict[str, Callable[[Path], Labels]] = {
-    "dlc": deeplabcut.read_deeplabcut_labels,
-    "slp": sleap.read_slp_labels,
-    "sleap-h5": sleap_analysis.read_analysis_labels,
-    "deepposekit": deepposekit.read_deepposekit_labels,
-    "coco": coco.read_coco_labels,
-    "csv": table.read_table_labels,
+_LABELS: dict[str, str] = {
+    "dlc": "deeplabcut.read_deeplabcut_labels",
+    "slp": "sleap.read_slp_labels",
+    "sleap-h5": "sleap_analysis.read_analysis_labels",
+    "deepposekit": "deepposekit.read_deepposekit_labels",
+    "coco": "coco.read_coco_labels",
+    "csv": "table.read_table_labels",
 }
-_SUPPORT: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "mapose": load_support,
-    "anipose": anipose.read_anipose_support,
+_SUPPORT: dict[str, str] = {
+    "mapose": "store.load_support",
+    "anipose": "anipose.read_anipose_support",
 }
-_WRITERS: dict[str, Callable[..., None]] = {
-    "dlc-h5": exports.write_deeplabcut_h5,
-    "dlc-csv": exports.write_deeplabcut_csv,
-    "csv": exports.write_csv,
-    "movement": exports.write_movement,
-    "slp": exports.write_slp,
-    "trc": trc.write_trc,
-    "nwb": nwb.write_nwb,
-    "coco": coco.write_coco,
-    "mapose": save,
+_WRITERS: dict[str, str] = {
+    "dlc-h5": "deeplabcut.write_deeplabcut_h5",
+    "dlc-csv": "deeplabcut.write_deeplabcut_csv",
+    "csv": "table.write_csv",
+    "movement": "movement.write_movement",
+    "slp": "sleap.write_slp",
+    "trc": "trc.write_trc",
+    "nwb": "nwb.write_nwb",
+    "coco": "coco.write_coco",
+    "mapose": "store.save",
 }
 # What a writer takes besides the poses.
 _EXTRAS = {
@@ -80,7 +65,7 @@ _EXTRAS = {
     "mapose": ("support", "cameras", "provenance"),
 }
 _SUFFIXES = {
-    ".mapose.h5": "mapose",
+    RESULT: "mapose",
     ".slp": "slp",
     ".nc": "movement",
     ".csv": "csv",
@@ -113,8 +98,10 @@ def read(path: str | Path, format: str | None = None) -> Poses:
     FormatError
         If the file is missing, unknown or damaged.
     """
+    from mapose.io.openpose import is_openpose_folder
+
     path = _check_path(path)
-    if path.is_dir() and not openpose.is_openpose_folder(path):
+    if path.is_dir() and not is_openpose_folder(path):
         raise FormatError(f"{path} is a folder: name the file with the poses of one video")
     chosen = format or detect_format(path)
     return _pick(_ALIASES.get(chosen, chosen), _POSES, path)(path)
@@ -137,8 +124,8 @@ def read_support(path: str | Path, format: str | None = None) -> dict[str, Any]:
         are there.
     """
     path = _check_path(path)
-    reader = _SUPPORT.get(format or detect_format(path))
-    return reader(path) if reader else {}
+    chosen = format or detect_format(path)
+    return dict(_pick(chosen, _SUPPORT, path)(path)) if chosen in _SUPPORT else {}
 
 
 def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool = False) -> Labels:
@@ -168,10 +155,12 @@ def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool
     FormatError
         If the labels are missing, unknown or damaged, or no frame has a mark.
     """
+    from mapose.io.sleap import THROUGH_SLEAP, read_slp_labels
+
     path = _check_path(path)
     chosen = format or detect_format(path)
-    if chosen in sleap.THROUGH_SLEAP:
-        labels = sleap.read_slp_labels(path, format=chosen)
+    if chosen in THROUGH_SLEAP:
+        labels = read_slp_labels(path, format=chosen)
     else:
         labels = _pick(_ALIASES.get(chosen, chosen), _LABELS, path)(path)
     marked = np.isfinite(labels.points).any((1, 2, 3))
@@ -183,9 +172,7 @@ def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool
     return labels.take(np.flatnonzero(marked))
 
 
-def read_embedded_images(
-    path: str | Path, labels: Labels
-) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+def read_embedded_images(path: str | Path, labels: Labels) -> Iterator[tuple[int, Image]]:
     """Hand out the images that lie inside a label file.
 
     Parameters
@@ -206,9 +193,13 @@ def read_embedded_images(
         return
     chosen = detect_format(path)
     if chosen == "slp":
-        yield from sleap.read_slp_images(path, labels)
+        from mapose.io.sleap import read_slp_images
+
+        yield from read_slp_images(path, labels)
     elif chosen == "deepposekit":
-        yield from deepposekit.read_deepposekit_images(path, labels)
+        from mapose.io.deepposekit import read_deepposekit_images
+
+        yield from read_deepposekit_images(path, labels)
 
 
 def write(
@@ -263,35 +254,6 @@ def write(
     writer(poses, path, **{name: extras[name] for name in _EXTRAS.get(format, ())})
 
 
-def export_file(
-    source: str | Path,
-    path: str | Path,
-    *,
-    format: str | None = None,
-    video: str | Path | None = None,
-    made: str = "",
-) -> None:
-    """Write a file of poses for another tool, with all that both formats hold.
-
-    Parameters
-    ----------
-    source : str or Path
-        File that `read` reads.
-    path, format, video, made
-        As for `write`.
-
-    Raises
-    ------
-    FormatError
-        As for `read` and `write`.
-    """
-    source = _check_path(source)
-    cameras = load_cameras(source) if detect_format(source) == "mapose" else None
-    support = read_support(source)
-    poses = read(source)
-    write(poses, path, format, video=video, support=support, cameras=cameras, made=made)
-
-
 def detect_format(path: Path) -> str:
     """Find out by content what wrote a file or folder.
 
@@ -305,12 +267,17 @@ def detect_format(path: Path) -> str:
     FormatError
         If nothing fits.
     """
+    import h5py
+
     if path.is_dir():
         return _detect_folder(path)
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
-        if deeplabcut.is_deeplabcut_csv(path):
+        from mapose.io.anipose import is_anipose_csv
+        from mapose.io.deeplabcut import is_deeplabcut_csv
+
+        if is_deeplabcut_csv(path):
             return "dlc"
-        return "anipose" if anipose.is_anipose_csv(path) else "csv"
+        return "anipose" if is_anipose_csv(path) else "csv"
     if path.suffix.lower() == ".trc":
         return "trc"
     if path.suffix.lower() in (".yaml", ".yml"):
@@ -328,9 +295,12 @@ def detect_format(path: Path) -> str:
 
 
 def _detect_folder(path: Path) -> str:
-    if deeplabcut.is_deeplabcut_folder(path):
+    from mapose.io.deeplabcut import is_deeplabcut_folder
+    from mapose.io.openpose import is_openpose_folder
+
+    if is_deeplabcut_folder(path):
         return "dlc"
-    if openpose.is_openpose_folder(path):
+    if is_openpose_folder(path):
         return "openpose"
     if next(path.rglob("*.csv"), None):
         return "csv"
@@ -342,11 +312,13 @@ def _detect_folder(path: Path) -> str:
 
 
 def _detect_json(path: Path) -> str:
+    from mapose.io.coco import is_coco
+
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise FormatError(f"{path} is not json: {error}") from error
-    if coco.is_coco(document):
+    if is_coco(document):
         return "coco"
     if isinstance(document, dict) and isinstance(document.get("people"), list):
         return "openpose"
@@ -359,6 +331,10 @@ def _detect_json(path: Path) -> str:
 
 
 def _detect_hdf5(path: Path) -> str:
+    import h5py
+
+    from mapose.io.pytables import is_pytables
+
     try:
         with h5py.File(path) as file:
             keys = set(file)
@@ -385,9 +361,11 @@ def _check_path(path: str | Path) -> Path:
     return path
 
 
-def _pick(format: str, known: dict[str, T], path: Path) -> T:
+def _pick(format: str, known: dict[str, str], path: Path) -> Any:
+    """Load the function for a format."""
     if format not in known:
         raise FormatError(
             f"{path.name}: format {format!r} cannot be used here; {suggest_name(format, known)}"
         )
-    return known[format]
+    module, name = known[format].split(".")
+    return getattr(importlib.import_module(f"mapose.io.{module}"), name)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Image
 from mapose.errors import FormatError
 from mapose.files import write_atomically
 
 
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
+def read_image(path: Path) -> Image:
     """Read an image file as RGB, uint8 (H, W, 3).
 
     Raises
@@ -27,7 +27,7 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
-def write_image(image: Path | npt.NDArray[np.uint8], file: Path) -> None:
+def write_image(image: Path | Image, file: Path) -> None:
     """Write an image, uint8 (H, W) or RGB (H, W, 3) or a file to copy, as PNG."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(image, Path) and image.suffix.lower() == ".png":

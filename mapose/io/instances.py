@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from mapose.arrays import Ints, Singles
 
 
 def count_in_frame(rows: npt.ArrayLike) -> Ints:
@@ -118,9 +118,7 @@ def assign_columns(
     return columns, names, True
 
 
-def fill_array(
-    values: npt.ArrayLike, rows: Ints, columns: Ints, shape: tuple[int, int]
-) -> npt.NDArray[np.float32]:
+def fill_array(values: npt.ArrayLike, rows: Ints, columns: Ints, shape: tuple[int, int]) -> Singles:
     """Put instances into an array of frames and individuals.
 
     Parameters

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Ints, Singles
 from mapose.errors import FormatError
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton, find_mirror
@@ -144,7 +144,7 @@ def _find_count(people: Sequence[Sequence[Any]], folder: Path) -> int:
     return counts[0]
 
 
-def _number_frames(stems: Sequence[str]) -> npt.NDArray[np.int64]:
+def _number_frames(stems: Sequence[str]) -> Ints:
     """Find the frame numbers in file names; count the files where that is impossible."""
     numbers = [_NUMBER.findall(stem) for stem in stems]
     if all(numbers):
@@ -154,7 +154,7 @@ def _number_frames(stems: Sequence[str]) -> npt.NDArray[np.int64]:
     return np.arange(len(stems))
 
 
-def _choose_model(array: npt.NDArray[np.float32], folder: Path) -> Skeleton:
+def _choose_model(array: Singles, folder: Path) -> Skeleton:
     """Choose the model of which these are the keypoints: limbs are short in the right one."""
     skeletons = [_make_skeleton(*model) for model in _MODELS.values()]
     fitting = [s for s in skeletons if len(s.keypoints) == array.shape[2]]
@@ -172,7 +172,7 @@ def _choose_model(array: npt.NDArray[np.float32], folder: Path) -> Skeleton:
     return fitting[order[0]]
 
 
-def _measure_limbs(array: npt.NDArray[np.float32], skeleton: Skeleton) -> float:
+def _measure_limbs(array: Singles, skeleton: Skeleton) -> float:
     """Average the lengths of a skeleton's limbs, each by its median over all people."""
     ends = array[:, :, skeleton.edge_index, :2]
     lengths = np.linalg.norm(ends[..., 0, :] - ends[..., 1, :], axis=-1).reshape(-1, ends.shape[2])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
+from mapose.doubts import Doubt
 from mapose.errors import MaposeError, ShapeError, suggest_name
 from mapose.files import explain_write_fault, write_atomically
 from mapose.poses import Peaks, Poses
@@ -61,7 +63,7 @@ class PosesWriter:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | os.PathLike[str],
         skeleton: Skeleton,
         individuals: Sequence[str] | None,
         *,
@@ -153,17 +155,11 @@ class PosesWriter:
         with self._explain():
             self._append(self._file.require_group("support"), arrays)
 
-    def add_contacts(self, contacts: Sequence[Mapping[str, Any]]) -> None:
-        """Store the moments in which names were in doubt.
-
-        Parameters
-        ----------
-        contacts : sequence of dict
-            As `mapose.tracking.Contact` lists them: ``first``, ``last``, ``individuals``,
-            ``odds``.
-        """
+    def add_doubts(self, doubts: Iterable[Doubt]) -> None:
+        """Store the moments in which names were in doubt; none, where nobody looked for them."""
         with self._explain():
-            self._file["contacts"] = json.dumps([dict(c) for c in contacts], ensure_ascii=False)
+            listed = [doubt.to_dict() for doubt in doubts]
+            self._file["doubts"] = json.dumps(listed, ensure_ascii=False)
 
     def _find_faults(self, poses: Poses, peaks: Peaks | None) -> Iterator[str]:
         there = self._file.get("poses")

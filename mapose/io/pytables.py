@@ -18,8 +18,8 @@ from typing import Any, cast
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Floats
 from mapose.errors import FormatError
 
 
@@ -39,7 +39,7 @@ class Grid:
 
     columns: list[tuple[str, ...]]
     rows: list[tuple[Any, ...]]
-    values: npt.NDArray[np.float64]
+    values: Floats
 
 
 def is_pytables(file: h5py.File) -> bool:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import sleap_io as sio
 
+from mapose.arrays import Image, Ints, Singles
 from mapose.errors import FormatError, VideoError
+from mapose.files import leave_mark, write_atomically
 from mapose.io.instances import assign_columns, fill_array, name_columns, unname_slots
 from mapose.io.sources import VIDEO_SUFFIXES, find_video, list_videos, split_path
 from mapose.io.video import Video
@@ -33,12 +34,12 @@ class _Instances:
     ``row`` counts the labelled frames that are kept; ``video`` and ``number`` are per such frame.
     """
 
-    xy: npt.NDArray[np.float32]
-    score: npt.NDArray[np.float32]
-    row: npt.NDArray[np.int64]
+    xy: Singles
+    score: Singles
+    row: Ints
     tracks: list[str | None]
     video: list[int]
-    number: npt.NDArray[np.int64]
+    number: Ints
 
 
 def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
@@ -134,7 +135,7 @@ def read_slp_poses(path: Path) -> Poses:
     )
 
 
-def read_slp_images(path: Path, labels: Labels) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+def read_slp_images(path: Path, labels: Labels) -> Iterator[tuple[int, Image]]:
     """Hand out the images that a ``.pkg.slp`` holds.
 
     Parameters
@@ -306,3 +307,53 @@ def _find_rate(video: Path | None) -> float | None:
             return opened.rate or None
     except VideoError:
         return None
+
+
+def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None, made: str = "") -> None:
+    """Write a SLEAP file of predicted instances.
+
+    Parameters
+    ----------
+    poses : Poses
+        2D. Named individuals become tracks; slots have none.
+    path : Path
+        Ends in ``.slp``.
+    video : Path, optional
+        The video that the poses belong to; by default ``<stem of path>.mp4``.
+    made : str
+        What makes it, kept as an attribute; SLEAP drops it when it saves the file.
+
+    Raises
+    ------
+    FormatError
+        If the poses are 3D.
+    """
+    import sleap_io as sio
+
+    if poses.dimensions != 2:
+        raise FormatError("SLEAP files hold image coordinates: wanted 2D poses, came 3D")
+    skeleton = sio.Skeleton(
+        list(poses.skeleton.keypoints),
+        edges=poses.skeleton.edge_index.tolist(),
+        symmetries=[list(m) for m in poses.skeleton.mirror],
+    )
+    tracks = [sio.Track(n) for n in poses.individuals] if poses.individuals else []
+    source = sio.Video(str(video or path.with_suffix(".mp4").name), open_backend=False)
+    present = np.count_nonzero(poses.confidence, axis=2) > 0
+    frames = []
+    for f in np.flatnonzero(present.sum(1)):
+        instances = [
+            sio.PredictedInstance.from_numpy(
+                poses.points[f, i].astype(np.float64),
+                skeleton,
+                point_scores=poses.confidence[f, i],
+                score=float(poses.confidence[f, i].mean()),
+                track=tracks[i] if tracks else None,
+            )
+            for i in np.flatnonzero(present[f])
+        ]
+        frames.append(sio.LabeledFrame(source, int(poses.frames[f]), instances))
+    labels = sio.Labels(frames, videos=[source], skeletons=[skeleton], tracks=tracks)
+    with write_atomically(path, error=FormatError) as partial:
+        sio.save_slp(labels, str(partial), embed=False, verbose=False)
+        leave_mark(partial, made)

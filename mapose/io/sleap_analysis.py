@@ -10,8 +10,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Singles
 from mapose.errors import FormatError
 from mapose.io.instances import assign_columns, fill_array
 from mapose.io.sources import find_video, list_videos, split_path
@@ -99,9 +99,7 @@ def _read_texts(values: Any) -> list[str]:
     return [c.decode("utf-8") if isinstance(c, bytes) else str(c) for c in cells]
 
 
-def _order_axes(
-    dataset: h5py.Dataset, n_nodes: int, n_tracks: int, path: Path
-) -> npt.NDArray[np.float32]:
+def _order_axes(dataset: h5py.Dataset, n_nodes: int, n_tracks: int, path: Path) -> Singles:
     """Bring tracks to (F, I, K, 2) by the names of their axes or, failing these, by shape."""
     dims = _read_dims(dataset)
     n = max(n_tracks, 1)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+
+from mapose.arrays import Ints
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def split_path(name: str) -> list[str]:
     return [part for part in re.split(r"[\\/]+", name) if part]
 
 
-def find_frame_numbers(names: Sequence[str], videos: Sequence[str]) -> npt.NDArray[np.int64]:
+def find_frame_numbers(names: Sequence[str], videos: Sequence[str]) -> Ints:
     """Find frame numbers in the names of image files.
 
     Parameters

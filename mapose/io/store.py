@@ -11,14 +11,15 @@ Layout (HDF5, no pickles), schema 1::
     /support/n_views       int16 (F, I, K): cameras used;  filled: bool (F, I, K): not measured
     /peaks/per_frame       int64 (F, 2), optional: peaks and candidate links of each frame
     /peaks/...             keypoint, xy, score, covariance (N, ...); pairs, edge, affinity (M, ...)
-    /contacts              text (JSON), optional: moments in which names were in doubt
+    /doubts                text (JSON), optional: moments in which names were in doubt
     /provenance, /cameras  text (JSON; TOML), optional
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,33 +27,177 @@ from typing import Any
 import h5py
 import numpy as np
 
+from mapose.doubts import Doubt
 from mapose.errors import FormatError, ShapeError, suggest_name
+from mapose.files import RESULT
 from mapose.io.poses_writer import OF_PAIR, OF_PEAK, SCHEMA, PosesWriter
 from mapose.poses import Peaks, Poses
 from mapose.skeleton import Skeleton
 
 __all__ = [
+    "PosesFile",
     "PosesWriter",
     "count_frames",
-    "load",
     "load_cameras",
-    "load_contacts",
+    "load_doubts",
     "load_peaks",
+    "load",
     "load_provenance",
     "load_support",
     "save",
 ]
 
 
+class PosesFile:
+    """Our own file, open for reading.
+
+    Parameters
+    ----------
+    path : path
+        A ``.mapose.h5`` file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    skeleton, individuals, rate, unit
+        As of `Poses`.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing, damaged, another kind of file, or from a newer mapose. So do all
+        methods.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            folder = self.path.parent.resolve()
+            beside = [p.name for p in folder.glob(f"*{RESULT}")][:20] if folder.is_dir() else []
+            hint = suggest_name(self.path.name, beside)
+            raise FormatError(f"no file {self.path.name} in {folder}; {hint}")
+        with self._explain():
+            self._file = h5py.File(self.path, "r")
+        try:
+            _check_kind(self._file, self.path)
+            with self._explain():
+                attributes = self._file.attrs
+                self.skeleton = _load_skeleton(self._file["skeleton"])
+                there = "individuals" in self._file
+                self.individuals = _read_texts(self._file["individuals"]) if there else None
+                self.rate = float(attributes["rate"]) if "rate" in attributes else None
+                self.unit = str(attributes["unit"])
+                self._length, self._count = self._file["poses"]["array"].shape[:2]
+        except BaseException:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        return int(self._length)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the individuals; ``slot0, slot1, ...`` where they have none."""
+        return tuple(self.individuals or (f"slot{i}" for i in range(self._count)))
+
+    def __enter__(self) -> PosesFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read_poses(self, rows: slice | None = None) -> Poses:
+        """Read poses; see `load`."""
+        with self._explain():
+            group = self._file["poses"]
+            part = _check_rows(rows, len(self))
+            return Poses(
+                group["array"][part],
+                self.skeleton,
+                self.individuals,
+                rate=self.rate,
+                unit=self.unit,
+                frames=group["frames"][part],
+                **{
+                    name: group[name][part] if name in group else None
+                    for name in ("identity", "covariance")
+                },
+            )
+
+    def read_peaks(self, rows: slice | None = None) -> Peaks | None:
+        """Read peaks; see `load_peaks`."""
+        with self._explain():
+            if "peaks" not in self._file:
+                return None
+            group = self._file["peaks"]
+            counts = group["per_frame"][:]
+            part = _check_rows(rows, len(counts))
+            ends = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(counts, axis=0)])
+            (peak, pair), (peak_end, pair_end) = ends[part.start], ends[part.stop]
+            n_frames = part.stop - part.start
+            data = {name: group[name][peak:peak_end] for name in OF_PEAK}
+            data |= {name: group[name][pair:pair_end] for name in OF_PAIR}
+            data["pairs"] = data["pairs"] - peak
+            frame = np.repeat(np.arange(n_frames), counts[part, 0])
+            return Peaks(frame=frame, n_frames=n_frames, **data)
+
+    def read_support(self, rows: slice | None = None) -> dict[str, Any]:
+        """Read what 3D keypoints rest on; see `load_support`."""
+        with self._explain():
+            part = _check_rows(rows, len(self))
+            return {name: data[part] for name, data in self._file.get("support", {}).items()}
+
+    def read_doubts(self) -> list[Doubt]:
+        """Read the moments in which names were in doubt, in time."""
+        with self._explain():
+            # Before 0.2 they were called contacts.
+            for name in ("doubts", "contacts"):
+                if name in self._file:
+                    return [Doubt.from_dict(d) for d in json.loads(_read_text(self._file[name]))]
+            return []
+
+    def read_provenance(self) -> dict[str, Any]:
+        """Read what the file says about its origin; empty if it says nothing."""
+        with self._explain():
+            there = "provenance" in self._file
+            return dict(json.loads(_read_text(self._file["provenance"]))) if there else {}
+
+    def read_cameras(self) -> str | None:
+        """Read the calibration stored with the poses, as TOML text; None if there is none."""
+        with self._explain():
+            return _read_text(self._file["cameras"]) if "cameras" in self._file else None
+
+    @contextmanager
+    def _explain(self) -> Iterator[None]:
+        """Say clearly what is wrong with a file that cannot be read."""
+        try:
+            yield
+        except (OSError, KeyError, RuntimeError) as fault:
+            if not h5py.is_hdf5(self.path):
+                raise FormatError(
+                    f"{self.path} is not a mapose file (not HDF5 at all); files of other tools "
+                    "are read with mapose.read()"
+                ) from fault
+            raise FormatError(
+                f"{self.path} is damaged, perhaps cut off while it was copied: copy it again or "
+                f"repeat the analysis ({fault})"
+            ) from fault
+
+
 def save(
     poses: Poses,
-    path: str | Path,
+    path: str | os.PathLike[str],
     *,
     peaks: Peaks | None = None,
     provenance: Mapping[str, Any] | None = None,
     cameras: str | None = None,
     support: Mapping[str, Any] | None = None,
-    contacts: Sequence[Mapping[str, Any]] | None = None,
+    doubts: Iterable[Doubt] | None = None,
 ) -> None:
     """Save poses to our own file, whole or not at all.
 
@@ -72,9 +217,8 @@ def save(
         What 3D keypoints rest on, (F, I, K) each: ``error``, the reprojection error in px;
         ``n_views``, how many cameras were used; ``filled``, whether a point was not measured but
         filled in.
-    contacts : sequence of dict, optional
-        Moments in which names were in doubt: ``first`` and ``last`` frame, ``individuals``,
-        ``odds``.
+    doubts : iterable of Doubt, optional
+        Moments in which names were in doubt.
 
     Raises
     ------
@@ -101,11 +245,11 @@ def save(
             writer.add_cameras(cameras)
         if support is not None:
             writer.add_support(support)
-        if contacts is not None:
-            writer.add_contacts(contacts)
+        if doubts is not None:
+            writer.add_doubts(doubts)
 
 
-def load(path: str | Path, *, rows: slice | None = None) -> Poses:
+def load(path: str | os.PathLike[str], *, rows: slice | None = None) -> Poses:
     """Load poses from our own file.
 
     Parameters
@@ -125,24 +269,11 @@ def load(path: str | Path, *, rows: slice | None = None) -> Poses:
     FormatError
         If the file is missing, damaged, another kind of file, or from a newer mapose.
     """
-    with _open(path) as file:
-        group = file["poses"]
-        part = _check_rows(rows, len(group["array"]))
-        return Poses(
-            group["array"][part],
-            _load_skeleton(file["skeleton"]),
-            _read_texts(file["individuals"]) if "individuals" in file else None,
-            rate=float(file.attrs["rate"]) if "rate" in file.attrs else None,
-            unit=str(file.attrs["unit"]),
-            frames=group["frames"][part],
-            **{
-                name: group[name][part] if name in group else None
-                for name in ("identity", "covariance")
-            },
-        )
+    with PosesFile(path) as file:
+        return file.read_poses(rows)
 
 
-def count_frames(path: str | Path) -> int:
+def count_frames(path: str | os.PathLike[str]) -> int:
     """Count the frames of our own file without loading them.
 
     Raises
@@ -150,11 +281,11 @@ def count_frames(path: str | Path) -> int:
     FormatError
         As for `load`.
     """
-    with _open(path) as file:
-        return len(file["poses/array"])
+    with PosesFile(path) as file:
+        return len(file)
 
 
-def load_peaks(path: str | Path, *, rows: slice | None = None) -> Peaks | None:
+def load_peaks(path: str | os.PathLike[str], *, rows: slice | None = None) -> Peaks | None:
     """Load the peaks that were kept with the poses.
 
     Parameters
@@ -174,23 +305,11 @@ def load_peaks(path: str | Path, *, rows: slice | None = None) -> Peaks | None:
     FormatError
         As for `load`.
     """
-    with _open(path) as file:
-        if "peaks" not in file:
-            return None
-        group = file["peaks"]
-        counts = group["per_frame"][:]
-        part = _check_rows(rows, len(counts))
-        ends = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(counts, axis=0)])
-        (peak, pair), (peak_end, pair_end) = ends[part.start], ends[part.stop]
-        n_frames = part.stop - part.start
-        data = {name: group[name][peak:peak_end] for name in OF_PEAK}
-        data |= {name: group[name][pair:pair_end] for name in OF_PAIR}
-        data["pairs"] = data["pairs"] - peak
-        frame = np.repeat(np.arange(n_frames), counts[part, 0])
-        return Peaks(frame=frame, n_frames=n_frames, **data)
+    with PosesFile(path) as file:
+        return file.read_peaks(rows)
 
 
-def load_provenance(path: str | Path) -> dict[str, Any]:
+def load_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Load what the file says about its origin; empty if it says nothing.
 
     Raises
@@ -198,11 +317,11 @@ def load_provenance(path: str | Path) -> dict[str, Any]:
     FormatError
         As for `load`.
     """
-    with _open(path) as file:
-        return dict(json.loads(_read_text(file["provenance"]))) if "provenance" in file else {}
+    with PosesFile(path) as file:
+        return file.read_provenance()
 
 
-def load_cameras(path: str | Path) -> str | None:
+def load_cameras(path: str | os.PathLike[str]) -> str | None:
     """Load the calibration stored with the poses, as TOML text; None if there is none.
 
     Raises
@@ -210,29 +329,23 @@ def load_cameras(path: str | Path) -> str | None:
     FormatError
         As for `load`.
     """
-    with _open(path) as file:
-        return _read_text(file["cameras"]) if "cameras" in file else None
+    with PosesFile(path) as file:
+        return file.read_cameras()
 
 
-def load_contacts(path: str | Path) -> list[dict[str, Any]]:
-    """Load the moments in which names were in doubt; none if the file says nothing of them.
-
-    Returns
-    -------
-    list of dict
-        ``first`` and ``last`` frame, ``individuals``, ``odds``: what
-        `mapose.tracking.find_swaps` takes.
+def load_doubts(path: str | os.PathLike[str]) -> list[Doubt]:
+    """Load the moments in which names were in doubt, in time; none if the file says nothing.
 
     Raises
     ------
     FormatError
         As for `load`.
     """
-    with _open(path) as file:
-        return list(json.loads(_read_text(file["contacts"]))) if "contacts" in file else []
+    with PosesFile(path) as file:
+        return file.read_doubts()
 
 
-def load_support(path: str | Path, *, rows: slice | None = None) -> dict[str, Any]:
+def load_support(path: str | os.PathLike[str], *, rows: slice | None = None) -> dict[str, Any]:
     """Load what the 3D keypoints of a file rest on.
 
     Parameters
@@ -253,33 +366,8 @@ def load_support(path: str | Path, *, rows: slice | None = None) -> dict[str, An
     FormatError
         As for `load`.
     """
-    with _open(path) as file:
-        part = _check_rows(rows, len(file["poses"]["array"]))
-        return {name: data[part] for name, data in file.get("support", {}).items()}
-
-
-@contextmanager
-def _open(path: str | Path) -> Iterator[Any]:
-    """Open one of our files for reading; say clearly what is wrong with others."""
-    path = Path(path)
-    if not path.is_file():
-        folder = path.parent.resolve()
-        beside = [p.name for p in folder.glob("*.mapose.h5")][:20] if folder.is_dir() else []
-        raise FormatError(f"no file {path.name} in {folder}; {suggest_name(path.name, beside)}")
-    if not h5py.is_hdf5(path):
-        raise FormatError(
-            f"{path} is not a mapose file (not HDF5 at all); files of other tools are read with "
-            "mapose.read()"
-        )
-    try:
-        with h5py.File(path, "r") as file:
-            _check_kind(file, path)
-            yield file
-    except (OSError, KeyError, RuntimeError) as fault:
-        raise FormatError(
-            f"{path} is damaged, perhaps cut off while it was copied: copy it again or repeat the "
-            f"analysis ({fault})"
-        ) from fault
+    with PosesFile(path) as file:
+        return file.read_support(rows)
 
 
 def _check_kind(file: Any, path: Path) -> None:

@@ -9,14 +9,18 @@ what could be meant in two ways is refused.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from mapose.arrays import Ints, Singles
 from mapose.errors import FormatError
+from mapose.files import write_atomically
+from mapose.io.anipose import write_anipose
 from mapose.io.columns import read_rows
 from mapose.io.instances import assign_columns, fill_array, name_columns, unname_slots
 from mapose.io.sources import (
@@ -37,13 +41,13 @@ log = logging.getLogger(__name__)
 class _Instances:
     """Instances of a table: one entry each, keypoints x (x, y[, z], score)."""
 
-    values: npt.NDArray[np.float32]
+    values: Singles
     frames: pd.DataFrame  # columns video, image, frame: one row per frame, in order of appearance
-    row: npt.NDArray[np.int64]
+    row: Ints
     names: list[str | None]
     tracked: bool  # the names are tracks or animals, not only numbers within a frame
     keypoints: list[str]
-    identity: npt.NDArray[np.float32] | None
+    identity: Singles | None
 
 
 def read_table_labels(path: Path) -> Labels:
@@ -220,3 +224,28 @@ def _find_instances(rows: pd.DataFrame, path: Path) -> _Instances:
         keypoints,
         first.identity.to_numpy(np.float32) if "identity" in rows else None,
     )
+
+
+def write_csv(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = None) -> None:
+    """Write a table: of 2D poses a long one, of 3D poses that of Anipose.
+
+    A long table has the columns frame, individual, keypoint, x, y, confidence[, identity] and one
+    row per frame, individual and keypoint; one that was not found has empty coordinates and
+    confidence 0. For 3D see `mapose.io.anipose.write_anipose`.
+    """
+    if poses.dimensions == 3:
+        write_anipose(poses, path, support=support)
+        return
+    f, i, k, _ = poses.array.shape
+    columns: dict[str, Any] = {
+        "frame": np.repeat(poses.frames, i * k),
+        "individual": np.tile(np.repeat(poses.names, k), f),
+        "keypoint": np.tile(poses.skeleton.keypoints, f * i),
+    }
+    flat = poses.array.reshape(-1, poses.dimensions + 1)
+    for axis, name in enumerate(["x", "y", "confidence"]):
+        columns[name] = flat[:, axis]
+    if poses.identity is not None:
+        columns["identity"] = np.repeat(poses.identity.reshape(-1), k)
+    with write_atomically(path, error=FormatError) as partial:
+        pd.DataFrame(columns).to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Floats
 from mapose.errors import FormatError
 from mapose.files import write_atomically
 from mapose.io.instances import unname_slots
-from mapose.io.markers import find_marker_names, split_marker_names
+from mapose.io.marker_names import find_marker_names, split_marker_names
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -117,7 +117,7 @@ def read_trc_poses(path: Path) -> Poses:
     )
 
 
-def _read_rows(lines: Sequence[str], markers: int, path: Path) -> npt.NDArray[np.float64]:
+def _read_rows(lines: Sequence[str], markers: int, path: Path) -> Floats:
     """Read numbers into (rows, 2 + 3 * markers); empty cells become NaN."""
     width = 2 + 3 * markers
     table = np.full((len(lines), width), np.nan)

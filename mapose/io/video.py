@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
@@ -15,10 +16,10 @@ from typing import Any, Self, TypeVar
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
+from mapose.arrays import Image
 from mapose.errors import VideoError
 from mapose.io.container import FrameIndex, index_frames, is_hidden, open_container, pick_stream
 from mapose.io.video_writer import VideoWriter
@@ -27,7 +28,6 @@ __all__ = ["Video", "VideoWriter", "prefetch"]
 
 logger = logging.getLogger(__name__)
 
-Image = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
 
@@ -71,7 +71,7 @@ class Video:
     (10, (64, 48), (48, 64))
     """
 
-    def __init__(self, path: str | Path, *, gray: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, gray: bool = False) -> None:
         self.path = Path(path)
         self.name = self.path.stem
         self.gray = gray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -10,13 +11,11 @@ from typing import Any, Self
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
+from mapose.arrays import Image
 from mapose.errors import VideoError
 from mapose.files import explain_write_fault, make_mark, write_atomically
-
-Image = npt.NDArray[np.uint8]
 
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
 
@@ -44,7 +43,9 @@ class VideoWriter:
         If the suffix, rate or an image is unusable, or the disk is full.
     """
 
-    def __init__(self, path: str | Path, rate: float, *, quality: int = 75, made: str = "") -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], rate: float, *, quality: int = 75, made: str = ""
+    ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in _CONTAINERS:
             raise VideoError(

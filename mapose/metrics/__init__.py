@@ -1,8 +1,8 @@
 """Score poses, detections and tracks."""
 
-from mapose.metrics.alignment import align_poses
 from mapose.metrics.naming import NameScores, Tenth, find_lasting_swaps, name_scores
 from mapose.metrics.oks import OksMap, oks_map
+from mapose.metrics.overlap import align_poses
 from mapose.metrics.pose import PoseError, match_individuals, pose_error
 from mapose.metrics.reconstruction import (
     BoneVariation,

@@ -6,14 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from mapose.arrays import AnyFloats, Bools
 from mapose.metrics.tracks import align_tracks, find_similarity
 from mapose.poses import Poses
 from mapose.similarity import DEFAULT_SIGMA
-
-Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def name_scores(
     *,
     threshold: float = 0.5,
     reach: float | None = None,
-    sigma: float | Floats = DEFAULT_SIGMA,
+    sigma: float | AnyFloats = DEFAULT_SIGMA,
 ) -> NameScores:
     """Score the names that animals bear, and the probabilities that came with them.
 
@@ -148,7 +146,7 @@ def find_lasting_swaps(
     least: int = 10,
     threshold: float = 0.5,
     reach: float | None = None,
-    sigma: float | Floats = DEFAULT_SIGMA,
+    sigma: float | AnyFloats = DEFAULT_SIGMA,
 ) -> list[tuple[int, int, tuple[str, str]]]:
     """Find when a true animal went over from one name to another and stayed with it.
 
@@ -193,7 +191,7 @@ def find_lasting_swaps(
     return [(a, b, (found.names[i], found.names[j])) for a, b, (i, j) in kept]
 
 
-def _fill_tenths(stated: Floats, right: npt.NDArray[np.bool_]) -> tuple[Tenth, ...]:
+def _fill_tenths(stated: AnyFloats, right: Bools) -> tuple[Tenth, ...]:
     place = np.clip((stated * 10).astype(np.int64), 0, 9)
     count = np.bincount(place, minlength=10)
     sums = [np.bincount(place, weights=w, minlength=10) for w in (stated, right)]

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import AnyFloats, Bools, Floats
 from mapose.errors import ShapeError
-from mapose.metrics.alignment import align_poses, cut_blocks, find_present
+from mapose.metrics.overlap import align_poses, cut_blocks, find_marked
 from mapose.poses import Poses
 from mapose.similarity import DEFAULT_SIGMA, find_oks
-
-Array = npt.NDArray[np.floating]
-Floats = npt.NDArray[np.float64]
 
 #: Similarities from which a detection counts, and recalls at which precision is read.
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -66,12 +63,12 @@ class OksMap:
 
 
 def oks_map(
-    truth: Poses | Array,
-    found: Poses | Array,
+    truth: Poses | AnyFloats,
+    found: Poses | AnyFloats,
     *,
-    scores: Array | None = None,
-    areas: Array | None = None,
-    sigma: float | Array = DEFAULT_SIGMA,
+    scores: AnyFloats | None = None,
+    areas: AnyFloats | None = None,
+    sigma: float | AnyFloats = DEFAULT_SIGMA,
 ) -> OksMap:
     """Find mean average precision and recall over object keypoint similarity.
 
@@ -124,25 +121,23 @@ def oks_map(
             "oks_map: wanted truth (F, I, K, 2), found (F, J, K, 2), scores (F, J); "
             f"came {truth.shape}, {found.shape}, {scores.shape}"
         )
-    there = np.asarray(find_present(found).any(-1))
+    there = np.asarray(find_marked(found).any(-1))
     oks = np.empty((*truth.shape[:2], found.shape[1]))
     for rows in cut_blocks(len(truth), found.shape[1] * truth[0].size if len(truth) else 1):
         part = None if areas is None else areas[rows]
         oks[rows] = find_oks(truth[rows], found[rows], sigma=sigma, areas=part)
-    labelled = np.isfinite(oks).all(-1) if found.shape[1] else find_present(truth).any(-1)
+    labelled = np.isfinite(oks).all(-1) if found.shape[1] else find_marked(truth).any(-1)
     hit, ranked = _match(np.nan_to_num(oks, nan=-1.0), there, scores)
     return _average(hit, ranked, int(labelled.sum()))
 
 
 def _average_confidence(poses: Poses) -> Floats:
-    there = find_present(poses.points)
+    there = find_marked(poses.points)
     total = np.where(there, poses.confidence, 0).sum(-1)
     return np.asarray(total / np.maximum(there.sum(-1), 1), np.float64)
 
 
-def _match(
-    oks: Floats, there: npt.NDArray[np.bool_], scores: Array
-) -> tuple[npt.NDArray[np.bool_], Floats]:
+def _match(oks: Floats, there: Bools, scores: AnyFloats) -> tuple[Bools, Floats]:
     """Let the detections choose their animals, the surest first, in all frames at once.
 
     Returns
@@ -171,7 +166,7 @@ def _match(
     return hits[real], np.take_along_axis(np.asarray(scores, np.float64), order, 1)[real]
 
 
-def _average(hit: npt.NDArray[np.bool_], ranked: Floats, labelled: int) -> OksMap:
+def _average(hit: Bools, ranked: Floats, labelled: int) -> OksMap:
     """Turn hits in order of score into precision at 101 recalls, and average it."""
     hit = hit[np.argsort(-ranked, kind="stable")]
     precision, recall = np.full(len(THRESHOLDS), np.nan), np.full(len(THRESHOLDS), np.nan)

@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from mapose.arrays import AnyFloats, Bools, Floats, Ints
 from mapose.errors import SettingsError, ShapeError
-from mapose.metrics.alignment import align_poses, cut_blocks, find_present
+from mapose.metrics.overlap import align_poses, cut_blocks, find_marked
 from mapose.poses import Poses
 from mapose.similarity import find_distances
-
-Array = npt.NDArray[np.floating]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +98,10 @@ class PoseError:
 
 
 def pose_error(
-    truth: Poses | Array,
-    found: Poses | Array,
+    truth: Poses | AnyFloats,
+    found: Poses | AnyFloats,
     *,
-    confidence: Array | None = None,
+    confidence: AnyFloats | None = None,
     cutoff: float = 0.6,
     thresholds: Sequence[float] = (5, 10),
     reach: float = 30,
@@ -167,10 +163,10 @@ def pose_error(
     confidence = np.ones(found.shape[:-1]) if confidence is None else np.asarray(confidence)
     names = _check(truth, found, confidence, keypoints)
     distance, surety = _measure(truth, found, confidence, reach)
-    return _summarise(distance, surety, find_present(truth), cutoff, thresholds, reach, names)
+    return _summarise(distance, surety, find_marked(truth), cutoff, thresholds, reach, names)
 
 
-def match_individuals(truth: Array, found: Array, *, reach: float = 30) -> Ints:
+def match_individuals(truth: AnyFloats, found: AnyFloats, *, reach: float = 30) -> Ints:
     """Match labelled with found animals in each frame, as `pose_error` does.
 
     Parameters
@@ -191,12 +187,12 @@ def match_individuals(truth: Array, found: Array, *, reach: float = 30) -> Ints:
     i, k, d = truth.shape[1:]
     for rows in cut_blocks(len(truth), i * found.shape[1] * k * d):
         gaps = find_distances(truth[rows], found[rows])
-        partner[rows] = _match(gaps, find_present(truth[rows]), reach)
+        partner[rows] = _match(gaps, find_marked(truth[rows]), reach)
     return partner
 
 
 def _check(
-    truth: Array, found: Array, confidence: Array, keypoints: Sequence[str] | None
+    truth: AnyFloats, found: AnyFloats, confidence: AnyFloats, keypoints: Sequence[str] | None
 ) -> tuple[str, ...]:
     fits = truth.ndim == found.ndim == 4 and truth.shape[0] == found.shape[0]
     if not fits or truth.shape[2:] != found.shape[2:] or confidence.shape != found.shape[:3]:
@@ -210,7 +206,9 @@ def _check(
     return names
 
 
-def _measure(truth: Array, found: Array, confidence: Array, reach: float) -> tuple[Floats, Floats]:
+def _measure(
+    truth: AnyFloats, found: AnyFloats, confidence: AnyFloats, reach: float
+) -> tuple[Floats, Floats]:
     """Find distance and confidence (F, I, K) of the keypoints of the matched animals."""
     partner = match_individuals(truth, found, reach=reach)
     frame, who = np.nonzero(partner >= 0)
@@ -223,7 +221,7 @@ def _measure(truth: Array, found: Array, confidence: Array, reach: float) -> tup
     return distance, surety
 
 
-def _match(gaps: Floats, labelled: npt.NDArray[np.bool_], reach: float) -> Ints:
+def _match(gaps: Floats, labelled: Bools, reach: float) -> Ints:
     """Match labelled (F, I, K) with found animals frame by frame, (F, I); -1 = none."""
     if not gaps.size:
         return np.full(gaps.shape[:2], -1)
@@ -248,7 +246,7 @@ def _match(gaps: Floats, labelled: npt.NDArray[np.bool_], reach: float) -> Ints:
 def _summarise(
     distance: Floats,
     surety: Floats,
-    labelled: npt.NDArray[np.bool_],
+    labelled: Bools,
     cutoff: float,
     thresholds: Sequence[float],
     reach: float,

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from mapose.arrays import Floats, Singles
 from mapose.errors import SettingsError, ShapeError
-from mapose.metrics.alignment import align_poses, find_present
+from mapose.metrics.overlap import align_poses, find_marked
 from mapose.poses import Poses
 from mapose.similarity import find_edge_lengths
-
-Floats = npt.NDArray[np.float64]
 
 #: The squared distance, in standard deviations, that 95 % of normal errors in 3D stay below.
 REGION_95 = 7.814728
@@ -118,11 +116,11 @@ def reconstruction_error(truth: Poses, found: Poses, *, limit: float = 10.0) -> 
     truth, found = align_poses(truth, found)
     pairs = _pair_individuals(truth, found)
     gap = found.points[:, pairs[1]].astype(np.float64) - truth.points[:, pairs[0]]
-    present = find_present(truth.points[:, pairs[0]])
-    both = find_present(gap)
+    present = find_marked(truth.points[:, pairs[0]])
+    both = find_marked(gap)
     distance = np.sqrt(np.einsum("...d,...d->...", gap, gap))
     errors = distance[both]
-    whole = find_present(truth.points).sum()
+    whole = find_marked(truth.points).sum()
     k = len(truth.skeleton.keypoints)
     return ReconstructionError(
         mean=_apply(np.mean, errors),
@@ -196,7 +194,7 @@ def bone_variation(poses: Poses) -> BoneVariation:
     )
 
 
-def _align_covariance(truth: Poses, found: Poses) -> npt.NDArray[np.float32] | None:
+def _align_covariance(truth: Poses, found: Poses) -> Singles | None:
     """Pick the covariances that belong to what `align_poses` keeps."""
     if found.covariance is None:
         return None
@@ -221,11 +219,11 @@ def _pair_individuals(truth: Poses, found: Poses) -> tuple[list[int], list[int]]
     return rows.tolist(), columns.tolist()
 
 
-def _find_coverage(gap: Floats, covariance: npt.NDArray[np.float32] | None) -> float:
+def _find_coverage(gap: Floats, covariance: Singles | None) -> float:
     """Find the share of errors (..., 3) within the 95 % region of their covariances."""
     if covariance is None:
         return float("nan")
-    known = find_present(gap) & np.isfinite(covariance).all((-1, -2))
+    known = find_marked(gap) & np.isfinite(covariance).all((-1, -2))
     errors, spread = gap[known], covariance[known].astype(np.float64)
     if not len(errors):
         return float("nan")

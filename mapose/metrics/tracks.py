@@ -6,18 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from mapose.arrays import AnyFloats, Bools, Ints, Singles
 from mapose.assignment import assign
 from mapose.errors import SettingsError, ShapeError
-from mapose.metrics.alignment import align_poses, cut_blocks, find_present
+from mapose.metrics.overlap import align_poses, cut_blocks, find_marked
 from mapose.poses import Poses
 from mapose.similarity import DEFAULT_SIGMA, find_areas, find_distances, find_oks
-
-Floats = npt.NDArray[np.floating]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 _ALPHAS = np.arange(1, 20) / 20
 
@@ -93,7 +89,7 @@ def track_scores(
     *,
     threshold: float = 0.5,
     reach: float | None = None,
-    sigma: float | Floats = DEFAULT_SIGMA,
+    sigma: float | AnyFloats = DEFAULT_SIGMA,
 ) -> TrackScores:
     """Score tracks against true ones.
 
@@ -129,8 +125,8 @@ def track_scores(
     """
     truth, found = align_tracks(truth, found, threshold=threshold, reach=reach)
     similarity = find_similarity(truth.points, found.points, reach=reach, sigma=sigma)
-    there = np.asarray(find_present(truth.points).any(-1))
-    seen = np.asarray(find_present(found.points).any(-1))
+    there = np.asarray(find_marked(truth.points).any(-1))
+    seen = np.asarray(find_marked(found.points).any(-1))
     clear, motp = _score_clear(similarity, there, seen, threshold)
     n = int(there.sum())
     switches = clear["switches"]
@@ -173,12 +169,12 @@ def align_tracks(
 
 
 def find_similarity(
-    truth: Floats,
-    found: Floats,
+    truth: AnyFloats,
+    found: AnyFloats,
     *,
     reach: float | None = None,
-    sigma: float | Floats = DEFAULT_SIGMA,
-) -> npt.NDArray[np.float32]:
+    sigma: float | AnyFloats = DEFAULT_SIGMA,
+) -> Singles:
     """Find the similarity of every true with every found pose, frame by frame.
 
     Parameters
@@ -214,7 +210,7 @@ def find_similarity(
 
 
 def _score_clear(
-    similarity: Floats, there: Bools, seen: Bools, threshold: float
+    similarity: AnyFloats, there: Bools, seen: Bools, threshold: float
 ) -> tuple[dict[str, int], float]:
     """Count misses, false positives, switches and fragmentations, and average the similarity."""
     match = _match_steadily(similarity, threshold)
@@ -239,7 +235,7 @@ def _score_clear(
     return counts, float(matched.mean(dtype=np.float64)) if len(matched) else np.nan
 
 
-def _match_steadily(similarity: Floats, threshold: float) -> Ints:
+def _match_steadily(similarity: AnyFloats, threshold: float) -> Ints:
     """Match found animals with true ones (F, I), holding on to former partners; -1 = none."""
     if not similarity.size:
         return np.full(similarity.shape[:2], -1)
@@ -258,7 +254,7 @@ def _match_steadily(similarity: Floats, threshold: float) -> Ints:
     return match
 
 
-def _match_frame(similarity: Floats, allowed: Bools, partner: Ints) -> Ints:
+def _match_frame(similarity: AnyFloats, allowed: Bools, partner: Ints) -> Ints:
     match = np.full(len(partner), -1)
     for i in np.flatnonzero(partner >= 0):
         if allowed[i, partner[i]]:
@@ -280,7 +276,7 @@ def _score_identity(allowed: Bools, there: int, seen: int) -> dict[str, float]:
     }
 
 
-def _score_hota(similarity: Floats, there: Bools, seen: Bools) -> dict[str, float]:
+def _score_hota(similarity: AnyFloats, there: Bools, seen: Bools) -> dict[str, float]:
     if not there.any() or not seen.any():
         empty = np.nan if not there.any() and not seen.any() else 0.0
         return {"hota": empty, "deta": empty, "assa": empty}
@@ -312,7 +308,7 @@ def _score_hota(similarity: Floats, there: Bools, seen: Bools) -> dict[str, floa
     }
 
 
-def _match_best(similarity: Floats, alignment: Floats) -> Ints:
+def _match_best(similarity: AnyFloats, alignment: AnyFloats) -> Ints:
     """Match each frame at the greatest sum of similarity times alignment, (F, I); -1 = none."""
     match = np.full(similarity.shape[:2], -1)
     for rows in cut_blocks(len(similarity), 4 * alignment.size):

@@ -4,7 +4,6 @@ from mapose.models.checkpoint import Model, find_device, load_tensors, save_tens
 from mapose.models.losses import Losses, find_losses
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
 from mapose.models.shards import Shards, Workers, spare_cores
-from mapose.models.transfer import take_weights
 
 __all__ = [
     "Losses",
@@ -20,6 +19,5 @@ __all__ = [
     "normalise",
     "save_tensors",
     "spare_cores",
-    "take_weights",
     "write_yaml",
 ]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import yaml
 from safetensors import SafetensorError
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mapose.anatomy import Anatomy
+from mapose.arrays import Floats
 from mapose.errors import FormatError, ShapeError
 from mapose.files import write_atomically
 from mapose.models.network import PoseNetwork, build_network
@@ -28,7 +28,7 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "model.yaml"
 _SCHEMA = 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A network and all that is needed to use it on a video.
 
@@ -68,8 +68,8 @@ class Model:
     factor: int
     channels: int
     individuals: int | None
-    reach: npt.NDArray[np.float64]
-    variance: npt.NDArray[np.float64]
+    reach: Floats
+    variance: Floats
     split: dict[str, list[str]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     anatomy: Anatomy | None = None
@@ -94,6 +94,19 @@ class Model:
             digest.update(name.encode())
             digest.update(value.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    def __str__(self) -> str:
+        weights = sum(p.numel() for p in self.network.parameters()) / 1e6
+        test = self.record.get("metrics", {}).get("test")
+        error = f", {test['mean']:.2f} px on test frames" if test else ""
+        count = self.individuals or "any number of"
+        return (
+            f"Model: {len(self.skeleton.keypoints)} keypoints, {count} individuals, "
+            f"{weights:.1f} million weights{error}"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
     def with_links(self, keep: list[int]) -> Model:
         """Make a model that predicts only some of the affinity fields.
@@ -232,7 +245,7 @@ def _read_anatomy(raw: dict[str, Any] | None) -> Anatomy | None:
     return Anatomy(_to_array(raw["mean"]), _to_array(raw["covariance"])) if raw else None
 
 
-def _to_lists(array: npt.NDArray[np.float64]) -> Any:
+def _to_lists(array: Floats) -> Any:
     rounded = np.round(array, 4)
     return (
         [_to_lists(row) for row in rounded]
@@ -241,5 +254,5 @@ def _to_lists(array: npt.NDArray[np.float64]) -> Any:
     )
 
 
-def _to_array(value: Any) -> npt.NDArray[np.float64]:
+def _to_array(value: Any) -> Floats:
     return np.array(value, dtype=np.float64)

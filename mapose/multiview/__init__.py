@@ -1,7 +1,7 @@
 """Several cameras: who is who in all of them, where everybody is in 3D, and when."""
 
-from mapose.multiview.identities import match_views
-from mapose.multiview.reconstruction import Reconstruction, triangulate
+from mapose.multiview.matching.identities import match_views
+from mapose.multiview.reconstruction.reconstruction import Reconstruction, triangulate
 from mapose.multiview.synchronization import find_offsets, shift_views
 from mapose.multiview.views import select_common_frames
 

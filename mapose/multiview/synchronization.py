@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from calibration import CameraGroup
-from calibration.synchronization import Synchronization, find_frame_offsets
+from calibration import CameraGroup, Synchronization, find_frame_offsets
+from mapose.arrays import Floats, Ints
 from mapose.assignment import assign
 from mapose.errors import ShapeError, suggest_name
 from mapose.poses import Poses
-
-Floats = npt.NDArray[np.float64]
 
 # Clocks of cameras that are called equally fast differ by less than this share; a rate in a file
 # is rounded (29.97 against 30 is a difference of 0.1 %, and another mode of the camera).
@@ -187,9 +183,9 @@ def _link_slots(points: Floats) -> Floats:
     return linked
 
 
-def _renumber(poses: Poses, frames: npt.NDArray[np.int64]) -> Poses:
+def _renumber(poses: Poses, frames: Ints) -> Poses:
     kept = frames >= 0
-    return _take_rows(poses, np.flatnonzero(kept), frames[kept])
+    return poses.take(np.flatnonzero(kept), frames=frames[kept])
 
 
 def _follow_clock(poses: Poses, clock: Synchronization, name: str) -> Poses:
@@ -199,14 +195,4 @@ def _follow_clock(poses: Poses, clock: Synchronization, name: str) -> Poses:
     wanted = np.rint(numbers + clock.find_shift(name, numbers)).astype(np.int64)
     rows = np.clip(np.searchsorted(poses.frames, wanted), 0, len(poses) - 1)
     there = poses.frames[rows] == wanted
-    return _take_rows(poses, rows[there], numbers[there])
-
-
-def _take_rows(poses: Poses, rows: npt.NDArray[np.int64], frames: npt.NDArray[np.int64]) -> Poses:
-    return replace(
-        poses,
-        array=poses.array[rows],
-        frames=frames,
-        identity=None if poses.identity is None else poses.identity[rows],
-        covariance=None if poses.covariance is None else poses.covariance[rows],
-    )
+    return poses.take(rows[there], frames=numbers[there])

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from calibration import CameraGroup
+from mapose.arrays import Floats, Ints, Singles
 from mapose.errors import ShapeError, suggest_name
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +38,11 @@ class Stack:
     skeleton: Skeleton
     individuals: tuple[str, ...] | None
     rate: float | None
-    frames: npt.NDArray[np.int64]
+    frames: Ints
     pixels: Floats
     confidence: Floats
     covariance: Floats | None
-    identity: npt.NDArray[np.float32] | None
+    identity: Singles | None
 
 
 def select_common_frames(views: Mapping[str, Poses]) -> dict[str, Poses]:
@@ -71,7 +69,7 @@ def select_common_frames(views: Mapping[str, Poses]) -> dict[str, Poses]:
     >>> [len(poses) for poses in select_common_frames(views).values()]
     [4, 4]
     """
-    common: npt.NDArray[np.int64] | None = None
+    common: Ints | None = None
     for poses in views.values():
         common = poses.frames if common is None else np.intersect1d(common, poses.frames)
     if common is None or not len(common):
@@ -107,7 +105,7 @@ def find_unknown_cameras(names: Iterable[str], cameras: CameraGroup) -> list[str
 
     Examples
     --------
-    >>> from calibration.synthetic import make_ring
+    >>> from calibration import make_ring
     >>> find_unknown_cameras(["cam0", "came1", "side", "back"], make_ring(2))
     ["no camera 'came1' in the calibration: did you mean 'cam1'?",
      "no camera 'side', 'back' in the calibration: known: cam0, cam1"]
@@ -172,7 +170,7 @@ def stack_views(views: Mapping[str, Poses], cameras: CameraGroup) -> Stack:
         if covariance is not None:
             covariance[v][:, who] = poses.covariance[:, :, what]  # type: ignore[index]
         if poses.identity is not None:
-            seen = np.isfinite(poses.points).all(-1).any(-1)
+            seen = poses.find_present()
             identity[v][:, who] = np.where(seen, poses.identity, np.nan)
     pixels[~(confidence > 0)] = np.nan
     return Stack(
@@ -210,7 +208,7 @@ def find_individuals(views: Mapping[str, Poses]) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(name for names in named for name in names))
 
 
-def _average_identity(identity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+def _average_identity(identity: Singles) -> Singles | None:
     there = np.isfinite(identity)
     if not there.any():
         return None

@@ -13,11 +13,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
+from mapose.arrays import Floats
 from mapose.errors import ShapeError
 from mapose.plots.figures import FAINT, INK, dress_axes, make_plot
 from mapose.plots.rigs import CameraView, find_frustum, find_upright
-
-Floats = npt.NDArray[np.float64]
 
 # More corners than this are not told apart in a panel of four centimetres.
 _MOST_POINTS = 5000

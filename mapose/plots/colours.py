@@ -1,9 +1,8 @@
 """Colours of individuals and keypoints, the same in videos and in figures."""
 
 import numpy as np
-import numpy.typing as npt
 
-Colours = npt.NDArray[np.uint8]
+from mapose.arrays import Image
 
 # Found by greedy search in OKLab: each next colour is the one farthest from all before it, seen
 # with normal vision and with the three kinds of colour blindness (Machado et al. 2009); any two of
@@ -18,7 +17,7 @@ _IDENTITY = np.frombuffer(
 ).reshape(-1, 3)
 
 
-def find_identity_colours(count: int) -> Colours:
+def find_identity_colours(count: int) -> Image:
     """Give each individual a colour that depends on its place only.
 
     Parameters
@@ -44,7 +43,7 @@ def find_identity_colours(count: int) -> Colours:
     return _IDENTITY[np.arange(count) % len(_IDENTITY)]
 
 
-def find_keypoint_colours(count: int) -> Colours:
+def find_keypoint_colours(count: int) -> Image:
     """Spread hues evenly over the keypoints, at one perceived lightness.
 
     Neighbours in the list of keypoints get neighbouring hues, so that left and right, or the

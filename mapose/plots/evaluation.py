@@ -10,12 +10,12 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mapose.arrays import Bools, Floats, Image
 from mapose.errors import ShapeError
 from mapose.grid import to_cells
 from mapose.plots.extents import find_radius
 from mapose.plots.figures import FAINT, INK, dress_axes, label_log_axis, make_plot
 from mapose.plots.strokes import (
-    Image,
     copy_image,
     draw_crosses,
     draw_keypoints,
@@ -100,7 +100,7 @@ def plot_errors(
     return figure
 
 
-def _split_frames(count: int, test: npt.ArrayLike | None) -> dict[str, npt.NDArray[np.bool_]]:
+def _split_frames(count: int, test: npt.ArrayLike | None) -> dict[str, Bools]:
     """Split frames into those trained on and the others; all are one group if that is unknown."""
     if test is None:
         return {"": np.ones(count, bool)}
@@ -196,9 +196,7 @@ def draw_evaluation(
     return canvas
 
 
-def _enlarge(
-    canvas: Image, labels: npt.NDArray[np.float64], predictions: npt.NDArray[np.float64]
-) -> tuple[Image, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _enlarge(canvas: Image, labels: Floats, predictions: Floats) -> tuple[Image, Floats, Floats]:
     """Cut out what holds all points, with a margin, and enlarge it and them."""
     seen = np.concatenate([labels, predictions]).reshape(-1, 2)
     seen = seen[np.isfinite(seen).all(-1)]
@@ -216,9 +214,7 @@ def _enlarge(
     return np.asarray(large, np.uint8), labels, predictions
 
 
-def _plot_row(
-    axes: Axes, errors: npt.NDArray[np.float64], y: float, look: tuple[float, str]
-) -> None:
+def _plot_row(axes: Axes, errors: Floats, y: float, look: tuple[float, str]) -> None:
     """Draw the errors of one keypoint: dots, bar, median, figures at the right."""
     low, colour = look
     seen = np.maximum(errors[np.isfinite(errors)], low)

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import AnyFloats
 from mapose.similarity import find_centres
 
-Floats = npt.NDArray[np.floating]
 
-
-def hide_doubtful(points: Floats, confidence: Floats, cutoff: float) -> Floats:
+def hide_doubtful(points: AnyFloats, confidence: AnyFloats, cutoff: float) -> AnyFloats:
     """Make keypoints below the cutoff NaN in a copy; points (..., 2 or 3), confidence (...)."""
     return np.where((confidence >= cutoff)[..., None], points, np.nan)
 
 
-def smooth_path(path: Floats) -> Floats:
+def smooth_path(path: AnyFloats) -> AnyFloats:
     """Average each position with two before and two after; (F, I, 2), gaps stay NaN."""
     padded = np.pad(path, ((2, 2), (0, 0), (0, 0)), constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 5, axis=0)
     return np.where(np.isfinite(path), find_centres(windows.swapaxes(-1, -2)), np.nan)
 
 
-def find_boxes(points: Floats) -> Floats:
+def find_boxes(points: AnyFloats) -> AnyFloats:
     """Find left, top, right, bottom of each individual; (..., K, 2) to (..., 4), NaN = absent."""
     return np.concatenate([np.fmin.reduce(points, -2), np.fmax.reduce(points, -2)], -1)
 
 
-def find_radius(points: Floats, shape: tuple[int, ...]) -> float:
+def find_radius(points: AnyFloats, shape: tuple[int, ...]) -> float:
     """Choose the radius of keypoint dots from the image and the distance between keypoints.
 
     Parameters

@@ -13,6 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from mapose.arrays import Floats, Image, Ints
 from mapose.files import make_mark, write_atomically
 from mapose.poses import Poses
 
@@ -93,12 +94,12 @@ def label_log_axis(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def to_rgb(colours: npt.NDArray[np.uint8]) -> list[tuple[float, float, float]]:
+def to_rgb(colours: Image) -> list[tuple[float, float, float]]:
     """Turn uint8 (N, 3) into the numbers that matplotlib takes."""
     return [(r / 255, g / 255, b / 255) for r, g, b in colours.tolist()]
 
 
-def find_times(poses: Poses) -> tuple[npt.NDArray[np.float64], str]:
+def find_times(poses: Poses) -> tuple[Floats, str]:
     """Tell when each row was: seconds, minutes or hours if the rate is known, else frames.
 
     Returns
@@ -118,7 +119,7 @@ def find_times(poses: Poses) -> tuple[npt.NDArray[np.float64], str]:
     return seconds / 3600, "time (h)"
 
 
-def find_bins(frames: npt.NDArray[np.int64], most: int) -> tuple[npt.NDArray[np.int64], int]:
+def find_bins(frames: Ints, most: int) -> tuple[Ints, int]:
     """Share rows out to bins of equal length in video frames.
 
     Parameters
@@ -142,9 +143,7 @@ def find_bins(frames: npt.NDArray[np.int64], most: int) -> tuple[npt.NDArray[np.
     return (frames - frames[0]) // length, -(-span // length)
 
 
-def reduce_bins(
-    ufunc: np.ufunc, values: npt.NDArray[Any], bins: npt.NDArray[np.int64], count: int
-) -> npt.NDArray[np.float64]:
+def reduce_bins(ufunc: np.ufunc, values: npt.NDArray[Any], bins: Ints, count: int) -> Floats:
     """Reduce the rows of each bin, (F, ...) to (count, ...); NaN where a bin has no row."""
     out = np.full((count, *values.shape[1:]), np.nan)
     if len(bins):

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mapose.arrays import AnyFloats, Image
 from mapose.errors import ShapeError
 from mapose.plots.extents import find_boxes, find_radius, hide_doubtful, smooth_path
 from mapose.plots.strokes import (
     Colours,
-    Floats,
-    Image,
     Pen,
     copy_image,
     draw_animal,
@@ -242,12 +241,12 @@ class _Painter:
             steady[~np.isfinite(points).any((1, 2))] = np.nan
             _draw_names(canvas, steady, self.poses.names, pen, placer)
 
-    def _take(self, rows: slice) -> Floats:
+    def _take(self, rows: slice) -> AnyFloats:
         return hide_doubtful(self.poses.points[rows], self.poses.confidence[rows], self.cutoff)
 
 
 def _draw_names(
-    canvas: Image, boxes: Floats, names: Sequence[str], pen: Pen, placer: TagPlacer
+    canvas: Image, boxes: AnyFloats, names: Sequence[str], pen: Pen, placer: TagPlacer
 ) -> None:
     size = find_text_size(canvas.shape)
     height, width = canvas.shape[:2]
@@ -273,7 +272,7 @@ def _draw_stamp(canvas: Image, index: int, rate: float | None) -> None:
 
 def _check_points(
     points: npt.ArrayLike, confidence: npt.ArrayLike | None, skeleton: Skeleton
-) -> tuple[Floats, Floats]:
+) -> tuple[AnyFloats, AnyFloats]:
     at = take_points(points)
     if at.ndim != 3 or at.shape[1:] != (len(skeleton.keypoints), 2):
         raise ShapeError(

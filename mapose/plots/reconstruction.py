@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mapose.arrays import Bools, Floats, Ints
 from mapose.errors import ShapeError
 from mapose.plots.colours import find_identity_colours
 from mapose.plots.figures import (
@@ -24,9 +25,6 @@ from mapose.plots.figures import (
     to_rgb,
 )
 from mapose.poses import Poses
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 _MOST_BINS = 1000
 _MOST_BONES = 30
@@ -121,7 +119,7 @@ class _Track:
             reach = _SIGMAS * np.sqrt(np.maximum(np.nan_to_num(variance), 0))
         times, self.label = find_times(poses)
         low, middle, high = points - reach, points, points + reach
-        self._bins: tuple[npt.NDArray[np.int64], int] | None = None
+        self._bins: tuple[Ints, int] | None = None
         if len(poses) > 2 * _MOST_BINS:
             bins, count = find_bins(poses.frames, _MOST_BINS)
             low = reduce_bins(np.fmin, low, bins, count)
@@ -191,7 +189,7 @@ class _Track:
             )  # fmt: skip
 
 
-def _insert_gaps(values: Floats, gaps: npt.NDArray[np.int64]) -> Floats:
+def _insert_gaps(values: Floats, gaps: Ints) -> Floats:
     return np.asarray(np.insert(values, gaps, np.nan, axis=0))
 
 

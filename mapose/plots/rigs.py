@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from mapose.arrays import Floats
 
 # Wider than this a fisheye lens is not drawn: the pyramid would be flat.
 _WIDEST = np.radians(60)

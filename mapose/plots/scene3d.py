@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
+from mapose.arrays import AnyFloats, Bools, Floats
 from mapose.errors import ShapeError
 from mapose.plots.colours import find_identity_colours
 from mapose.plots.figures import INK, make_plot, to_rgb
 from mapose.plots.rigs import CameraView, find_frustum, find_upright, level_floor
 from mapose.poses import Poses
 from mapose.similarity import find_centres
-
-Floats = npt.NDArray[np.float64]
 
 # From the side and above, as one looks at an arena that stands on a table.
 _ELEVATION, _AZIMUTH = 28.0, -62.0
@@ -34,7 +32,7 @@ def plot_scene_3d(
     cameras: Iterable[CameraView] = (),
     frame: int | None = None,
     trail: int = 60,
-    filled: npt.NDArray[np.bool_] | None = None,
+    filled: Bools | None = None,
     view: tuple[float, float] = (_ELEVATION, _AZIMUTH),
 ) -> Figure:
     """Plot a frame in space: skeletons, where they came from, floor and cameras.
@@ -149,7 +147,7 @@ class _Scene:
 
     poses: Poses
     points: Floats  # (I, K, 3)
-    hollow: npt.NDArray[np.bool_] | None  # (I, K)
+    hollow: Bools | None  # (I, K)
     trails: Floats  # (T, I, 3)
     eye: Floats  # (3, 3)
 
@@ -306,7 +304,7 @@ class _Scene:
             axes.add_collection(LineCollection(list(self.see(segments)), **style))
 
 
-def _find_floor(points: npt.NDArray[np.floating], box: Floats) -> float:
+def _find_floor(points: AnyFloats, box: Floats) -> float:
     """Choose the height of the floor: 0 if the animals stand there, else that of the lowest."""
     heights = points[..., 2][np.isfinite(points[..., 2])]
     if not heights.size:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mapose.behaviour import Bout, Occupancy
+from mapose.arrays import Floats
+from mapose.bouts import Bout, Occupancy
 from mapose.doubts import Doubt
 from mapose.errors import ShapeError
 from mapose.plots.colours import find_identity_colours
@@ -37,7 +37,7 @@ def plot_identity(poses: Poses, *, moments: Iterable[Doubt] = ()) -> Figure:
     poses : Poses
         With `identity`. Of long recordings the lowest value within each of 1000 bins is shown.
     moments : iterable of Doubt, optional
-        Doubtful moments, such as `mapose.tracking.find_swaps` lists: grey bars below, as high
+        Doubtful moments, such as `mapose.find_swaps` lists: grey bars below, as high
         as the probability of a swap.
 
     Returns
@@ -143,7 +143,7 @@ def plot_occupancy(occupancy: Occupancy) -> Figure:
     Parameters
     ----------
     occupancy : Occupancy
-        From `mapose.behaviour.find_occupancy`. The colours end at the 99th percentile of the
+        From `mapose.kinematics.find_occupancy`. The colours end at the 99th percentile of the
         visited cells, so that one sleeping place does not hide all the rest.
 
     Returns
@@ -193,7 +193,7 @@ def _share_out(bouts: Sequence[Bout]) -> dict[tuple[str, str, bool], list[Bout]]
     return lines
 
 
-def _find_scale(poses: Poses, times: npt.NDArray[np.float64]) -> float:
+def _find_scale(poses: Poses, times: Floats) -> float:
     """Find how long a frame is on the axis of `find_times`."""
     if len(poses) < 2:
         return 1.0 / (poses.rate or 1.0)

@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mapose.arrays import AnyFloats, Bools, Floats, Image, Ints
 from mapose.errors import SettingsError, ShapeError, suggest_name
 from mapose.plots.colours import find_identity_colours, find_keypoint_colours
 from mapose.skeleton import Skeleton
 
-Image = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.floating]
 Colours = str | npt.ArrayLike
 
 _SHIFT = 4  # cv2 takes coordinates in sixteenths of a pixel
@@ -30,9 +29,9 @@ class Pen:
     """Sizes and colours of one drawing, equal in all frames of a video."""
 
     radius: float
-    limbs: npt.NDArray[np.uint8]  # (I, 3)
-    dots: npt.NDArray[np.uint8]  # (I, K, 3)
-    edges: npt.NDArray[np.int64]  # (E, 2)
+    limbs: Image  # (I, 3)
+    dots: Image  # (I, K, 3)
+    edges: Ints  # (E, 2)
 
     @property
     def width(self) -> int:
@@ -67,7 +66,7 @@ def make_pen(radius: float, individuals: int, skeleton: Skeleton, colours: Colou
     return Pen(radius, limbs, dots, skeleton.edge_index)
 
 
-def find_limb_colours(colours: Colours, individuals: int) -> npt.NDArray[np.uint8]:
+def find_limb_colours(colours: Colours, individuals: int) -> Image:
     """Turn the word or array that a caller gave into one colour per individual, uint8 (I, 3)."""
     if isinstance(colours, str):
         if colours != "individual":
@@ -101,19 +100,19 @@ def copy_image(image: npt.ArrayLike) -> Image:
     return np.array(given, order="C")
 
 
-def take_points(points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def take_points(points: npt.ArrayLike) -> Floats:
     """Copy coordinates; a point with an infinite one becomes NaN, as all that is missing."""
     given = np.asarray(points, np.float64)
     return np.where(np.isfinite(given).all(-1, keepdims=True), given, np.nan)
 
 
-def _find_near(points: Floats, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+def _find_near(points: AnyFloats, shape: tuple[int, ...]) -> Bools:
     """Tell which points are there and not absurdly far from the image, which cv2 cannot draw."""
     size = np.array(shape[1::-1])
     return np.asarray((np.abs(points - size / 2) < 2 * size).all(-1))
 
 
-def _cut(canvas: Image, points: Floats, margin: float) -> tuple[Image, Floats]:
+def _cut(canvas: Image, points: AnyFloats, margin: float) -> tuple[Image, AnyFloats]:
     """Take the part of the image that holds the points: the view and its origin (x, y)."""
     edge = np.array(canvas.shape[1::-1])
     low = np.clip(np.floor(points.min(0) - margin), 0, edge).astype(int)
@@ -122,7 +121,7 @@ def _cut(canvas: Image, points: Floats, margin: float) -> tuple[Image, Floats]:
 
 
 def draw_animal(
-    canvas: Image, points: Floats, confidence: Floats, pen: Pen, individual: int
+    canvas: Image, points: AnyFloats, confidence: AnyFloats, pen: Pen, individual: int
 ) -> None:
     """Draw limbs and dots of one individual, in place."""
     seen = _find_near(points, canvas.shape)
@@ -156,7 +155,7 @@ def draw_animal(
 
 
 def draw_keypoints(
-    image: Image, points: Floats, confidence: Floats, pen: Pen, individual: int
+    image: Image, points: AnyFloats, confidence: AnyFloats, pen: Pen, individual: int
 ) -> None:
     """Draw the dots of one individual, in place; hollow where doubtful."""
     seen = _find_near(points, image.shape)
@@ -169,7 +168,7 @@ def draw_keypoints(
     _dots(image, points[hollow], dots[hollow], pen.radius, ring=width)
 
 
-def draw_crosses(image: Image, points: Floats, pen: Pen, individual: int) -> None:
+def draw_crosses(image: Image, points: AnyFloats, pen: Pen, individual: int) -> None:
     """Draw a cross with a dark rim at each keypoint, in place."""
     arms = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]]) * (2.4 * pen.radius + 1)
     width = max(1, round(0.3 * pen.radius))
@@ -186,7 +185,7 @@ def draw_crosses(image: Image, points: Floats, pen: Pen, individual: int) -> Non
         _line(image, top, bottom, colour, width)
 
 
-def draw_links(image: Image, a: Floats, b: Floats, pen: Pen, individual: int) -> None:
+def draw_links(image: Image, a: AnyFloats, b: AnyFloats, pen: Pen, individual: int) -> None:
     """Draw thin lines from keypoints (K, 2) to keypoints (K, 2), in place."""
     near = _find_near(a, image.shape) & _find_near(b, image.shape)
     starts, ends = _to_fixed(a), _to_fixed(b)
@@ -197,7 +196,7 @@ def draw_links(image: Image, a: Floats, b: Floats, pen: Pen, individual: int) ->
 
 def _dots(
     image: Image,
-    at: Floats,
+    at: AnyFloats,
     colours: npt.NDArray[np.integer],
     radius: float,
     *,
@@ -224,7 +223,7 @@ def _dots(
     image[rows, columns] = (under + (colours[which] - under) * share + 0.5).astype(np.uint8)
 
 
-def _to_fixed(at: Floats) -> list[tuple[int, int]]:
+def _to_fixed(at: AnyFloats) -> list[tuple[int, int]]:
     """Turn pixels into the whole sixteenths that cv2 takes; NaN becomes 0."""
     fixed = np.nan_to_num(at * 2**_SHIFT).round().astype(int)
     return [(x, y) for x, y in fixed.tolist()]
@@ -236,9 +235,7 @@ def _line(
     cv2.line(image, a, b, colour, width, cv2.LINE_AA, _SHIFT)
 
 
-def paint_trails(
-    canvas: Image, trails: Floats, colours: npt.NDArray[np.uint8], width: float
-) -> None:
+def paint_trails(canvas: Image, trails: AnyFloats, colours: Image, width: float) -> None:
     """Draw fading lines, in place; `trails` (F, I, 2) oldest first."""
     steps = len(trails) - 1
     if steps < 1:

@@ -6,20 +6,18 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from mapose.arrays import AnyFloats, Image
 from mapose.doubts import Doubt
 from mapose.errors import ShapeError
 from mapose.plots.colours import find_identity_colours
 from mapose.plots.extents import find_boxes, smooth_path
 from mapose.plots.figures import FAINT, INK, make_plot, to_rgb
 from mapose.plots.overlay import draw_poses, draw_trails
-from mapose.plots.strokes import Image, copy_image
+from mapose.plots.strokes import copy_image
 from mapose.poses import Poses
 from mapose.similarity import find_centres
-
-Floats = npt.NDArray[np.floating]
 
 # Drawn so large, limbs and letters look as they do on video.
 _PANEL = 420
@@ -100,7 +98,9 @@ def _add_heading(figure: Figure, poses: Poses, moment: Doubt) -> None:
     figure.legend([], [], loc="outside upper right", title=text, title_fontsize=8.5, frameon=False)
 
 
-def _find_window(points: Floats, images: list[Image | None]) -> tuple[float, float, float, float]:
+def _find_window(
+    points: AnyFloats, images: list[Image | None]
+) -> tuple[float, float, float, float]:
     """Choose the part of the image to show: left, top, width, height, px."""
     seen = points[np.isfinite(points).all(-1)]
     shape = next((i.shape for i in images if i is not None), None)

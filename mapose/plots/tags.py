@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-Image = npt.NDArray[np.uint8]
+from mapose.arrays import AnyFloats, Floats, Image, Singles
+
 Colour = tuple[int, int, int]
 
 _DARK: Colour = (24, 24, 27)
@@ -28,7 +28,7 @@ def _load_font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFon
 
 
 @lru_cache(maxsize=512)
-def _make_letters(text: str, size: int) -> npt.NDArray[np.float32]:
+def _make_letters(text: str, size: int) -> Singles:
     """Rasterise one line with padding around it: coverage, float32 (h, w)."""
     if size < 14:
         text = text.replace(" ", "  ")  # one blank of the font is lost among small letters
@@ -41,14 +41,12 @@ def _make_letters(text: str, size: int) -> npt.NDArray[np.float32]:
     width, height = int(right - left) + 2 * pad_x, int(bottom - top) + 2 * pad_y
     page = PIL.Image.new("L", (width, height))
     PIL.ImageDraw.Draw(page).text((pad_x - left, pad_y - top), text, fill=255, font=font)
-    coverage: npt.NDArray[np.float32] = np.array(page, np.float32) / np.float32(255)
+    coverage: Singles = np.array(page, np.float32) / np.float32(255)
     return coverage
 
 
 @lru_cache(maxsize=512)
-def _make_tag(
-    text: str, size: int, fill: Colour, opacity: float
-) -> tuple[Image, npt.NDArray[np.float32]]:
+def _make_tag(text: str, size: int, fill: Colour, opacity: float) -> tuple[Image, Singles]:
     """Draw text on a rounded plate: colours uint8 (h, w, 3) and opacity float32 (h, w, 1)."""
     letters = _make_letters(text, size)
     plate = opacity * _round_plate(letters.shape[0], letters.shape[1], 0.28 * len(letters))
@@ -59,7 +57,7 @@ def _make_tag(
     return colours.round().astype(np.uint8), alpha
 
 
-def _round_plate(height: int, width: int, radius: float) -> npt.NDArray[np.float32]:
+def _round_plate(height: int, width: int, radius: float) -> Singles:
     """Coverage of a rounded rectangle, float32 (height, width)."""
     y = np.abs(np.arange(height) - (height - 1) / 2) - (height / 2 - radius)
     x = np.abs(np.arange(width) - (width - 1) / 2) - (width / 2 - radius)
@@ -130,9 +128,7 @@ class TagPlacer:
         self._gap = gap
         self._sides: dict[int, int] = {}
 
-    def place(
-        self, boxes: npt.NDArray[np.floating], shapes: list[tuple[int, int]]
-    ) -> npt.NDArray[np.float64]:
+    def place(self, boxes: AnyFloats, shapes: list[tuple[int, int]]) -> Floats:
         """Find the top-left corner of each tag.
 
         Parameters
@@ -164,9 +160,7 @@ class TagPlacer:
             taken = np.vstack([taken, [*spots[best], *(spots[best] + size)]])
         return corners
 
-    def _list_spots(
-        self, box: npt.NDArray[np.floating], size: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
+    def _list_spots(self, box: AnyFloats, size: Floats) -> Floats:
         """Corners above, below, right and left of the animal, inside the image; (4, 2)."""
         # Fur and wings reach beyond the keypoints.
         beyond = 0.1 * float(np.hypot(box[2] - box[0], box[3] - box[1]))
@@ -183,9 +177,7 @@ class TagPlacer:
         return np.asarray(np.clip(spots, 1, np.maximum(self._size - size - 1, 1)))
 
 
-def _sum_overlap(
-    spots: npt.NDArray[np.float64], size: npt.NDArray[np.float64], taken: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _sum_overlap(spots: Floats, size: Floats, taken: Floats) -> Floats:
     """Area, px², that a tag at each spot would share with the taken boxes; (spots,)."""
     low = np.maximum(spots[:, None], taken[None, :, :2])
     high = np.minimum(spots[:, None] + size, taken[None, :, 2:])

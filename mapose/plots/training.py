@@ -11,6 +11,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mapose.arrays import Floats
 from mapose.errors import FormatError
 from mapose.plots.figures import (
     FAINT,
@@ -22,7 +23,7 @@ from mapose.plots.figures import (
     reduce_bins,
 )
 
-Columns = dict[str, npt.NDArray[np.float64]]
+Columns = dict[str, Floats]
 
 _MOST_BINS = 600
 _TOTAL = "#1890cc"
@@ -173,10 +174,10 @@ def _add_minutes(axes: Axes, columns: Columns) -> None:
     clock = np.maximum.accumulate(seconds[there]) / 60 + 1e-9 * np.arange(there.sum())
     count = steps[there] + 1e-9 * np.arange(there.sum())
 
-    def to_minutes(step: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def to_minutes(step: npt.ArrayLike) -> Floats:
         return np.asarray(np.interp(np.asarray(step), count, clock))
 
-    def to_steps(minute: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def to_steps(minute: npt.ArrayLike) -> Floats:
         return np.asarray(np.interp(np.asarray(minute), clock, count))
 
     top = axes.secondary_xaxis("top", functions=(to_minutes, to_steps))
@@ -185,9 +186,7 @@ def _add_minutes(axes: Axes, columns: Columns) -> None:
     top.spines["top"].set_color("0.6")
 
 
-def _thin(
-    steps: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _thin(steps: Floats, values: Floats) -> tuple[Floats, Floats]:
     """Average long columns within bins."""
     there = np.isfinite(values)
     steps, values = steps[there], values[there]
@@ -198,7 +197,7 @@ def _thin(
     return tuple(reduce_bins(np.add, v, bins, count) / sizes for v in (steps, values))  # type: ignore[return-value]
 
 
-def _smooth(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _smooth(values: Floats) -> Floats:
     """Average over a window of 3 % of the course, shorter at its ends."""
     half = len(values) // 66
     if half == 0:

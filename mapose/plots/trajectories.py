@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from mapose.arrays import AnyFloats, Floats, Image
 from mapose.errors import ShapeError
 from mapose.plots.colours import find_identity_colours
 from mapose.plots.figures import (
@@ -38,7 +38,7 @@ _TIME = ListedColormap(colormaps["plasma"](np.linspace(0, 0.88, 256)))
 
 
 def plot_trajectories(
-    poses: Poses, *, image: npt.NDArray[np.uint8] | None = None, keypoint: str | None = None
+    poses: Poses, *, image: Image | None = None, keypoint: str | None = None
 ) -> Figure:
     """Plot the paths of the animals, seen as the camera sees them.
 
@@ -249,7 +249,7 @@ def plot_histograms(poses: Poses) -> Figure:
     return figure
 
 
-def _find_steps(poses: Poses, keypoint: int) -> npt.NDArray[np.floating]:
+def _find_steps(poses: Poses, keypoint: int) -> AnyFloats:
     """Measure how far a keypoint goes from one frame to the next; (N,) all individuals."""
     points = poses.points[:, :, keypoint]
     moved = (points[1:] - points[:-1])[np.diff(poses.frames) == 1]
@@ -259,8 +259,8 @@ def _find_steps(poses: Poses, keypoint: int) -> npt.NDArray[np.floating]:
 
 def _plot_ridges(
     axes: Axes,
-    samples: list[npt.NDArray[np.floating]],
-    edges: npt.NDArray[np.float64],
+    samples: list[AnyFloats],
+    edges: Floats,
     scale: np.ufunc,
 ) -> None:
     """Draw one histogram per row, filled, with scaled heights and a bar at the median."""
@@ -276,18 +276,14 @@ def _plot_ridges(
             axes.plot([middle, middle], [k, k - 0.8], color=INK, linewidth=1.2)
 
 
-def _pick_paths(
-    points: npt.NDArray[np.floating], poses: Poses, keypoint: str | None
-) -> npt.NDArray[np.floating]:
+def _pick_paths(points: AnyFloats, poses: Poses, keypoint: str | None) -> AnyFloats:
     """Take one keypoint of some rows, or the mean of all; (F, I, d)."""
     if keypoint is None:
         return find_centres(points)
     return points[:, :, poses.skeleton.index(keypoint)]
 
 
-def _find_view(
-    paths: npt.NDArray[np.floating], image: npt.NDArray[np.uint8] | None
-) -> tuple[float, float, float, float]:
+def _find_view(paths: AnyFloats, image: Image | None) -> tuple[float, float, float, float]:
     """Choose left, right, bottom, top of the axes; y grows downwards."""
     if image is not None:
         return (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
@@ -306,8 +302,8 @@ def _find_view(
 
 def _plot_by_time(
     axes: Axes,
-    path: npt.NDArray[np.floating],
-    times: npt.NDArray[np.float64],
+    path: AnyFloats,
+    times: Floats,
     label: str,
 ) -> None:
     pairs = np.stack([path[:-1], path[1:]], 1)
@@ -324,7 +320,7 @@ def _plot_by_time(
         bar.outline.set_visible(False)
 
 
-def _plot_by_individual(axes: Axes, paths: npt.NDArray[np.floating], poses: Poses) -> None:
+def _plot_by_individual(axes: Axes, paths: AnyFloats, poses: Poses) -> None:
     colours = to_rgb(find_identity_colours(paths.shape[1]))
     ordered = poses.individuals is not None
     # The more lines lie over each other, the thinner each: where animals stay still shows.
@@ -343,7 +339,7 @@ def _plot_by_individual(axes: Axes, paths: npt.NDArray[np.floating], poses: Pose
         _add_legend(axes, len(colours))
 
 
-def _mark_ends(axes: Axes, path: npt.NDArray[np.floating], colours: tuple[Any, Any]) -> None:
+def _mark_ends(axes: Axes, path: AnyFloats, colours: tuple[Any, Any]) -> None:
     """Mark where a path starts (hollow) and ends (full)."""
     seen = path[np.isfinite(path).all(-1)]
     if len(seen):

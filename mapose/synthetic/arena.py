@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import AnyFloats, Bools, Floats
 from mapose.errors import SettingsError
-
-Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -32,22 +30,22 @@ class Box:
     mouth: int
 
     @property
-    def inside(self) -> npt.NDArray[np.float64]:
+    def inside(self) -> Floats:
         """Where an animal rests in the box, float64 (2,), mm."""
         return np.add(self.low[:2], self.high[:2]) / 2
 
     @property
-    def doorstep(self) -> npt.NDArray[np.float64]:
+    def doorstep(self) -> Floats:
         """Where an animal stands before it goes in, float64 (2,), mm."""
         edge = self.high[0] if self.mouth > 0 else self.low[0]
         return np.array([edge + 65.0 * self.mouth, self.inside[1]])
 
-    def holds(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def holds(self, points: AnyFloats) -> Bools:
         """Tell which floor points (..., 2 or 3) lie on the box's floor, bool (...)."""
         xy = np.asarray(points)[..., :2]
         return np.asarray(((xy > self.low[:2]) & (xy < self.high[:2])).all(-1))
 
-    def find_entry(self, origin: Floats, directions: Floats) -> npt.NDArray[np.float64]:
+    def find_entry(self, origin: AnyFloats, directions: AnyFloats) -> Floats:
         """Find how far along rays the box begins.
 
         Parameters
@@ -108,11 +106,11 @@ class Arena:
             )
 
     @property
-    def half(self) -> npt.NDArray[np.float64]:
+    def half(self) -> Floats:
         """Half width and half depth, float64 (2,), mm."""
         return np.array([self.width, self.depth]) / 2
 
-    def contains(self, place: Floats) -> bool:
+    def contains(self, place: AnyFloats) -> bool:
         """Tell whether a floor point (2,) lies within the walls."""
         return bool((np.abs(place) <= self.half).all())
 

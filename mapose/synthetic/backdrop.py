@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from calibration import Camera
+from mapose.arrays import AnyFloats, Floats, Image, Singles
 from mapose.synthetic.arena import Arena, Box
-
-Floats = npt.NDArray[np.floating]
-Image = npt.NDArray[np.float32]
 
 _PER_MM = 2  # pixels of the floor's texture
 
@@ -36,7 +33,7 @@ class Light:
     colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     @property
-    def lamp(self) -> npt.NDArray[np.float64]:
+    def lamp(self) -> Floats:
         """Direction to the lamp as a unit vector, float64 (3,)."""
         return np.array(self.towards) / np.linalg.norm(self.towards)
 
@@ -76,14 +73,14 @@ class Backdrop:
         1 where the floor is seen, else 0; shadows fall there.
     """
 
-    picture: Image
-    light: Image
-    lamp: npt.NDArray[np.float64]
-    depth: npt.NDArray[np.float32]
-    floor: npt.NDArray[np.float32]
+    picture: Singles
+    light: Singles
+    lamp: Floats
+    depth: Singles
+    floor: Singles
 
 
-def blur(picture: Floats | npt.NDArray[np.uint8], sigma: float) -> npt.NDArray[np.float32]:
+def blur(picture: AnyFloats | Image, sigma: float) -> Singles:
     """Blur a picture (H, W[, 3]) with a Gaussian of this width in pixels."""
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)
 
@@ -128,7 +125,7 @@ def make_backdrop(
     return Backdrop(picture * shine, shine, light.lamp, depth, blur(floor, 0.8))
 
 
-def _find_rays(camera: Camera) -> Floats:
+def _find_rays(camera: Camera) -> AnyFloats:
     """Find the ray of every pixel, float64 (H, W, 3)."""
     width, height = camera.size
     x, y = np.meshgrid(np.arange(width), np.arange(height))
@@ -138,13 +135,13 @@ def _find_rays(camera: Camera) -> Floats:
 
 
 def _paint_floor(
-    picture: Image,
-    nearest: Floats,
-    rays: Floats,
-    origin: Floats,
+    picture: Singles,
+    nearest: AnyFloats,
+    rays: AnyFloats,
+    origin: AnyFloats,
     arena: Arena,
     rng: np.random.Generator,
-) -> npt.NDArray[np.float32]:
+) -> Singles:
     """Paint the floor inside the walls and the table outside, in place; gives the floor mask."""
     texture = _make_floor(arena, rng)
     down = rays[..., 2] < -1e-3
@@ -163,7 +160,7 @@ def _paint_floor(
     return inside.astype(np.float32)
 
 
-def _make_floor(arena: Arena, rng: np.random.Generator) -> Image:
+def _make_floor(arena: Arena, rng: np.random.Generator) -> Singles:
     """Draw the floor from above, float32 (rows, columns, 3), `_PER_MM` pixels per mm."""
     shape = (round(arena.depth * _PER_MM), round(arena.width * _PER_MM))
     colour = (168, 146, 114) if arena.bedding else (186, 187, 186)
@@ -180,7 +177,7 @@ def _make_floor(arena: Arena, rng: np.random.Generator) -> Image:
     return blur(picture, 0.7)
 
 
-def _strew_chips(floor: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
+def _strew_chips(floor: Image, rng: np.random.Generator) -> None:
     """Strew wood chips with small shadows over the floor, in place."""
     rows, columns = floor.shape[:2]
     n = rows * columns // 70
@@ -200,7 +197,7 @@ def _strew_chips(floor: npt.NDArray[np.uint8], rng: np.random.Generator) -> None
 
 
 def _paint_walls(
-    picture: Image, nearest: Floats, rays: Floats, origin: Floats, arena: Arena
+    picture: Singles, nearest: AnyFloats, rays: AnyFloats, origin: AnyFloats, arena: Arena
 ) -> None:
     """Paint walls seen from inside; those between camera and arena are clear, in place."""
     half, rim = arena.half, 5.0
@@ -230,7 +227,7 @@ def _paint_walls(
             nearest[hit] = distance[hit]
 
 
-def _shade_box(points: Floats, box: Box, lamp: Floats) -> Floats:
+def _shade_box(points: AnyFloats, box: Box, lamp: AnyFloats) -> AnyFloats:
     """Find the colour of points (N, 3) on a box of dark red plastic, float64 (N, 3)."""
     low, high = np.array(box.low), np.array(box.high)
     normal = np.zeros_like(points)
@@ -250,8 +247,8 @@ def _shade_box(points: Floats, box: Box, lamp: Floats) -> Floats:
 
 
 def _find_light(
-    rays: Floats, origin: Floats, camera: Camera, spot: tuple[float, float]
-) -> npt.NDArray[np.float32]:
+    rays: AnyFloats, origin: AnyFloats, camera: Camera, spot: tuple[float, float]
+) -> Singles:
     """Find the brightness of a lamp beside the arena, and the darker corners of a lens."""
     down = np.minimum(rays[..., 2], -0.15)
     points = origin[:2] - (origin[2] / down)[..., None] * rays[..., :2]

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Bools, Floats
 from mapose.synthetic.arena import Arena, Box
 
-Floats = npt.NDArray[np.float64]
 Place = tuple[float, float]
 
 STEP_S = 0.125
@@ -51,7 +50,7 @@ class Paths:
     position: Floats
     heading: Floats
     rearing: Floats
-    homing: npt.NDArray[np.bool_]
+    homing: Bools
 
 
 def simulate_paths(arena: Arena, n: int, seconds: float, rng: np.random.Generator) -> Paths:

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy.interpolate import CubicHermiteSpline, PchipInterpolator
 
+from mapose.arrays import AnyFloats, Bools, Ints
 from mapose.skeleton import Skeleton
-
-Floats = npt.NDArray[np.floating]
 
 #: What is labelled: an animal such as a mouse, seen from above.
 SKELETON = Skeleton(
@@ -87,11 +85,11 @@ class Anchors:
         Forward, left, up, in mm for a body of scale 1.
     """
 
-    mix: Floats
-    frame: npt.NDArray[np.int64]
-    offset: Floats
+    mix: AnyFloats
+    frame: Ints
+    offset: AnyFloats
 
-    def place(self, joints: Floats, frames: Floats, scale: Floats) -> Floats:
+    def place(self, joints: AnyFloats, frames: AnyFloats, scale: AnyFloats) -> AnyFloats:
         """Find the points in the world.
 
         Parameters
@@ -133,12 +131,12 @@ class Limbs:
 
     start: Anchors
     end: Anchors
-    radius: Floats
-    along: Floats
-    material: npt.NDArray[np.int64]
+    radius: AnyFloats
+    along: AnyFloats
+    material: Ints
 
     @cached_property
-    def taper(self) -> Floats:
+    def taper(self) -> AnyFloats:
         """How fast the radius grows along the limb at both ends, float64 (C, 2)."""
         length = np.maximum(np.diff(self.along, axis=1)[:, 0] * LENGTHS[:TAIL_BASE].sum(), 1e-6)
         growth = np.where(self.in_chain, np.diff(self.radius, axis=1)[:, 0] / length, 0.0)
@@ -149,19 +147,19 @@ class Limbs:
         return np.asarray(np.clip(np.stack([start, end], axis=1), -0.8, 0.8))
 
     @cached_property
-    def joined(self) -> npt.NDArray[np.bool_]:
+    def joined(self) -> Bools:
         """Whether the next limb goes on where this one ends, bool (C,)."""
         same = (self.end.mix[:-1] == self.start.mix[1:]).all(-1)
         same &= (self.end.offset[:-1] == 0).all(-1) & (self.start.offset[1:] == 0).all(-1)
         return np.append(same, False)
 
     @cached_property
-    def in_chain(self) -> npt.NDArray[np.bool_]:
+    def in_chain(self) -> Bools:
         """Whether the limb is joined to another one, bool (C,)."""
         return self.joined | np.roll(self.joined, 1)
 
 
-def find_frames(joints: Floats) -> Floats:
+def find_frames(joints: AnyFloats) -> AnyFloats:
     """Find the local frames of head, front and rear trunk.
 
     Parameters
@@ -181,19 +179,19 @@ def find_frames(joints: Floats) -> Floats:
     return np.stack([forward, left, np.cross(forward, left)], axis=-2)
 
 
-def find_keypoints(joints: Floats, scale: Floats) -> Floats:
+def find_keypoints(joints: AnyFloats, scale: AnyFloats) -> AnyFloats:
     """Find the keypoints of `SKELETON`, float (..., I, K, 3) in mm; see `Anchors.place`."""
     return KEYPOINTS.place(joints, find_frames(joints), scale)
 
 
-def _mix(*weights: tuple[int, float]) -> Floats:
+def _mix(*weights: tuple[int, float]) -> AnyFloats:
     row = np.zeros(N_JOINTS)
     for joint, weight in weights:
         row[joint] = weight
     return row
 
 
-def _make_anchors(rows: list[tuple[Floats, int, tuple[float, float, float]]]) -> Anchors:
+def _make_anchors(rows: list[tuple[AnyFloats, int, tuple[float, float, float]]]) -> Anchors:
     mix, frame, offset = zip(*rows, strict=True)
     return Anchors(np.array(mix), np.array(frame, np.int64), np.array(offset, np.float64))
 
@@ -228,7 +226,7 @@ def _flip(offset: tuple[float, float, float]) -> tuple[float, float, float]:
     return offset[0], -offset[1], offset[2]
 
 
-def _find_spine(at: Floats) -> Floats:
+def _find_spine(at: AnyFloats) -> AnyFloats:
     """Find the mixes of joints that lie on a smooth curve through them, float (N, joints)."""
     # A cubic through the joints is linear in them: interpolate the unit vectors.
     knots = np.arange(N_CHAIN, dtype=float)
@@ -239,7 +237,7 @@ def _find_spine(at: Floats) -> Floats:
     return weights
 
 
-_End = tuple[Floats, int, tuple[float, float, float]]
+_End = tuple[AnyFloats, int, tuple[float, float, float]]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Singles
 from mapose.errors import SettingsError
 
 Colour = tuple[float, float, float]
@@ -34,7 +34,7 @@ class Coat:
         Strength of highlights.
     """
 
-    fur: npt.NDArray[np.float32] = field(repr=False)
+    fur: Singles = field(repr=False)
     skin: Colour = (196.0, 150.0, 140.0)
     ear: Colour = (150.0, 116.0, 108.0)
     eye: Colour = (12.0, 10.0, 10.0)
@@ -147,7 +147,7 @@ def _make_plain(strain: str, rng: np.random.Generator, tone: float = 1.0) -> Coa
     )
 
 
-def _make_hairs(rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def _make_hairs(rng: np.random.Generator) -> Singles:
     """Make streaks along the body, float32 (rows, columns) of unit variance."""
     noise = rng.normal(size=(_ROWS, _COLUMNS)).astype(np.float32)
     fine = cv2.GaussianBlur(noise, (0, 0), sigmaX=0.6, sigmaY=2.2)
@@ -155,7 +155,7 @@ def _make_hairs(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     return np.asarray(fine / fine.std() * 0.85 + coarse / coarse.std() * 0.5, np.float32)
 
 
-def _paint_patch(fur: npt.NDArray[np.float32], middle: Place, radii: Place, colour: Colour) -> None:
+def _paint_patch(fur: Singles, middle: Place, radii: Place, colour: Colour) -> None:
     """Paint an ellipse at (along, across), both 0 to 1, with a soft edge, in place."""
     rows, columns = np.mgrid[0 : fur.shape[0], 0 : fur.shape[1]].astype(np.float32)
     along = (rows / fur.shape[0] - middle[0]) / radii[0]
@@ -169,9 +169,7 @@ def _paint_patch(fur: npt.NDArray[np.float32], middle: Place, radii: Place, colo
 Place = tuple[float, float]
 
 
-def _paint_pattern(
-    fur: npt.NDArray[np.float32], pattern: str, dark: Colour, rng: np.random.Generator
-) -> None:
+def _paint_pattern(fur: Singles, pattern: str, dark: Colour, rng: np.random.Generator) -> None:
     if pattern == "hood":
         _paint_patch(fur, (0.12, 0.5), (0.30, 2.0), dark)
         _paint_patch(fur, (0.65, 0.5), (0.35, 0.10), dark)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Bools, Floats, Ints
 from mapose.errors import SettingsError
 from mapose.poses import Peaks, Poses
-from mapose.similarity import find_distances
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+from mapose.similarity import find_centres, find_distances
 
 
 @dataclass(frozen=True)
@@ -159,17 +156,9 @@ def _find_length(points: Floats) -> float:
     return float(np.median(np.hypot(*(high - low)[seen].T))) if seen.any() else 1.0
 
 
-def _find_centres(points: Floats) -> Floats:
-    """Find the mean of the keypoints that are there, float64 (F, I, 2); NaN for none."""
-    there = np.isfinite(points).all(-1, keepdims=True)
-    count = there.sum(2)
-    total = np.where(there, points, 0).sum(2)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _find_neighbours(points: Floats) -> tuple[Integers, Floats]:
+def _find_neighbours(points: Floats) -> tuple[Ints, Floats]:
     """Find everyone's nearest other, int64 (F, I), and how far it is; infinite for nobody."""
-    centres = _find_centres(points)
+    centres = find_centres(points)
     gap = find_distances(centres[:, :, None], centres[:, :, None])[..., 0]
     gap = np.where(np.isfinite(gap), gap, np.inf)
     n = gap.shape[1]
@@ -187,13 +176,11 @@ def _rate_confidence(error: Floats, flaws: Flaws, rng: np.random.Generator) -> F
     return np.asarray(np.clip(0.97 - 0.09 * size - rng.gamma(1.5, 0.02, size.shape), 0.05, 1))
 
 
-def _draw_gaps(
-    shape: tuple[int, int], share: float, rng: np.random.Generator
-) -> npt.NDArray[np.bool_]:
+def _draw_gaps(shape: tuple[int, int], share: float, rng: np.random.Generator) -> Bools:
     """Draw frames in which animals are lost, in runs of about five, bool (F, I)."""
     longest = 5
     starts = rng.random(shape) < 1 - (1 - share) ** (1 / longest)
-    gaps: npt.NDArray[np.bool_] = starts.copy()
+    gaps: Bools = starts.copy()
     for later in range(1, min(longest, shape[0])):
         gaps[later:] |= starts[:-later]
     return gaps
@@ -259,8 +246,8 @@ def _place_at_random(truth: Floats, n: int, rng: np.random.Generator) -> Floats:
 
 
 def _link(
-    points: Floats, truth: Floats, rows: Integers, edges: Integers, rng: np.random.Generator
-) -> tuple[Integers, Integers, Floats]:
+    points: Floats, truth: Floats, rows: Ints, edges: Ints, rng: np.random.Generator
+) -> tuple[Ints, Ints, Floats]:
     """Pair all peaks of an edge's ends; gives pairs (M, 2), edge (M,) and affinity (M,)."""
     starts, ends = rows[:, edges[:, 0]], rows[:, edges[:, 1]]
     frame, edge, a, b = np.nonzero((starts[..., None] >= 0) & (ends[..., None, :] >= 0))

@@ -15,11 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration import Camera
+from mapose.arrays import AnyFloats, Bools, Singles
 from mapose.synthetic.backdrop import Backdrop, blur
 from mapose.synthetic.bodies import EAR, EYE, FUR, LIMBS, SKIN, find_frames
 from mapose.synthetic.coats import Coat
-
-Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,27 +40,27 @@ class Outlines:
         one that is seen end-on or stands alone.
     """
 
-    pixels: Floats
-    depth: Floats
-    radius: Floats
-    per_mm: Floats
-    level: Floats
+    pixels: AnyFloats
+    depth: AnyFloats
+    radius: AnyFloats
+    per_mm: AnyFloats
+    level: AnyFloats
 
 
-def find_limbs(joints: Floats, scale: Floats) -> Floats:
+def find_limbs(joints: AnyFloats, scale: AnyFloats) -> AnyFloats:
     """Find both ends of every limb, float (..., I, C, 2 ends, 3), in mm in the world."""
     frames = find_frames(joints)
     ends = [anchors.place(joints, frames, scale) for anchors in (LIMBS.start, LIMBS.end)]
     return np.stack(ends, axis=-2)
 
 
-def find_scale(points: Floats, camera: Camera) -> Floats:
+def find_scale(points: AnyFloats, camera: Camera) -> AnyFloats:
     """Find how many pixels a millimetre has at world points (..., 3), float64 (...)."""
-    focal = np.sqrt(camera.matrix[0, 0] * camera.matrix[1, 1])
+    focal = camera.focal
     return np.asarray(focal / np.maximum(camera.to_camera(points)[..., 2], 1.0))
 
 
-def find_outlines(joints: Floats, scale: Floats, camera: Camera) -> Outlines:
+def find_outlines(joints: AnyFloats, scale: AnyFloats, camera: Camera) -> Outlines:
     """Find how a camera sees the limbs.
 
     Parameters
@@ -85,10 +84,10 @@ def find_outlines(joints: Floats, scale: Floats, camera: Camera) -> Outlines:
 
 
 def draw_animals(
-    picture: npt.NDArray[np.float32],
-    joints: Floats,
+    picture: Singles,
+    joints: AnyFloats,
     *,
-    scale: Floats,
+    scale: AnyFloats,
     coats: list[Coat],
     camera: Camera,
     backdrop: Backdrop,
@@ -140,20 +139,20 @@ def draw_animals(
 class _Surface:
     """What one animal shows in a window: per pixel the nearest limb and the place on it."""
 
-    cover: Floats
-    depth: Floats
+    cover: AnyFloats
+    depth: AnyFloats
     limb: npt.NDArray[np.int16]
-    along: Floats  # 0 at the limb's start, 1 at its end, also beyond them
-    slope_x: Floats
-    slope_y: Floats
+    along: AnyFloats  # 0 at the limb's start, 1 at its end, also beyond them
+    slope_x: AnyFloats
+    slope_y: AnyFloats
 
 
 @dataclass(frozen=True, eq=False)
 class _Model:
-    ends: Floats
+    ends: AnyFloats
     coat: Coat
     camera: Camera
-    lamp: Floats
+    lamp: AnyFloats
 
 
 def _find_surface(outlines: Outlines, i: int, window: tuple[int, int, int, int]) -> _Surface:
@@ -200,7 +199,9 @@ def _find_surface(outlines: Outlines, i: int, window: tuple[int, int, int, int])
     return _Surface(cover, depth, limb, along, slope_x, slope_y)
 
 
-def _paint(picture: Floats, depth: Floats, surface: _Surface, model: _Model, light: Floats) -> None:
+def _paint(
+    picture: AnyFloats, depth: AnyFloats, surface: _Surface, model: _Model, light: AnyFloats
+) -> None:
     """Shade the visible pixels of one animal and lay them over the picture, in place."""
     seen = (surface.cover > 0) & (surface.depth < depth)
     if not seen.any():
@@ -212,7 +213,7 @@ def _paint(picture: Floats, depth: Floats, surface: _Surface, model: _Model, lig
     depth[solid] = surface.depth[solid]
 
 
-def _shade(surface: _Surface, seen: npt.NDArray[np.bool_], model: _Model) -> Floats:
+def _shade(surface: _Surface, seen: Bools, model: _Model) -> AnyFloats:
     """Find the colour of the visible pixels, float32 (N, 3)."""
     coat, limb, t = model.coat, surface.limb[seen], surface.along[seen]
     nx, ny = surface.slope_x[seen], surface.slope_y[seen]
@@ -244,7 +245,7 @@ def _shade(surface: _Surface, seen: npt.NDArray[np.bool_], model: _Model) -> Flo
     return np.asarray(colour * diffuse[:, None] + (gloss * shine)[:, None], np.float32)
 
 
-def _find_sides(ends: Floats) -> Floats:
+def _find_sides(ends: AnyFloats) -> AnyFloats:
     """Find the level direction to the left at both ends of each limb, float64 (C, 2 ends, 2)."""
     axis = ends[:, 0] - ends[:, 1]
     left = np.stack([-axis[:, 1], axis[:, 0]], -1)
@@ -258,7 +259,7 @@ def _find_sides(ends: Floats) -> Floats:
 
 
 def _draw_shadows(
-    picture: Floats, ends: Floats, scale: Floats, camera: Camera, backdrop: Backdrop
+    picture: AnyFloats, ends: AnyFloats, scale: AnyFloats, camera: Camera, backdrop: Backdrop
 ) -> None:
     """Darken the floor beneath and beside the animals, in place; worked out at half size."""
     height, width = picture.shape[:2]

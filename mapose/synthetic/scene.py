@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from calibration import Camera, CameraGroup
-from calibration.synthetic import aim_camera, make_ring
+from calibration import Camera, CameraGroup, aim_camera, make_ring
+from mapose.arrays import Bools, Image, Singles
 from mapose.errors import ShapeError
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
@@ -19,7 +18,7 @@ from mapose.synthetic.backdrop import Backdrop, Light, blur, draw_light, make_ba
 from mapose.synthetic.bodies import SKELETON
 from mapose.synthetic.coats import Appearance, Coat, make_coats
 from mapose.synthetic.drawing import draw_animals
-from mapose.synthetic.motion import Motion, make_motion
+from mapose.synthetic.locomotion import Motion, make_motion
 from mapose.synthetic.visibility import find_hidden, find_in_view
 
 # Frames whose truth is worked out at once: keeps memory flat for long scenes.
@@ -114,7 +113,7 @@ class Scene:
         light = draw_light(np.random.default_rng([seed, 4]))
         return replace(self, motion=motion, coats=self.coats[:count], seed=seed, light=light)
 
-    def draw(self, frame: int, camera: str | None = None) -> npt.NDArray[np.uint8]:
+    def draw(self, frame: int, camera: str | None = None) -> Image:
         """Draw one frame.
 
         Parameters
@@ -152,7 +151,7 @@ class Scene:
 
     def draw_frames(
         self, camera: str | None = None, frames: Iterable[int] | None = None
-    ) -> Iterator[npt.NDArray[np.uint8]]:
+    ) -> Iterator[Image]:
         """Draw frames one after the other, each when it is asked for.
 
         Parameters
@@ -204,7 +203,7 @@ class Scene:
             array[part, ..., :3] = self.motion.find_keypoints(part)
         return Poses(array, SKELETON, self.individuals, self.rate, unit="mm")
 
-    def visibility(self, camera: str | None = None) -> npt.NDArray[np.bool_]:
+    def visibility(self, camera: str | None = None) -> Bools:
         """Tell which keypoints a camera sees.
 
         Not seen is what lies outside the image, in a box, or behind another animal. Keypoints
@@ -350,7 +349,7 @@ def _fit_arena(camera: Camera, name: str, arena: Arena) -> Camera:
     return aim_camera(name, camera.centre, target=target, size=camera.size, focal=focal)
 
 
-def _expose(picture: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def _expose(picture: Singles, rng: np.random.Generator) -> Image:
     """Take the picture with a sensor: blur of the lens, noise, mild compression."""
     picture = blur(picture, 0.55)
     height, width = picture.shape[:2]

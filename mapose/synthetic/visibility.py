@@ -6,19 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from calibration import Camera
+from mapose.arrays import AnyFloats, Bools
 from mapose.synthetic.arena import Arena
 from mapose.synthetic.bodies import N_CHAIN
 from mapose.synthetic.drawing import find_outlines, find_scale
-from mapose.synthetic.motion import Motion
-
-Floats = npt.NDArray[np.floating]
-Flags = npt.NDArray[np.bool_]
+from mapose.synthetic.locomotion import Motion
 
 # No part of a body is further than this from the nearest joint of its chain, mm.
 _GIRTH = 26.0
 
 
-def find_in_view(points: Floats, camera: Camera, arena: Arena) -> Flags:
+def find_in_view(points: AnyFloats, camera: Camera, arena: Arena) -> Bools:
     """Tell which points are in the image and not in or behind a box.
 
     Parameters
@@ -35,14 +33,14 @@ def find_in_view(points: Floats, camera: Camera, arena: Arena) -> Flags:
     bool, (...)
     """
     pixels = camera.project(points)
-    seen: Flags = np.all((pixels >= -0.5) & (pixels < np.array(camera.size) - 0.5), axis=-1)
+    seen: Bools = np.all((pixels >= -0.5) & (pixels < np.array(camera.size) - 0.5), axis=-1)
     for box in arena.boxes:
         # Rays end at the points, so that the points are at distance 1.
         seen &= box.find_entry(camera.centre, points - camera.centre) >= 1
     return seen
 
 
-def find_hidden(motion: Motion, frames: slice, camera: Camera) -> Flags:
+def find_hidden(motion: Motion, frames: slice, camera: Camera) -> Bools:
     """Tell which keypoints are covered by another animal, bool (F, I, K)."""
     points, joints = motion.find_keypoints(frames), motion.joints[frames]
     hidden = np.zeros(points.shape[:-1], bool)
@@ -77,8 +75,11 @@ def find_hidden(motion: Motion, frames: slice, camera: Camera) -> Flags:
 
 
 def _find_cover(
-    joints: Floats, scale: Floats, camera: Camera, asked: tuple[npt.NDArray[np.intp], Floats]
-) -> Floats:
+    joints: AnyFloats,
+    scale: AnyFloats,
+    camera: Camera,
+    asked: tuple[npt.NDArray[np.intp], AnyFloats],
+) -> AnyFloats:
     """Find how near the surface of one animal is where it is asked for.
 
     Parameters

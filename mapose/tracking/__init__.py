@@ -1,6 +1,5 @@
 """Follow animals through time, give each one row of the result, and say how sure that is."""
 
-from mapose.tracking.contacts import Contact, Swap, find_swaps
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.naming import Naming, name_tracklets
 from mapose.tracking.online import OnlineTracker
@@ -12,29 +11,24 @@ from mapose.tracking.tracks import (
     Rows,
     Tracking,
     arrange,
-    find_present,
     join_rows,
     track,
-    track_with_contacts,
+    track_with_doubts,
 )
 
 __all__ = [
     "ChunkTracker",
-    "Contact",
     "Encounter",
     "Naming",
     "OnlineTracker",
     "Rows",
-    "Swap",
     "Tracker",
     "TrackletSummaries",
     "Tracking",
     "arrange",
-    "find_present",
-    "find_swaps",
     "join_rows",
     "name_tracklets",
     "stitch",
     "track",
-    "track_with_contacts",
+    "track_with_doubts",
 ]

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mapose.arrays import Bools, Floats, Ints
 from mapose.errors import ShapeError
 from mapose.similarity import find_areas, find_oks
-
-Floats = npt.NDArray[np.float64]
 
 #: Two detections more alike than this are the same animal seen twice: at a spread of a tenth of
 #: the body they are 5 % of it apart.
@@ -26,7 +25,7 @@ class Detections:
     count: Floats  # (F, I) of the keypoints that are there
     trust: Floats  # (F, I), their mean weight
     size: Floats  # (F, I), NaN where not measurable
-    there: npt.NDArray[np.bool_]  # (F, I), False for empty slots and for duplicates
+    there: Bools  # (F, I), False for empty slots and for duplicates
 
 
 def check_points(points: Floats, confidence: npt.ArrayLike | None) -> None:
@@ -42,7 +41,7 @@ def check_points(points: Floats, confidence: npt.ArrayLike | None) -> None:
         )
 
 
-def number_frames(frames: npt.ArrayLike | None, last: int, count: int) -> npt.NDArray[np.int64]:
+def number_frames(frames: npt.ArrayLike | None, last: int, count: int) -> Ints:
     """Find the numbers of so many frames after the last one, or check those that are given."""
     if frames is None:
         return last + 1 + np.arange(count)
@@ -70,7 +69,7 @@ def measure_detections(points: Floats, confidence: npt.ArrayLike | None) -> Dete
     return Detections(points, weight, count, trust, size, there)
 
 
-def _find_duplicates(points: Floats, areas: Floats, score: Floats) -> npt.NDArray[np.bool_]:
+def _find_duplicates(points: Floats, areas: Floats, score: Floats) -> Bools:
     """Mark detections (F, I) whose every keypoint lies on a better-scored detection's."""
     oks = find_oks(points, points, areas=areas)
     slot = np.arange(points.shape[1])
@@ -86,10 +85,3 @@ def _find_spacing(centres: Floats) -> Floats:
     squared[:, np.arange(centres.shape[1]), np.arange(centres.shape[1])] = np.nan
     nearest = np.where(np.isfinite(squared), squared, np.inf).min(-1, initial=np.inf)
     return np.where(np.isfinite(nearest), np.sqrt(nearest), np.nan)
-
-
-def find_centres(points: Floats) -> Floats:
-    """Find the mean of the keypoints that are there, (..., K, d) to (..., d)."""
-    there = np.isfinite(points)
-    total = np.where(there, points, 0.0).sum(-2)
-    return np.asarray(total / np.maximum(there.sum(-2), 1))

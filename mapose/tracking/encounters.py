@@ -6,10 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from mapose.arrays import Bools, Floats, Ints
 
 #: Frames without doubt after which an encounter is over.
 QUIET = 10
@@ -98,7 +96,7 @@ class EncounterLog:
         """Remember the detections (N, K, d) that fitted the tracks (N,) they fell to in a frame."""
         self._seen.append((number, dict(zip(ids.tolist(), points, strict=True))))
 
-    def find_calm(self, ids: Ints) -> npt.NDArray[np.bool_]:
+    def find_calm(self, ids: Ints) -> Bools:
         """Mark tracks (N,) that are in no encounter."""
         return np.isin(ids, [who for pair in self._open for who in pair], invert=True)
 
@@ -108,8 +106,8 @@ class EncounterLog:
         ids: Ints,
         cost: Floats,
         matches: tuple[Ints, Ints],
-        hidden: npt.NDArray[np.bool_],
-        stray: npt.NDArray[np.bool_],
+        hidden: Bools,
+        stray: Bools,
     ) -> None:
         """Note which matches of a frame were in doubt.
 
@@ -231,7 +229,7 @@ class EncounterLog:
         *,
         unseen: Ints,
         hits: Ints,
-        sure: npt.NDArray[np.bool_],
+        sure: Bools,
         fresh: int,
     ) -> tuple[list[Encounter], int]:
         """End what nobody has doubted for a while: tracks in real doubt go on under new ids.
@@ -335,9 +333,7 @@ def find_claims(cost: Floats, rows: Ints, columns: Ints, lost: Ints) -> tuple[In
     return np.stack([rows[j], lost[i]], axis=-1), odds[i, j]
 
 
-def find_mixtures(
-    cost: Floats, rows: Ints, columns: Ints, stray: npt.NDArray[np.bool_]
-) -> tuple[Ints, Floats]:
+def find_mixtures(cost: Floats, rows: Ints, columns: Ints, stray: Bools) -> tuple[Ints, Floats]:
     """Find matches that fit badly beside what is left over: they may be parts of two animals.
 
     As `find_doubts`; ``stray``, bool (M,), marks leftovers. A network makes one animal of the head

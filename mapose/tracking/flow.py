@@ -6,9 +6,10 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
+
+from mapose.arrays import Bools, Floats, Ints
 
 #: Units of flow along each edge that carries any.
 Flow = dict[tuple[Any, Any], int]
@@ -74,13 +75,13 @@ def solve_flow(graph: nx.DiGraph, units: int) -> Flow:
 
 
 def _find_path(
-    tails: npt.NDArray[np.int64],
-    heads: npt.NDArray[np.int64],
-    costs: npt.NDArray[np.float64],
-    open_: npt.NDArray[np.bool_],
+    tails: Ints,
+    heads: Ints,
+    costs: Floats,
+    open_: Bools,
     source: int,
     sink: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+) -> tuple[Ints, Floats]:
     """Find the shortest way through the open edges as nodes, and the distances of all nodes."""
     size = max(int(tails.max()), int(heads.max())) + 1
     web = csr_array((costs[open_], (tails[open_], heads[open_])), shape=(size, size))

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mapose.tracking.looks import find_founders, score_looks
+from mapose.arrays import Floats, Ints, Singles
+from mapose.tracking.looks import score_looks
 from mapose.tracking.stitching import OVERLAP, find_chance, score_joins
 from mapose.tracking.tracklets import Tracklets
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 #: Histories kept after each tracklet: all orders of five animals that are in doubt at once.
 _KEPT = 120
@@ -61,8 +59,8 @@ class _Step:
     # Small types: a long recording has tens of thousands of steps with hundreds of edges.
     before: npt.NDArray[np.int16]  # (E,) history each edge comes from
     row: npt.NDArray[np.int16]  # (E,) row it gives the tracklet to
-    start: npt.NDArray[np.float32]  # (H,) where the edges of each history after it begin
-    share: npt.NDArray[np.float32]  # (E,) running sum of probabilities, 1 for each history
+    start: Singles  # (H,) where the edges of each history after it begin
+    share: Singles  # (E,) running sum of probabilities, 1 for each history
     best: npt.NDArray[np.int32]  # (H,) likeliest edge into each
 
 
@@ -249,3 +247,23 @@ def _draw(walk: _Walk) -> npt.NDArray[np.int16]:
         rows[:, n] = step.row[edge]
         at = step.before[edge].astype(np.int64)
     return rows
+
+
+def find_founders(tracklets: Tracklets, row: Ints) -> Ints:
+    """Find tracklets that show most animals at once and longest: one row each, -1 = others.
+
+    They begin the learning of looks where the rows cannot be trusted.
+    """
+    assert tracklets.looks is not None
+    kept = np.flatnonzero((row >= 0) & (tracklets.looks.weight > 0))
+    best, founders = (0, 0.0), kept[:0]
+    for j in kept.tolist():
+        now = tracklets.first[j]
+        here = kept[(tracklets.first[kept] <= now) & (tracklets.last[kept] >= now)]
+        here = here[np.unique(row[here], return_index=True)[1]]
+        rank = (len(here), float(tracklets.looks.weight[here].min()))
+        if rank > best:
+            best, founders = rank, here
+    begin = np.full(len(row), -1)
+    begin[founders] = row[founders]
+    return begin

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
+
+from mapose.arrays import Floats, Ints
 
 if TYPE_CHECKING:
-    from mapose.tracking.tracklets import Tracklets
+    pass
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 #: Neighbouring frames show the same posture and the same light: of so many, one counts.
 _INDEPENDENT = 40.0
@@ -106,23 +105,3 @@ def score_looks(looks: Looks, row: Ints, rows: int) -> Floats:
     score = -0.5 * (squared / variance + looks.mean.shape[1] * np.log(variance))
     score = np.maximum(score, score.max(1, keepdims=True) - _MOST)
     return np.where((looks.weight > 0)[:, None], score, 0.0)
-
-
-def find_founders(tracklets: Tracklets, row: Ints) -> Ints:
-    """Find tracklets that show most animals at once and longest: one row each, -1 = others.
-
-    They begin the learning of looks where the rows cannot be trusted.
-    """
-    assert tracklets.looks is not None
-    kept = np.flatnonzero((row >= 0) & (tracklets.looks.weight > 0))
-    best, founders = (0, 0.0), kept[:0]
-    for j in kept.tolist():
-        now = tracklets.first[j]
-        here = kept[(tracklets.first[kept] <= now) & (tracklets.last[kept] >= now)]
-        here = here[np.unique(row[here], return_index=True)[1]]
-        rank = (len(here), float(tracklets.looks.weight[here].min()))
-        if rank > best:
-            best, founders = rank, here
-    begin = np.full(len(row), -1)
-    begin[founders] = row[founders]
-    return begin

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from mapose.arrays import AnyFloats, Bools, Floats, Ints
 
 #: Share of the speed that is left after a frame. Real animals stop and turn: on two courting
 #: flies the next centre is missed by 2.63 px on average with 0.8, by 2.76 px with 1 (a constant
@@ -59,7 +58,7 @@ class KalmanBank:
         """Variance of each position along one axis, float64 (T,)."""
         return self.covariance[:, 0, 0]
 
-    def start(self, centres: Floats, noise: float, speed: float) -> None:
+    def start(self, centres: AnyFloats, noise: float, speed: float) -> None:
         """Start a filter at rest for each of the (N, d) centres.
 
         Parameters
@@ -73,7 +72,7 @@ class KalmanBank:
         self.state = np.concatenate([self.state, state])
         self.covariance = np.concatenate([self.covariance, covariance])
 
-    def keep(self, rows: npt.NDArray[np.bool_]) -> None:
+    def keep(self, rows: Bools) -> None:
         """Keep the filters that bool (T,) marks and forget the others."""
         self.state = self.state[rows]
         self.covariance = self.covariance[rows]
@@ -90,7 +89,7 @@ class KalmanBank:
         self.state = move @ self.state
         self.covariance = move @ self.covariance @ move.T + self._process * acceleration**2
 
-    def update(self, rows: npt.NDArray[np.int64], gaps: Floats, noise: float) -> None:
+    def update(self, rows: Ints, gaps: Floats, noise: float) -> None:
         """Correct some filters by what was seen.
 
         Parameters

@@ -9,15 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from mapose.arrays import Floats, Ints
+from mapose.doubts import Doubt
 from mapose.poses import Poses
-from mapose.tracking.contacts import Contact
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.histories import Histories, find_histories
 from mapose.tracking.stitching import list_ways, stitch
 from mapose.tracking.tracklets import Tracklets, TrackletSummaries
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 #: What is less likely than this is not a contact worth keeping.
 _NEGLIGIBLE = 1e-3
@@ -62,16 +60,15 @@ class Naming:
         for row, (knot, value) in enumerate(self.knots):
             if len(knot):
                 identity[:, row] = np.interp(poses.frames, knot, value)
-        identity[~np.isfinite(poses.points).all(-1).any(-1)] = np.nan
+        identity[~poses.find_present()] = np.nan
         return replace(poses, identity=identity)
 
-    def list_contacts(self, names: Sequence[str]) -> list[Contact]:
-        """List the doubts as contacts between the rows of these names, in time."""
-        contacts = [
-            Contact(first, last, (names[a], names[b]), (0.0, float(np.log(p) - np.log1p(-p))))
-            for first, last, a, b, p in self.doubts
+    def list_doubts(self, names: Sequence[str]) -> list[Doubt]:
+        """List the doubts between the rows of these names, in time."""
+        doubts = [
+            Doubt(first, last, (names[a], names[b]), p) for first, last, a, b, p in self.doubts
         ]
-        return sorted(contacts, key=lambda c: (c.first, c.last, c.individuals))
+        return sorted(doubts, key=lambda d: (d.first, d.last, d.individuals))
 
 
 def name_tracklets(

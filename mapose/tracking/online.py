@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mapose.arrays import Floats, Ints
 from mapose.errors import SettingsError
-from mapose.tracking.detections import find_centres
+from mapose.similarity import find_centres
 from mapose.tracking.tracker import MAX_GAP, Tracker
-
-Ints = npt.NDArray[np.int64]
 
 
 class OnlineTracker:
@@ -47,7 +46,7 @@ class OnlineTracker:
             )
         self._tracker = Tracker(individuals=individuals, max_gap=max_gap)
         self._holder = np.full(individuals, -1)  # tracklet in each row
-        self._place: dict[int, npt.NDArray[np.float64]] = {}  # where each row was seen last
+        self._place: dict[int, Floats] = {}  # where each row was seen last
 
     def update(self, points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -> Ints:
         """Take in the next frame.
@@ -86,7 +85,7 @@ class OnlineTracker:
         found = [self.update(p, w) for p, w in zip(points, weights, strict=True)]
         return np.array(found, np.int64).reshape(points.shape[:2])
 
-    def _seat(self, who: int, centre: npt.NDArray[np.float64]) -> None:
+    def _seat(self, who: int, centre: Floats) -> None:
         """Find a row for a new tracklet: of those whose animal is not followed any more."""
         free = np.flatnonzero(~np.isin(self._holder, self._tracker.confirmed))
         # A row that nobody has ever had is as near as can be.

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from mapose.arrays import Floats, Ints
 
 #: Gaps, in frames, at which it is measured; between and beyond them it follows power laws.
 LAGS = 2 ** np.arange(1, 10)

@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from mapose.similarity import DEFAULT_SIGMA
-from mapose.tracking.detections import find_centres
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from mapose.arrays import Bools, Floats, Ints
+from mapose.similarity import DEFAULT_SIGMA, find_centres
 
 #: Degrees of freedom of Student's t: leaps and mixed-up limbs are rare, not impossible.
 _FREEDOM = 3.0
@@ -165,14 +161,12 @@ def find_limits(unseen: Ints, trust: Floats) -> Floats:
     return np.asarray(limit[:, None] * np.minimum(_FAITH * trust, 1.0))
 
 
-def find_leftovers(cost: Floats, trust: Floats) -> npt.NDArray[np.bool_]:
+def find_leftovers(cost: Floats, trust: Floats) -> Bools:
     """Mark matches (M,) that hardly are the animal, given their cost in nats and their trust."""
     return (cost > _STRANGE) & (trust < _WEAK)
 
 
-def find_contested(
-    cost: Floats, matches: tuple[Ints, Ints], free: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
+def find_contested(cost: Floats, matches: tuple[Ints, Ints], free: Bools) -> Bools:
     """Mark matches (M,) to which an animal that has just got nothing has as good a claim.
 
     The detection may be either animal, or both in one: it does not teach the track anything.

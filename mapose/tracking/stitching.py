@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
-import numpy.typing as npt
 
+from mapose.arrays import Floats, Ints
 from mapose.errors import SettingsError
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.flow import Flow, solve_flow
 from mapose.tracking.motion import DECAY
 from mapose.tracking.roaming import START, find_moves
 from mapose.tracking.tracklets import MARGIN, Tracklets, TrackletSummaries
-from mapose.tracking.windows import solve_in_windows
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 log = logging.getLogger(__name__)
 
@@ -261,3 +258,80 @@ def _read_paths(flow: Flow, tracklets: Tracklets) -> list[list[int]]:
             path = paths.pop(best)
         paths[j] = [*path, j]
     return sorted(paths.values())
+
+
+#: New tracklets of a window, and how many of its last are decided again in the next one.
+WINDOW, AGAIN = 4000, 1000
+
+
+def solve_in_windows(
+    tracklets: Tracklets,
+    solve: Callable[[Tracklets], list[list[int]]],
+    horizon: float | None,
+) -> list[list[int]]:
+    """Find the paths through all tracklets, some thousand at a time.
+
+    What a window joined before its overlap is one row of the next, which may still prolong
+    it, or drop it for a better one.
+
+    Parameters
+    ----------
+    tracklets : Tracklets
+        In the order of their first frames.
+    solve : function of Tracklets
+        Gives paths, as lists of rows.
+    horizon : float, optional
+        Frames after which a path cannot go on any more; it need not be carried along then.
+
+    Returns
+    -------
+    list of list of int
+        Rows of ``tracklets`` of each individual, in time.
+    """
+    done: list[list[int]] = []
+    taken = min(WINDOW, len(tracklets))
+    chains = [[j] for j in range(taken)]
+    while True:
+        rows = merge_chains(tracklets, chains)
+        paths = solve(rows)
+        if taken == len(tracklets):
+            return done + [[j for k in path for j in chains[k]] for path in paths]
+        line = int(tracklets.first[taken - AGAIN])
+        used = {k for path in paths for k in path}
+        kept = [chains[k] for k in range(len(chains)) if k not in used and rows.last[k] >= line]
+        for path in paths:
+            for former, k in zip([None, *path], path, strict=False):
+                if former is None or rows.first[k] >= line:
+                    kept.append(list(chains[k]))
+                else:
+                    kept[-1] += chains[k]
+            if horizon is not None and rows.last[path[-1]] < line - horizon:
+                done.append(kept.pop())
+        fresh = range(taken, min(taken + WINDOW, len(tracklets)))
+        chains = sorted([*kept, *([j] for j in fresh)])
+        taken += len(fresh)
+
+
+def merge_chains(tracklets: Tracklets, chains: list[list[int]]) -> Tracklets:
+    """Make one row of each chain of tracklets."""
+    a = np.array([chain[0] for chain in chains], np.int64)
+    z = np.array([chain[-1] for chain in chains], np.int64)
+    starts = np.cumsum([0, *(len(chain) for chain in chains[:-1])])
+    flat = np.array([j for chain in chains for j in chain], np.int64)
+    weight = np.where(np.isfinite(tracklets.size), tracklets.n, 0)[flat]
+    total = np.add.reduceat(weight, starts)
+    size = np.add.reduceat(weight * np.nan_to_num(tracklets.size[flat]), starts)
+    return replace(
+        tracklets,
+        ids=tracklets.ids[a],
+        ends=tracklets.ends[z],
+        first=tracklets.first[a],
+        last=np.maximum.reduceat(tracklets.last[flat], starts),
+        n=np.add.reduceat(tracklets.n[flat], starts),
+        score=np.add.reduceat(tracklets.score[flat], starts),
+        size=np.where(total > 0, size / np.maximum(total, 1), np.nan),
+        head=tracklets.head[a],
+        tail=tracklets.tail[z],
+        velocity=np.stack([tracklets.velocity[a, 0], tracklets.velocity[z, 1]], axis=1),
+        looks=None,
+    )

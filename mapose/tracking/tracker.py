@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mapose.arrays import Floats, Ints
 from mapose.assignment import assign
 from mapose.errors import SettingsError, ShapeError
-from mapose.similarity import find_oks
+from mapose.similarity import find_centres, find_oks
 from mapose.tracking.detections import (
     Detections,
     check_points,
-    find_centres,
     measure_detections,
     number_frames,
 )
@@ -28,9 +28,6 @@ from mapose.tracking.scoring import (
     follow_shapes,
     score_pairs,
 )
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 #: Longest hiding, in frames, after which an animal is taken up again; the rest is left to `stitch`.
 MAX_GAP = 30

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mapose.arrays import Floats, Ints, Singles
 from mapose.errors import ShapeError
 from mapose.similarity import find_areas
 from mapose.tracking.looks import Looks, make_looks
 from mapose.tracking.roaming import Roaming, RoamingMeter
-
-Floats = npt.NDArray[np.float64]
-Floats32 = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 #: Frames at either end of a tracklet from which its pose and velocity there are read.
 MARGIN = 5
@@ -74,8 +71,8 @@ class TrackletSummaries:
         self._head: dict[int, tuple[Ints, Floats]] = {}  # up to MARGIN frames and their poses
         self._tail: dict[int, tuple[Ints, Floats]] = {}
         # Of those that ended long ago: pose and velocity at both ends.
-        self._ended: dict[int, tuple[Floats32, Floats32]] = {}
-        self._begun: dict[int, tuple[Floats32, Floats32]] = {}
+        self._ended: dict[int, tuple[Singles, Singles]] = {}
+        self._begun: dict[int, tuple[Singles, Singles]] = {}
         self._young: set[int] = set()  # shorter than _FEWEST so far
         self._roaming = RoamingMeter()
         self._next = 0
@@ -87,7 +84,7 @@ class TrackletSummaries:
 
     def add(
         self,
-        ids: Ints,
+        ids: npt.NDArray[np.integer],
         points: npt.ArrayLike,
         *,
         confidence: npt.ArrayLike | None = None,
@@ -132,7 +129,7 @@ class TrackletSummaries:
         f, i = np.nonzero(ids >= 0)
         if not len(f):
             return
-        who = ids[f, i]
+        who = ids[f, i].astype(np.int64)
         order = np.argsort(who, kind="stable")  # keeps the frames of each tracklet ascending
         who, when, poses = who[order], numbers[f[order]], points[f[order], i[order]]
         score = np.ones(len(who))
@@ -254,7 +251,7 @@ def _append(
     return when[rows].copy(), poses[rows].copy()
 
 
-def _find_end(when: Ints, poses: Floats) -> tuple[Floats32, Floats32]:
+def _find_end(when: Ints, poses: Floats) -> tuple[Singles, Singles]:
     """Find pose (K, d) and velocity (d,) at the last of a few rows; time may run backwards.
 
     A keypoint that is missing there is taken from the nearest row that has it.

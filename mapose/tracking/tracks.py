@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mapose.arrays import AnyFloats, Ints
+from mapose.doubts import Doubt
 from mapose.errors import ShapeError
 from mapose.poses import Poses
-from mapose.tracking.contacts import Contact
 from mapose.tracking.naming import Naming, name_tracklets
 from mapose.tracking.tracker import MAX_GAP, Tracker
 from mapose.tracking.tracklets import TrackletSummaries
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +25,12 @@ class Tracking:
     ----------
     poses : Poses
         With the probability `identity` that each name is right.
-    contacts : tuple of Contact
-        In time; `find_swaps` ranks them.
+    doubts : tuple of Doubt
+        In time; `mapose.find_swaps` ranks them.
     """
 
     poses: Poses
-    contacts: tuple[Contact, ...]
+    doubts: tuple[Doubt, ...]
 
 
 def track(
@@ -91,7 +90,7 @@ def track(
     >>> tracked["track1", "body"][:3, 0].tolist()
     [1.0, 1.0, 1.0]
     """
-    return track_with_contacts(
+    return track_with_doubts(
         poses,
         individuals=individuals,
         max_gap=max_gap,
@@ -101,7 +100,7 @@ def track(
     ).poses
 
 
-def track_with_contacts(
+def track_with_doubts(
     poses: Poses,
     *,
     individuals: int | None = None,
@@ -120,13 +119,13 @@ def track_with_contacts(
     Returns
     -------
     Tracking
-        Poses and contacts.
+        Poses and doubts.
     """
     tracker = ChunkTracker(individuals=individuals, max_gap=max_gap, size=size)
     tracker.add(poses, embeddings)
     rows = tracker.finish(min_frames=min_frames)
     (named,) = rows.arrange([poses])
-    return Tracking(named, rows.contacts)
+    return Tracking(named, rows.doubts)
 
 
 class ChunkTracker:
@@ -185,6 +184,27 @@ class ChunkTracker:
             If the embeddings or frames do not fit.
         """
         ids = self._tracker.update_many(poses.points, poses.confidence, frames=poses.frames)
+        self._ids.append(ids.astype(np.int32))
+        self._summarise(self._ids[-1], poses, embeddings)
+
+    def look_again(self, chunks: Iterable[Poses], embeddings: npt.ArrayLike) -> None:
+        """Let looks say who is who; tracklets, which do not depend on them, stay as they are.
+
+        Parameters
+        ----------
+        chunks : iterable of Poses
+            The same as came before.
+        embeddings : float, (F, I, D)
+            As for `track`, of all chunks.
+        """
+        self._summaries, start, looks = TrackletSummaries(), 0, np.asarray(embeddings)
+        for ids, poses in zip(self._ids, chunks, strict=True):
+            self._summarise(ids, poses, looks[start : start + len(poses)])
+            start += len(poses)
+
+    def _summarise(
+        self, ids: npt.NDArray[np.integer], poses: Poses, embeddings: npt.ArrayLike | None
+    ) -> None:
         self._summaries.add(
             ids,
             poses.points,
@@ -192,7 +212,6 @@ class ChunkTracker:
             frames=poses.frames,
             embeddings=embeddings,
         )
-        self._ids.append(ids.astype(np.int32))
 
     def finish(self, *, min_frames: int = 10, min_rows: int = 0) -> Rows:
         """Find whose every tracklet is, and how sure that is.
@@ -244,9 +263,9 @@ class Rows:
         return tuple(f"track{i}" for i in range(self.count))
 
     @property
-    def contacts(self) -> tuple[Contact, ...]:
+    def doubts(self) -> tuple[Doubt, ...]:
         """Moments in which names were in doubt, in time."""
-        return tuple(self.naming.list_contacts(self.names))
+        return tuple(self.naming.list_doubts(self.names))
 
     def arrange(self, chunks: Iterable[Poses]) -> Iterator[Poses]:
         """Put the detections of the same chunks into their rows, one chunk after the other."""
@@ -295,22 +314,15 @@ def arrange(
     # In order of confidence, so that the best of several is written last.
     order = np.argsort(poses.confidence[frame, slot].sum(-1), kind="stable")
     frame, slot = frame[order], slot[order]
-    row = owner[frame, slot]
-    array = np.full((len(poses), count, *poses.array.shape[2:]), np.nan, np.float32)
-    array[frame, row] = poses.array[frame, slot]
-    covariance = None
-    if poses.covariance is not None:
-        covariance = np.full((len(poses), count, *poses.covariance.shape[2:]), np.nan, np.float32)
-        covariance[frame, row] = poses.covariance[frame, slot]
-    return replace(
-        poses, array=array, individuals=individuals, identity=None, covariance=covariance
-    )
+    rows = np.full((len(poses), count), -1)
+    rows[frame, owner[frame, slot]] = slot
+    return replace(poses, identity=None).arrange(rows, individuals)
 
 
 def join_rows(
     poses: Poses,
     labels: Sequence[str],
-    sure: npt.NDArray[np.floating],
+    sure: AnyFloats,
     *,
     order: Sequence[str] = (),
 ) -> Poses:
@@ -335,15 +347,10 @@ def join_rows(
     names = [n for n in order if n in labels]
     names += [n for n in dict.fromkeys(labels) if n not in names]
     column = np.array([names.index(label) for label in labels], np.int64)
-    present = find_present(poses)
+    present = poses.find_present()
     joined = arrange(poses, np.where(present, np.arange(len(labels)), -1), column, names)
     frame, row = np.nonzero(present)
     whole = np.ones(len(frame)) if poses.identity is None else poses.identity[frame, row]
     identity = np.full(joined.array.shape[:2], np.nan, np.float32)
     identity[frame, column[row]] = whole * np.nan_to_num(sure).astype(np.float32)[row]
     return replace(joined, identity=identity)
-
-
-def find_present(poses: Poses) -> npt.NDArray[np.bool_]:
-    """Find when each individual is there, bool (F, I): has at least one keypoint."""
-    return np.asarray(np.isfinite(poses.points).all(-1).any(-1))

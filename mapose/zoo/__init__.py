@@ -1,5 +1,5 @@
 """Models that come with mapose, each a folder beside this file, with its card."""
 
-from mapose.zoo.models import find_model, list_models
+from mapose.zoo.catalogue import find_model, list_models
 
 __all__ = ["find_model", "list_models"]

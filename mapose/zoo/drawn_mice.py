@@ -14,20 +14,20 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from mapose.arrays import Ints
 from mapose.files import write_atomically
-from mapose.importing import import_labels
 from mapose.io import write_image
 from mapose.labels import Labels
 from mapose.models import Model, save_tensors, write_yaml
-from mapose.project import Project
+from mapose.project.importing import import_labels
+from mapose.project.project import Project
 from mapose.synthetic import Arena, Scene, make_cameras, make_scene
 from mapose.synthetic.bodies import SKELETON
 from mapose.synthetic.coats import Appearance
-from mapose.trainer import Progress
-from mapose.training import train
+from mapose.training.loop import Progress
+from mapose.training.training import train
 
 #: Seeds from here on are the rooms' own.
 FIRST_SEED = 1000
@@ -60,7 +60,7 @@ def make_room(number: int) -> Scene:
     )
 
 
-def choose_frames(scene: Scene, count: int) -> npt.NDArray[np.int64]:
+def choose_frames(scene: Scene, count: int) -> Ints:
     """Choose frames of a scene, half of them moments at which two animals are closest."""
     rng = np.random.default_rng([scene.seed, 9])
     middle = scene.truth_3d().array[..., :2].mean(2)

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
+from mapose.analysis.pipeline import BATCH, CHUNK
+from mapose.analysis.prediction import THRESHOLD, Predictor, read_batches
 from mapose.data import pad_images
 from mapose.decode import assemble, find_peaks, score_links
 from mapose.io import Video
 from mapose.models import Model
-from mapose.pipeline import BATCH, CHUNK
 from mapose.poses import join_peaks
-from mapose.prediction import THRESHOLD, Predictor, read_batches
 from mapose.tracking import Tracker, TrackletSummaries, stitch
 
 

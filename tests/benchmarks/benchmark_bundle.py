@@ -33,7 +33,7 @@ SIZES = [(4, 200), (4, 1000), (8, 200), (8, 1000), (16, 200), (16, 1000)]
 def disturb(group, rng, *, flat=True):
     """The start: lenses without distortion, cameras (but for the first) moved and turned."""
     from calibration import CameraGroup
-    from calibration.boardposes import turn
+    from calibration.rotations import turn
 
     start = []
     for i, camera in enumerate(group):
@@ -58,9 +58,9 @@ def disturb(group, rng, *, flat=True):
 
 def find_deviations(result, truth):
     """Errors of all free parameters in standard deviations."""
-    from calibration.boardposes import unturn
+    from calibration.bundle.solver import read_lens
     from calibration.projection import POSE_NAMES, lens_names
-    from calibration.refinement import read_lens
+    from calibration.rotations import unturn
 
     found = []
     for camera, true in zip(result.cameras, truth, strict=True):
@@ -75,8 +75,8 @@ def find_deviations(result, truth):
 
 def measure_truth(n, frames, seeds):
     """One row of the first table."""
-    from calibration.bundle import bundle_adjust
-    from calibration.placement import place_boards
+    from calibration.boardposes import place_boards
+    from calibration.bundle.adjustment import bundle_adjust
     from calibration.synthetic import film_board, make_ring
 
     rows = []
@@ -125,7 +125,7 @@ def make_plain(n, seed):
 
 def measure_errors(group, pixels, good):
     """Mean and median distance of corners from where they are seen once triangulated."""
-    from calibration.bundle import BundleOptions, bundle_adjust_points
+    from calibration.bundle.adjustment import BundleOptions, bundle_adjust_points
 
     pixels = np.where(good[..., None], pixels, np.nan).reshape(len(group), -1, 2)
     pixels = pixels[:, np.isfinite(pixels[..., 0]).sum(0) >= 2]
@@ -160,8 +160,8 @@ def find_shift(group, truth):
 
 def compare(name, group, film_pixels, board, python, good, truth=None):
     """Rows of both on the same detections."""
-    from calibration.bundle import bundle_adjust
-    from calibration.placement import place_boards
+    from calibration.boardposes import place_boards
+    from calibration.bundle.adjustment import bundle_adjust
 
     # Neither is timed while boards are placed.
     poses = place_boards(group, film_pixels, board=board)
@@ -284,8 +284,8 @@ def load_session(path):
     from types import SimpleNamespace
 
     from calibration import CameraGroup
-    from calibration.extrinsics import link_cameras
-    from calibration.intrinsics import calibrate_camera
+    from calibration.session.extrinsics import link_cameras
+    from calibration.session.intrinsics import calibrate_camera
 
     with np.load(path) as found:
         names = [k.removesuffix("_size") for k in found.files if k.endswith("_size")]

@@ -61,7 +61,7 @@ LEAST_CORNERS = 8
 def find_detections(name, folder):
     """Find boards, or read what was found before; gives the board and BoardDetections."""
     from calibration import read_board
-    from calibration.detection import BoardDetections, find_boards
+    from calibration.boards.detection import BoardDetections, find_boards
 
     spec, sources = SESSIONS[name]
     board = read_board(DATA / spec if spec.endswith(".toml") else spec)
@@ -97,7 +97,7 @@ def find_detections(name, folder):
 
 def lay_out(found):
     """Pixels (V, F, C, 2) of frames that any camera saw."""
-    from calibration.session import gather_pixels
+    from calibration.session.calibrating import gather_pixels
 
     return gather_pixels(found, {})[0]
 
@@ -123,6 +123,8 @@ def measure(group, board, pixels):
 
 def place_points(group, pixels):
     """Triangulate each corner by least squares in pixels: corners (F, C, 3)."""
+    from calibration.projection import differentiate_projection
+
     rows = []
     for camera, there in zip(group, pixels, strict=True):
         matrix = np.column_stack([camera.rotation_matrix, camera.translation])
@@ -135,9 +137,9 @@ def place_points(group, pixels):
     for _ in range(5):
         changes, away = [], []
         for camera, there in zip(group, pixels, strict=True):
-            here, by_point = camera.differentiate(points)
-            changes.append(by_point)
-            away.append(there - here)
+            found = differentiate_projection(camera, points)
+            changes.append(found.by_point)
+            away.append(there - found.pixels)
         away = np.concatenate(away, -1)[..., None]
         slopes = np.where(np.isnan(away), 0, np.concatenate(changes, -2))
         points = points + (np.linalg.pinv(slopes) @ np.nan_to_num(away))[..., 0]
@@ -148,8 +150,8 @@ def place_corners(group, board, pixels):
     """Place the board in each frame by least squares: corners (F, C, 3)."""
     from scipy.optimize import least_squares
 
-    from calibration.boardposes import place_board, turn
-    from calibration.placement import place_boards
+    from calibration.boardposes import place_board, place_boards
+    from calibration.rotations import turn
 
     def place(pose):
         return place_board(turn(pose[:3]), pose[3:], board)
@@ -253,7 +255,7 @@ def work_for(given, back):
 def compare(name, options, table):
     """Add the rows of one session."""
     from calibration import CalibrationError
-    from calibration.session import calibrate_detections
+    from calibration.session.calibrating import calibrate_detections
 
     def show(who, group, seconds, note=""):
         figures = []

@@ -25,7 +25,7 @@ LEAST_CORNERS = 6
 
 def read_frames(name, count):
     """Grey frames (uint8) of all cameras of a session."""
-    from calibration.recordings import open_recording
+    from calibration.boards.recordings import open_recording
 
     frames = []
     for camera, source in SESSIONS[name][1].items():

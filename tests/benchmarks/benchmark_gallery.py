@@ -19,11 +19,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mapose.data.crops import find_scale, find_template
-from mapose.data.pieces import find_near
-from mapose.gallery import UNKNOWN, find_middle
 from mapose.io import Video, read
-from mapose.recognition import add_to_gallery, find_embeddings
+from mapose.recognition.crops import find_scale, find_template
+from mapose.recognition.gallery import UNKNOWN, find_middle
+from mapose.recognition.learning import add_to_gallery, find_embeddings
+from mapose.recognition.stretches import find_near
 from mapose.synthetic import make_scene
 
 KNOWN, STRANGERS = 4, 2
@@ -86,7 +86,7 @@ def judge(gallery, source, poses, names):
     embeddings = find_embeddings(source, tracklets, gallery.appearance)
     truth = [names.get(poses.names[i], UNKNOWN) for i in owners]
     measured = np.isfinite(embeddings).all(-1).any(0)
-    present = np.isfinite(tracklets.points).all(-1).any(-1)
+    present = tracklets.find_present()
     show_distances(gallery, embeddings, truth)
     counts, calibration = [], []
     for together in (True, False):

@@ -28,9 +28,10 @@ from plain_tracker import track_plainly
 from rich.console import Console
 from rich.table import Table
 
+from mapose.doubts import find_swaps
 from mapose.metrics import name_scores, track_scores
 from mapose.metrics.tracks import find_similarity
-from mapose.tracking import OnlineTracker, Tracker, find_swaps, track_with_contacts
+from mapose.tracking import OnlineTracker, Tracker, track_with_doubts
 
 PEERS = Path(__file__).parent / "peers"
 # Its default similarity, overlap of boxes, confuses animals in contact: 51 and 30 switches where
@@ -84,10 +85,8 @@ def track_online(rung: Rung) -> Answer:
 
 def track_offline(rung: Rung, embeddings=None) -> Answer:
     start = time.process_time()
-    result = track_with_contacts(
-        rung.detections, individuals=rung.individuals, embeddings=embeddings
-    )
-    return Answer(result.poses, time.process_time() - start, result.contacts)
+    result = track_with_doubts(rung.detections, individuals=rung.individuals, embeddings=embeddings)
+    return Answer(result.poses, time.process_time() - start, result.doubts)
 
 
 def track_plain(rung: Rung) -> Answer:
@@ -180,7 +179,7 @@ def find_true_swaps(rung: Rung, found, least=10):
 def count_found(true, answer: Answer, slack=15):
     """Count the true swaps that are among the first tenth of `find_swaps`."""
     names = answer.poses.names
-    ranked = find_swaps(answer.contacts)
+    ranked = find_swaps(answer.doubts)
     first = ranked[: -(-len(ranked) // 10)]
     return sum(
         any(

@@ -38,7 +38,7 @@ def main():
     rows = tracker.finish()
     spent += time.process_time() - start
     took, tracklets = time.process_time() - start, len(rows.naming.mapping)
-    print(f"joining: {took:.1f} s, {tracklets} tracklets, {len(rows.contacts)} contacts")
+    print(f"joining: {took:.1f} s, {tracklets} tracklets, {len(rows.doubts)} contacts")
     tell(options.frames, spent)
 
 

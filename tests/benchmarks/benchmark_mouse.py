@@ -50,7 +50,7 @@ def calibrate_cameras(kept):
     """Calibrate from the board videos, with nothing set but the board."""
     from benchmark_calibration import find_detections
 
-    from calibration.session import calibrate_detections
+    from calibration.session.calibrating import calibrate_detections
 
     board, found = find_detections(FOLDER, kept)
     return calibrate_detections(found, board)[0]

@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from calibration.triangulation import triangulate_points
+from calibration.triangulation.points import triangulate_points
 from mapose.metrics.reconstruction import REGION_95
 from mapose.multiview import triangulate
 from mapose.poses import Poses

@@ -31,10 +31,10 @@ from walkers import (
 )
 
 from calibration import Camera, CameraGroup
-from calibration.drift import find_drift
-from calibration.selfcalibration import KnownLength, calibrate_from_points, guess_lens
-from calibration.synchronization import find_frame_offsets
-from calibration.triangulation import triangulate_points
+from calibration.selfcalibration.calibrating import KnownLength, calibrate_from_points, guess_lens
+from calibration.selfcalibration.drift import find_drift
+from calibration.synchronization.frame_offsets import find_frame_offsets
+from calibration.triangulation.points import triangulate_points
 from mapose.multiview.synchronization import find_offsets
 from mapose.synthetic import degrade, make_scene
 

@@ -116,7 +116,7 @@ def be_peer(folder):
 def tabulate(views, options):
     from rich.table import Table
 
-    from calibration.triangulation import triangulate_points
+    from calibration.triangulation.points import triangulate_points
 
     names = "mean mm, median, p95, gross %, missing %, false %, within %, points/s".split(", ")
     title = f"{views} cameras, {options.astray:.0%} astray, {options.missing:.0%} missing"

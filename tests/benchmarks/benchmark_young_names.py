@@ -22,18 +22,18 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import linear_sum_assignment
 
+from mapose.analysis.prediction import Predictor, predict
 from mapose.decode import assemble, propose_edges, select_edges
-from mapose.importing import import_labels
 from mapose.io import VideoWriter, load, load_provenance, prefetch, read_image, save
 from mapose.labels import Labels
 from mapose.metrics import oks_map, track_scores
 from mapose.metrics.tracks import find_similarity
 from mapose.models import build_network, load_tensors
-from mapose.prediction import Predictor, predict
-from mapose.project import Project
+from mapose.project.importing import import_labels
+from mapose.project.project import Project
 from mapose.synthetic import make_cameras, make_scene
-from mapose.tracking import track_with_contacts
-from mapose.training import train
+from mapose.tracking import track_with_doubts
+from mapose.training.training import train
 
 STEPS = (300, 600, 1200, 2400)
 FRAMES, LABELLED = 600, 150
@@ -147,7 +147,7 @@ def measure(seed: int, animals: int, steps: int, cache: Path) -> dict:
     truth = load(name_cache(cache, seed, animals, "truth"))
     trained = load_provenance(name_cache(cache, seed, animals, steps))["trained_frames"]
     keep = np.setdiff1d(np.arange(len(truth)), trained)
-    result = track_with_contacts(found, individuals=animals).poses
+    result = track_with_doubts(found, individuals=animals).poses
     truth, result = truth.sel(frames=keep), result.sel(frames=keep)
     scores = track_scores(truth, result)
     return {

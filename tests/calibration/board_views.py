@@ -6,7 +6,7 @@ from itertools import product
 import cv2
 import numpy as np
 
-from calibration.printing import find_dark_areas
+from calibration.boards.printing import find_dark_areas
 from calibration.synthetic import aim_camera
 
 FINE = 4  # rays per pixel and direction

@@ -3,7 +3,7 @@ import pytest
 
 from calibration import CalibrationError
 from calibration.alignment import Similarity, align_to_board, align_to_points, find_similarity
-from calibration.boardposes import turn
+from calibration.rotations import turn
 from calibration.synthetic import make_ring
 
 

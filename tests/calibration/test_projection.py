@@ -105,14 +105,6 @@ def test_missing_and_hidden_points_have_no_derivatives(camera):
         assert np.isfinite(array[3]).all(), name
 
 
-def test_camera_gives_the_same(camera):
-    found = differentiate_projection(camera, [0.1, 0.2, 0.3])
-    pixels, by_point = camera.differentiate([0.1, 0.2, 0.3])
-    assert pixels.shape == (2,) and by_point.shape == (2, 3)
-    np.testing.assert_array_equal(pixels, found.pixels)
-    np.testing.assert_array_equal(by_point, found.by_point)
-
-
 def test_parameters_have_names(camera):
     names = lens_names(camera)
     assert len(names) == 5 + len(camera.distortion) == len(set(names))

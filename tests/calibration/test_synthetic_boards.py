@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from calibration.boardposes import turn
+from calibration.rotations import turn
 from calibration.synthetic import film_board, make_board, make_ring
 
 

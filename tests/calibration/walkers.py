@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration import Camera, CameraGroup
-from calibration.boardposes import turn
+from calibration.rotations import turn
 
 SHAPE = np.array(
     [[40, 0, 12], [28, 9, 18], [28, -9, 18], [0, 0, 22], [-30, 0, 16], [-70, 0, 6], [0, 12, 2],

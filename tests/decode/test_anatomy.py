@@ -1,13 +1,15 @@
 """Anatomy: where keypoints lie on a body, learned from labels, and peaks chosen by it."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from crowds import (
+from mapose.anatomy import Anatomy, find_mahalanobis, learn_anatomy
+from mapose.decode.anatomy import choose_peaks
+from mapose.decode.assembly import assemble
+from mapose.errors import ShapeError
+from mapose.poses import join_peaks
+from mapose.skeleton import Skeleton
+from tests.decode.crowds import (
     KEYPOINTS,
     TREE,
     draw_crowd,
@@ -16,14 +18,7 @@ from crowds import (
     find_shares,
     find_slots,
 )
-from test_assembly import make_peaks
-
-from mapose.anatomy import Anatomy, find_mahalanobis, learn_anatomy
-from mapose.decode.anatomy import choose_peaks
-from mapose.decode.assembly import assemble
-from mapose.errors import ShapeError
-from mapose.poses import join_peaks
-from mapose.skeleton import Skeleton
+from tests.decode.test_assembly import make_peaks
 
 # Nose, left, right, back, tail; left of an animal that looks along x is up, at smaller y.
 SHAPE = np.array([[40.0, 0], [20, -15], [20, 15], [-20, 0], [-50, 0]])

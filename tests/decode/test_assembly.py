@@ -1,15 +1,18 @@
 """Assembly: peaks to individuals, simple cases, crowds and hard inputs."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import networkx as nx
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from crowds import (
+from mapose.decode.assembly import assemble
+from mapose.decode.edges import propose_edges
+from mapose.decode.links import choose_links, match_links
+from mapose.errors import SettingsError, ShapeError
+from mapose.poses import Peaks, join_peaks
+from mapose.skeleton import Skeleton
+from tests.decode.crowds import (
     KEYPOINTS,
     assemble_greedily,
     draw_crowd,
@@ -19,13 +22,6 @@ from crowds import (
     find_slots,
     move_animals,
 )
-
-from mapose.decode.assembly import assemble
-from mapose.decode.edges import propose_edges
-from mapose.decode.links import choose_links, match_links
-from mapose.errors import SettingsError, ShapeError
-from mapose.poses import Peaks, join_peaks
-from mapose.skeleton import Skeleton
 
 CHAIN = Skeleton(list("abcd"), [("a", "b"), ("b", "c"), ("c", "d")])
 

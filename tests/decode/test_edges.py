@@ -1,19 +1,15 @@
 """Edges: a redundant set from labels, and the choice of those that discriminate."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import networkx as nx
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from crowds import KEYPOINTS, draw_crowd, move_animals
-
 from mapose.decode.edges import find_discrimination, match_owners, propose_edges, select_edges
 from mapose.errors import ShapeError
 from mapose.skeleton import Skeleton
+from tests.decode.crowds import KEYPOINTS, draw_crowd, move_animals
 
 
 def test_no_missing_keypoint_splits_an_animal(rng):

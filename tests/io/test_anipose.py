@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from mapose.errors import FormatError
-from mapose.io import export_file, read, read_support, save, write
+from mapose.io import read, read_support, save, write
 from mapose.poses import Poses
+from mapose.results.correcting import export_result
 from mapose.skeleton import Skeleton
 
 MOUSE = Skeleton(["nose_tip", "earL"], [("nose_tip", "earL")])
@@ -88,11 +89,11 @@ def test_export_takes_along_what_the_file_has(tmp_path: Path, rng: np.random.Gen
     poses = make_poses(rng, ["ann", "bob"])
     support = make_support(rng, poses)
     save(poses, tmp_path / "s.mapose.h5", support=support)
-    export_file(tmp_path / "s.mapose.h5", tmp_path / "s.csv")
+    export_result(tmp_path / "s.mapose.h5", tmp_path / "s.csv")
     rests = read_support(tmp_path / "s.csv")
     found = poses.confidence > 0
     np.testing.assert_allclose(rests["error"][found], support["error"][found], rtol=1e-6)
-    export_file(tmp_path / "s.mapose.h5", tmp_path / "t.mapose.h5")
+    export_result(tmp_path / "s.mapose.h5", tmp_path / "t.mapose.h5")
     np.testing.assert_array_equal(
         read_support(tmp_path / "t.mapose.h5")["filled"], support["filled"]
     )

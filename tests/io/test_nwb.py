@@ -9,8 +9,9 @@ import pytest
 
 from calibration.synthetic import make_ring
 from mapose.errors import MissingExtraError
-from mapose.io import export_file, save, write
+from mapose.io import save, write
 from mapose.poses import Poses
+from mapose.results.correcting import export_result
 from mapose.skeleton import Skeleton
 
 MOUSE = Skeleton(["nose", "ear/L"], [("nose", "ear/L")])
@@ -31,7 +32,7 @@ def test_several_animals_in_space_with_cameras(tmp_path: Path, rng: np.random.Ge
     filled = rng.random(poses.array.shape[:3]) < 0.3
     group = make_ring(3, seed=1, fisheye=(2,))
     save(poses, tmp_path / "s.mapose.h5", cameras=group.to_toml(), support={"filled": filled})
-    export_file(tmp_path / "s.mapose.h5", tmp_path / "s.nwb")
+    export_result(tmp_path / "s.mapose.h5", tmp_path / "s.nwb")
     with pynwb.NWBHDF5IO(str(tmp_path / "s.nwb"), "r") as reader:
         file = reader.read()
         behaviour = file.processing["behavior"]

@@ -10,8 +10,7 @@ import pytest
 import sleap_io as sio
 
 from mapose.errors import FormatError
-from mapose.io.exports import write_slp
-from mapose.io.sleap import read_slp_images, read_slp_labels, read_slp_poses
+from mapose.io.sleap import read_slp_images, read_slp_labels, read_slp_poses, write_slp
 from mapose.io.sleap_analysis import read_analysis_labels, read_analysis_poses
 from mapose.io.video_writer import VideoWriter
 from mapose.poses import Poses

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mapose import Poses, Skeleton
-from mapose.behaviour import Bout, find_occupancy
 from mapose.errors import ShapeError
+from mapose.kinematics import Bout, find_occupancy
 from mapose.plots import plot_ethogram, plot_identity, plot_occupancy, plot_swap
 from mapose.plots.colours import find_identity_colours
 

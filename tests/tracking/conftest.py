@@ -1,13 +1,10 @@
 """What the tests of tracking share."""
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from walking import Walks, make_walks
+from tests.tracking.walking import Walks, make_walks
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from sitting import make_tracklets
 
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.histories import find_histories
 from mapose.tracking.stitching import list_ways, score_joins
+from tests.tracking.sitting import make_tracklets
 
 
 def find(spans, places, row, met=(), **more):

@@ -4,12 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
-from walking import make_walks
 
+from mapose.doubts import find_swaps
 from mapose.errors import ShapeError
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
-from mapose.tracking import Tracker, find_swaps, track, track_with_contacts
+from mapose.tracking import Tracker, track, track_with_doubts
+from tests.tracking.walking import make_walks
 
 
 def make_poses(points, frames=None):
@@ -72,11 +73,11 @@ def test_frames_out_of_order_are_refused():
 def test_one_animal_for_the_whole_video():
     walks = make_walks(1, 500, seed=4)
     for individuals in (1, None):
-        found = track_with_contacts(make_poses(walks.points), individuals=individuals)
+        found = track_with_doubts(make_poses(walks.points), individuals=individuals)
         assert found.poses.array.shape[1] == 1
         assert (find_owners(walks, found.poses) == 0).mean() > 0.9
         assert np.nanmin(found.poses.identity) == 1
-        assert find_swaps(found.contacts) == []
+        assert find_swaps(found.doubts) == []
 
 
 def test_two_asked_for_and_one_there():

@@ -2,25 +2,24 @@
 
 import numpy as np
 import pytest
-from sitting import make_summaries, make_tracklets
-from walking import make_walks
 
+from mapose.doubts import Doubt, find_swaps
 from mapose.errors import ShapeError
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 from mapose.tracking import (
-    Contact,
     Tracker,
     TrackletSummaries,
-    find_swaps,
     name_tracklets,
-    track_with_contacts,
+    track_with_doubts,
 )
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.histories import find_histories
 from mapose.tracking.looks import Looks, score_looks
 from mapose.tracking.roaming import LAGS, RoamingMeter
 from mapose.tracking.stitching import list_ways, score_joins
+from tests.tracking.sitting import make_summaries, make_tracklets
+from tests.tracking.walking import make_walks
 
 
 def test_odds_of_an_encounter_become_probabilities():
@@ -71,7 +70,7 @@ def test_a_meeting_without_real_doubt_is_a_contact_all_the_same():
     naming = name_tracklets(summaries, [Encounter(180, 189, 200, (0, 1), (0, 1), odds=9.0)])
     assert naming.mapping.tolist() == [0, 1]
     assert not naming.trades
-    (contact,) = naming.list_contacts(["anna", "bea"])
+    (contact,) = naming.list_doubts(["anna", "bea"])
     assert contact.individuals == ("anna", "bea")
     assert contact.probability == pytest.approx(1 / (1 + np.exp(9.0)))
 
@@ -118,21 +117,23 @@ def test_roaming_is_learned_and_the_same_in_chunks():
     assert near < one.score(np.array([8.0]), np.array([1600.0]), 20.0)
 
 
-def test_contact_asks_for_all_assignments():
-    with pytest.raises(ShapeError, match="odds"):
-        Contact(0, 5, ("a", "b"), (0.0,))
-    with pytest.raises(ShapeError, match="two animals"):
-        Contact(0, 5, ("a",), (0.0,))
-    with pytest.raises(ShapeError, match="ascend"):
-        Contact(5, 0, ("a", "b"), (0.0, -1.0))
+def test_a_doubt_is_about_two_animals_and_a_time():
+    for first, last, who, sure in (
+        (0, 5, ("a",), 0.1),
+        (0, 5, ("a", "a"), 0.1),
+        (5, 0, ("a", "b"), 0.1),
+        (0, 5, ("a", "b"), np.nan),
+    ):
+        with pytest.raises(ShapeError, match="two different animals"):
+            Doubt(first, last, who, sure)
 
 
-def test_swaps_of_three_are_pairs():
-    odds = np.full(6, -20.0)
-    odds[[0, 2]] = 0.0, np.log(0.25)  # a and b changed places, c stayed
-    swaps = find_swaps([Contact(10, 20, ("a", "b", "c"), tuple(odds))])
-    assert (swaps[0].individuals, swaps[0].frame) == (("a", "b"), 15)
-    assert swaps[0].probability == pytest.approx(0.2, abs=1e-3)
+def test_doubts_of_older_files_are_read():
+    old = {"first": 10, "last": 21, "individuals": ["a", "b"], "odds": [0.0, np.log(0.25)]}
+    doubt = Doubt.from_dict(old)
+    assert (doubt.individuals, doubt.frame) == (("a", "b"), 15)
+    assert doubt.probability == pytest.approx(0.2)
+    assert Doubt.from_dict(doubt.to_dict()) == doubt
 
 
 def test_identity_is_sure_apart_and_doubtful_after_a_long_contact():
@@ -145,8 +146,8 @@ def test_identity_is_sure_apart_and_doubtful_after_a_long_contact():
     points[391:510, 1] = np.nan
     sure = np.isfinite(points).all(-1, keepdims=True)
     poses = Poses(np.concatenate([points, sure], -1), Skeleton([f"k{k}" for k in range(8)]))
-    found = track_with_contacts(poses, individuals=2)
-    swaps = find_swaps(found.contacts)
+    found = track_with_doubts(poses, individuals=2)
+    swaps = find_swaps(found.doubts)
     assert swaps, "who came out of it cannot be known"
     assert 340 < swaps[0].frame < 560
     assert 0.1 < swaps[0].probability <= 0.5
@@ -188,11 +189,11 @@ def lie_across(seed, frames=300, merged=slice(150, 168)):
 def test_resting_animals_that_were_found_as_one_keep_their_names(seed):
     truth, found = lie_across(seed)
     array = np.concatenate([found, np.isfinite(found[..., :1])], axis=-1).astype(np.float32)
-    tracking = track_with_contacts(Poses(array, Skeleton(list("abcdef"))), individuals=2)
+    tracking = track_with_doubts(Poses(array, Skeleton(list("abcdef"))), individuals=2)
     apart = np.linalg.norm(tracking.poses.points[:, :, None] - truth[:, None], axis=-1).mean(-1)
     for part in (slice(100, 140), slice(180, 300)):
         assert (apart[part].argmin(-1) == apart[100].argmin(-1)).all()
-    assert max(contact.probability for contact in tracking.contacts) < 0.2
+    assert max(contact.probability for contact in tracking.doubts) < 0.2
 
 
 def test_who_lies_as_before_is_the_likelier_one():

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from sitting import make_tracklets
 
-from mapose.tracking.looks import Looks, find_founders, make_looks, score_looks
+from mapose.tracking.histories import find_founders
+from mapose.tracking.looks import Looks, make_looks, score_looks
+from tests.tracking.sitting import make_tracklets
 
 
 def test_neighbouring_frames_count_little_and_none_not_at_all():

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from sitting import make_summaries
 
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.histories import Histories
 from mapose.tracking.naming import Naming, name_tracklets, score_names
+from tests.tracking.sitting import make_summaries
 
 # Two animals meet once, in frames 90 to 99; their tracklets are cut ten frames later.
 SPANS = [(0, 109), (0, 109), (110, 399), (110, 399)]
@@ -67,11 +67,11 @@ def test_a_gap_is_in_doubt_from_when_both_were_gone():
     naming = name_tracklets(make_summaries(spans, places), individuals=3)
     (doubt,) = naming.doubts
     assert doubt[:4] == (149, 200, 0, 1) and 0.1 < doubt[4] <= 0.5
-    (contact,) = naming.list_contacts(["ann", "bob", "eve"])
+    (contact,) = naming.list_doubts(["ann", "bob", "eve"])
     assert contact.individuals == ("ann", "bob")
     assert contact.probability == pytest.approx(doubt[4])
 
 
 def test_contacts_come_in_time():
     naming = Naming(np.array([0, 1]), ((50, 60, 0, 1, 0.2), (10, 20, 0, 1, 0.4)), ())
-    assert [contact.first for contact in naming.list_contacts(["a", "b"])] == [10, 50]
+    assert [contact.first for contact in naming.list_doubts(["a", "b"])] == [10, 50]

@@ -5,7 +5,7 @@ import mapose
 from mapose.errors import ShapeError
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
-from mapose.tracking import ChunkTracker, arrange, track, track_with_contacts
+from mapose.tracking import ChunkTracker, arrange, track, track_with_doubts
 
 
 def make_poses(points, confidence=None, names=None, **more):
@@ -92,7 +92,7 @@ def test_chunks_give_the_same_as_the_whole(walks):
     parts = list(rows.arrange(chunks))
     np.testing.assert_array_equal(np.concatenate([p.array for p in parts]), whole.array)
     np.testing.assert_array_equal(np.concatenate([p.identity for p in parts]), whole.identity)
-    assert rows.contacts == track_with_contacts(poses, individuals=3).contacts
+    assert rows.doubts == track_with_doubts(poses, individuals=3).doubts
     assert parts[1].frames[0] == 50 and parts[1].rate == 30
     assert whole.individuals == ("track0", "track1", "track2")
 

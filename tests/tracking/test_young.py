@@ -5,7 +5,7 @@ import pytest
 
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
-from mapose.tracking import Tracker, track_with_contacts
+from mapose.tracking import Tracker, track_with_doubts
 from mapose.tracking.scoring import find_leftovers
 
 KEYPOINTS = 10
@@ -41,12 +41,12 @@ def find_identity(poses, part):
 @pytest.mark.parametrize(("seed", "most"), [(0, 0.98), (2, 0.9), (7, 0.98)])
 def test_names_are_in_doubt_after_two_were_mixed_up(seed, most):
     # Of ten such walks three end in exchanged names, among them the second of these.
-    poses = track_with_contacts(walk_along(seed, mixed=True), individuals=2).poses
+    poses = track_with_doubts(walk_along(seed, mixed=True), individuals=2).poses
     assert min(find_identity(poses, slice(170)), find_identity(poses, slice(230, 400))) < most
 
 
 def test_names_are_sure_where_both_are_found_all_along():
-    poses = track_with_contacts(walk_along(0, mixed=False), individuals=2).poses
+    poses = track_with_doubts(walk_along(0, mixed=False), individuals=2).poses
     assert find_identity(poses, slice(400)) > 0.99
 
 

@@ -1,0 +1,65 @@
+from .alignment import align_to_board, align_to_points, find_similarity
+from .boards.board import Board
+from .boards.charuco import CharucoBoard
+from .boards.chessboard import Chessboard
+from .boards.detection import BoardDetections, find_boards
+from .boards.markergrid import ArucoGrid
+from .boards.printing import write_board
+from .boards.specs import read_board
+from .bundle.adjustment import bundle_adjust, bundle_adjust_points
+from .camera import Camera, find_reprojection_errors
+from .errors import CalibrationError
+from .files.readers import read_cameras
+from .group import UNKNOWN_UNIT, CameraGroup
+from .selfcalibration.calibrating import KnownLength, calibrate_from_points, guess_lens
+from .selfcalibration.drift import Drift, find_drift
+from .selfcalibration.report import SelfCalibrationReport
+from .session.calibrating import calibrate, calibrate_detections
+from .session.report import CalibrationReport
+from .session.selection import select_views
+from .synchronization.frame_offsets import Synchronization, find_frame_offsets
+from .synthetic import aim_camera, make_ring
+from .triangulation.fitting import invert_normal
+from .triangulation.points import Triangulation, triangulate_points
+from .triangulation.sightlines import Sightlines, make_sightlines
+
+__all__ = [
+    "UNKNOWN_UNIT",
+    "ArucoGrid",
+    "Board",
+    "BoardDetections",
+    "CalibrationError",
+    "CalibrationReport",
+    "Camera",
+    "CameraGroup",
+    "CharucoBoard",
+    "Chessboard",
+    "Drift",
+    "KnownLength",
+    "SelfCalibrationReport",
+    "Sightlines",
+    "Synchronization",
+    "Triangulation",
+    "aim_camera",
+    "align_to_board",
+    "align_to_points",
+    "bundle_adjust",
+    "bundle_adjust_points",
+    "calibrate",
+    "calibrate_detections",
+    "calibrate_from_points",
+    "find_boards",
+    "find_drift",
+    "find_frame_offsets",
+    "find_reprojection_errors",
+    "find_similarity",
+    "guess_lens",
+    "invert_normal",
+    "make_ring",
+    "make_sightlines",
+    "read_board",
+    "read_cameras",
+    "select_views",
+    "triangulate_points",
+    "write_board",
+]

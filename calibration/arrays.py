@@ -1,0 +1,13 @@
+"""Types of arrays, each of one dtype."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+#: Pixels, (H, W) or (H, W, 3).
+Image = npt.NDArray[np.uint8]

@@ -1,0 +1,1 @@
+"""Bundle adjustment: cameras and what they look at, fitted to all pixels at once."""

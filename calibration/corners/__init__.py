@@ -1,0 +1,1 @@
+"""From an image to the exact corners of the squares in it."""

@@ -1,0 +1,205 @@
+"""Cameras in files of OpenCV's FileStorage, also as ROS and EasyMocap write them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from calibration.camera import Camera
+from calibration.errors import CalibrationError
+from calibration.files.sizes import Sizes, list_parameter_files, round_rotation
+
+log = logging.getLogger(__name__)
+
+Document = dict[str, Any]
+
+# What the same thing is called, without case and underscores. Longer names come first: they
+# are looked for at the start of a key such as K_01 or camera_matrix_left.
+_SYNONYMS = {
+    "matrix": ["cameramatrix", "intrinsicmatrix", "intrinsics", "intrinsic", "matrix", "mtx", "k"],
+    "distortion": [
+        "distortioncoefficients", "distortioncoeffs", "distortions", "distortion", "distcoeffs",
+        "distcoeff", "dist", "d",
+    ],
+    "rotation": ["rotationmatrix", "rotationvector", "rotation", "rvec", "rot", "r"],
+    "translation": ["translationvector", "translation", "tvec", "t"],
+    "size": ["imagesize", "resolution", "size"],
+    "width": ["imagewidth", "width"],
+    "height": ["imageheight", "height"],
+    "name": ["cameraname", "name"],
+    "fisheye": ["fisheyemodel", "fisheye"],
+    "model": ["distortionmodel", "cameramodel"],
+}  # fmt: skip
+_FIELD = {synonym: field for field, names in _SYNONYMS.items() for synonym in names}
+# Also M1 and D1, of OpenCV's stereo sample; a bare M is too little to go by.
+_LABELLED = re.compile(
+    "(" + "|".join(sorted(_FIELD, key=len, reverse=True)) + "|m)_?([0-9]+|left|right|l|r|_.+)",
+    re.IGNORECASE,
+)
+# Intrinsics and extrinsics in two files: OpenCV's stereo sample, EasyMocap.
+_PARTNERS = {"intrinsics": "extrinsics", "intri": "extri"}
+
+
+def read_opencv(path: Path, sizes: Sizes) -> tuple[list[Camera], str]:
+    """Read cameras from a FileStorage file, or a folder with one file per camera.
+
+    Parameters
+    ----------
+    path : Path
+        One camera at the top level (``camera_matrix`` and ``distortion_coefficients``, or one of
+        their other usual names); several as maps, or with a label at each key (``K_01``,
+        ``cameraMatrix_left``); a stereo pair (``M1 D1 M2 D2 R T``). Extrinsics may lie in a file
+        ``extrinsics`` or ``extri`` beside ``intrinsics`` or ``intri``.
+    sizes : Sizes
+        Sizes of the images, for files that do not say.
+
+    Returns
+    -------
+    cameras : list of Camera
+        A camera without a pose stands at the origin, with a warning if it is not alone.
+    unit : str
+        ``"unknown"``: such files do not say.
+
+    Raises
+    ------
+    CalibrationError
+        If the file cannot be read or holds no camera.
+    """
+    if path.is_dir():
+        files = list_parameter_files(path, (".yml", ".yaml", ".xml", ".json"))
+        tables: dict[str, Document] = {}
+        for file in files:
+            found = _find_tables(_load_document(file), file.stem)
+            tables |= {file.stem if len(found) == 1 else n: t for n, t in found.items()}
+    else:
+        tables = _find_tables(_load_with_partner(path), path.stem)
+    tables = {name: table for name, table in tables.items() if "matrix" in table}
+    if not tables:
+        raise CalibrationError(
+            f"{path} holds no camera: wanted a camera_matrix, or K_<camera>, of shape (3, 3)"
+        )
+    if len(tables) > 1 and not any("translation" in t for t in tables.values()):
+        log.warning("%s: no poses; all cameras are put at the origin", path.name)
+    return [_make_camera(n, t, sizes, path) for n, t in tables.items()], "unknown"
+
+
+def _load_with_partner(path: Path) -> Document:
+    document = _load_document(path)
+    for one, other in _PARTNERS.items():
+        for mine, theirs in ((one, other), (other, one)):
+            partner = path.with_name(path.name.replace(mine, theirs))
+            if path.stem == mine and partner.exists():
+                return document | _load_document(partner)
+    return document
+
+
+def _load_document(path: Path) -> Document:
+    """Load a file as dicts, lists, arrays, texts and numbers."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CalibrationError(f"{path} is not a text file: {error}") from error
+    if path.suffix.lower() in (".yml", ".yaml") and not text.startswith("%YAML"):
+        text = "%YAML:1.0\n---\n" + text.removeprefix("---\n")
+    try:
+        storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        document = _simplify(storage.root())
+    except (cv2.error, SystemError) as error:
+        cause = error.__cause__ or error
+        raise CalibrationError(f"{path} is not a FileStorage file of OpenCV: {cause}") from error
+    if not isinstance(document, dict):
+        raise CalibrationError(f"{path} is empty: wanted the parameters of cameras")
+    return document
+
+
+def _simplify(node: Any) -> Any:
+    if node.isMap():
+        children = {key: node.getNode(key) for key in list(node.keys())}
+        if {"dt", "data"} <= set(children):  # a matrix, of two or any number of dimensions
+            return node.mat()
+        found = {key: _simplify(child) for key, child in children.items()}
+        if {"rows", "cols", "data"} <= set(found):  # ROS
+            return np.reshape(found["data"], (int(found["rows"]), int(found["cols"])))
+        return found
+    if node.isSeq():
+        return [_simplify(node.at(i)) for i in range(node.size())]
+    return node.string() if node.isString() else node.real()
+
+
+def _find_tables(document: Document, stem: str) -> dict[str, Document]:
+    """Find the parameters of each camera, by the names that `Camera` has for them."""
+    whole = _name_fields(document)
+    if "matrix" in whole:
+        return {str(whole.get("name", stem)): whole}
+    inner = {key: _name_fields(v) for key, v in document.items() if isinstance(v, dict)}
+    inner = {str(t.get("name", key)): t for key, t in inner.items() if "matrix" in t}
+    if inner:
+        return inner
+    stereo = "rotation" in whole and "translation" in whole
+    tables = _sort_labelled(document, ("matrix", "distortion") if stereo else None)
+    if stereo and len(tables) == 2:
+        tables[list(tables)[1]] |= {k: whole[k] for k in ("rotation", "translation")}
+    for table in tables.values():
+        table |= {k: whole[k] for k in ("size", "width", "height") if k in whole and k not in table}
+    return tables
+
+
+def _name_fields(document: Document) -> Document:
+    found: Document = {}
+    for key, value in document.items():
+        field = _FIELD.get(key.replace("_", "").replace(" ", "").lower())
+        if field and field not in found:
+            found[field] = value
+    return found
+
+
+def _sort_labelled(document: Document, only: tuple[str, ...] | None) -> dict[str, Document]:
+    """Sort keys such as K_01 and dist_01, or M1 and D1, by their label.
+
+    Of a stereo pair only matrices and distortion are meant: its R1 and R2 rectify.
+    """
+    tables: dict[str, Document] = {}
+    for key, value in document.items():
+        squeezed = re.sub(r"_(?=[a-z]*(?:matrix|coef|vec|size|width|height))", "", key, flags=re.I)
+        found = _LABELLED.fullmatch(squeezed)
+        if not found:
+            continue
+        field = _FIELD.get(found[1].lower(), "matrix")
+        if only is not None and field not in only:
+            continue
+        table = tables.setdefault(found[2].lstrip("_"), {})
+        # Rot_01, a matrix, says the same as the vector R_01, with more digits.
+        if field not in table or np.size(value) > np.size(table[field]):
+            table[field] = value
+    return dict(sorted(tables.items())) if only else tables
+
+
+def _make_camera(name: str, table: Document, sizes: Sizes, path: Path) -> Camera:
+    rotation = np.asarray(table.get("rotation", np.zeros(3)), np.float64)
+    model = str(table.get("model", "")).lower()
+    fisheye = bool(table.get("fisheye", 0)) or model in ("fisheye", "equidistant")
+    try:
+        matrix = np.asarray(table["matrix"], np.float64)
+        if "size" in table:
+            width, height = np.ravel(table["size"])
+        elif "width" in table and "height" in table:
+            width, height = table["width"], table["height"]
+        else:
+            width, height = sizes.find(name, matrix)
+        distortion = np.ravel(table.get("distortion", ())).astype(np.float64)
+        return Camera(
+            name,
+            (int(width), int(height)),
+            matrix,
+            distortion[:8] if not distortion[8:].any() else distortion,
+            round_rotation(rotation, "rotation") if rotation.size == 9 else rotation.ravel(),
+            np.ravel(table.get("translation", np.zeros(3))).astype(np.float64),
+            "fisheye" if fisheye else "pinhole",
+        )
+    except (CalibrationError, TypeError, ValueError, IndexError) as error:
+        raise CalibrationError(f"{path}, camera {name}: {error}") from error

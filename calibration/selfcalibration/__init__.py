@@ -1,0 +1,1 @@
+"""Cameras from what animals show, without a board: calibrated, or checked for drift."""

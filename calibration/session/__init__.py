@@ -1,0 +1,1 @@
+"""From recordings of a board to calibrated cameras and a report."""

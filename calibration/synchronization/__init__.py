@@ -1,0 +1,1 @@
+"""By how many frames cameras are apart."""

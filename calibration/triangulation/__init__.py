@@ -1,0 +1,1 @@
+"""Points of the world from pixels of several cameras, with covariance."""

@@ -1,0 +1,83 @@
+__version__: str
+from . import io as io
+from . import kinematics as kinematics
+from . import metrics as metrics
+from . import plots as plots
+from . import synthetic as synthetic
+from .analysis.pipeline import analyze, analyze_file
+from .analysis.prediction import predict
+from .analysis.retracking import track_file
+from .cameras.calibrating import calibrate_cameras
+from .cameras.triangulating import triangulate_files
+from .decode.assembly import assemble
+from .doubts import Doubt, find_swaps
+from .errors import MaposeError
+from .labels import Labels
+from .models.checkpoint import Model
+from .multiview.matching.identities import match_views
+from .multiview.reconstruction.reconstruction import Reconstruction, triangulate
+from .poses import Peaks, Poses
+from .project.importing import import_project
+from .project.project import Project
+from .recognition.appearance import Appearance, find_embeddings, load_appearance
+from .recognition.gallery import Gallery, load_gallery
+from .recognition.learning import add_to_gallery, learn_appearance, name_by_gallery
+from .results.comparison import compare_files
+from .results.correcting import add_edit, export_result, undo_edit
+from .results.rendering import render_video, save_plots
+from .results.result import Result, find_doubtful, load, read, save, write
+from .skeleton import Skeleton
+from .tracking.tracks import track
+from .training.evaluation import evaluate
+from .training.training import train
+
+__all__ = [
+    "Appearance",
+    "Doubt",
+    "Gallery",
+    "Labels",
+    "MaposeError",
+    "Model",
+    "Peaks",
+    "Poses",
+    "Project",
+    "Reconstruction",
+    "Result",
+    "Skeleton",
+    "add_edit",
+    "add_to_gallery",
+    "analyze",
+    "analyze_file",
+    "assemble",
+    "calibrate_cameras",
+    "compare_files",
+    "evaluate",
+    "export_result",
+    "find_doubtful",
+    "find_embeddings",
+    "find_swaps",
+    "import_project",
+    "io",
+    "kinematics",
+    "learn_appearance",
+    "load",
+    "load_appearance",
+    "load_gallery",
+    "match_views",
+    "metrics",
+    "name_by_gallery",
+    "plots",
+    "predict",
+    "read",
+    "render_video",
+    "save",
+    "save_plots",
+    "synthetic",
+    "track",
+    "track_file",
+    "train",
+    "triangulate",
+    "triangulate_files",
+    "undo_edit",
+    "write",
+]

@@ -1,0 +1,361 @@
+"""Video in, identified tracks out: streaming, overlapped, and never from the beginning again.
+
+While the network works on one batch, the next frames are decoded in a thread before it and the
+last candidates are assembled in the thread after it. Every `CHUNK` frames become one small
+complete file in a folder beside the result. A run that was killed takes up after the last of
+these files; since batches never reach over a chunk's border and the tracker is fed the same
+poses, the result is that of a run without interruption.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+
+from mapose import __version__
+from mapose.analysis.prediction import Predictor, read_batches
+from mapose.decode import assemble
+from mapose.errors import FormatError, SettingsError
+from mapose.files import RESULT, check_output, make_folder, name_work, write_atomically
+from mapose.io import (
+    PosesWriter,
+    Video,
+    load,
+    load_peaks,
+    load_provenance,
+    prefetch,
+    save,
+)
+from mapose.models import Model
+from mapose.poses import Peaks, Poses, join_peaks
+from mapose.results.correcting import set_foreign_edits_aside
+from mapose.tracking import ChunkTracker, Rows
+
+logger = logging.getLogger(__name__)
+
+#: Frames per durable file: what a kill can cost at most, some seconds on a laptop.
+CHUNK = 256
+#: Images per network call; 4, 8 and 16 differed by less than the noise on two CPU cores.
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class AnalysisProgress:
+    """Where an analysis stands.
+
+    Parameters
+    ----------
+    done, total : int
+        Frames.
+    resumed : int
+        Frames that an earlier run had done.
+    """
+
+    done: int
+    total: int
+    resumed: int
+
+
+class AnalysisOptions(TypedDict, total=False):
+    """Options of an analysis that have a default."""
+
+    keep_peaks: bool
+    device: str | None
+
+
+def analyze(
+    video: str | os.PathLike[str],
+    model: Model | str | os.PathLike[str],
+    individuals: int | None = None,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    on_progress: Callable[[AnalysisProgress], None] = lambda _: None,
+    **options: Unpack[AnalysisOptions],
+) -> Poses:
+    """Analyse a video: find, assemble and track its animals.
+
+    Parameters
+    ----------
+    video : path
+        Video file.
+    model : Model or path
+        Model or model folder.
+    individuals : int, optional
+        Animals in view at most; the model's number by default.
+    output : path, optional
+        Result file; ``<video>.mapose.h5`` beside the video by default. If it holds the result
+        of the same video, model and options already, that is given without new work.
+    force : bool
+        Replace a result, or an unfinished analysis, of another video, model or option.
+    on_progress : function of AnalysisProgress, optional
+        Called after every chunk.
+    **options
+        ``keep_peaks``, whether to keep the candidates in the file (default False), and
+        ``device``, where to compute, the fastest by default.
+
+    Returns
+    -------
+    Poses
+        One individual per animal, ``track0``, ``track1``, ...; px.
+
+    Raises
+    ------
+    VideoError
+        If the video cannot be opened, or the disk is full; what is done stays and is taken up
+        by the next call.
+    FormatError
+        If the model folder is not complete.
+    SettingsError
+        If there is a result of another video, model or option, or a file of somebody else's;
+        nothing is done then.
+    """
+    return load(
+        analyze_file(
+            video,
+            model,
+            individuals=individuals,
+            output=output,
+            force=force,
+            on_progress=on_progress,
+            **options,
+        )
+    )
+
+
+def analyze_file(
+    video: str | os.PathLike[str],
+    model: Model | str | os.PathLike[str],
+    *,
+    individuals: int | None = None,
+    output: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    on_progress: Callable[[AnalysisProgress], None] = lambda _: None,
+    **options: Unpack[AnalysisOptions],
+) -> Path:
+    """Analyse a video as `analyze` does, and give the path of the result.
+
+    Memory does not grow with the length of the video.
+    """
+    model = model if isinstance(model, Model) else Model.load(model)
+    target = Path(output) if output else find_result(video)
+    with Video(video, gray=model.channels == 1) as source:
+        job = _describe_job(source, model, individuals, **options)
+        count, keep_peaks = job["individuals"], job["keep_peaks"]
+        if _load_job(target) == job:
+            on_progress(AnalysisProgress(len(source), len(source), len(source)))
+            return target
+        made = _name_job(job, model, video)
+        make_folder(target.parent)
+        check_output(target, inputs=[video], made=made, force=force)
+        parts = _Parts(target.with_name(target.name + ".parts"), job, made=made, force=force)
+        tracker = ChunkTracker(individuals=count)
+        for poses in parts.read():
+            tracker.add(poses)
+        resumed = min(parts.count * CHUNK, len(source))
+        on_progress(AnalysisProgress(resumed, len(source), resumed))
+        predictor = Predictor(model, individuals=count, device=options.get("device"))
+        for poses, peaks in _find_chunks(source, predictor, count, resumed):
+            parts.add(poses, peaks if keep_peaks else None)
+            tracker.add(poses)
+            on_progress(AnalysisProgress(int(poses.frames[-1]) + 1, len(source), resumed))
+        provenance = {"made": made, "job": job, **_describe_source(source, model)}
+        _write_result(target, parts, tracker.finish(min_rows=1), provenance)
+    parts.remove()
+    return target
+
+
+def find_result(
+    video: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None
+) -> Path:
+    """Find where the result of a video lies: beside it, or in a folder for results."""
+    video = Path(video)
+    return (Path(folder) / video.name if folder else video).with_suffix(RESULT)
+
+
+def _load_job(target: Path) -> Any:
+    """Load what a result is the result of; None if there is none, or it does not say so."""
+    try:
+        return load_provenance(target).get("job") if target.is_file() else None
+    except FormatError:
+        return None
+
+
+def _find_chunks(
+    video: Video, predictor: Predictor, count: int | None, start: int
+) -> Iterator[tuple[Poses, Peaks]]:
+    """Give the assembled poses of chunk after chunk, from frame ``start`` on."""
+    model = predictor.model
+    batches = read_batches(video, predictor, slice(start, len(video)), BATCH)
+    found = prefetch(predictor.find_batches(prefetch(batches, depth=4)), depth=4)
+    waiting: list[Peaks] = []
+    for peaks in found:
+        waiting.append(peaks)
+        size = sum(p.n_frames for p in waiting)
+        if size == CHUNK or start + size == len(video):
+            joined = join_peaks(waiting)
+            poses = assemble(
+                joined, model.body, individuals=count, reach=model.reach, anatomy=model.anatomy
+            )
+            frames = np.arange(start, start + size)
+            yield replace(poses, frames=frames, rate=video.rate, skeleton=model.skeleton), joined
+            waiting, start = [], start + size
+
+
+class _Parts:
+    """The chunks of an unfinished analysis, one complete file each.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they lie.
+    job : dict
+        What they are chunks of.
+    made : str
+        The same in words.
+    force : bool
+        Whether chunks of another job are thrown away.
+
+    Raises
+    ------
+    SettingsError
+        If there are chunks of another job.
+    """
+
+    def __init__(self, folder: Path, job: dict[str, Any], *, made: str, force: bool) -> None:
+        self.folder = folder
+        description = folder / "job.json"
+        there = _read_json(description)
+        other = there.pop("made", "another analysis")
+        if there != json.loads(json.dumps(job)):
+            if any(folder.glob(f"*{RESULT}")) and not force:
+                raise SettingsError(
+                    f"{folder} holds what is done of {other}; now wanted: {made}. Finish that "
+                    "first, choose another folder with -o, or drop it with --force (force=True)"
+                )
+            if folder.exists():
+                shutil.rmtree(folder)
+            make_folder(folder)
+            with write_atomically(description) as temporary:
+                text = json.dumps({**job, "made": made}, sort_keys=True)
+                temporary.write_text(text, encoding="utf-8")
+        self.count = 0
+        while self._name(self.count).is_file():
+            self.count += 1
+
+    def _name(self, number: int) -> Path:
+        return self.folder / f"{number:06d}{RESULT}"
+
+    def add(self, poses: Poses, peaks: Peaks | None) -> None:
+        """Make a chunk durable: written beside its name, flushed to the disk, renamed."""
+        save(poses, self._name(self.count), peaks=peaks)
+        self.count += 1
+
+    def read(self) -> Iterator[Poses]:
+        """Read the poses of chunk after chunk."""
+        for number in range(self.count):
+            yield load(self._name(number))
+
+    @property
+    def first(self) -> Poses:
+        """The first chunk."""
+        return load(self._name(0))
+
+    def read_peaks(self, number: int) -> Peaks | None:
+        """Read the candidates of a chunk, where they were kept."""
+        return load_peaks(self._name(number))
+
+    def remove(self) -> None:
+        """Delete all chunks."""
+        shutil.rmtree(self.folder)
+
+
+def _write_result(target: Path, parts: _Parts, rows: Rows, provenance: dict[str, Any]) -> None:
+    """Join the chunks into the result, every tracklet in the column of its individual."""
+    for leftover in target.parent.glob(f"{target.name}.*.tmp"):
+        leftover.unlink()  # of a run that was killed while it wrote the result
+    with PosesWriter(
+        target, parts.first.skeleton, rows.names, rate=parts.first.rate, provenance=provenance
+    ) as writer:
+        for number, named in enumerate(rows.arrange(parts.read())):
+            writer.append(named, parts.read_peaks(number))
+        writer.add_doubts(rows.doubts)
+        set_foreign_edits_aside(target, provenance["job"]["video"])
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Read a description; an empty one where there is none or it is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _describe_job(
+    video: Video,
+    model: Model,
+    individuals: int | None,
+    *,
+    keep_peaks: bool = False,
+    device: str | None = None,  # decides nothing but the time
+) -> dict[str, Any]:
+    """Say what decides the result: an unfinished analysis goes on only if all of it is equal."""
+    count = individuals or model.individuals
+    if count is not None and count < 1:
+        raise SettingsError(f"individuals: wanted at least one animal, came {count}")
+    return {
+        "mapose": __version__,
+        "video": fingerprint(video.path),
+        "frames": len(video),
+        "model": model.hash,
+        "individuals": count,
+        "keep_peaks": keep_peaks,
+    }
+
+
+def _name_job(job: dict[str, Any], model: Model, video: str | os.PathLike[str]) -> str:
+    """Say the same in words, for a person who wonders which of two results this is."""
+    return name_work(
+        "analyze",
+        [video],
+        fingerprint=job["video"][:8],
+        model=f"{model.name} {job['model'][:8]}".strip(),
+        individuals=job["individuals"],
+        keep_peaks=job["keep_peaks"],
+        version=job["mapose"],
+    )
+
+
+def _describe_source(video: Video, model: Model) -> dict[str, Any]:
+    trained = [
+        n.partition(":")[2]
+        for n in model.split.get("train", [])
+        if n.partition(":")[0] == video.name
+    ]
+    return {
+        "source": video.path.name,
+        "size": list(video.size),
+        "trained_frames": sorted(int(n) for n in trained if n.isdigit()),
+        "settings": model.record.get("settings", {}),
+    }
+
+
+def fingerprint(path: Path) -> str:
+    """Tell one video file from another: its size, and a hash of its first and last megabyte."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(2**20))
+        file.seek(max(0, size - 2**20))
+        digest.update(file.read())
+    return digest.hexdigest()[:16]

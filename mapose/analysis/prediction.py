@@ -1,0 +1,190 @@
+"""Images to keypoint candidates: network and peak finding, batch by batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mapose.arrays import Image
+from mapose.data import pad_images, prepare_image
+from mapose.decode import find_peaks, score_links
+from mapose.grid import to_pixels
+from mapose.io import Video, prefetch
+from mapose.models import Model, Workers, find_device
+from mapose.poses import Peaks, join_peaks
+
+#: Lowest score of a candidate where animals must be told apart from nothing.
+THRESHOLD = 0.1
+
+
+class Predictor:
+    """A model made ready for many images.
+
+    Parameters
+    ----------
+    model : Model
+        What to predict with.
+    individuals : int, optional
+        Animals per frame, the model's own number by default. Candidates score at least
+        `THRESHOLD`; with 1, every keypoint gets its best place too, whatever its score.
+    device : str, optional
+        ``"cpu"``, ``"cuda"``, ``"mps"``, ...; the fastest by default.
+    """
+
+    def __init__(
+        self, model: Model, *, individuals: int | None = None, device: str | None = None
+    ) -> None:
+        self.model = model
+        self.device = find_device(device)
+        self.network = model.network.fused().to(self.device)
+        animals = individuals or model.individuals
+        self.single = animals == 1
+        self.most = 5 if self.single else max(40, 3 * (animals or 0))
+        links = model.body.edge_index[: 0 if self.single else None]
+        self.edges = torch.as_tensor(links, device=self.device)
+        self.workers = Workers(self.device)
+
+    def prepare(self, image: Image) -> Image:
+        """Bring an image, uint8 (H, W) or RGB (H, W, 3), to the network's scale."""
+        return prepare_image(image, factor=self.model.factor, channels=self.model.channels)
+
+    def find(self, images: Sequence[Image | None]) -> Peaks:
+        """Find the candidates of a batch of prepared images, each thread those of a share.
+
+        Parameters
+        ----------
+        images : sequence of uint8 (H, W, C) or None
+            All of one size. None stands for a frame that could not be read: it has no peaks.
+
+        Returns
+        -------
+        Peaks
+            One frame per entry, positions in pixels of the original images.
+        """
+        size = max(1, -(-len(images) // self.workers.count))
+        shares = [images[i : i + size] for i in range(0, len(images), size)]
+        parts = list(self.workers.map(self._find_share, shares))
+        return join_peaks(parts) if parts else _no_peaks(0)
+
+    @torch.inference_mode()
+    def _find_share(self, images: Sequence[Image | None]) -> Peaks:
+        rows = np.array([i for i, image in enumerate(images) if image is not None], np.int64)
+        if not len(rows):
+            return _no_peaks(len(images))
+        stack = pad_images([i for i in images if i is not None], self.model.network.multiple)
+        maps = self.network.predict(torch.from_numpy(stack).to(self.device))
+        found = find_peaks(
+            maps.scores, maps.offsets, threshold=THRESHOLD, most=self.most, best=self.single
+        )
+        pairs, edge, affinity = score_links(
+            maps.fields, found.frame, found.keypoint, found.cells, self.edges
+        )
+        pitch = self.model.pitch
+        keypoint = found.keypoint.cpu().numpy()
+        scale = (self.model.variance * pitch**2).astype(np.float32)[keypoint, None, None]
+        return Peaks(
+            frame=rows[found.frame.cpu().numpy()],
+            keypoint=keypoint,
+            xy=to_pixels(found.cells, pitch).cpu().numpy(),
+            score=found.score.cpu().numpy(),
+            covariance=found.covariance.cpu().numpy() * scale,
+            pairs=pairs.cpu().numpy(),
+            edge=edge.cpu().numpy(),
+            affinity=affinity.cpu().numpy(),
+            n_frames=len(images),
+        )
+
+    def find_images(self, images: Iterable[Image]) -> Peaks:
+        """Find the candidates of original images, which may differ in size, one by one."""
+        parts = list(
+            self.workers.map(lambda image: self._find_share([self.prepare(image)]), images)
+        )
+        return join_peaks(parts) if parts else _no_peaks(0)
+
+    def find_batches(self, batches: Iterable[Sequence[Image | None]]) -> Iterator[Peaks]:
+        """Find the candidates of batch after batch of prepared images."""
+        for batch in batches:
+            yield self.find(batch)
+
+
+def predict(
+    video: str | os.PathLike[str],
+    model: Model | str | os.PathLike[str],
+    *,
+    individuals: int | None = None,
+    frames: slice | None = None,
+    batch: int = 8,
+    device: str | None = None,
+) -> Peaks:
+    """Find keypoint candidates in a video.
+
+    Parameters
+    ----------
+    video : path
+        Video file.
+    model : Model or path
+        Model or model folder.
+    individuals : int, optional
+        Animals per frame; the model's own number by default.
+    frames : slice, optional
+        Video frames ``start:stop``; all by default.
+    batch : int
+        Images per network call.
+    device : str, optional
+        Where to compute.
+
+    Returns
+    -------
+    Peaks
+        Positions in image pixels. Frames that could not be read have none.
+
+    Raises
+    ------
+    VideoError
+        If the video cannot be opened.
+    FormatError
+        If the model folder is not complete.
+    """
+    model = model if isinstance(model, Model) else Model.load(model)
+    predictor = Predictor(model, individuals=individuals, device=device)
+    start, stop, _ = (frames or slice(None)).indices(2**62)
+    with Video(Path(video), gray=model.channels == 1) as source:
+        batches = read_batches(source, predictor, slice(start, stop), batch)
+        parts = list(predictor.find_batches(prefetch(batches, depth=4)))
+    return join_peaks(parts) if parts else _no_peaks(0)
+
+
+def read_batches(
+    video: Video, predictor: Predictor, frames: slice, batch: int
+) -> Iterator[list[Image | None]]:
+    """Read frames ``start:stop`` of a video as batches of prepared images.
+
+    Batches begin at multiples of ``batch`` from the start; a frame that cannot be read is None.
+    """
+    waiting: list[Image | None] = []
+    for _, image in video.iterate(frames.start, min(frames.stop, len(video))):
+        waiting.append(None if image is None else predictor.prepare(image))
+        if len(waiting) == batch:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
+
+
+def _no_peaks(n_frames: int) -> Peaks:
+    none = np.empty(0, np.int64)
+    return Peaks(
+        none,
+        none,
+        np.empty((0, 2), np.float32),
+        np.empty(0, np.float32),
+        np.empty((0, 2, 2), np.float32),
+        np.empty((0, 2), np.int64),
+        none,
+        np.empty(0, np.float32),
+        n_frames,
+    )

@@ -1,0 +1,114 @@
+"""What `mapose calibrate` does: videos of a board in, a calibration file and its report out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from calibration import CalibrationReport, CameraGroup, calibrate, read_board
+from calibration import write_board as print_board
+from mapose.files import check_output, make_mark, name_work, write_atomically
+from mapose.plots import plot_calibration, save_figure
+
+_WILD = set("*?[")
+_REPORTS = (".report.txt", ".report.json", ".report.png")
+
+
+def calibrate_cameras(
+    sources: Mapping[str, str | os.PathLike[str]],
+    board: str,
+    *,
+    output: str | os.PathLike[str],
+    fisheye: Collection[str] = (),
+    lens_sources: Mapping[str, str | os.PathLike[str]] | None = None,
+    force: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[CameraGroup, CalibrationReport]:
+    """Calibrate cameras from recordings of a board and save what comes out.
+
+    Beside ``calibration.toml`` there will be ``calibration.report.txt``, the table that is shown,
+    ``calibration.report.json``, the same with all figures, and ``calibration.report.png``, where
+    in its image each camera saw the board and how well it fits there.
+
+    Parameters
+    ----------
+    sources : dict of str to path
+        By camera: a video, or a folder or pattern of images; of `read_sources`.
+    board : str
+        Such as ``chessboard:9x6:30mm``, or a board .toml of Anipose or caliscope.
+    output : path
+        The calibration file.
+    fisheye : collection of str
+        Cameras with a fisheye lens.
+    lens_sources : dict of str to path, optional
+        For cameras whose lens has a recording of its own.
+    force : bool
+        Replace a calibration of other recordings or another board, or of somebody else.
+    on_progress : function of (int, int), optional
+        Called with frames searched and frames in all.
+
+    Returns
+    -------
+    CameraGroup, CalibrationReport
+        As saved.
+
+    Raises
+    ------
+    CalibrationError
+        If the board is unknown, was not seen, or cameras cannot be linked.
+    MaposeError
+        If the files cannot be written; before anything is searched if there is no folder, one is
+        a file that is read, or may not be replaced.
+    """
+    output = Path(output)
+    lenses = dict(lens_sources or {})
+    made = name_work(
+        "calibrate", [*sources.values(), *lenses.values()], board=board, fisheye=",".join(fisheye)
+    )
+    for place in (output, *(output.with_suffix(ending) for ending in _REPORTS)):
+        inputs = [*sources.values(), *lenses.values(), board]
+        check_output(place, inputs=inputs, made=made, force=force)
+    group, report = calibrate(
+        dict(sources),
+        read_board(board),
+        fisheye=fisheye,
+        lens_videos=lens_sources,
+        on_progress=on_progress,
+    )
+    group.save(output, note=make_mark(made))
+    plain = {"made_by": make_mark(made), **report.to_dict()}
+    texts = f"{report}\n\n{make_mark(made)}\n", json.dumps(plain, indent=1) + "\n"
+    for ending, text in zip(_REPORTS, texts, strict=False):
+        with write_atomically(output.with_suffix(ending)) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    figure = plot_calibration(
+        group, report.pixels, report.errors, boards=report.boards, unit=group.unit
+    )
+    save_figure(figure, output.with_suffix(_REPORTS[-1]), made=made)
+    return group, report
+
+
+def write_board(board: str, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Write a board to print in its true size.
+
+    Parameters
+    ----------
+    board : str
+        As of `calibrate_cameras`.
+    path : path
+        Ends in .pdf or .png.
+    force : bool
+        Replace a file that is not this board.
+
+    Raises
+    ------
+    CalibrationError
+        If the board is unknown, or the file has another ending.
+    SettingsError
+        If there is no such folder, or the file may not be replaced.
+    """
+    made = name_work("calibrate --print", board=board)
+    check_output(path, inputs=[board], made=made, force=force)
+    print_board(read_board(board), path, note=make_mark(made))

@@ -1,0 +1,133 @@
+"""What `mapose calibrate --from-poses` does: cameras found, or checked, by what animals show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from calibration import (
+    UNKNOWN_UNIT,
+    CameraGroup,
+    Drift,
+    KnownLength,
+    SelfCalibrationReport,
+    calibrate_from_points,
+    find_drift,
+    guess_lens,
+    read_cameras,
+)
+from mapose.cameras.triangulating import load_views
+from mapose.edits import find_edits_path
+from mapose.files import check_output, make_mark, name_work
+from mapose.multiview.views import check_views, select_common_frames, stack_views
+
+Sources = Mapping[str, str | os.PathLike[str]]
+
+
+def calibrate_from_files(
+    sources: Sources,
+    output: str | os.PathLike[str],
+    *,
+    lenses: str | os.PathLike[str] | tuple[int, int],
+    length: tuple[tuple[str, str], float, str] | None = None,
+    force: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> SelfCalibrationReport:
+    """Find where cameras stand from animals that they tracked, and save it.
+
+    Parameters
+    ----------
+    sources : dict of str to path
+        By camera: 2D poses, synchronized, animals named alike.
+    output : path
+        The calibration file to write.
+    lenses : path or (int, int)
+        A calibration whose lenses are taken, or width and height of all images in pixels: then
+        the focal length is guessed and adjusted.
+    length : ((str, str), float, str), optional
+        Two keypoints, the distance between them, and its unit. Without, the first camera and
+        its nearest neighbour are 1 apart.
+    force : bool
+        Replace a calibration of other files or options, or of somebody else.
+    on_progress : function of (int, int), optional
+        Called with adjustments done and adjustments in all.
+
+    Returns
+    -------
+    SelfCalibrationReport
+
+    Raises
+    ------
+    SettingsError
+        If a keypoint of the known length is unknown, or the output is a file that is read, or
+        may not be replaced.
+    calibration.CalibrationError
+        If the lenses cannot be read or the cameras not be linked.
+    """
+    inputs = [*sources.values(), *map(find_edits_path, sources.values())]
+    if not isinstance(lenses, tuple):
+        inputs.append(lenses)
+    known_length = length and f"{'-'.join(length[0])}={length[1]:g}{length[2]}"
+    made = name_work("calibrate --from-poses", sources.values(), length=known_length)
+    check_output(output, inputs=inputs, made=made, force=force)
+    views = select_common_frames(load_views(sources))
+    if isinstance(lenses, tuple):
+        group = CameraGroup([guess_lens(name, lenses) for name in views])
+    else:
+        known = read_cameras(lenses)
+        group = CameraGroup([known[name] for name in views], known.unit)
+    check_views(views, group)
+    stack = stack_views(views, group)
+    v, f, i, k, _ = stack.pixels.shape
+    scale = None
+    if length is not None:
+        wanted = [stack.skeleton.index(name) for name in length[0]]
+        rows = np.arange(f * i)[:, None] * k + wanted
+        scale = KnownLength(length[1], points=rows)
+    cameras, report = calibrate_from_points(
+        stack.cameras,
+        stack.pixels.reshape(v, -1, 2),
+        known=scale,
+        intrinsics="focal" if isinstance(lenses, tuple) else "none",
+        groups=np.tile(np.arange(k), f * i),
+        unit=length[2] if length else UNKNOWN_UNIT,
+        on_progress=on_progress,
+    )
+    cameras.save(output, note=make_mark(made))
+    return report
+
+
+def check_calibration(
+    sources: Sources,
+    calibration: str | os.PathLike[str],
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Drift:
+    """Tell whether an old calibration still fits what was tracked.
+
+    Parameters
+    ----------
+    sources : dict of str to path
+        By camera: 2D poses, synchronized, animals named alike.
+    calibration : path
+        The calibration in question.
+    on_progress : function of (int, int), optional
+        Called with cameras tried and cameras to try.
+
+    Returns
+    -------
+    Drift
+        A verdict per camera; prints itself.
+
+    Raises
+    ------
+    ShapeError
+        If views do not fit each other or the cameras.
+    """
+    cameras = read_cameras(calibration)
+    views = select_common_frames(load_views(sources))
+    check_views(views, cameras)
+    stack = stack_views(views, cameras)
+    return find_drift(stack.cameras, stack.pixels, on_progress=on_progress)

@@ -1,0 +1,228 @@
+"""What `mapose triangulate` does: files of 2D poses in, one file of 3D poses out."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration import CameraGroup, read_cameras
+from mapose.edits import find_edits_path
+from mapose.errors import FormatError, SettingsError
+from mapose.files import RESULT, check_output, cut_suffix, make_folder, name_work
+from mapose.io import save
+from mapose.io.formats import detect_format
+from mapose.io.table import read_table_poses
+from mapose.multiview import (
+    Reconstruction,
+    find_offsets,
+    match_views,
+    select_common_frames,
+    shift_views,
+    triangulate,
+)
+from mapose.multiview.views import find_unknown_cameras
+from mapose.poses import Poses
+from mapose.results.correcting import set_foreign_edits_aside
+from mapose.results.result import Result
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """What is done with the views before they are triangulated.
+
+    Parameters
+    ----------
+    individuals : int, optional
+        How many animals there are; found out by default.
+    match : bool, optional
+        Whether to find out who is who in all views; by default if any has several animals.
+    synchronize : bool
+        Whether to find by how many frames the cameras are apart and to shift them.
+    cut : bool
+        Whether views of different length are cut to the frames that all have.
+    """
+
+    individuals: int | None = None
+    match: bool | None = None
+    synchronize: bool = False
+    cut: bool = False
+
+
+class _Progress:
+    """Count the frames of following animals and of reconstructing them as one piece of work."""
+
+    def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
+        self._tell = on_progress or (lambda done, total: None)
+        self._before = 0
+
+    def follow(self, done: int, total: int) -> None:
+        """Take in frames in which animals were followed: half of the work."""
+        self._before = total
+        self._tell(done, 2 * total)
+
+    def add(self, done: int, total: int) -> None:
+        """Take in frames that were reconstructed."""
+        self._tell(self._before + done, self._before + total)
+
+    def finish(self, total: int) -> None:
+        """Say that all frames are done, also where none were counted."""
+        self._tell(self._before + total, self._before + total)
+
+
+def load_views(sources: Mapping[str, str | os.PathLike[str]]) -> dict[str, Poses]:
+    """Read the 2D poses of each camera, with edits, of any format that `mapose.read` knows.
+
+    A table of several cameras gives each its own rows.
+    """
+    return {name: _load_view(name, Path(path)) for name, path in sources.items()}
+
+
+def _load_view(name: str, path: Path) -> Poses:
+    if path.is_file() and path.suffix.lower() == ".csv" and detect_format(path) == "csv":
+        with suppress(FormatError):  # not of several cameras, or not of this one
+            return read_table_poses(path, video=name)
+    return Result(path).poses
+
+
+def triangulate_files(
+    sources: Mapping[str, str | os.PathLike[str]],
+    calibration: str | os.PathLike[str] | CameraGroup,
+    *,
+    output: str | os.PathLike[str],
+    views: ViewOptions | None = None,
+    force: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> Reconstruction:
+    """Triangulate files and save what comes out.
+
+    Beside the 3D poses, ``NAME.views/CAM.mapose.h5`` hold the 2D poses of each camera with the
+    names that they have in 3D.
+
+    Parameters
+    ----------
+    sources : dict of str to path
+        By camera: 2D poses.
+    calibration : path or CameraGroup
+        Any calibration that `calibration.read_cameras` reads.
+    output : path
+        The ``.mapose.h5`` to write; it holds the cameras as well.
+    views : ViewOptions, optional
+        What is done before.
+    force : bool
+        Replace what other files or options made, or somebody else.
+    on_progress : function of (int, int), optional
+        Called with frames done and all frames.
+    **settings
+        For `mapose.triangulate`: smooth, max_gap, lengths.
+
+    Returns
+    -------
+    Reconstruction
+        As saved.
+
+    Raises
+    ------
+    SettingsError
+        If a view has no camera; the nearest name is suggested. If the output is one of the files
+        that are read, or may not be replaced.
+    ShapeError
+        If views do not fit each other.
+    calibration.CalibrationError
+        If the calibration cannot be read.
+    """
+    views = views or ViewOptions()
+    output = Path(output)
+    folder = output.with_name(cut_suffix(output.name) + ".views")
+    made = _name_work(sources, calibration, {**vars(views), **settings})
+    inputs = [*sources.values(), *map(find_edits_path, sources.values())]
+    if not isinstance(calibration, CameraGroup):
+        inputs.append(calibration)
+    check_output(output, inputs=inputs, made=made, force=force)
+    if folder.exists():
+        for name in sources:
+            beside = make_folder(folder) / f"{name}{RESULT}"
+            check_output(beside, inputs=inputs, made=made, force=force)
+    cameras = calibration
+    if not isinstance(cameras, CameraGroup):
+        cameras = read_cameras(cameras)
+    if faults := find_unknown_cameras(sources, cameras):
+        raise SettingsError("; ".join(faults))
+    progress = _Progress(on_progress)
+    poses, notes = _prepare_views(load_views(sources), cameras, views, progress=progress)
+    found = triangulate(poses, cameras, match=False, on_progress=progress.add, **settings)
+    found = replace(found, warnings=(*found.warnings, *notes))
+    progress.finish(len(found.poses))
+    named = {name: Path(path).name for name, path in sources.items()}
+    provenance = {
+        "made": made,
+        "sources": named,
+        "calibration": hashlib.sha256(cameras.to_toml().encode()).hexdigest(),
+        "settings": {**vars(views), **{k: str(v) for k, v in settings.items()}},
+        "notes": notes,
+    }
+    support = {"error": found.error, "n_views": found.n_views, "filled": found.filled}
+    set_foreign_edits_aside(output, named)
+    save(found.poses, output, provenance=provenance, cameras=cameras.to_toml(), support=support)
+    for name, view in found.views.items():
+        source = {"source": named[name], "corrected by": output.name, "made": made}
+        beside = make_folder(folder) / f"{name}{RESULT}"
+        set_foreign_edits_aside(beside, source["source"])
+        save(view, beside, provenance=source)
+    return found
+
+
+def _name_work(
+    sources: Mapping[str, str | os.PathLike[str]],
+    calibration: str | os.PathLike[str] | CameraGroup,
+    options: Mapping[str, Any],
+) -> str:
+    """Say what makes the file; options that are as by default are left out."""
+    usual = {name: p.default for name, p in inspect.signature(triangulate).parameters.items()}
+    given = {k: v for k, v in options.items() if v not in (usual.get(k), None, {})}
+    if given.get("smooth") is False:
+        given["smooth"] = "off"
+    if given.get("match") is False:
+        given["match"] = "off"
+    if not isinstance(calibration, CameraGroup):
+        given["calibration"] = "/".join(Path(calibration).resolve().parts[-2:])
+    return name_work("triangulate", sources.values(), **given)
+
+
+def _prepare_views(
+    views: dict[str, Poses], cameras: CameraGroup, options: ViewOptions, *, progress: _Progress
+) -> tuple[dict[str, Poses], list[str]]:
+    notes = []
+    if options.synchronize:
+        clocks = find_offsets(views, cameras)
+        notes.append(f"synchronized, in frames:\n{clocks}")
+        views = select_common_frames(shift_views(views, clocks))
+    elif options.cut:
+        views = select_common_frames(views)
+    several = any(poses.array.shape[1] > 1 for poses in views.values())
+    if options.match or (options.match is None and several):
+        views = match_views(
+            views, cameras, individuals=options.individuals, on_progress=progress.follow
+        )
+        notes += _list_lonely(views)
+    return views, notes
+
+
+def _list_lonely(views: Mapping[str, Poses]) -> list[str]:
+    """Say whom one camera alone sees: they have a 2D track and no place in space."""
+    seen = np.stack([(poses.confidence > 0).any(-1) for poses in views.values()])  # (V, F, I)
+    together = seen.sum(0).max(0, initial=0)
+    notes = []
+    for i in np.flatnonzero(together == 1):
+        where = [name for name, own in zip(views, seen[..., i], strict=True) if own.any()]
+        who = next(iter(views.values())).names[i]
+        notes.append(f"{who}: {' and '.join(where)} alone sees it: 2D tracks, no place in space")
+    return notes

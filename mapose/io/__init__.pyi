@@ -1,0 +1,41 @@
+from .formats import read, read_embedded_images, read_labels, read_support, write
+from .images import read_image, write_image
+from .labels import load_labels, save_labels
+from .poses_writer import PosesWriter
+from .store import (
+    PosesFile,
+    count_frames,
+    load,
+    load_cameras,
+    load_doubts,
+    load_peaks,
+    load_provenance,
+    load_support,
+    save,
+)
+from .video import Video, VideoWriter, prefetch
+
+__all__ = [
+    "PosesFile",
+    "PosesWriter",
+    "Video",
+    "VideoWriter",
+    "count_frames",
+    "load",
+    "load_cameras",
+    "load_doubts",
+    "load_labels",
+    "load_peaks",
+    "load_provenance",
+    "load_support",
+    "prefetch",
+    "read",
+    "read_embedded_images",
+    "read_image",
+    "read_labels",
+    "read_support",
+    "save",
+    "save_labels",
+    "write",
+    "write_image",
+]

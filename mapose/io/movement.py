@@ -1,0 +1,98 @@
+"""Writing poses for other tools: DeepLabCut, SLEAP, movement, and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mapose.errors import FormatError
+from mapose.files import write_atomically
+from mapose.io.instances import unname_slots
+from mapose.poses import Poses
+from mapose.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def write_movement(
+    poses: Poses, path: Path, *, support: Mapping[str, Any] | None = None, made: str = ""
+) -> None:
+    """Write a netCDF file that the movement package opens.
+
+    What 3D points rest on (``error``, ``n_views``, ``filled``) are further variables, over the
+    axes of the confidence; what made the file is an attribute.
+    """
+    dataset = poses.to_xarray()
+    for name, values in (support or {}).items():
+        dataset[name] = (dataset.confidence.dims, np.swapaxes(np.asarray(values), 1, 2))
+    dataset.attrs["unit"] = poses.unit
+    if made:
+        dataset.attrs["made_by"] = made
+    with write_atomically(path, error=FormatError) as partial:
+        dataset.to_netcdf(partial, engine="h5netcdf")
+
+
+def read_movement(path: Path) -> Poses:
+    """Read a netCDF file that movement or `write_movement` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        A dataset of type poses; both the singular names of its axes (since 2026) and the plural
+        ones are understood.
+
+    Raises
+    ------
+    FormatError
+        If it is no such dataset.
+    """
+    import xarray as xr
+
+    with path.open("rb") as file:
+        engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"  # netCDF 3 or 4
+    try:
+        with xr.open_dataset(path, engine=engine) as opened:
+            dataset = opened.load()
+    except (ValueError, OSError) as error:
+        raise FormatError(f"{path} cannot be opened as netCDF: {error}") from error
+    plural = {"keypoints": "keypoint", "individuals": "individual"}
+    dataset = dataset.rename({old: new for old, new in plural.items() if old in dataset.dims})
+    wanted = {"time", "space", "keypoint", "individual"}
+    if "position" not in dataset or set(dataset.position.dims) != wanted:
+        raise FormatError(
+            f"{path}: wanted a movement dataset of poses, with position over {sorted(wanted)}"
+        )
+    xyz = dataset.position.transpose("time", "individual", "keypoint", "space").to_numpy()
+    confidence = np.ones(xyz.shape[:-1], np.float32)
+    if "confidence" in dataset:
+        confidence = dataset.confidence.transpose("time", "individual", "keypoint").to_numpy()
+        # movement writes NaN throughout where a tool gives no confidence.
+        confidence = np.where(np.isnan(confidence), 1, confidence)
+    rate = dataset.attrs.get("fps")
+    rate = float(rate) if isinstance(rate, (int, float, np.number)) and rate > 0 else None
+    return Poses(
+        np.concatenate([xyz, confidence[..., None]], -1),
+        Skeleton([str(k) for k in dataset.keypoint.to_numpy()]),
+        unname_slots(dataset.individual.to_numpy()),
+        rate=rate,
+        unit=str(dataset.attrs.get("unit", "px")),
+        frames=_read_frames(dataset, rate),
+        identity=_read_identity(dataset),
+    )
+
+
+def _read_frames(dataset: xr.Dataset, rate: float | None) -> Any:
+    time = dataset.time.to_numpy()
+    if dataset.attrs.get("time_unit") == "seconds" and rate:
+        return np.rint(np.asarray(time, np.float64) * rate).astype(np.int64)
+    return np.asarray(time, np.int64)
+
+
+def _read_identity(dataset: xr.Dataset) -> Any:
+    if "identity" not in dataset:
+        return None
+    return dataset.identity.transpose("time", "individual").to_numpy()

@@ -1,0 +1,63 @@
+"""Bring truth and result to the same frames and keypoints before they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from mapose.arrays import AnyFloats, Bools
+from mapose.errors import ShapeError
+from mapose.poses import Poses
+
+#: Numbers in the largest array that is made at once, 32 MB of float64.
+_BLOCK = 4_000_000
+
+
+def align_poses(truth: Poses, found: Poses) -> tuple[Poses, Poses]:
+    """Keep the frames and keypoints that both have, in the order of the truth.
+
+    Raises
+    ------
+    ShapeError
+        If they share no frame or no keypoint, or are not in the same space and unit.
+    """
+    if (truth.dimensions, truth.unit) != (found.dimensions, found.unit):
+        raise ShapeError(
+            f"wanted poses in the same space, came {truth.dimensions}D in {truth.unit} and "
+            f"{found.dimensions}D in {found.unit}"
+        )
+    names = [k for k in truth.skeleton.keypoints if k in found.skeleton.keypoints]
+    if not names:
+        raise ShapeError(
+            f"no keypoint in common: {', '.join(truth.skeleton.keypoints)} against "
+            f"{', '.join(found.skeleton.keypoints)}; rename the ones or the others"
+        )
+    _, a, b = np.intersect1d(truth.frames, found.frames, assume_unique=True, return_indices=True)
+    if not len(a):
+        raise ShapeError(f"no frame in common: {_describe(truth)} against {_describe(found)}")
+    return _pick(truth, a, names), _pick(found, b, names)
+
+
+def _pick(poses: Poses, rows: npt.NDArray[np.intp], names: list[str]) -> Poses:
+    what = [poses.skeleton.keypoints.index(name) for name in names]
+    return poses.take(rows, keypoints=np.array(what))
+
+
+def _describe(poses: Poses) -> str:
+    if not len(poses):
+        return "no frame at all"
+    return f"{len(poses)} frames from {poses.frames[0]} to {poses.frames[-1]}"
+
+
+def find_marked(points: AnyFloats) -> Bools:
+    """Mark the keypoints (...) of (..., d) that have all coordinates."""
+    return np.asarray(np.isfinite(points).all(-1))
+
+
+def cut_blocks(frames: int, numbers: int) -> Iterator[slice]:
+    """Cut a run of frames into blocks that fit the memory, at so many numbers per frame."""
+    step = max(_BLOCK // max(numbers, 1), 1)
+    for start in range(0, frames, step):
+        yield slice(start, start + step)

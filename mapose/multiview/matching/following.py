@@ -1,0 +1,252 @@
+"""Follow animals in space: detections of all cameras in, the track of each one out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mapose.arrays import Bools, Floats, Ints, Singles
+from mapose.multiview.matching.assigning import (
+    Hazards,
+    assign_detections,
+    find_certainty,
+    score_loosely,
+)
+from mapose.multiview.matching.correction import bend_bodies, shift_bodies
+from mapose.multiview.matching.likelihood import Comparison, Scales, compare_all, find_gains
+from mapose.multiview.matching.mirror import exchange, exchange_frame, find_mirrored
+from mapose.multiview.matching.observations import Frame, Observations
+from mapose.multiview.matching.regrouping import Regrouping
+from mapose.multiview.matching.tracks3d import Bodies
+
+#: Frames out of sight after which a track ends; joining pieces is for later.
+MAX_GAP = 30
+#: Frames in which a track must be seen before it is kept that long, and for how long else.
+_CONFIRM, _BRIEF = 5, 3
+#: What it is worth, as a logarithm of probability, that a detection goes on where the 2D track's
+#: former ones went, once it has done so for so many frames.
+_LOYALTY, _HABIT = 3.0, 5
+#: Frames in a row in which most cameras see left and right the other way round, until the track
+#: is turned and not they.
+_TURN = 3
+#: Probability of a detection with which a track starts or is found again.
+_FRESH = 0.9
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was found in F frames.
+
+    Parameters
+    ----------
+    tracks : int64, (F, V, S)
+        Track of each detection; -1 = none.
+    certainty : float32, (F, V, S)
+        Probability that it is this one rather than another one of the same frame.
+    mirrored : bool, (F, V, S, M)
+        Left/right pairs of keypoints of each detection that have to be exchanged.
+    frame, track : int64, (A,)
+        Rows and tracks alive in them.
+    centres : float64, (A, 3)
+        Where these are.
+    hazard : float64, (A,)
+        Probability that it has changed places with another one of late.
+    mergers, moves : int64, (M, 2) and (N, 5)
+        Second thoughts, as `Regrouping` has them.
+    """
+
+    tracks: Ints
+    certainty: Singles
+    mirrored: Bools
+    frame: Ints
+    track: Ints
+    centres: Floats
+    hazard: Floats
+    mergers: Ints
+    moves: Ints
+
+
+def join_runs(runs: Sequence[Run]) -> Run:
+    """Put runs of one `Follower` one after the other."""
+    starts = np.cumsum([0] + [len(r.tracks) for r in runs])
+    joined = {f.name: np.concatenate([getattr(r, f.name) for r in runs]) for f in fields(Run)}
+    frame = np.concatenate([r.frame + n for r, n in zip(runs, starts, strict=False)])
+    return Run(**{**joined, "frame": frame})
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One frame: detections (V, S[, M]) and tracks alive (T,), as in `Run`."""
+
+    tracks: Ints
+    certainty: Singles
+    mirrored: Bools
+    track: Ints
+    centres: Floats
+    hazard: Floats
+
+
+class Follower:
+    """Follow animals frame by frame.
+
+    Every animal is expected where it was and where it was going. In each view, its detections
+    are the ones that fit that best, a displacement of the whole body allowed for; then all views
+    together say where the body went, and what does not fit that is let go. 2D tracks that have
+    followed an animal count for it. What is left over makes new animals.
+
+    Parameters
+    ----------
+    keypoints : int
+        K.
+    size : float64, (V,)
+        Usual length of a detection in each view, px.
+    chains : int
+        Number of pieces of 2D tracks, over all views.
+    max_gap : int
+        Frames for which an animal that is not seen is expected to come back.
+    pairs : int64, (M, 2)
+        Left and right keypoints that may be mistaken for each other.
+    """
+
+    def __init__(
+        self, keypoints: int, size: Floats, *, chains: int, max_gap: int, pairs: Ints
+    ) -> None:
+        self.scales = Scales(size, keypoints)
+        self.max_gap, self._pairs = max_gap, pairs
+        self._bodies = Bodies(keypoints, len(pairs))
+        self._regrouping = Regrouping(self._bodies, self.scales)
+        self._hazards = Hazards()
+        self._number = self._row = 0
+        # Track that each piece of a 2D track went to, and for how long.
+        self._link = np.full(chains + 1, -1)
+        self._strength = np.zeros(chains + 1)
+
+    def follow(self, observations: Observations, chains: Ints, *, frames: Ints) -> Run:
+        """Go on through the next frames.
+
+        Parameters
+        ----------
+        observations : Observations
+            What the cameras see.
+        chains : int64, (F, V, S)
+            Piece of a 2D track of each detection; -1 = none.
+        frames : int64, (F,)
+            Frame numbers, ascending, also from run to run.
+        """
+        regrouping = self._regrouping
+        regrouping.mergers, regrouping.moves = [], []
+        steps = [
+            self._step(observations.pick(f), chains[f], number) for f, number in enumerate(frames)
+        ]
+        alive = [len(step.track) for step in steps]
+        return Run(
+            tracks=np.stack([step.tracks for step in steps]),
+            certainty=np.stack([step.certainty for step in steps]),
+            mirrored=np.stack([step.mirrored for step in steps]),
+            frame=np.repeat(np.arange(len(frames)), alive),
+            track=np.concatenate([step.track for step in steps]),
+            centres=np.concatenate([step.centres for step in steps]),
+            hazard=np.concatenate([step.hazard for step in steps]),
+            mergers=np.array(regrouping.mergers, np.int64).reshape(-1, 2),
+            moves=np.array(regrouping.moves, np.int64).reshape(-1, 5),
+        )
+
+    def _step(self, frame: Frame, chains: Ints, number: int) -> _Step:
+        """Follow all animals into one frame."""
+        bodies = self._bodies
+        if len(bodies):
+            self._predict(number - self._number)
+        there = np.asarray(frame.seen.any(-1))
+        tracks, free = np.full(there.shape, -1), there
+        certainty = np.zeros(there.shape, np.float32)
+        mirrored = np.zeros((*there.shape, len(self._pairs)), bool)
+        hazards: dict[int, float] = {}
+        if len(bodies) and there.any():
+            score, slots, mirrored = self._match(frame, chains)
+            sure, chances = find_certainty(score, slots)
+            hazard = self._hazards.update(bodies.ids, chances)
+            hazards = dict(zip(bodies.ids.tolist(), hazard.tolist(), strict=True))
+            views, rows = np.nonzero(slots >= 0)
+            tracks[views, slots[views, rows]] = bodies.ids[rows]
+            certainty[views, slots[views, rows]] = sure[views, rows]
+            # What fits an animal that has another detection in this view is its shadow.
+            shadow = ((score > 0) & (slots >= 0)[..., None]).any(1)
+            free = there & (tracks < 0) & ~shadow
+        before = tracks.copy()
+        self._regrouping.look(frame, tracks, free, chains=chains, row=self._row)
+        certainty[tracks != before] = _FRESH
+        self._remember(chains, tracks)
+        self._number, self._row = number, self._row + 1
+        hazard = np.array([hazards.get(int(i), 0.0) for i in bodies.ids])
+        return _Step(tracks, certainty, mirrored, bodies.ids, bodies.points.mean(1), hazard)
+
+    def _predict(self, steps: int) -> None:
+        bodies, scales = self._bodies, self.scales
+        if steps > self.max_gap:
+            bodies.keep(np.zeros(len(bodies), bool))
+            return
+        bodies.predict(
+            steps,
+            surprise=scales.surprise * scales.length,
+            bend=scales.bend * scales.length,
+            body=0.5 * scales.length,
+        )
+        alive = bodies.unseen <= np.where(bodies.hits >= _CONFIRM, self.max_gap, _BRIEF)
+        if not alive.all():
+            bodies.keep(alive)
+
+    def _match(self, frame: Frame, chains: Ints) -> tuple[Floats, Ints, Bools]:
+        """Match tracks with detections and correct them.
+
+        Gives scores (V, T, S), slots (V, T) and mirrored pairs (V, S, M).
+        """
+        bodies, scales = self._bodies, self.scales
+        loyalty = self._find_loyalty(chains)
+        compared = compare_all(frame, bodies.points, bodies.covariance, scales.noise)
+        loose, rest = score_loosely(compared, bodies.motion[:, 0, 0], scales)
+        first = assign_detections(loose + loyalty)
+        shift_bodies(frame, compared, first, bodies=bodies, rest=rest, scales=scales)
+        compared = self._compare(frame)
+        gains, trust = find_gains(compared.error, compared.spread, compared.common, scales.area)
+        tight = np.where(compared.common.any(-1), scales.temper * gains.sum(-1), -np.inf)
+        held = np.asarray((first >= 0).any(0))
+        score = np.where(held[:, None], tight, loose) + loyalty
+        slots = assign_detections(score)
+        mirrored, outvoted = find_mirrored(
+            frame, compared, slots, points=bodies.points, pairs=self._pairs, area=scales.area
+        )
+        # A track that is outvoted for long has been the wrong way round itself.
+        bodies.outvoted = np.where(outvoted, bodies.outvoted + 1, 0)
+        turned = bodies.outvoted >= _TURN
+        if mirrored.any():
+            exchange(bodies.points, turned, self._pairs)
+            exchange(bodies.covariance, turned, self._pairs)
+            bodies.outvoted[turned] = 0
+            views, rows = np.nonzero(slots >= 0)
+            mirrored[views, slots[views, rows]] &= ~turned[rows]
+            frame = exchange_frame(frame, mirrored, self._pairs)
+            compared = self._compare(frame)
+            _, trust = find_gains(compared.error, compared.spread, compared.common, scales.area)
+        bend_bodies(frame, compared, slots, bodies=bodies, trust=trust, scales=scales)
+        return score, slots, mirrored
+
+    def _compare(self, frame: Frame) -> Comparison:
+        """Compare tracks with detections, what is left of the bodies' uncertainty included."""
+        bodies = self._bodies
+        spread = bodies.covariance + bodies.motion[:, 0, 0, None, None, None] * np.eye(3)
+        return compare_all(frame, bodies.points, spread, self.scales.noise)
+
+    def _find_loyalty(self, chains: Ints) -> Floats:
+        """Find what each track gains from a detection by its 2D track's past, (V, T, S)."""
+        worth = _LOYALTY / _HABIT * self._strength[chains]
+        return (self._link[chains][:, None] == self._bodies.ids[:, None]) * worth[:, None]
+
+    def _remember(self, chains: Ints, tracks: Ints) -> None:
+        """Note which track each piece of a 2D track went to."""
+        there = (chains >= 0) & (tracks >= 0)
+        chain, track = chains[there], tracks[there]
+        same = self._link[chain] == track
+        self._strength[chain] = np.where(same, np.minimum(self._strength[chain] + 1, _HABIT), 1)
+        self._link[chain] = track

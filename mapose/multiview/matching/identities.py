@@ -1,0 +1,316 @@
+"""The same names in every view: identity over cameras and time, solved together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from calibration import Camera, CameraGroup
+from mapose.arrays import Bools, Floats, Ints, Singles
+from mapose.errors import SettingsError, ShapeError
+from mapose.multiview.matching.following import MAX_GAP, Follower, Run, join_runs
+from mapose.multiview.matching.individuals import find_owners
+from mapose.multiview.matching.mirror import exchange
+from mapose.multiview.matching.observations import measure_observations, stack_detections
+from mapose.multiview.matching.tracklets2d import Tracks2D, find_chains
+from mapose.multiview.views import check_views
+from mapose.poses import Poses
+from mapose.similarity import find_lengths
+from mapose.skeleton import Skeleton
+
+log = logging.getLogger(__name__)
+
+#: Numbers in the largest array of lines of sight that is made at once, 16 MB.
+_BLOCK = 2_000_000
+#: Length of an animal without one, with a single keypoint: a share of the distance between
+#: neighbours, or of the picture's diagonal if there is one animal only.
+_SPACING, _PICTURE = 0.25, 0.05
+
+
+def match_views(
+    views: Mapping[str, Poses],
+    cameras: CameraGroup,
+    *,
+    individuals: int | Sequence[str] | None = None,
+    max_gap: int = MAX_GAP,
+    min_frames: int = 10,
+    mirror: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Poses]:
+    """Name individuals alike in all views and through time.
+
+    Animals are followed in space: each one is expected in every view, takes the detection that
+    fits best there, and moves to where its cameras agree that it is. What no animal takes is
+    matched across the views and makes new ones. The 2D tracks' own names count as evidence
+    through time only, so that a swap inside one camera's tracking is undone by the others.
+    Pieces of tracks are joined over the whole recording in the end. What one camera alone sees
+    keeps its 2D track, and gets the name of the animal that a second camera sees there earlier
+    or later.
+
+    Parameters
+    ----------
+    views : mapping of str to Poses
+        2D poses by camera, px, with the same frames and keypoints. Individuals may be tracks,
+        whose names need not agree between the views, or slots without order between frames
+        (``individuals=None``); their numbers may differ.
+    cameras : calibration.CameraGroup
+        Calibrated; may hold more cameras than there are views.
+    individuals : int or sequence of str, optional
+        Number or names of the animals. The result has exactly these, and whoever is seen less
+        is left out. By default there are as many as are found, those included that one camera
+        alone sees: they have a 2D track. Of three cameras or more, whoever two or more see, but
+        never many more than half as many as see the best-seen one, and who stands where most of
+        the others do not look, is a bystander and left out; a warning says so.
+    max_gap : int
+        Frames out of sight after which an animal is found again by looking at the whole
+        recording instead of frame by frame.
+    min_frames : int
+        Frames from about which something is an animal rather than a false alarm.
+    mirror : bool
+        Whether to exchange left and right keypoints (``Skeleton.mirror``) where one camera
+        sees them the other way round than all together.
+    on_progress : callable, optional
+        Called with the number of frames done and of all frames.
+
+    Returns
+    -------
+    dict of str to Poses
+        The same detections in rows of the same individuals, in the same order in every view;
+        NaN where one is not seen. `identity` is the probability that the name is right, NaN
+        where there is nothing. It counts from where the animal was longest out of doubt: the
+        probability that this camera's detection is not another animal's, times the one that
+        the animal has not been exchanged for another one since then. Names are the given ones,
+        else those of the views if they have the same, each to the animal that bore it most,
+        else ``track0, track1, ...`` in order of appearance.
+
+    Raises
+    ------
+    ShapeError
+        If views do not fit each other or the cameras; all faults are listed at once.
+    SettingsError
+        If a number or name is not usable.
+
+    References
+    ----------
+    Dong et al. 2019 and Chen et al. 2020 (both CVPR) on matching people across views and
+    on following them in space.
+
+    Examples
+    --------
+    >>> from mapose.synthetic import make_scene
+    >>> scene = make_scene(2, 50, cameras=3)
+    >>> views = {name: scene.truth(name) for name in scene.cameras.names}
+    >>> top = views["top"]
+    >>> views["top"] = replace(top, array=top.array[:, ::-1])
+    >>> matched = match_views(views, scene.cameras)
+    >>> bool(np.array_equal(matched["top"].array, top.array, equal_nan=True))
+    True
+    """
+    _check_settings(individuals, max_gap=max_gap, min_frames=min_frames)
+    check_views(views, cameras)
+    poses = _align_keypoints(list(views.values()))
+    lenses = [cameras[name] for name in views]
+    pairs = _find_pairs(poses[0].skeleton) if mirror else np.empty((0, 2), np.int64)
+    tracks, run, length = _follow(
+        poses, lenses, max_gap=max_gap, pairs=pairs, on_progress=on_progress
+    )
+    count = individuals if individuals is None or isinstance(individuals, int) else len(individuals)
+    owners, identity = find_owners(
+        run,
+        tracks,
+        cameras=lenses,
+        individuals=count,
+        min_frames=min_frames,
+        length=length,
+    )
+    names, place = choose_names([p.individuals for p in poses], owners, individuals)
+    found = {}
+    for v, (name, view) in enumerate(zip(views, poses, strict=True)):
+        repaired = _repair_mirrored(view, run.mirrored[:, v], pairs)
+        found[name] = _arrange(repaired, owners[:, v], identity[:, v], place=place, names=names)
+    log.info("%d individuals in %d views; %s", len(names), len(views), _describe(run, tracks))
+    return found
+
+
+def _check_settings(
+    individuals: int | Sequence[str] | None, *, max_gap: int, min_frames: int
+) -> None:
+    faults = []
+    if isinstance(individuals, str) or (isinstance(individuals, int) and individuals < 1):
+        faults.append(
+            f"individuals: wanted a number from 1 or a list of names, came {individuals!r}"
+        )
+    elif individuals is not None and not isinstance(individuals, int):
+        names = list(individuals)
+        if not names or len(set(names)) < len(names):
+            faults.append(f"individuals: wanted different names, came {', '.join(names) or 'none'}")
+    if max_gap < 1:
+        faults.append(f"max_gap: wanted 1 frame or more, came {max_gap}")
+    if min_frames < 1:
+        faults.append(f"min_frames: wanted 1 or more, came {min_frames}")
+    if faults:
+        raise SettingsError("; ".join(faults))
+
+
+def _align_keypoints(poses: list[Poses]) -> list[Poses]:
+    """Bring the keypoints of all views into the order of the first one's."""
+    keypoints = poses[0].skeleton.keypoints
+    if not len(poses[0]):
+        raise ShapeError("views: wanted at least one frame, came none")
+    return [p if p.skeleton.keypoints == keypoints else p.sel(keypoint=keypoints) for p in poses]
+
+
+def _find_pairs(skeleton: Skeleton) -> Ints:
+    """List the channels of left and right keypoints, (M, 2)."""
+    pairs = [(skeleton.index(a), skeleton.index(b)) for a, b in skeleton.mirror]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _describe(run: Run, tracks: Tracks2D) -> str:
+    """Say what was put right."""
+    pairs = int((tracks.chains >= 0).sum()) * run.mirrored.shape[-1]
+    return f"{int(run.mirrored.sum())} of {pairs} left/right pairs exchanged"
+
+
+def _follow(
+    poses: Sequence[Poses],
+    lenses: Sequence[Camera],
+    *,
+    max_gap: int,
+    pairs: Ints,
+    on_progress: Callable[[int, int], None] | None,
+) -> tuple[Tracks2D, Run, float]:
+    """Follow all animals through the recording; also gives the length of a body."""
+    stacked = stack_detections(poses)
+    frames = poses[0].frames
+    size = np.array([_find_size(stacked[:, v], lens) for v, lens in enumerate(lenses)])
+    named = np.array([p.individuals is not None for p in poses])
+    chains = np.full(stacked.shape[:3], -1)
+    for v in range(len(poses)):
+        pieces = find_chains(stacked[:, v, ..., :2], frames, named=named[v], size=size[v])
+        chains[:, v] = np.where(pieces >= 0, pieces + chains.max() + 1, -1)
+    follower = Follower(
+        stacked.shape[3], size, chains=int(chains.max()) + 1, max_gap=max_gap, pairs=pairs
+    )
+    runs = []
+    step = max(_BLOCK // max(9 * stacked[0, ..., 0].size, 1), 1)
+    for start in range(0, len(frames), step):
+        part = slice(start, start + step)
+        observations = measure_observations(stacked[part], lenses)
+        runs.append(follower.follow(observations, chains[part], frames=frames[part]))
+        if on_progress is not None:
+            on_progress(min(start + step, len(frames)), len(frames))
+    tracks = Tracks2D(frames, chains, _find_places(stacked, size), named)
+    return tracks, join_runs(runs), follower.scales.length or 1.0
+
+
+def _find_places(stacked: Singles, size: Floats) -> Singles:
+    """Find the middle of each detection (F, V, S, K, 3) in lengths (V,) of a body, (F, V, S, 2)."""
+    points = stacked[..., :2]
+    seen = np.isfinite(points)
+    total = np.where(seen, points, 0).sum(-2)
+    count = seen.sum(-2)
+    middle = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return np.asarray(middle / size[:, None, None], np.float32)
+
+
+def _find_size(detections: Singles, camera: Camera) -> float:
+    """Find the usual length of the detections (F, S, K, 3) of a view, px."""
+    lengths = find_lengths(detections[..., :2])
+    lengths = lengths[lengths > 0]
+    if len(lengths):
+        return float(np.median(lengths))
+    places = detections[:, :, 0, :2].astype(np.float64)
+    gaps = np.linalg.norm(places[:, :, None] - places[:, None], axis=-1)
+    gaps = gaps[gaps > 0]
+    return float(_SPACING * np.median(gaps) if len(gaps) else _PICTURE * np.hypot(*camera.size))
+
+
+def _arrange(
+    poses: Poses, owners: Ints, identity: Singles, *, place: Ints, names: Sequence[str]
+) -> Poses:
+    """Put each detection of a view into the row of its individual."""
+    frame, slot = np.nonzero(owners >= 0)
+    row = place[owners[frame, slot]]
+    order = np.full((len(poses), len(names)), -1)
+    order[frame, row] = slot
+    sure = identity[:, : poses.array.shape[1]]
+    return replace(poses, identity=sure).arrange(order, names)
+
+
+def _repair_mirrored(poses: Poses, mirrored: Bools, pairs: Ints) -> Poses:
+    """Exchange left and right keypoints (F, S, M) where a view contradicts the others."""
+    mirrored = mirrored[:, : poses.array.shape[1]]
+    if not mirrored.any():
+        return poses
+    array, covariance = poses.array.copy(), poses.covariance
+    exchange(array, mirrored, pairs)
+    if covariance is not None:
+        covariance = covariance.copy()
+        exchange(covariance, mirrored, pairs)
+    return replace(poses, array=array, covariance=covariance)
+
+
+def choose_names(
+    rows: Sequence[Sequence[str] | None], owners: Ints, individuals: int | Sequence[str] | None
+) -> tuple[list[str], Ints]:
+    """Choose the names of individuals, and the order in which they stand.
+
+    Parameters
+    ----------
+    rows : sequence of V sequences of str or None
+        Names that the slots of each view had; None for slots without names.
+    owners : int64, (F, V, S)
+        Individual of each detection; -1 = nobody.
+    individuals : int or sequence of str, optional
+        Number or names of the individuals, by default as many as there are.
+
+    Returns
+    -------
+    names : list of str
+        Given ones; else those of the views, if all have the same ones and as many as there are
+        individuals; else ``track0, track1, ...`` by first appearance.
+    place : int64, (N,)
+        Number of each individual's name: of the one its detections bore most often.
+
+    Examples
+    --------
+    >>> owners = np.array([[[0, 1], [1, 0]]])
+    >>> choose_names([["a", "b"], ["b", "a"]], owners, None)
+    (['a', 'b'], array([0, 1]))
+    """
+    found = int(owners.max(initial=-1)) + 1
+    named = [set(names) for names in rows if names is not None]
+    if individuals is not None and not isinstance(individuals, int):
+        names = [str(name) for name in individuals]
+    else:
+        count = found if individuals is None else individuals
+        first = next((list(names) for names in rows if names is not None), [])
+        if len(first) != count or any(names != named[0] for names in named):
+            return [f"track{i}" for i in range(count)], _rank_by_appearance(owners, found)
+        names = first
+    votes = np.zeros((found, len(names)), np.int64)
+    for v, mine in enumerate(rows):
+        for slot, name in enumerate(mine or ()):
+            if name in names:
+                who = owners[:, v, slot]
+                votes[:, names.index(name)] += np.bincount(who[who >= 0], minlength=found)
+    # Who bore no name stands in order of appearance: a trace that decides nothing else.
+    order = np.abs(_rank_by_appearance(owners, found)[:, None] - np.arange(len(names)))
+    place = np.empty(found, np.int64)
+    who, number = linear_sum_assignment(votes - order / (1 + order.sum()), maximize=True)
+    place[who] = number
+    return names, place
+
+
+def _rank_by_appearance(owners: Ints, found: int) -> Ints:
+    first = np.full(found, len(owners))
+    frame, view, slot = np.nonzero(owners >= 0)
+    np.minimum.at(first, owners[frame, view, slot], frame)
+    rank = np.empty(found, np.int64)
+    rank[np.argsort(first, kind="stable")] = np.arange(found)
+    return rank

@@ -1,0 +1,141 @@
+"""Short pieces of 2D tracks: which detections of one camera follow each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from mapose.arrays import AnyFloats, Bools, Ints, Singles
+
+#: Longest gap in frames over which a 2D track's own name is believed.
+_MAX_GAP = 25
+#: A detection further than this from its predecessor, in body lengths, while it is nearer to
+#: another's, has jumped: the 2D track is cut there.
+_JUMP = 0.3
+#: For detections without names: how much nearer than every other the predecessor must be, and
+#: how near at most, in body lengths.
+_CLEAR, _NEAR = 0.5, 0.5
+
+
+def find_chains(points: AnyFloats, frames: Ints, *, named: bool, size: float) -> Ints:
+    """Find the pieces of 2D tracks of one camera, numbered.
+
+    A named track is one piece as long as it does not jump to where another one was, and is not
+    out of sight for long. Detections without names are joined where they follow each other
+    beyond doubt.
+
+    Parameters
+    ----------
+    points : float, (F, S, K, 2)
+        Pixels; NaN = missing.
+    frames : int64, (F,)
+        Frame numbers.
+    named : bool
+        Whether the slots are tracks.
+    size : float
+        Body length in px.
+
+    Returns
+    -------
+    int64, (F, S)
+        Number of the piece of each detection, from 0; -1 = nothing there.
+    """
+    there = np.asarray(np.isfinite(points).all(-1).any(-1))
+    pieces = np.full(there.shape, -1, np.int64)
+    if not there.any():
+        return pieces
+    gaps = _find_gaps(points, size)  # (F-1, later slot, earlier slot)
+    near = np.diff(frames) <= 2
+    gaps[~near] = np.nan
+    if named:
+        return _cut_tracks(there, gaps, frames, size)
+    return _link_detections(there, gaps, size)
+
+
+def _find_gaps(points: AnyFloats, size: float) -> AnyFloats:
+    """Find how far each detection is from each one of the frame before, (F-1, S, S), px.
+
+    The mean over common keypoints, each capped at a body length: one that went astray does not
+    count for more than that.
+    """
+    n, slots = len(points), points.shape[1]
+    gaps = np.full((max(n - 1, 0), slots, slots), np.nan)
+    step = max(2_000_000 // max(slots**2 * points.shape[2], 1), 1)
+    for start in range(0, n - 1, step):
+        part = points[start : start + step + 1].astype(np.float32)
+        apart = part[1:, :, None] - part[:-1, None]
+        distance = np.sqrt(np.einsum("fijkd,fijkd->fijk", apart, apart))
+        common = np.isfinite(distance)
+        count = common.sum(-1)
+        total = np.where(common, np.minimum(distance, size), 0).sum(-1)
+        gaps[start : start + step] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return gaps
+
+
+def _cut_tracks(there: Bools, gaps: AnyFloats, frames: Ints, size: float) -> Ints:
+    """Cut named tracks at jumps to another's place and at long gaps."""
+    slots = there.shape[1]
+    cut = np.zeros(there.shape, bool)
+    own = np.einsum("fii->fi", gaps)
+    other = np.where(np.eye(slots, dtype=bool), np.inf, np.nan_to_num(gaps, nan=np.inf))
+    cut[1:] = (own > _JUMP * size) & (other.min(-1, initial=np.inf) < 0.5 * own)
+    # A piece also ends where the track was out of sight for long.
+    last = np.where(there, frames[:, None], np.iinfo(np.int64).min // 2)
+    last = np.maximum.accumulate(last, axis=0)
+    cut[1:] |= there[1:] & (frames[1:, None] - last[:-1] > _MAX_GAP)
+    pieces = np.cumsum(cut, axis=0)
+    pieces += np.concatenate([[0], np.cumsum(pieces[-1] + 1)[:-1]])
+    return np.where(there, pieces, -1)
+
+
+def _link_detections(there: Bools, gaps: AnyFloats, size: float) -> Ints:
+    """Find runs of nameless detections that follow each other beyond doubt."""
+    frames, slots = there.shape
+    if frames < 2:
+        return np.where(there, np.cumsum(there, axis=1) - 1, -1)
+    filled = np.nan_to_num(gaps, nan=np.inf)
+    best = filled.argmin(-1)
+    back = filled.argmin(-2)
+    mutual = np.take_along_axis(back, best, axis=-1) == np.arange(slots)
+    distance = np.take_along_axis(filled, best[..., None], axis=-1)[..., 0]
+    rival = filled.copy()
+    np.put_along_axis(rival, best[..., None], np.inf, axis=-1)
+    rows = rival.min(-1, initial=np.inf)
+    columns = filled.copy()
+    np.put_along_axis(columns, back[:, None], np.inf, axis=-2)
+    rival_of_best = np.take_along_axis(columns.min(-2, initial=np.inf), best, axis=-1)
+    clear = distance < _CLEAR * np.minimum(rows, rival_of_best)
+    linked = mutual & clear & (distance < _NEAR * size)
+    frame, slot = np.nonzero(linked)
+    later = (frame + 1) * slots + slot
+    earlier = frame * slots + best[frame, slot]
+    links = coo_array((np.ones(len(later), bool), (later, earlier)), (there.size, there.size))
+    labels = connected_components(links, directed=False)[1].reshape(there.shape)
+    pieces = np.full(there.shape, -1, np.int64)
+    pieces[there] = np.unique(labels[there], return_inverse=True)[1]
+    return pieces
+
+
+@dataclass(frozen=True)
+class Tracks2D:
+    """What the 2D tracks say about F frames, V views, S slots.
+
+    Parameters
+    ----------
+    frames : int64, (F,)
+        Frame numbers.
+    chains : int64, (F, V, S)
+        Piece of a 2D track that each detection belongs to; -1 = no detection.
+    places : float32, (F, V, S, 2)
+        Middle of each detection, in usual lengths of a body in its view; NaN = none.
+    named : bool, (V,)
+        Whether the slots of a view are tracks.
+    """
+
+    frames: Ints
+    chains: Ints
+    places: Singles
+    named: Bools

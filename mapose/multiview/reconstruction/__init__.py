@@ -1,0 +1,1 @@
+"""Where everybody is in 3D."""

@@ -1,0 +1,34 @@
+from .calibration import plot_calibration
+from .colours import find_identity_colours, find_keypoint_colours
+from .evaluation import draw_evaluation, plot_errors
+from .figures import save_figure
+from .overlay import draw_poses, draw_trails, draw_video
+from .reconstruction import plot_reconstruction
+from .scene3d import plot_scene_3d
+from .social import plot_ethogram, plot_identity, plot_occupancy
+from .swaps import plot_swap
+from .training import plot_training
+from .trajectories import plot_confidence, plot_histograms, plot_positions, plot_trajectories
+
+__all__ = [
+    "draw_evaluation",
+    "draw_poses",
+    "draw_trails",
+    "draw_video",
+    "find_identity_colours",
+    "find_keypoint_colours",
+    "plot_calibration",
+    "plot_confidence",
+    "plot_errors",
+    "plot_ethogram",
+    "plot_histograms",
+    "plot_identity",
+    "plot_occupancy",
+    "plot_positions",
+    "plot_reconstruction",
+    "plot_scene_3d",
+    "plot_swap",
+    "plot_training",
+    "plot_trajectories",
+    "save_figure",
+]

@@ -1,0 +1,25 @@
+from .comparison import Comparison, compare_files, compare_many, compare_poses
+from .correcting import add_edit, export_result, list_edits, undo_edit
+from .rendering import project_poses, render_video, save_plots, save_swap_pictures
+from .result import Result, find_doubtful, load, read, save, write
+
+__all__ = [
+    "Comparison",
+    "Result",
+    "add_edit",
+    "compare_files",
+    "compare_many",
+    "compare_poses",
+    "export_result",
+    "find_doubtful",
+    "list_edits",
+    "load",
+    "project_poses",
+    "read",
+    "render_video",
+    "save",
+    "save_plots",
+    "save_swap_pictures",
+    "undo_edit",
+    "write",
+]

@@ -1,0 +1,220 @@
+"""Results against the truth: errors, similarity, tracks, names; several tools side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mapose.errors import ShapeError
+from mapose.metrics import (
+    NameScores,
+    OksMap,
+    PoseError,
+    TrackScores,
+    align_poses,
+    name_scores,
+    oks_map,
+    pose_error,
+    track_scores,
+)
+from mapose.poses import Poses
+from mapose.results.result import Result
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How near a result comes to the truth.
+
+    Parameters
+    ----------
+    frames : int
+        Frames compared.
+    left_out : int
+        Frames that were not, because the model was trained on them.
+    error : PoseError
+        Distances, px.
+    similarity : OksMap
+        OKS mAP.
+    tracks : TrackScores
+        MOTA, IDF1, HOTA, switches.
+    names : NameScores
+        Time under the own name, calibration of the probabilities.
+    """
+
+    frames: int
+    left_out: int
+    error: PoseError
+    similarity: OksMap
+    tracks: TrackScores
+    names: NameScores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make plain numbers, ready for JSON."""
+        return {
+            "frames": self.frames,
+            "left_out": self.left_out,
+            **self.error.to_dict(),
+            **self.similarity.to_dict(),
+            **self.tracks.to_dict(),
+            **self.names.to_dict(),
+        }
+
+    def __str__(self) -> str:
+        note = f" ({self.left_out} that were trained on are left out)" if self.left_out else ""
+        head = f"{self.frames} frames compared{note}"
+        parts = (head, self.error, self.similarity, f"{self.tracks}\n{self.names}")
+        return "\n\n".join(str(part) for part in parts)
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Several results against the same truth, as `compare_many` finds them.
+
+    Parameters
+    ----------
+    results : dict of str to Comparison
+        By file.
+    """
+
+    results: dict[str, Comparison]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make plain numbers, ready for JSON, by file."""
+        return {name: result.to_dict() for name, result in self.results.items()}
+
+    def __str__(self) -> str:
+        width = max(len(name) for name in self.results)
+        heads = ["IDF1", "MOTA", "HOTA", "switches", "per hour", "named", "calib.", "px", "frames"]
+        lines = [" " * width + "".join(f"{head:>10}" for head in heads)]
+        for name, result in self.results.items():
+            tracks, names = result.tracks, result.names
+            numbers = [
+                *(f"{value:.4f}" for value in (tracks.idf1, tracks.mota, tracks.hota)),
+                str(tracks.switches),
+                _show(tracks.switches_per_hour, 1),
+                f"{names.named:.4f}",
+                _show(names.calibration_error, 3),
+                f"{result.error.mean:.2f}",
+                str(result.frames),
+            ]
+            lines.append(f"{name:{width}}" + "".join(f"{number:>10}" for number in numbers))
+        lines += [
+            "per hour: switches per hour of an animal in view",
+            "named: of the time an animal is found, the share under its own name",
+            "calib.: mean error of the stated probability; px: mean distance of keypoints",
+        ]
+        for name, result in self.results.items():
+            if result.names.tenths:
+                lines += ["", name, str(result.names)]
+        return "\n".join(lines)
+
+
+def _show(value: float, digits: int) -> str:
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def compare_poses(
+    truth: Poses,
+    found: Poses,
+    *,
+    leave_out: Iterable[int] = (),
+    rate: float | None = None,
+) -> Comparison:
+    """Compare tracked poses with the truth on the frames that both have.
+
+    Parameters
+    ----------
+    truth : Poses
+        True poses, px; individuals are animals.
+    found : Poses
+        The result, px; its names need not be those of the truth.
+    leave_out : iterable of int
+        Video frames that do not count, such as those that were trained on.
+    rate : float, optional
+        Frames per second, for switches per hour; by default that of the truth or the result.
+
+    Raises
+    ------
+    ShapeError
+        If no frame is left, or keypoints differ.
+    """
+    truth, found = align_poses(truth, found)
+    drop = np.isin(truth.frames, list(leave_out))
+    if drop.all():
+        raise ShapeError(
+            f"no frame to compare: all {len(drop)} common frames were trained on; "
+            "count them too with --all-frames"
+        )
+    keep = truth.frames[~drop]
+    truth, found = truth.sel(frames=keep), found.sel(frames=keep)
+    truth = replace(truth, rate=rate or truth.rate or found.rate)
+    return Comparison(
+        len(keep),
+        int(drop.sum()),
+        pose_error(truth, found),
+        oks_map(truth, found),
+        track_scores(truth, found),
+        name_scores(truth, found),
+    )
+
+
+def compare_files(
+    truth: str | os.PathLike[str],
+    file: str | os.PathLike[str],
+    *,
+    all_frames: bool = False,
+    rate: float | None = None,
+) -> Comparison:
+    """Compare two files; frames that our own result's model was trained on do not count.
+
+    Parameters
+    ----------
+    truth, file : path
+        Any poses that mapose reads.
+    all_frames : bool
+        Count frames that were trained on as well.
+    rate : float, optional
+        As in `compare_poses`.
+    """
+    return compare_many(truth, [file], all_frames=all_frames, rate=rate).results[str(file)]
+
+
+def compare_many(
+    truth: str | os.PathLike[str],
+    files: Sequence[str | os.PathLike[str]],
+    *,
+    all_frames: bool = False,
+    rate: float | None = None,
+) -> SideBySide:
+    """Compare several files with the same truth, each on the frames that it has of it.
+
+    Frames that the model of one of our own results was trained on count for none of them.
+
+    Parameters
+    ----------
+    truth, files, all_frames, rate
+        As in `compare_files`.
+
+    Raises
+    ------
+    ShapeError
+        If one of them cannot be compared; the message begins with its name.
+    """
+    exact = Result(truth).poses
+    trained: set[int] = set()
+    poses = {}
+    for file in files:
+        with Result(file) as result:
+            poses[str(file)] = result.poses
+            trained.update(() if all_frames else result.provenance.get("trained_frames", ()))
+    results = {}
+    for file, found in poses.items():
+        try:
+            results[file] = compare_poses(exact, found, leave_out=trained, rate=rate)
+        except ShapeError as error:
+            raise ShapeError(f"{file}: {error}") from None
+    return SideBySide(results)

@@ -1,0 +1,243 @@
+"""Results corrected by a person: edits added, taken back, carried over, exported."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapose.doubts import Doubt
+from mapose.edits import (
+    Edit,
+    find_edits_path,
+    load_edits,
+    make_edit,
+    name_individual,
+    save_edits,
+)
+from mapose.errors import FormatError, SettingsError
+from mapose.files import RESULT, check_output, is_result, name_work
+from mapose.io import load_provenance, write
+from mapose.poses import Poses
+from mapose.results.result import Result
+
+logger = logging.getLogger(__name__)
+
+
+def export_result(
+    source: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    video: str | os.PathLike[str] | None = None,
+    force: bool = False,
+) -> None:
+    """Write a file of poses, as corrected, for another tool, with all that both formats hold.
+
+    Parameters
+    ----------
+    source : path
+        As for `Result`.
+    path, format, video
+        As for `mapose.write`.
+    force : bool
+        Replace a file that no export of this source has made, or that cannot say so (csv, trc).
+
+    Raises
+    ------
+    SettingsError
+        If the file is one of those that are read, or may not be replaced.
+    """
+    source, path = Path(source), Path(path)
+    made = name_work("export", [source])
+    check_output(path, inputs=[source, find_edits_path(source)], made=made, force=force)
+    if is_result(path):
+        set_foreign_edits_aside(path, made)  # what is exported is corrected already
+    with Result(source) as result:
+        write(
+            result.poses,
+            path,
+            format,
+            made=made,
+            video=None if video is None else Path(video),
+            support=result.support,
+            cameras=result.calibration,
+        )
+
+
+def add_edit(
+    path: str | os.PathLike[str],
+    individuals: Sequence[str],
+    *,
+    frame: int | None = None,
+    kind: str = "swap",
+) -> Edit:
+    """Add an edit to the list beside a result.
+
+    Parameters
+    ----------
+    path : path
+        A ``NAME.mapose.h5``; it is not changed.
+    individuals : (str, str)
+        Names of the two animals as `mapose.load` gives them; for ``"name"`` the old and the
+        new one.
+    frame : int, optional
+        First video frame from which on names are to be exchanged; for ``"keep"`` one in the
+        doubtful moment. Only ``"name"`` finds one by itself.
+    kind : {"swap", "keep", "name"}
+        As for `Edit`.
+
+    Returns
+    -------
+    Edit
+        As it was written down, with the places of the animals.
+
+    Raises
+    ------
+    SettingsError
+        If the file has no individuals or is not ours, or two names or the frame are missing.
+    ShapeError
+        If there is no such individual or frame; the nearest name is suggested.
+    """
+    path = Path(path)
+    names = tuple(individuals)
+    if not is_result(path):
+        raise SettingsError(
+            f"{path.name}: only our own files, NAME{RESULT}, have edits: 'mapose track' makes one"
+        )
+    with Result(path) as result:
+        poses = result.poses
+        if poses.individuals is None:
+            raise SettingsError(
+                f"{path.name} holds poses without individuals: 'mapose track' it first"
+            )
+        if len(names) != 2 or names[0] == names[1]:
+            raise SettingsError(f"edit: wanted the names of two animals, came {', '.join(names)}")
+        if kind == "name":
+            edit = name_individual(poses, names[0], new=names[1], frame=frame)
+        elif frame is None:
+            raise SettingsError("edit: wanted the frame from which on names are exchanged")
+        else:
+            doubts = result.find_doubts()
+            edit = make_edit(
+                poses, names, frame=frame, kind=kind, edits=result.edits, doubts=doubts
+            )
+    save_edits([*result.edits, edit], find_edits_path(path))
+    return edit
+
+
+def undo_edit(path: str | os.PathLike[str]) -> Edit:
+    """Take back the last edit of a result.
+
+    Parameters
+    ----------
+    path : path
+        A ``NAME.mapose.h5``.
+
+    Returns
+    -------
+    Edit
+        The one that is gone.
+
+    Raises
+    ------
+    SettingsError
+        If there is none.
+    """
+    edits = list_edits(path)
+    if not edits:
+        raise SettingsError(f"{Path(path).name} has no corrections: nothing to undo")
+    save_edits(edits[:-1], find_edits_path(path))
+    return edits[-1]
+
+
+def carry_edits(edits: Sequence[Edit], target: str | os.PathLike[str]) -> int:
+    """Take the edits of a result over to another tracking of the same recording.
+
+    Parameters
+    ----------
+    edits : sequence of Edit
+        Of the file that was tracked again.
+    target : path
+        The one that came out. One that has a list of its own, even an empty one, keeps it.
+
+    Returns
+    -------
+    int
+        How many edits the target has.
+    """
+    there = find_edits_path(target)
+    if there.is_file():
+        return len(list_edits(target))
+    if edits:
+        save_edits(edits, there)
+    return len(edits)
+
+
+def set_foreign_edits_aside(target: str | os.PathLike[str], recording: object) -> Path | None:
+    """Keep the edits of one recording from being applied to the result of another.
+
+    Parameters
+    ----------
+    target : path
+        A result that is about to be replaced.
+    recording : object
+        What the new one is a result of, as its provenance tells it; see `find_recording`.
+
+    Returns
+    -------
+    Path or None
+        Where the edits lie now, under a name that no command reads; None if there were none, or
+        they are of the same recording (what a person said of it holds for every result of it).
+    """
+    edits = find_edits_path(target)
+    try:
+        if not edits.is_file() or find_recording(load_provenance(target)) == recording:
+            return None
+    except FormatError:  # no result, or not one of ours
+        if not Path(target).is_file():
+            return None
+    number = 1
+    while (aside := edits.with_name(f"{edits.stem}.replaced{number}.csv")).exists():
+        number += 1
+    edits.rename(aside)
+    logger.warning(
+        "%s belong to the result of another recording that is being replaced: they lie in %s now",
+        edits.name,
+        aside,
+    )
+    return aside
+
+
+def find_recording(provenance: Mapping[str, Any]) -> object:
+    """Find in a result's provenance which recording it is of: a fingerprint, else names."""
+    fingerprint = provenance.get("job", {}).get("video")
+    recording = provenance.get("recording", fingerprint)
+    return recording or provenance.get("source") or provenance.get("sources")
+
+
+def find_span(poses: Poses, moment: Doubt) -> tuple[int, int]:
+    """Find the frames next to a doubtful moment in which both animals can be told apart.
+
+    Returns
+    -------
+    before, after : int
+        Video frames; where there is none, the ends of the moment.
+    """
+    row = min(int(np.searchsorted(poses.frames, moment.frame)), len(poses) - 1)
+    try:
+        edit = make_edit(
+            poses, moment.individuals, frame=int(poses.frames[row]), kind="keep", doubts=[moment]
+        )
+    except SettingsError:
+        return moment.first, moment.last
+    return min(edit.span[0], moment.first), max(edit.span[1], moment.last)
+
+
+def list_edits(path: str | os.PathLike[str]) -> list[Edit]:
+    """List the edits of a result in the order in which they were made."""
+    return load_edits(find_edits_path(path)) if is_result(path) else []

@@ -1,0 +1,342 @@
+"""Poses made visible in files: labelled videos and figures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+import numpy as np
+
+from calibration import CalibrationError, Camera, CameraGroup
+from mapose import plots  # matplotlib and cv2 are loaded when something is drawn
+from mapose.arrays import Bools, Image
+from mapose.doubts import Doubt
+from mapose.edits import find_edits_path
+from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
+from mapose.files import check_output, cut_suffix, is_result, make_folder, name_work
+from mapose.io import (
+    Video,
+    VideoWriter,
+    prefetch,
+)
+from mapose.poses import Poses
+from mapose.results.correcting import find_span
+from mapose.results.result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+# Below one half, where drawings leave keypoints hollow, above the cutoff that hides them.
+_FILLED = 0.4
+
+
+class DrawingOptions(TypedDict, total=False):
+    """How poses are drawn into a video."""
+
+    cutoff: float
+    trail: int
+
+
+_DRAWN: DrawingOptions = {"cutoff": 0.3, "trail": 25}
+
+
+def render_video(
+    video: str | os.PathLike[str],
+    poses: Poses | str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    camera: str | None = None,
+    frames: slice | None = None,
+    force: bool = False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    **drawing: Unpack[DrawingOptions],
+) -> Path:
+    """Draw poses into a video.
+
+    Parameters
+    ----------
+    video : path
+        The recording.
+    poses : Poses or path
+        In its pixels, or a file of 3D poses with their cameras.
+    output : path
+        Video file to write; it appears under its name when it is complete.
+    camera : str, optional
+        Which camera of a file of 3D poses made the video.
+    frames : slice, optional
+        Frames ``start:stop``; all by default.
+    force : bool
+        Replace a file that was not rendered from the same video, poses and frames.
+    on_progress : function of (int, int), optional
+        Called with frames done and frames in all.
+    **drawing
+        ``cutoff``: keypoints less certain are hidden (default 0.3); ``trail``: length of the
+        trails, frames (default 25, 0 = none).
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    VideoError
+        If the video cannot be opened or the output not be written.
+    SettingsError
+        If the output is a file that is read, or may not be replaced.
+    """
+    files = [video] if isinstance(poses, Poses) else [video, poses, find_edits_path(poses)]
+    span = frames and f"{frames.start or 0}-{'' if frames.stop is None else frames.stop}"
+    shown = None if span == "0-" else span
+    made = name_work("render", files[:2], camera=camera, frames=shown)
+    check_output(output, inputs=files, made=made, force=force)
+    poses = poses if isinstance(poses, Poses) else read_view(poses, camera)
+    options: DrawingOptions = {**_DRAWN, **drawing}
+    with Video(video) as source:
+        start, stop, _ = (frames or slice(None)).indices(len(source))
+        drawn = plots.draw_video(
+            prefetch(source.iterate(start, stop)), poses, stamp=True, **options
+        )
+        with VideoWriter(output, source.rate, made=made) as writer:
+            for done, image in enumerate(prefetch(drawn), 1):
+                writer.write(image)
+                on_progress(done, stop - start)
+    return Path(output)
+
+
+def project_poses(poses: Poses, camera: Camera, *, filled: Bools | None = None) -> Poses:
+    """Find where a camera sees poses in space.
+
+    Parameters
+    ----------
+    poses : Poses
+        3D, in the unit of the camera's translation.
+    camera : calibration.Camera
+        Its image is where the result lies.
+    filled : bool, (F, I, K), optional
+        Points that were not measured but filled in. Their confidence becomes 0.4, which drawings
+        show as hollow.
+
+    Returns
+    -------
+    Poses
+        2D in px; missing where the point is missing or behind the camera. Points may lie outside
+        the image.
+
+    Raises
+    ------
+    ShapeError
+        If the poses are 2D, or `filled` does not fit.
+    """
+    if poses.dimensions != 3:
+        raise ShapeError("projecting: wanted poses in 3D, came 2D")
+    confidence = poses.confidence
+    if filled is not None:
+        if np.shape(filled) != confidence.shape:
+            raise ShapeError(f"filled: wanted {confidence.shape}, came {np.shape(filled)}")
+        confidence = np.where(filled & (confidence > 0), np.float32(_FILLED), confidence)
+    pixels = camera.project(poses.points.astype(np.float64))
+    array = np.concatenate([pixels, confidence[..., None]], axis=-1)
+    return replace(poses, array=array, unit="px", covariance=None)
+
+
+def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
+    """Read poses as a camera sees them; 3D poses are projected with the cameras of their file.
+
+    Parameters
+    ----------
+    path : path
+        2D poses of any format, or a ``.mapose.h5`` with 3D poses and cameras.
+    camera : str, optional
+        Into which of its cameras; needed for 3D.
+
+    Returns
+    -------
+    Poses
+        2D in px. Points that were filled in have a confidence of 0.4.
+
+    Raises
+    ------
+    SettingsError
+        If a camera is wanted but not named, or named but not there.
+    FormatError
+        If the file holds 3D poses without cameras, or in another unit than theirs.
+    """
+    path = Path(path)
+    with Result(path) as result:
+        poses = result.poses
+        if poses.dimensions == 2:
+            if camera is not None:
+                raise SettingsError(
+                    f"{path.name} holds 2D poses of one camera: leave out the camera"
+                )
+            return poses
+        filled = result.support.get("filled")
+        text = result.calibration
+    if text is None:
+        raise FormatError(
+            f"{path.name} holds 3D poses but no cameras to project them with: use the file that "
+            "'mapose triangulate' wrote"
+        )
+    try:
+        cameras = CameraGroup.from_toml(text, source=path.name)
+        if camera is None:
+            raise SettingsError(
+                f"{path.name} holds 3D poses: name one of its cameras, {', '.join(cameras.names)}"
+            )
+        chosen = cameras[camera]
+    except CalibrationError as error:
+        raise SettingsError(str(error)) from error
+    if "unknown" not in (cameras.unit, poses.unit) and cameras.unit != poses.unit:
+        raise FormatError(f"{path.name}: poses are in {poses.unit}, its cameras in {cameras.unit}")
+    return project_poses(poses, chosen, filled=filled)
+
+
+def save_plots(
+    poses: Poses | str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    image: Image | None = None,
+    force: bool = False,
+) -> Iterator[Path]:
+    """Write the usual figures as PNG: trajectories or scene, positions, confidence, identity.
+
+    Parameters
+    ----------
+    poses : Poses or path
+        What to plot. In 3D a scene and a reconstruction take the place of the trajectories; a
+        file adds its cameras, and what its points rest on.
+    folder : path
+        Made if it is not there.
+    image : uint8, (H, W) or (H, W, 3), optional
+        Background of the trajectories.
+    force : bool
+        Replace files that are not plots of the same poses.
+
+    Yields
+    ------
+    Path
+        Each file as it is written.
+
+    Raises
+    ------
+    SettingsError
+        If a file may not be replaced; nothing is drawn then.
+    """
+    inputs = [] if isinstance(poses, Poses) else [poses, find_edits_path(poses)]
+    made = name_work("plot", inputs[:1])
+    folder = make_folder(folder)
+    support: dict[str, Any] = {}
+    cameras: list[Camera] = []
+    doubts: list[Doubt] = []
+    if isinstance(poses, Poses):
+        found = poses
+    else:
+        with Result(poses) as result:
+            found, support = result.poses, result.support
+            cameras, doubts = list(result.cameras or ()), result.find_doubts()
+    figures: dict[str, Callable[[], Figure]] = {}
+    if found.dimensions == 2:
+        figures["trajectories"] = partial(plots.plot_trajectories, found, image=image)
+    elif len(found):
+        filled = support.get("filled")
+        figures["scene"] = partial(plots.plot_scene_3d, found, cameras=cameras, filled=filled)
+        figures["reconstruction"] = partial(plots.plot_reconstruction, found, **support)
+    figures["positions"] = partial(plots.plot_positions, found)
+    figures["confidence"] = partial(plots.plot_confidence, found)
+    figures["histograms"] = partial(plots.plot_histograms, found)
+    if found.identity is not None and len(found) and len(found.names) > 1:
+        figures["identity"] = partial(plots.plot_identity, found, moments=doubts)
+    places = [folder / f"{name}.png" for name in figures]
+    for place in places:
+        check_output(place, inputs=inputs, made=made, force=force)
+    for place, draw in zip(places, figures.values(), strict=True):
+        plots.save_figure(draw(), place, made=made)
+        yield place
+
+
+def save_swap_pictures(
+    result: Result,
+    moments: Sequence[Doubt],
+    folder: str | os.PathLike[str],
+    *,
+    video: str | os.PathLike[str] | None = None,
+    force: bool = False,
+) -> Iterator[Path]:
+    """Write a strip of pictures of each doubtful moment as PNG: before, during and after.
+
+    Parameters
+    ----------
+    result : Result
+        2D.
+    moments : sequence of Doubt
+        Of `Result.find_doubts`; files are numbered in their order.
+    folder : path
+        Made if it is not there.
+    video : path, optional
+        The recording; by default the file that the result names, beside it.
+    force : bool
+        Replace files that are not pictures of the same result.
+
+    Yields
+    ------
+    Path
+        Each file as it is written.
+
+    Raises
+    ------
+    VideoError
+        If the video is not found or cannot be read.
+    SettingsError
+        If a file may not be replaced; nothing is drawn then.
+    """
+    path, poses = result.path, result.poses
+    made = name_work("swaps", [path])
+    with Video(find_video(result) if video is None else video) as source:
+        folder = make_folder(folder)
+        places = [folder / _name_picture(rank, moment) for rank, moment in enumerate(moments, 1)]
+        for place in places:
+            inputs = [path, find_edits_path(path), source.path]
+            check_output(place, inputs=inputs, made=made, force=force)
+        for place, moment in zip(places, moments, strict=True):
+            first, last = find_span(poses, moment)
+            middle = (moment.first + moment.last) // 2
+            wanted = np.array([first, moment.first, middle, moment.last, last])
+            there = poses.frames[np.isin(poses.frames, wanted) & (poses.frames < len(source))]
+            images = {int(frame): source.read(int(frame)) for frame in there}
+            plots.save_figure(plots.plot_swap(poses, moment, images=images), place, made=made)
+            yield place
+
+
+def _name_picture(rank: int, moment: Doubt) -> str:
+    return f"{rank:03d}-frame{moment.frame:06d}-{'-'.join(moment.individuals)}.png"
+
+
+def find_video(result: Result) -> Path:
+    """Find the recording beside its result: by the name that this holds, else by its own.
+
+    Raises
+    ------
+    VideoError
+        If there is none.
+    """
+    path = result.path
+    stem = cut_suffix(path.name).removesuffix(".tracked")
+    for _ in range(3):  # a result that was tracked again names the one before it
+        source = path.parent / Path(str(result.provenance.get("source", ""))).name
+        if not source.is_file() or source == path:
+            break
+        if not is_result(source):
+            return source
+        path, result = source, Result(source)
+    for suffix in (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".wmv"):
+        if (video := path.with_name(stem + suffix)).is_file():
+            return video
+    raise VideoError(
+        f"the video of {path.name} is not in {path.resolve().parent}; name it with --video"
+    )

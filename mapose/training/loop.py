@@ -1,0 +1,380 @@
+"""Training: one readable loop, and what is needed to stop and go on exactly."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from mapose.arrays import Floats, Ints
+from mapose.config import TrainSettings
+from mapose.data import Augmentation, TrainingSet, draw_fields, draw_scores
+from mapose.errors import SettingsError
+from mapose.files import write_atomically
+from mapose.io import prefetch
+from mapose.models import (
+    Maps,
+    PoseNetwork,
+    Shards,
+    find_losses,
+    load_tensors,
+    normalise,
+    save_tensors,
+    spare_cores,
+    write_yaml,
+)
+from mapose.training.schedule import VALIDATIONS, Pace, Schedule
+
+logger = logging.getLogger(__name__)
+
+#: Columns of ``training.csv``; errors in image pixels, empty between validations.
+COLUMNS = (
+    *("step", "seconds", "loss", "scoremap_loss", "offset_loss", "affinity_loss", "rate"),
+    *("train_error", "test_error"),
+)
+_STATE, _BEST = "state.yaml", "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training run stands, given to the caller after every step.
+
+    Parameters
+    ----------
+    step, steps : int
+        Steps done, and steps of the whole schedule.
+    share : float
+        Part of the work that is done, 0 to 1; the first steps are cheaper than the last.
+    seconds, left : float
+        Time trained, over all runs, and time that is left at the present pace; NaN until there
+        is one.
+    loss : float
+        Mean of the last steps.
+    train_error, test_error : float
+        Last validation, image pixels; NaN before the first or without test frames.
+    """
+
+    step: int
+    steps: int
+    share: float
+    seconds: float
+    left: float
+    loss: float
+    train_error: float
+    test_error: float
+
+    @property
+    def note(self) -> str:
+        """What a progress bar says beside itself."""
+        left = "" if math.isnan(self.left) else f", about {math.ceil(self.left / 60)} min left"
+        error = "" if math.isnan(self.test_error) else f", test error {self.test_error:.2f} px"
+        return f"loss {self.loss:.3f}{error}{left}"
+
+
+class Trainer:
+    """Fits a network to a training set.
+
+    How long it trains, and on what, is a matter of steps: the clock decides nothing unless the
+    settings limit the minutes.
+
+    Parameters
+    ----------
+    network : PoseNetwork
+        Trained in place.
+    data : TrainingSet
+        Labelled images at the network's scale.
+    folder : Path
+        Receives the log and what is needed to go on.
+    edges : int64, (E, 2)
+        Keypoints at the ends of each affinity channel.
+    settings : TrainSettings
+        Rate, batch and so on; ``steps`` must be a number.
+    augmentation : Augmentation
+        Limits of the random views.
+    view : int
+        Side of the views in the second half, input pixels; in the first it is two thirds.
+    """
+
+    def __init__(
+        self,
+        network: PoseNetwork,
+        data: TrainingSet,
+        *,
+        folder: Path,
+        edges: Ints,
+        settings: TrainSettings,
+        augmentation: Augmentation,
+        view: int,
+    ) -> None:
+        if settings.steps is None:
+            raise SettingsError("train.steps: the trainer wants a number of steps, came none")
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = next(network.parameters()).device
+        self.data, self.folder, self.settings = data, folder, settings
+        self.edges = torch.as_tensor(edges, device=self.device)
+        self.schedule = Schedule(settings.steps, view)
+        self.every = settings.every or max(1, settings.steps // VALIDATIONS)
+        self.drawing = {
+            "batch": settings.batch,
+            "augmentation": augmentation,
+            "seed": settings.seed,
+        }
+        self.mixed = settings.mixed and has_bfloat16(self.device)
+        self.average = copy.deepcopy(network).eval()
+        self.optimizer = torch.optim.AdamW(
+            _group_parameters(network, settings.decay), lr=settings.rate, fused=True
+        )
+        self.step, self.seconds = 0, 0.0
+        self.best, self.waited = math.inf, 0
+        self.errors = (math.nan, math.nan)
+
+    @property
+    def share(self) -> float:
+        """Part of the schedule that is done: by steps, or by time if that is limited and ahead."""
+        limit = self.settings.minutes
+        by_time = self.seconds / (60 * limit) if limit else 0.0
+        return min(1.0, max(self.step / self.schedule.steps, by_time))
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the limit of minutes ended the training before its steps were done."""
+        return self.share >= 1 and self.step < self.schedule.steps
+
+    def run(
+        self,
+        validate: Callable[[PoseNetwork], tuple[float, float]],
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> PoseNetwork:
+        """Train to the end of the schedule or until the test error stops falling.
+
+        Parameters
+        ----------
+        validate : function of PoseNetwork
+            Gives the train and test error of the averaged network, image pixels.
+        on_progress : function of Progress, optional
+            Called after every step.
+
+        Returns
+        -------
+        PoseNetwork
+            The averaged network: the last one after a full schedule, where the learning rate
+            has come down to nothing, or the best one after an early stop.
+        """
+        shards = Shards(self.network, self.device)
+        try:
+            with spare_cores():
+                self._run(shards, validate, on_progress)
+        finally:
+            shards.close()
+        if self.share < 1 and self.waited >= self.settings.patience:
+            logger.info("stopped early: no better since %d validations", self.waited)
+            self.average.load_state_dict(load_tensors(self.folder / _BEST))
+        if self.was_cut:
+            logger.warning(
+                "train.minutes=%g ended the training after %d of %d steps; "
+                "--set train.minutes=null trains them all",
+                *(self.settings.minutes, self.step, self.schedule.steps),
+            )
+        return self.average
+
+    def _run(
+        self,
+        shards: Shards,
+        validate: Callable[[PoseNetwork], tuple[float, float]],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        losses: list[Floats] = []
+        pace = Pace(self.schedule, self.step)
+        clock = time.monotonic()
+        for batch in prefetch(self._draw_batches(), depth=4):
+            losses.append(self._train_step(shards, batch))
+            now = time.monotonic()
+            self.seconds, clock = self.seconds + now - clock, now
+            left = pace.find_left(self.step, now)
+            done = self.share >= 1
+            if done or self.step % self.every == 0:
+                self.errors = validate(self.average)
+                self._note_best(self.errors[1])
+                self._log(np.mean(losses, axis=0))
+                losses = losses[-1:]
+                self.save()
+                done |= self.waited >= self.settings.patience
+            mean = float(np.mean([row[0] for row in losses[-50:]]))
+            share = max(self.share if self.settings.minutes else 0, self.schedule.share(self.step))
+            on_progress(
+                Progress(
+                    *(self.step, self.schedule.steps, share, self.seconds, left, mean),
+                    *self.errors,
+                )
+            )
+            if done:
+                break
+
+    def _draw_batches(self) -> Iterator[tuple]:
+        step = self.step
+        while True:
+            size = self.schedule.find_view(step)
+            yield self.data.draw_batch(step, size=size, **self.drawing)  # type: ignore[arg-type]
+            step += 1
+
+    def _train_step(self, shards: Shards, batch: tuple) -> Floats:
+        self._set_rate()
+        self.network.train()
+        parts = [np.array_split(part, shards.count) for part in batch]
+        losses = shards.find_gradients(self._find_losses, list(zip(*parts, strict=True)))
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        self.step += 1
+        self._update_average()
+        return losses.cpu().numpy().astype(np.float64)
+
+    def _find_losses(self, network: torch.nn.Module, share: tuple) -> list[torch.Tensor]:
+        views, points, known = (torch.from_numpy(part).to(self.device) for part in share)
+        network.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
+            maps = network(normalise(views))
+        high, wide = maps.scores.shape[2:]
+        size, pitch = (high, wide), float(self.network.stride)
+        scores, offsets = draw_scores(points, size, pitch=pitch)
+        fields, on_limb = draw_fields(points, self.edges, size, pitch=pitch)
+        maps = Maps(maps.scores.float(), maps.offsets.float(), maps.fields.float())
+        losses = find_losses(maps, Maps(scores, offsets, fields), known, on_limb=on_limb)
+        return [losses.total, losses.scoremap, losses.offset, losses.affinity]
+
+    def _set_rate(self) -> None:
+        """Warm up over 2 % of the schedule, then follow a cosine down to a hundredth."""
+        warm = min(1.0, (self.share + 1e-4) / 0.02)
+        rate = self.settings.rate * warm * (0.505 + 0.495 * math.cos(math.pi * self.share))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # While young the average follows fast: its first weights are random.
+        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        new, old = self.network.state_dict(), self.average.state_dict()
+        for name, value in old.items():
+            if value.dtype.is_floating_point:
+                value.lerp_(new[name], 1 - decay)
+            else:
+                value.copy_(new[name])
+
+    def _note_best(self, error: float) -> None:
+        if math.isnan(error):
+            return
+        self.waited += 1
+        if error < self.best:
+            self.best, self.waited = error, 0
+            save_tensors(self.average.state_dict(), self.folder / _BEST)
+
+    def _log(self, losses: Floats) -> None:
+        path = self.folder / "training.csv"
+        is_new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if is_new:
+                writer.writerow(COLUMNS)
+            rate = self.optimizer.param_groups[0]["lr"]
+            row = [*losses, rate, *self.errors]
+            writer.writerow([self.step, f"{self.seconds:.1f}", *(f"{v:.6g}" for v in row)])
+
+    def save(self) -> None:
+        """Write all that is needed to go on exactly from here."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for i, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+        save_tensors(tensors, self.folder / f"step-{self.step}.safetensors")
+        state = {"step": self.step, "seconds": self.seconds, "best": self.best}
+        state |= {"waited": self.waited, "errors": list(self.errors)}
+        # The state names its tensors, so that a kill between the two writes loses nothing.
+        write_yaml(state, self.folder / _STATE)
+        for old in self.folder.glob("step-*.safetensors"):
+            if old.name != f"step-{self.step}.safetensors":
+                old.unlink()
+
+    def load(self) -> None:
+        """Take up a run where `save` left it.
+
+        Raises
+        ------
+        SettingsError
+            If there is nothing to take up, or it is a run of another network.
+        """
+        path = self.folder / _STATE
+        if not path.is_file():
+            raise SettingsError(f"{self.folder}: no interrupted training here to resume")
+        state = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tensors = load_tensors(self.folder / f"step-{state['step']}.safetensors")
+        parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value
+        try:
+            self.network.load_state_dict(parts["network"])
+            self.average.load_state_dict(parts["average"])
+        except RuntimeError as error:
+            raise SettingsError(f"{self.folder}: a run with other settings: {error}") from None
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in parts["optimizer"].items():
+            number, _, key = name.partition(".")
+            moments.setdefault(int(number), {})[key] = value
+        # The fused optimizer walks memory as it lies: moments must lie as their parameters do.
+        flat = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for i, state_of in moments.items():
+            for key, value in state_of.items():
+                if value.shape == flat[i].shape:
+                    state_of[key] = torch.empty_like(flat[i]).copy_(value)
+        saved = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**saved, "state": moments})
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best, self.waited = state["best"], state["waited"]
+        self.errors = tuple(state["errors"])
+        _trim_log(self.folder / "training.csv", self.step)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device computes in bfloat16 faster than in full precision.
+
+    On a processor with the instructions (AVX-512 BF16 or AMX) a step took 0.5 to 0.65
+    of the time on the one processor measured; where they are there but switched off
+    (``ATEN_CPU_CAPABILITY``), five times as long.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type != "cpu" or not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        return False
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
+
+
+def _group_parameters(network: PoseNetwork, decay: float) -> list[dict[str, Any]]:
+    """Weight decay is for convolutions only, not for biases and norms."""
+    flat = [p for p in network.parameters() if p.ndim < 2]
+    deep = [p for p in network.parameters() if p.ndim >= 2]
+    return [{"params": deep, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
+
+
+def _trim_log(path: Path, step: int) -> None:
+    """Drop the rows that were logged after the state was saved."""
+    if not path.is_file():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if int(r["step"]) <= step]
+    with (
+        write_atomically(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,470 @@
+"""From a project's labels to a trained model."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+
+from mapose import __version__
+from mapose.analysis.prediction import Predictor
+from mapose.anatomy import learn_anatomy
+from mapose.arrays import Bools, Floats, Image, Ints, Singles
+from mapose.config import Settings, load_settings, parse_settings
+from mapose.data import (
+    Augmentation,
+    find_factor,
+    find_rotation,
+    find_view_size,
+    is_grey,
+    make_training_set,
+)
+from mapose.decode import propose_edges, select_edges
+from mapose.errors import FormatError, SettingsError
+from mapose.io import read_image
+from mapose.labels import Labels
+from mapose.models import (
+    Model,
+    PoseNetwork,
+    build_network,
+    find_device,
+    write_yaml,
+)
+from mapose.poses import Peaks
+from mapose.project.project import Project
+from mapose.skeleton import Pair, Skeleton
+from mapose.training.evaluation import Evaluation, evaluate_peaks, find_candidate_errors
+from mapose.training.loop import Progress, Trainer
+from mapose.training.schedule import choose_steps
+from mapose.training.transfer import take_weights
+
+logger = logging.getLogger(__name__)
+
+
+_RUN = "run.yaml"
+#: Labelled images that a validation looks at, of each kind; more would cost more than it tells.
+_VALIDATED = 20
+#: Of a training that starts from a model: learning rate, and steps as a share of one from nothing.
+_FINE_RATE, _FINE_SHARE = 5e-4, 0.2
+
+
+def train(
+    project: Project | str | os.PathLike[str],
+    name: str | None = None,
+    *,
+    preset: str | Path = "small",
+    overrides: Iterable[str] = (),
+    init: Model | str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    device: str | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Model:
+    """Train a network on a project's labels.
+
+    The number of steps is chosen from the labels (`mapose.training.schedule.choose_steps`), so
+    that the same command makes the same model on a quiet machine and on a busy one.
+
+    Parameters
+    ----------
+    project : Project or path
+        With labels.
+    name : str, optional
+        Of the new model, ``models/<name>``; by default the preset's with a number.
+    preset : str or Path
+        Name of a preset or a settings file.
+    overrides : iterable of str
+        ``section.key=value`` each.
+    init : Model or path, optional
+        Start from this model instead of from nothing: one of the same keypoints, in any order.
+        The network is then as large as that model's, and fewer steps are chosen. A run that is
+        resumed needs none.
+    resume : bool
+        Go on with the run of this name (by default the newest one that is not finished); it
+        keeps the settings it was begun with.
+    device : str, optional
+        Where to compute; the fastest by default.
+    on_progress : function of Progress, optional
+        Called after every step.
+
+    Returns
+    -------
+    Model
+        Saved in the project, with its evaluation in ``record``.
+
+    Raises
+    ------
+    FormatError
+        If there are no labels, or too few to train on.
+    SettingsError
+        If a setting is not usable, there is nothing to resume, or ``init`` has other keypoints.
+    """
+    project = project if isinstance(project, Project) else Project.load(project)
+    labels = project.load_labels()
+    start = None
+    if resume:
+        folder, settings = _find_run(project, name)
+    else:
+        folder, settings = _name_run(project, name, preset), load_settings(preset, overrides)
+        if init is not None:
+            start = init if isinstance(init, Model) else Model.load(init)
+            settings = follow_model(settings, start, labels.skeleton)
+    run = _prepare(project, labels, settings, find_device(device), start)
+    trainer = Trainer(
+        run.model.network,
+        make_training_set(
+            [run.images[i] for i in run.train],
+            labels.points[run.train],
+            run.known[run.train],
+            flip_order=labels.skeleton.flip_order,
+            factor=run.model.factor,
+            channels=run.model.channels,
+        ),
+        folder=folder,
+        edges=run.model.body.edge_index,
+        settings=run.settings.train,
+        augmentation=run.augmentation,
+        view=run.view,
+    )
+    if resume:
+        trainer.load()
+    else:
+        folder.mkdir(parents=True)
+        write_yaml(run.settings.model_dump(mode="json"), folder / _RUN)
+        trainer.save()  # a run that is killed before its first validation can go on as well
+    network = trainer.run(run.validate, on_progress)
+    return _finish(run, network, folder, trainer)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a training run works on."""
+
+    settings: Settings
+    labels: Labels
+    images: Sequence[Image]
+    known: Bools
+    train: Ints
+    test: Ints
+    model: Model
+    augmentation: Augmentation
+    view: int
+
+    def validate(self, network: PoseNetwork) -> tuple[float, float]:
+        """Find the error of a network on some train frames and some test frames, px."""
+        model = replace(self.model, network=network)
+        device = next(network.parameters()).device.type
+        predictor = Predictor(model, device=device)
+        return (
+            find_candidate_errors(predictor, self.images, self.labels, self.train[:_VALIDATED]),
+            find_candidate_errors(predictor, self.images, self.labels, self.test[:_VALIDATED]),
+        )
+
+
+def split_frames(labels: Labels, test: float, seed: int) -> tuple[Ints, Ints]:
+    """Split labelled frames at random into train and test rows.
+
+    Parameters
+    ----------
+    labels : Labels
+        All labelled frames.
+    test : float
+        Share of test frames, 0 to 1; at least one frame is left to train on, and at least one
+        to test with unless the share is 0.
+    seed : int
+        Seed of the split.
+
+    Returns
+    -------
+    train, test : int64
+        Rows, ascending.
+
+    Raises
+    ------
+    FormatError
+        If there are fewer than two frames, or no keypoint is marked.
+    """
+    if len(labels) < 2 or not np.isfinite(labels.points).any():
+        raise FormatError(
+            f"{len(labels)} labelled frames with {int(np.isfinite(labels.points[..., 0]).sum())} "
+            "keypoints: training needs at least two frames; label or import some"
+        )
+    order = np.random.default_rng(seed).permutation(len(labels))
+    count = min(max(round(test * len(labels)), test > 0), len(labels) - 1)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def find_known(labels: Labels, missing: str) -> Bools:
+    """Find which keypoints were looked for in which frame.
+
+    Parameters
+    ----------
+    labels : Labels
+        All labelled frames.
+    missing : str
+        What a keypoint that is not marked means: ``"absent"`` = it cannot be seen; where a
+        whole video has no mark of a keypoint, it was not looked for. ``"unknown"`` = nobody
+        looked.
+
+    Returns
+    -------
+    bool, (F, K)
+    """
+    marked = np.asarray(np.isfinite(labels.points).all(-1))
+    if missing == "unknown":
+        absent = ~marked.any(axis=-1, keepdims=True)
+        return np.asarray((marked | absent).all(axis=1))
+    known = np.ones((len(labels), labels.points.shape[2]), bool)
+    videos = np.array(labels.videos)
+    for video in set(labels.videos):
+        rows = videos == video
+        known[rows] = marked[rows].any((0, 1)) | ~marked[rows].any()
+    return known
+
+
+def follow_model(settings: Settings, init: Model, skeleton: Skeleton) -> Settings:
+    """Fit settings to a model that training starts from: its network, and a gentler rate.
+
+    Parameters
+    ----------
+    settings : Settings
+        As asked for; a learning rate that was set stays.
+    init : Model
+        Where the weights come from.
+    skeleton : Skeleton
+        Keypoints of the labels.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    SettingsError
+        If the model has other keypoints.
+    """
+    if set(init.skeleton.keypoints) != set(skeleton.keypoints):
+        raise SettingsError(
+            f"--init: wanted a model of the keypoints {', '.join(skeleton.keypoints)}, came one "
+            f"of {', '.join(init.skeleton.keypoints)}; train from nothing, or rename on import"
+        )
+    shape = {key: init.architecture[key] for key in ("widths", "depths", "stride")}
+    network = {**shape, "channels": init.channels, "links": init.links or None}
+    rate = {} if "rate" in settings.train.model_fields_set else {"rate": _FINE_RATE}
+    raw = settings.model_dump(exclude_unset=True)
+    raw["network"] = {**raw.get("network", {}), **network}
+    raw["train"] = {**raw.get("train", {}), **rate}
+    return Settings.model_validate(raw)
+
+
+def _name_run(project: Project, name: str | None, preset: str | Path) -> Path:
+    """Find a folder for a new run that is not there yet."""
+    models, number = project.path / "models", 1
+    while name is None and (models / f"{Path(preset).stem}-{number}").exists():
+        number += 1
+    folder = models / (name or f"{Path(preset).stem}-{number}")
+    if folder.exists():
+        raise SettingsError(f"{folder} exists already: choose another name, or --resume")
+    return folder
+
+
+def _find_run(project: Project, name: str | None) -> tuple[Path, Settings]:
+    """Find the run to go on with, and the settings that hold in it."""
+    models = project.path / "models"
+    chosen = [p.parent for p in models.glob("*/state.yaml") if name in (None, p.parent.name)]
+    if not chosen:
+        raise SettingsError(f"{models}: no interrupted training to resume")
+    folder = max(chosen, key=lambda p: (p / "state.yaml").stat().st_mtime)
+    raw = yaml.safe_load((folder / _RUN).read_text(encoding="utf-8"))
+    return folder, parse_settings(Settings, raw)
+
+
+def _prepare(
+    project: Project,
+    labels: Labels,
+    settings: Settings,
+    device: torch.device,
+    init: Model | None = None,
+) -> _Run:
+    """Find from the labels whatever the settings leave open, and build the network."""
+    images = [read_image(path) for path in labels.images if path is not None]
+    train_rows, test_rows = split_frames(labels, settings.train.test, settings.train.seed)
+    poses = labels.points.reshape(-1, *labels.points.shape[2:])
+    sizes = [(i.shape[1], i.shape[0]) for i in images]
+    net = settings.network
+    factor = net.factor or find_factor(poses, min(sizes, key=max))
+    channels = net.channels or (1 if is_grey(images) else 3)
+    rotation = find_rotation(poses)
+    given = settings.augment.model_dump(exclude={"rotation", "flip"})
+    augment = settings.augment
+    augmentation = Augmentation(
+        rotation=rotation if augment.rotation is None else augment.rotation,
+        flip=rotation > 90 if augment.flip is None else augment.flip,
+        **given,
+    )
+    links = _propose_links(project, labels.points[train_rows], net.links)
+    network, architecture = _build_network(settings, labels.skeleton, channels, links, init)
+    model = Model(
+        network=network.to(device),
+        architecture=architecture,
+        skeleton=labels.skeleton,
+        links=links,
+        factor=factor,
+        channels=channels,
+        individuals=project.count,
+        reach=find_reach(labels.points[train_rows]),
+        variance=np.ones(len(labels.skeleton.keypoints)),
+        anatomy=learn_anatomy(
+            labels.points[train_rows].reshape(-1, *poses.shape[1:]),
+            # Where views are not mirrored, a mirror image is no animal that could be there.
+            flip_order=labels.skeleton.flip_order if augmentation.flip else None,
+        ),
+        split={
+            "train": [labels.row_names[i] for i in train_rows],
+            "test": [labels.row_names[i] for i in test_rows],
+        },
+    )
+    view = settings.train.view or find_view_size(
+        poses / np.float32(factor), max(map(max, sizes)) // factor
+    )
+    if settings.train.steps is None:
+        heads = 3 * len(labels.skeleton.keypoints) + 2 * len(links)
+        batch = settings.train.batch
+        steps = choose_steps(len(train_rows), channels=heads, view=view, batch=batch)
+        steps = steps if init is None else max(20, round(_FINE_SHARE * steps))
+        chosen = settings.train.model_copy(update={"steps": steps})
+        settings = settings.model_copy(update={"train": chosen})
+    known = find_known(labels, settings.train.missing)
+    return _Run(settings, labels, images, known, train_rows, test_rows, model, augmentation, view)
+
+
+def _build_network(
+    settings: Settings,
+    skeleton: Skeleton,
+    channels: int,
+    links: tuple[Pair, ...],
+    init: Model | None,
+) -> tuple[PoseNetwork, dict[str, Any]]:
+    """Build a network with the weights of the seed or of a model, and say what it is like."""
+    architecture: dict[str, Any] = {
+        "channels": channels,
+        "keypoints": len(skeleton.keypoints),
+        "edges": len(links),
+        "widths": list(settings.network.widths),
+        "depths": list(settings.network.depths),
+        "stride": settings.network.stride,
+    }
+    torch.manual_seed(settings.train.seed)
+    network = build_network(**architecture)
+    if init is not None:
+        take_weights(network, skeleton.keypoints, links, init)
+    return network, architecture
+
+
+def _propose_links(
+    project: Project, points: npt.NDArray, wanted: tuple[Pair, ...] | None
+) -> tuple[Pair, ...]:
+    """Choose the edges that get an affinity field: none for a single animal."""
+    if project.count == 1 or wanted is not None:
+        return () if project.count == 1 else wanted or ()
+    names = project.skeleton.keypoints
+    given = [(int(a), int(b)) for a, b in project.skeleton.edge_index]
+    return tuple((names[a], names[b]) for a, b in propose_edges(points, given))
+
+
+def find_reach(points: Singles) -> Floats:
+    """Find how far two keypoints of one animal can be apart.
+
+    Parameters
+    ----------
+    points : float32, (F, I, K, 2)
+        Labelled poses, px; NaN = missing.
+
+    Returns
+    -------
+    float64, (K, K)
+        1.3 times the largest labelled distance, px; NaN where two keypoints never occur
+        together.
+    """
+    poses = points.reshape(-1, *points.shape[2:]).astype(np.float64)
+    gap = np.linalg.norm(poses[:, :, None] - poses[:, None], axis=-1)
+    most = np.where(np.isfinite(gap), gap, -np.inf).max(axis=0, initial=-np.inf)
+    return np.where(np.isfinite(most), 1.3 * most, np.nan)
+
+
+def _finish(run: _Run, network: PoseNetwork, folder: Path, trainer: Trainer) -> Model:
+    """Choose links, calibrate covariances, evaluate and save; images are looked at once."""
+    model, labels = replace(run.model, network=network), run.labels
+    peaks = Predictor(model, device=trainer.device.type).find_images(run.images)
+    model = replace(model, network=network.cpu())
+    if model.links:
+        points = labels.points[run.train]
+        links = [int(e) for e in select_edges(peaks.take(run.train), points, model.body)]
+        model, peaks = model.with_links(links), peaks.take_edges(links)
+    held_out = run.test if len(run.test) else run.train
+    variance = calibrate_variance(peaks.take(held_out), labels.points[held_out])
+    model = replace(model, variance=variance)
+    scale = variance[peaks.keypoint, None, None].astype(np.float32)
+    found = evaluate_peaks(model, labels, replace(peaks, covariance=peaks.covariance * scale))
+    model = replace(model, record=_make_record(run, found, trainer))
+    model.save(folder)
+    for leftover in [*folder.glob("step-*.safetensors"), folder / "state.yaml"]:
+        leftover.unlink(missing_ok=True)
+    return model
+
+
+def calibrate_variance(peaks: Peaks, truth: Singles) -> Floats:
+    """Find the factor per keypoint that makes covariances of peaks true.
+
+    The squared Mahalanobis distance of a 2D normal error has the median 1.386; the factor makes
+    it so on labelled frames that were not trained on. Keypoints with few labels lean on the
+    factor of all.
+
+    Parameters
+    ----------
+    peaks : Peaks
+        Candidates, covariance not yet calibrated.
+    truth : float32, (F, I, K, 2)
+        Labels of the same frames, px; NaN = missing.
+
+    Returns
+    -------
+    float64, (K,)
+    """
+    keypoints = truth.shape[2]
+    ratios: list[Floats] = []
+    for k in range(keypoints):
+        rows = np.flatnonzero(peaks.keypoint == k)
+        gap = truth[peaks.frame[rows], :, k] - peaks.xy[rows, None]
+        distance = np.where(np.isfinite(gap).all(-1), (gap**2).sum(-1), np.inf)
+        nearest = distance.argmin(1) if distance.shape[1] else np.zeros(len(rows), int)
+        gap = gap[np.arange(len(rows)), nearest].astype(np.float64)
+        spread = peaks.covariance[rows] + 1e-6 * np.eye(2)
+        squared = np.einsum("ni,nij,nj->n", gap, np.linalg.inv(spread), gap)
+        near = np.isfinite(squared) & (distance.min(1, initial=np.inf) < 30**2)
+        ratios.append(squared[near] / 1.386)
+    everything = np.concatenate(ratios)
+    overall = float(np.median(everything)) if len(everything) else 1.0
+    weight = np.array([len(r) for r in ratios])
+    own = np.array([np.median(r) if len(r) else overall for r in ratios])
+    return np.exp((weight * np.log(own + 1e-9) + 20 * np.log(overall + 1e-9)) / (weight + 20))
+
+
+def _make_record(run: _Run, found: Evaluation, trainer: Trainer) -> dict[str, Any]:
+    return {
+        "mapose": __version__,
+        "torch": str(torch.__version__),
+        "steps": trainer.step,
+        "seconds": round(trainer.seconds, 1),
+        "view": run.view,
+        "rotation": round(run.augmentation.rotation, 1),
+        "settings": run.settings.model_dump(mode="json"),
+        "metrics": found.to_dict(),
+    }

@@ -1,0 +1,253 @@
+"""Analysis end to end with a small untrained network: streaming, resuming, bad input."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from mapose.analysis.pipeline import CHUNK, analyze, analyze_file
+from mapose.anatomy import Anatomy
+from mapose.errors import FormatError, SettingsError, VideoError
+from mapose.io import VideoWriter, load, load_peaks, load_provenance
+from mapose.models import Model, build_network
+from mapose.skeleton import Skeleton
+
+FRAMES = 2 * CHUNK + 37
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A noisy video with two bright dots that move, and an untrained model of two keypoints."""
+    folder = tmp_path_factory.mktemp("analysis")
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:64, :96]
+    with VideoWriter(folder / "dots.mp4", 25) as writer:
+        for t in range(FRAMES):
+            image = rng.integers(0, 40, (64, 96)).astype(np.float32)
+            for phase in (0.0, 2.0):
+                cx, cy = 48 + 30 * np.cos(t / 40 + phase), 32 + 20 * np.sin(t / 40 + phase)
+                image += 200 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 18)
+            writer.write(np.clip(image, 0, 255).astype(np.uint8))
+    make_model(individuals=2).save(folder / "model")
+    return folder
+
+
+def make_model(individuals: int | None) -> Model:
+    torch.manual_seed(1)
+    architecture = {
+        "channels": 1, "keypoints": 2, "edges": 1, "widths": [8, 8, 8], "depths": [0, 0, 0],
+        "stride": 4,
+    }  # fmt: skip
+    network = build_network(**architecture)
+    with torch.no_grad():  # enough signal for peaks to rise above the threshold
+        network.heads.weight.mul_(60)
+        network.heads.bias[:2] = -1.5
+    return Model(
+        network=network.eval(),
+        architecture=architecture,
+        skeleton=Skeleton(["a", "b"], [("a", "b")]),
+        links=(("a", "b"),),
+        factor=1,
+        channels=1,
+        individuals=individuals,
+        reach=np.full((2, 2), 60.0),
+        variance=np.ones(2),
+        split={"train": ["dots:3", "other:5"], "test": ["dots:4"]},
+    )
+
+
+def read_all(path: Path) -> dict[str, np.ndarray]:
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: (
+                found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
+        )
+    return found
+
+
+def assert_same_file(a: Path, b: Path) -> None:
+    first, second = read_all(a), read_all(b)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def test_every_frame_has_a_row_and_the_file_says_where_it_comes_from(folder, tmp_path):
+    target = tmp_path / "dots.mapose.h5"
+    seen = []
+    poses = analyze(folder / "dots.mp4", folder / "model", output=target, on_progress=seen.append)
+    assert poses.array.shape == (FRAMES, 2, 2, 3)
+    assert poses.individuals == ("track0", "track1") and poses.rate == 25
+    assert (poses.confidence > 0).any()
+    assert [p.done for p in seen] == [0, CHUNK, 2 * CHUNK, FRAMES]
+    provenance = load_provenance(target)
+    assert provenance["trained_frames"] == [3] and provenance["source"] == "dots.mp4"
+    assert not target.with_name(target.name + ".parts").exists()
+
+
+def test_a_second_call_does_no_work_and_other_options_do(folder, tmp_path):
+    target = tmp_path / "out.mapose.h5"
+    analyze_file(folder / "dots.mp4", folder / "model", output=target)
+    stamp = target.stat().st_mtime_ns
+    seen = []
+    analyze_file(folder / "dots.mp4", folder / "model", output=target, on_progress=seen.append)
+    assert target.stat().st_mtime_ns == stamp and [p.resumed for p in seen] == [FRAMES]
+    with pytest.raises(SettingsError, match=r"individuals 2.*individuals 1"):
+        analyze_file(folder / "dots.mp4", folder / "model", output=target, individuals=1)
+    assert target.stat().st_mtime_ns == stamp
+    analyze_file(folder / "dots.mp4", folder / "model", output=target, individuals=1, force=True)
+    assert load(target).individuals == ("track0",)
+
+
+def test_a_model_that_has_changed_since_is_used(folder, tmp_path):
+    target = tmp_path / "out.mapose.h5"
+    analyze_file(folder / "dots.mp4", folder / "model", output=target)
+    anatomy = Anatomy(np.array([[0.0, 1.0], [0.0, -1.0]]), np.tile(0.01 * np.eye(2), (2, 1, 1)))
+    taught = replace(Model.load(folder / "model"), anatomy=anatomy)
+    seen = []
+    with pytest.raises(SettingsError, match=r"model .*now it would be made by .*model "):
+        analyze_file(folder / "dots.mp4", taught, output=target)
+    analyze_file(folder / "dots.mp4", taught, output=target, force=True, on_progress=seen.append)
+    assert seen[0].resumed == 0 and len(seen) > 1
+
+
+def test_one_individual_gets_a_place_for_every_keypoint(folder, tmp_path):
+    poses = analyze(folder / "dots.mp4", make_model(1), output=tmp_path / "one.mapose.h5")
+    assert poses.array.shape[1] == 1 and np.isfinite(poses.points).mean() > 0.9
+
+
+def test_unknown_numbers_and_kept_peaks(folder, tmp_path):
+    target = tmp_path / "many.mapose.h5"
+    poses = analyze(folder / "dots.mp4", make_model(None), output=target, keep_peaks=True)
+    peaks = load_peaks(target)
+    assert len(poses) == peaks.n_frames == FRAMES
+    assert poses.array.shape[1] >= 1 and len(peaks) > FRAMES
+
+
+SCRIPT = """
+import sys
+from mapose.analysis.pipeline import analyze_file
+video, model, output = sys.argv[1:]
+if __name__ == "__main__":
+    analyze_file(video, model, output=output, on_progress=lambda p: print(p.done, flush=True))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is for POSIX systems")
+@pytest.mark.parametrize("after", [0, CHUNK, 2 * CHUNK])
+def test_killed_and_resumed_gives_the_same_file(folder, tmp_path, after):
+    whole, cut = tmp_path / "whole.mapose.h5", tmp_path / "cut.mapose.h5"
+    analyze_file(folder / "dots.mp4", folder / "model", output=whole)
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    names = [folder / "dots.mp4", folder / "model", cut]
+    with subprocess.Popen(
+        [sys.executable, script, *names], stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if int(line) >= after:
+                time.sleep(0.02)
+                break
+        os.kill(process.pid, signal.SIGKILL)
+    assert not cut.exists() or after == 2 * CHUNK
+    resumed = []
+    analyze_file(*names[:2], output=cut, on_progress=resumed.append)
+    assert resumed[0].resumed >= after
+    assert_same_file(whole, cut)
+
+
+def test_parts_of_another_job_are_not_taken_up(folder, tmp_path):
+    target = tmp_path / "out.mapose.h5"
+    parts = tmp_path / "out.mapose.h5.parts"
+    parts.mkdir()
+    (parts / "job.json").write_text('{"made": "mapose analyze of x"}', encoding="utf-8")
+    (parts / "000000.mapose.h5").write_bytes(b"rubbish")
+    names, seen = (folder / "dots.mp4", folder / "model"), []
+    with pytest.raises(SettingsError, match=r"analyze of x; now wanted: .*dots\.mp4"):
+        analyze_file(*names, output=target)
+    assert (parts / "000000.mapose.h5").read_bytes() == b"rubbish"
+    analyze_file(*names, output=target, force=True, on_progress=seen.append)
+    assert seen[0].resumed == 0 and len(load(target)) == FRAMES
+
+
+def test_bad_input_is_told(folder, tmp_path):
+    (tmp_path / "not.mp4").write_bytes(b"this is no video" * 100)
+    with pytest.raises(VideoError):
+        analyze_file(tmp_path / "not.mp4", folder / "model")
+    with pytest.raises(VideoError):
+        analyze_file(tmp_path / "none.mp4", folder / "model")
+    with pytest.raises(FormatError, match=r"model\.yaml"):
+        analyze_file(folder / "dots.mp4", tmp_path)
+    with pytest.raises(SettingsError, match="at least one animal"):
+        analyze_file(folder / "dots.mp4", folder / "model", individuals=-1)
+
+
+def test_a_full_disk_is_told_and_what_is_done_stays(folder, tmp_path, monkeypatch):
+    """The second chunk meets a full disk; with space again, the run goes on after the first."""
+    import errno
+
+    from mapose.analysis import pipeline
+
+    target = tmp_path / "out.mapose.h5"
+    real, calls = pipeline.save, []
+
+    def save_until_full(poses, path, **options):
+        calls.append(path)
+        if len(calls) == 2:
+            monkeypatch.setattr("os.fsync", raise_full)
+        return real(poses, path, **options)
+
+    def raise_full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pipeline, "save", save_until_full)
+    with pytest.raises(Exception, match="full"):
+        analyze_file(folder / "dots.mp4", folder / "model", output=target)
+    assert not target.exists()
+    monkeypatch.undo()
+    seen = []
+    analyze_file(folder / "dots.mp4", folder / "model", output=target, on_progress=seen.append)
+    assert seen[0].resumed == CHUNK
+    whole = analyze_file(folder / "dots.mp4", folder / "model", output=tmp_path / "w.mapose.h5")
+    assert_same_file(whole, target)
+
+
+def test_frames_that_cannot_be_read_are_empty_rows(folder):
+    from mapose.analysis.prediction import Predictor
+
+    predictor = Predictor(make_model(2))
+    image = predictor.prepare(np.full((64, 96), 90, np.uint8))
+    with_gap, alone = predictor.find([None, image, None]), predictor.find([image])
+    assert with_gap.n_frames == 3 and set(with_gap.frame) <= {1}
+    np.testing.assert_array_equal(with_gap.xy, alone.xy)
+    assert predictor.find([None, None]).n_frames == 2
+
+
+def test_a_video_cut_in_the_middle_keeps_its_rows(folder, tmp_path):
+    whole = (folder / "dots.mp4").read_bytes()
+    broken = bytearray(whole)
+    middle = whole.index(b"mdat") + len(whole) // 2
+    broken[middle : middle + len(whole) // 5] = bytes(len(whole) // 5)
+    (tmp_path / "cut.mp4").write_bytes(broken)
+    poses = analyze(tmp_path / "cut.mp4", folder / "model")
+    assert len(poses) == FRAMES and (poses.confidence[:CHUNK] > 0).any()
+
+
+def test_prediction_assembly_and_tracking_are_functions_too(folder):
+    import mapose
+
+    peaks = mapose.predict(folder / "dots.mp4", folder / "model", frames=slice(0, 40))
+    assert peaks.n_frames == 40
+    body = Model.load(folder / "model").body
+    poses = mapose.assemble(peaks, body, individuals=2)
+    assert mapose.track(poses, individuals=2).individuals == ("track0", "track1")

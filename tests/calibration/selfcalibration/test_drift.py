@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from calibration import CalibrationError
+from calibration.selfcalibration.drift import find_drift
+from calibration.synthetic import make_ring
+from tests.calibration.walkers import bump, read_person, walk, watch
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_cameras_that_stayed_are_not_blamed(n):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        ring = make_ring(n, seed=seed)
+        seen = watch(ring, walk(rng, 100), rng, noise=1.5, bias=1.0)
+        drift = find_drift(ring, seen)
+        assert drift.fits, str(drift)
+        assert drift.verdict.startswith("The calibration fits")
+        assert all(d.since == -1 for d in drift.drifts)
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_the_camera_that_moved_is_found(n):
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        ring = make_ring(n, seed=seed)
+        there = bump(ring, "cam1", turned=(0.6, 0.6, 0.0), moved=(2.0, 0.0, 1.0))
+        points = walk(rng, 100)
+        steps = []
+        drift = find_drift(
+            ring,
+            watch(there, points, rng, noise=1.5, bias=0.5),
+            on_progress=lambda *step, steps=steps: steps.append(step),
+        )
+        assert drift.moved == ("cam1",), str(drift)
+        assert steps == [(k + 1, n * (1 + k // n)) for k in range(len(steps))]
+        assert steps[-1][0] == steps[-1][1]
+        truth = there["cam1"].project(points) - ring["cam1"].project(points)
+        size = np.sqrt((truth**2).sum(-1).mean())
+        assert drift["cam1"].shift == pytest.approx(size, rel=0.15)
+        left = drift.cameras["cam1"].project(points) - there["cam1"].project(points)
+        assert np.sqrt((left**2).sum(-1).mean()) < 0.2 * size
+        assert "cam1 by" in drift.verdict
+
+
+def test_two_cameras_tell_only_that_one_moved(rng):
+    ring = make_ring(2)
+    there = bump(ring, "cam1", turned=(1.0, 0.0, 0.0))
+    drift = find_drift(ring, watch(there, walk(rng, 100), rng))
+    assert not drift.fits
+    assert "or the other one" in drift.verdict
+
+
+def test_two_of_five_cameras_moved(rng):
+    ring = make_ring(5)
+    there = bump(bump(ring, "cam0", turned=(1, 0, 0.5)), "cam3", turned=(-0.5, 1, 0))
+    drift = find_drift(ring, watch(there, walk(rng, 150), rng))
+    assert drift.moved == ("cam0", "cam3"), str(drift)
+
+
+@pytest.mark.parametrize("onset", [60, 270])
+def test_the_moment_of_a_bump_is_found(rng, onset):
+    ring = make_ring(4)
+    points = walk(rng, 300)
+    seen = watch(ring, points, rng, bias=0.5)
+    there = bump(ring, "cam2", turned=(1.0, -0.5, 0.0))
+    seen[:, onset:] = watch(there, points[onset:], rng)
+    drift = find_drift(ring, seen)
+    assert drift.moved == ("cam2",), str(drift)
+    assert drift["cam2"].since == onset
+    part = drift["cam2"].over_time
+    assert part[: onset // 30].max() < 0.4 * part[onset // 30 :].min()
+
+
+def test_too_few_points_are_refused():
+    with pytest.raises(CalibrationError, match="only 0 points"):
+        find_drift(make_ring(3), np.full((3, 10, 4, 2), np.nan))
+    with pytest.raises(CalibrationError, match=r"wanted \(3 cameras"):
+        find_drift(make_ring(3), np.zeros((2, 10, 4, 2)))
+
+
+def test_a_blind_camera_is_named(rng):
+    ring = make_ring(4)
+    seen = watch(ring, walk(rng, 60), rng)
+    seen[1] = np.nan
+    drift = find_drift(ring, seen)
+    assert drift.fits
+    assert "Nothing can be said of cam1" in drift.verdict
+
+
+def test_of_two_calibrations_of_a_lab_one_fits(recordings):
+    cameras, _, seen = read_person(recordings, calibration="scene")
+    assert find_drift(cameras, seen).fits
+    cameras, _, seen = read_person(recordings, calibration="qualisys")
+    drift = find_drift(cameras, seen)
+    assert drift.moved == ("cam03",), str(drift)

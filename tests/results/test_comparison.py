@@ -1,0 +1,109 @@
+"""Results of several tools against one truth."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mapose.cli import app
+from mapose.errors import ShapeError
+from mapose.io import save
+from mapose.poses import Poses
+from mapose.results.comparison import compare_files, compare_many, compare_poses
+from mapose.results.correcting import export_result
+from mapose.skeleton import Skeleton
+
+
+def make_walk(rate=30):
+    """Two animals side by side for 60 frames."""
+    t = np.arange(60, dtype=np.float32)
+    array = np.ones((60, 2, 3, 3), np.float32)
+    array[..., 0] = 20 + t[:, None, None] + [0, 10, 20]
+    array[..., 1] = np.array([[30], [80]]) + [0, 5, 0]
+    return Poses(array, Skeleton(["a", "b", "c"], [("a", "b")]), ["x", "y"], rate=rate)
+
+
+def swap(poses, frame):
+    array = poses.array.copy()
+    array[frame:] = array[frame:, ::-1]
+    return replace(poses, array=array, identity=np.full(array.shape[:2], 0.8))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The truth, and the same swapped result in the formats of three tools."""
+    truth = make_walk()
+    save(truth, tmp_path / "truth.mapose.h5")
+    ours = tmp_path / "walk.mapose.h5"
+    save(swap(truth, 45), ours)
+    export_result(ours, tmp_path / "walk.h5", format="dlc-h5")
+    export_result(ours, tmp_path / "walk.slp", format="slp")
+    return [
+        tmp_path / name for name in ("truth.mapose.h5", "walk.mapose.h5", "walk.h5", "walk.slp")
+    ]
+
+
+def test_tools_side_by_side(files):
+    truth, *results = files
+    found = compare_many(truth, results)
+    assert list(found.results) == [str(file) for file in results]
+    for result in found.results.values():
+        assert result.frames == 60
+        assert result.tracks.idf1 == result.names.named == 0.75
+        assert result.tracks.switches == 2
+        # Two switches in two times 60 frames at 30 frames/s.
+        assert result.tracks.switches_per_hour == pytest.approx(2 / (120 / 30 / 3600))
+    ours, dlc, _ = found.results.values()
+    assert ours.names.calibration_error == pytest.approx(0.05, abs=1e-6)
+    assert np.isnan(dlc.names.calibration_error)
+
+
+def test_command_prints_one_table(files):
+    result = CliRunner().invoke(app, ["metrics", *map(str, files)], catch_exceptions=False)
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[0].split()[:4] == ["IDF1", "MOTA", "HOTA", "switches"]
+    for file, line in zip(files[1:], lines[1:], strict=False):
+        assert line.split()[:2] == [str(file), "0.7500"]
+    assert any(line.split()[:3] == ["0.8-0.9", "0.800", "0.750"] for line in lines)
+
+
+def test_command_gives_json_by_file(files):
+    words = ["metrics", *map(str, files), "--json"]
+    found = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).output)
+    assert set(found) == {str(file) for file in files[1:]}
+    assert found[str(files[2])]["calibration_error"] is None
+
+
+def test_rate_from_the_truth_the_result_or_the_caller(tmp_path):
+    bare, timed = make_walk(None), make_walk(30)
+    result = swap(timed, 30)
+    expected = 2 / (120 / 30 / 3600)
+    for truth, found, rate in ((timed, replace(result, rate=None), None), (bare, result, None)):
+        per_hour = compare_poses(truth, found, rate=rate).tracks.switches_per_hour
+        assert per_hour == pytest.approx(expected)
+    silent = compare_poses(bare, replace(result, rate=None))
+    assert np.isnan(silent.tracks.switches_per_hour)
+    save(bare, tmp_path / "truth.mapose.h5")
+    save(replace(result, rate=None), tmp_path / "found.mapose.h5")
+    words = ["metrics", str(tmp_path / "truth.mapose.h5"), str(tmp_path / "found.mapose.h5")]
+    told = CliRunner().invoke(app, [*words, "--rate", "60", "--json"], catch_exceptions=False)
+    assert json.loads(told.output)["switches_per_hour"] == pytest.approx(2 * expected)
+
+
+def test_frames_of_training_count_for_none(files):
+    truth, ours, dlc, _ = files
+    save(swap(make_walk(), 45), ours, provenance={"trained_frames": list(range(30))})
+    held_out = compare_many(truth, [ours, dlc])
+    assert [r.frames for r in held_out.results.values()] == [30, 30]
+    assert compare_files(truth, ours, all_frames=True).frames == 60
+    assert compare_files(truth, dlc).frames == 60
+
+
+def test_untracked_file_is_named_in_the_message(files, tmp_path):
+    poses = make_walk()
+    save(replace(poses, individuals=None), tmp_path / "raw.mapose.h5")
+    with pytest.raises(ShapeError, match=r"raw\.mapose\.h5: .*track them"):
+        compare_many(files[0], [files[1], tmp_path / "raw.mapose.h5"])

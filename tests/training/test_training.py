@@ -1,0 +1,298 @@
+"""Training on a small drawn scene: it learns, it goes on exactly, it tells what is wrong."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mapose.config import TrainSettings
+from mapose.data import Augmentation, make_training_set
+from mapose.errors import FormatError, SettingsError
+from mapose.labels import Labels
+from mapose.models import Model, build_network
+from mapose.poses import Peaks
+from mapose.project.importing import import_labels
+from mapose.project.project import Project
+from mapose.skeleton import Skeleton
+from mapose.training.evaluation import evaluate, find_candidate_errors, write_evaluation
+from mapose.training.loop import COLUMNS, Trainer, has_bfloat16
+from mapose.training.training import calibrate_variance, find_known, find_reach, split_frames, train
+
+SKELETON = Skeleton(["head", "tail"], [("head", "tail")])
+QUICK = [
+    "network.widths=[8,12,16]", "network.depths=[0,0,0]", "train.steps=40", "train.every=20",
+    "train.batch=4", "train.view=64", "train.test=0.25", "train.average=0.9",
+]  # fmt: skip
+
+
+def draw_worms(points: np.ndarray) -> np.ndarray:
+    """Draw bright heads and dim tails on black."""
+    y, x = np.mgrid[:80, :100]
+    image = np.zeros((80, 100), np.float32)
+    for head, tail in points:
+        for (px, py), level in ((head, 220), (tail, 110)):
+            image += level * np.exp(-((x - px) ** 2 + (y - py) ** 2) / 14)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def make_labels(folder, frames: int = 16, animals: int = 2) -> Labels:
+    from mapose.io import write_image
+
+    rng = np.random.default_rng(0)
+    head = rng.uniform([15, 15], [85, 65], (frames, animals, 2))
+    angle = rng.uniform(0, 2 * np.pi, (frames, animals))
+    tail = head + 12 * np.stack([np.cos(angle), np.sin(angle)], -1)
+    points = np.stack([head, tail], axis=2).astype(np.float32)
+    files = [folder / f"img{i:03d}.png" for i in range(frames)]
+    for file, poses in zip(files, points, strict=True):
+        write_image(draw_worms(poses), file)
+    names = tuple(f"worm{i}" for i in range(animals))
+    return Labels(points, SKELETON, ("clip",) * frames, np.arange(frames), tuple(files), names)
+
+
+def test_indecision_is_no_merit(tmp_path):
+    """A network that finds a tail at both ends is worse than one that finds the right one."""
+    labels = make_labels(tmp_path, frames=1, animals=1)
+    head, tail = labels.points[0, 0]
+
+    class Found:
+        def __init__(self, xy, keypoint, score):
+            none = np.empty(0, np.int64)
+            n = len(xy)
+            self.peaks = Peaks(
+                np.zeros(n, np.int64), np.array(keypoint), np.array(xy, np.float32),
+                np.array(score, np.float32), np.zeros((n, 2, 2), np.float32),
+                none.reshape(0, 2), none, none.astype(np.float32), 1,
+            )  # fmt: skip
+
+        def find_images(self, images):
+            assert len(list(images)) == 1
+            return self.peaks
+
+    def error(*found):
+        rows = np.array([0])
+        return find_candidate_errors(Found(*found), [np.zeros(1)], labels, rows)
+
+    length = np.linalg.norm(head - tail)
+    assert error([head, tail], [0, 1], [0.9, 0.4]) == 0
+    torn = error([head, head, tail], [0, 1, 1], [0.9, 0.5, 0.4])
+    assert torn == pytest.approx(length / 2, rel=1e-5)
+    assert error([head], [0], [0.9]) == pytest.approx(length / 2, rel=1e-5)  # no tail at all
+    far = error([head, [1e4, 0]], [0, 1], [0.9, 0.5])  # on another animal, say
+    assert far == pytest.approx(length / 2, rel=1e-5)
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Project.create(tmp_path / "project", SKELETON, individuals=2)
+    import_labels(project, make_labels(tmp_path / "source"))
+    return project
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_project_is_trained_evaluated_and_opened_again(project, tmp_path):
+    seen = []
+    model = train(project, "first", overrides=QUICK, on_progress=seen.append)
+    assert project.list_models() == ["first"]
+    loaded = project.load_model()
+    assert loaded.hash == model.hash and loaded.individuals == 2 and loaded.links
+    assert loaded.anatomy is None  # two keypoints have none
+    assert len(loaded.split["test"]) == 4 and len(loaded.split["train"]) == 12
+    assert seen[-1].share == 1 and seen[-1].step == 40 and np.isfinite(seen[-1].test_error)
+    folder = project.path / "models" / "first"
+    assert {p.name for p in folder.iterdir()} >= {"model.yaml", "weights.safetensors"}
+    assert not list(folder.glob("step-*"))
+    with (folder / "training.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS and [r["step"] for r in rows] == ["20", "40"]
+    found = evaluate(loaded, project.load_labels())
+    assert found.test_frames.sum() == 4
+    assert found.test.labelled == 16 and found.train.labelled == 48
+    place = write_evaluation(found, project.load_labels(), tmp_path / "evaluation")
+    table = (place / "errors.csv").read_text(encoding="utf-8").splitlines()
+    assert len(table) == 1 + 64 and (place / "errors.png").stat().st_size > 1000
+    with pytest.raises(SettingsError, match="exists already"):
+        train(project, "first", overrides=QUICK)
+
+
+def make_trainer(folder, steps: int = 12, **settings) -> Trainer:
+    torch.manual_seed(3)
+    labels = make_labels(folder / "source")
+    images = [draw_worms(poses) for poses in labels.points]
+    data = make_training_set(
+        images, labels.points, np.ones((16, 2), bool), flip_order=np.arange(2), factor=1, channels=1
+    )
+    (folder / "run").mkdir(parents=True, exist_ok=True)
+    return Trainer(
+        build_network(1, 2, 1, widths=(8, 8, 8), depths=(0, 1, 0)),
+        data,
+        folder=folder / "run",
+        edges=np.array([[0, 1]]),
+        settings=TrainSettings(steps=steps, batch=4, every=3, patience=100, **settings),
+        augmentation=Augmentation(),
+        view=64,
+    )
+
+
+def stop_at(step: int):
+    def look(progress):
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    return look
+
+
+def test_an_interrupted_run_ends_with_the_weights_of_a_whole_one(tmp_path):
+    whole = make_trainer(tmp_path / "a").run(lambda _: (1.0, 1.0))
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer(tmp_path / "b").run(lambda _: (1.0, 1.0), stop_at(8))
+    second = make_trainer(tmp_path / "b")
+    second.load()
+    assert second.step == 6
+    resumed = second.run(lambda _: (1.0, 1.0))
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)
+    logs = [(tmp_path / x / "run" / "training.csv").read_text(encoding="utf-8") for x in "ab"]
+    drop_seconds = [[r.split(",")[0] for r in log.splitlines()] for log in logs]
+    assert drop_seconds[0] == drop_seconds[1]
+
+
+def test_the_clock_decides_nothing(tmp_path, monkeypatch):
+    """A machine a hundred times slower makes the same steps and the same weights."""
+    quick = make_trainer(tmp_path / "a").run(lambda _: (1.0, 1.0))
+    clock = iter(range(0, 10**6, 60))
+    monkeypatch.setattr("mapose.training.loop.time.monotonic", lambda: float(next(clock)))
+    seen = []
+    trainer = make_trainer(tmp_path / "b")
+    slow = trainer.run(lambda _: (1.0, 1.0), seen.append)
+    assert trainer.step == 12 and trainer.seconds >= 12 * 60 and not trainer.was_cut
+    for name, value in quick.state_dict().items():
+        torch.testing.assert_close(slow.state_dict()[name], value, rtol=0, atol=0)
+    # What is left is known after the first steps, and falls to nothing.
+    left = [p.left for p in seen]
+    assert np.isnan(left[0]) and left[5] > left[8] > left[-1] == 0
+    assert [p.steps for p in seen] == [12] * 12 and seen[-1].share == 1
+
+
+def test_a_limit_of_minutes_says_what_it_cut(tmp_path, monkeypatch, caplog):
+    clock = iter(range(0, 10**6, 60))
+    monkeypatch.setattr("mapose.training.loop.time.monotonic", lambda: float(next(clock)))
+    trainer = make_trainer(tmp_path, steps=1000, minutes=5)
+    trainer.run(lambda _: (1.0, 1.0))
+    assert trainer.step < 10 and trainer.was_cut
+    assert f"after {trainer.step} of 1000 steps" in caplog.text
+    assert trainer.optimizer.param_groups[0]["lr"] < 0.5 * trainer.settings.rate
+
+
+def test_a_run_that_was_killed_at_once_goes_on(project, monkeypatch):
+    whole = train(project, "whole", overrides=QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        train(project, "cut", overrides=QUICK, on_progress=stop_at(1))
+    resumed = train(project, "cut", resume=True)
+    for name, value in whole.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_a_model_is_the_beginning_of_another(project, tmp_path):
+    old = train(project, "old", overrides=QUICK)
+    turned = Skeleton(["tail", "head"], [("head", "tail")])
+    other = Project.create(tmp_path / "other", turned, individuals=2)
+    import_labels(other, make_labels(tmp_path / "others"))
+    new = train(other, init=old, overrides=["train.steps=1", "train.view=64", "train.batch=2"])
+    assert new.architecture["widths"] == [8, 12, 16] and new.links == old.links
+    assert new.record["settings"]["train"]["rate"] == 5e-4
+    # One gentle step leaves it near where it came from, keypoints matched by name.
+    before, after = (m.network.state_dict()["heads.bias"] for m in (old, new))
+    torch.testing.assert_close(after[[1, 0]], before[[0, 1]], rtol=0, atol=0.01)
+    torch.testing.assert_close(
+        after[[4, 5, 2, 3, 6, 7]], before[[2, 3, 4, 5, 6, 7]], rtol=0, atol=0.01
+    )
+    chosen = train(other, init=project.path / "models" / "old", overrides=["train.steps=1",
+                   "train.rate=0.001", "train.view=64", "train.batch=2"])  # fmt: skip
+    assert chosen.record["settings"]["train"]["rate"] == 1e-3
+    strange = Project.create(tmp_path / "strange", Skeleton(["nose", "tail"]), individuals=2)
+    import_labels(
+        strange, replace(make_labels(tmp_path / "x"), skeleton=Skeleton(["nose", "tail"]))
+    )
+    with pytest.raises(SettingsError, match=r"nose, tail.*head, tail"):
+        train(strange, init=old)
+
+
+def test_training_stops_when_the_test_error_no_longer_falls(tmp_path):
+    trainer = make_trainer(tmp_path, steps=300)
+    trainer.settings = trainer.settings.model_copy(update={"patience": 3})
+    errors = iter([5.0, 4.0, 4.5, 4.5, 4.5, 1.0])
+    trainer.run(lambda _: (1.0, next(errors)))
+    assert trainer.step == 15 and trainer.best == 4.0
+
+
+def test_bfloat16_is_not_used_where_its_instructions_are_switched_off(monkeypatch):
+    """A step takes five times as long then."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    for capability, faster in (("AVX2", False), ("DEFAULT", False), ("AVX512", True)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda c=capability: c)
+        assert has_bfloat16(torch.device("cpu")) is faster
+
+
+def test_resuming_nothing_is_told(project):
+    with pytest.raises(SettingsError, match="no interrupted training"):
+        train(project, resume=True)
+
+
+def test_too_few_labels_are_told(tmp_path):
+    labels = make_labels(tmp_path)
+    with pytest.raises(FormatError, match="at least two frames"):
+        split_frames(labels.take([0]), 0.2, 0)
+    train_rows, test_rows = split_frames(labels, 0.2, 0)
+    assert len(train_rows) == 13 and len(test_rows) == 3
+    assert not set(train_rows) & set(test_rows)
+
+
+def test_a_keypoint_no_video_ever_marks_was_not_looked_for(tmp_path):
+    labels = make_labels(tmp_path)
+    points = labels.points.copy()
+    points[:, :, 1] = np.nan
+    points[0, 0, 0] = np.nan
+    blank = replace(labels, points=points)
+    known = find_known(blank, "absent")
+    assert known[:, 0].all() and not known[:, 1].any()
+    assert not find_known(blank, "unknown")[:, 1].any()
+
+
+def test_reach_is_a_little_more_than_the_longest_animal(tmp_path):
+    labels = make_labels(tmp_path)
+    assert find_reach(labels.points)[0, 1] == pytest.approx(1.3 * 12, rel=1e-4)
+
+
+def test_calibrated_covariances_hold_the_truth(rng):
+    """Errors three times larger than stated: after calibration 95 % regions hold 95 %."""
+    n = 4000
+    truth = np.zeros((n, 1, 1, 2), np.float32)
+    stated = np.tile(np.diag([1.0, 4.0]).astype(np.float32), (n, 1, 1))
+    xy = (3 * rng.normal(size=(n, 2)) * [1, 2]).astype(np.float32)
+    none = np.empty(0, np.int64)
+    peaks = Peaks(
+        np.arange(n), np.zeros(n, np.int64), xy, np.ones(n, np.float32), stated,
+        none.reshape(0, 2), none, np.empty(0, np.float32), n,
+    )  # fmt: skip
+    factor = calibrate_variance(peaks, truth)
+    assert factor[0] == pytest.approx(9, rel=0.1)
+    squared = np.einsum("ni,nij,nj->n", xy, np.linalg.inv(stated * factor[0]), xy)
+    assert (squared < 5.991).mean() == pytest.approx(0.95, abs=0.015)
+
+
+def test_a_model_for_other_keypoints_is_told(project, tmp_path):
+    model = train(project, overrides=QUICK)
+    other = Project.create(tmp_path / "other", Skeleton(["nose"]))
+    with pytest.raises(Exception, match="head, tail"):
+        other.check_model(model)
+    project.check_model(Model.load(project.path / "models" / "small-1"))
