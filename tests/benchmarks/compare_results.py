@@ -51,8 +51,7 @@ def make(folder: Path, recordings: Path, result: Path, model: Path) -> None:
     people = recordings / "people_4cam"
     toml = people / "calibration" / "Calib_scene.toml"
     found = sorted((people / "two_people").rglob("*_json"))
-    names = read_cameras(toml).names
-    views = [f"{name}={path}" for name, path in zip(names, found, strict=True)]
+    views = [f"{n}={path}" for n, path in zip(read_cameras(toml).names, found, strict=True)]
     run("triangulate", *views, "--calibration", toml, "--animals", 3, "-o",
         folder / "people.mapose.h5", "--force")  # fmt: skip
     assert isinstance(cameras, CameraGroup)
