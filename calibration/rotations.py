@@ -9,7 +9,7 @@ from calibration.arrays import Floats
 
 
 def turn(vectors: Floats) -> Floats:
-    """Make rotation matrices (..., 3, 3) of rotation vectors (..., 3) in radians."""
+    """Make rotation matrices (..., 3, 3) of vectors (..., 3) in radians: Rodrigues' formula."""
     angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
     cross = np.zeros((*vectors.shape, 3))
     x, y, z = np.moveaxis(vectors, -1, 0)

@@ -14,7 +14,7 @@ from mapose.multiview.matching.assigning import (
     find_certainty,
     score_loosely,
 )
-from mapose.multiview.matching.correction import bend_bodies, shift_bodies
+from mapose.multiview.matching.updating import bend_bodies, shift_bodies
 from mapose.multiview.matching.likelihood import Comparison, Scales, compare_all, find_gains
 from mapose.multiview.matching.mirror import exchange, exchange_frame, find_mirrored
 from mapose.multiview.matching.observations import Frame, Observations
