@@ -14,12 +14,12 @@ from mapose.multiview.matching.assigning import (
     find_certainty,
     score_loosely,
 )
-from mapose.multiview.matching.updating import bend_bodies, shift_bodies
 from mapose.multiview.matching.likelihood import Comparison, Scales, compare_all, find_gains
 from mapose.multiview.matching.mirror import exchange, exchange_frame, find_mirrored
 from mapose.multiview.matching.observations import Frame, Observations
 from mapose.multiview.matching.regrouping import Regrouping
 from mapose.multiview.matching.tracks3d import Bodies
+from mapose.multiview.matching.updating import bend_bodies, shift_bodies
 
 #: Frames out of sight after which a track ends; joining pieces is for later.
 MAX_GAP = 30
