@@ -58,8 +58,8 @@ def _take_share_of_cores() -> None:
 class Shards:
     """Copies of a network that have its weights in common, each with a thread.
 
-    Gradients are added in one order, so that one core, two cores and busy ones end with the same
-    weights, bit for bit.
+    Gradients are added in one order, so that a quiet machine and a busy one end with the same
+    weights, bit for bit. (With another number of cores torch adds up in another order elsewhere.)
 
     Parameters
     ----------
