@@ -19,10 +19,10 @@ from mapose import __version__
 _LIBRARIES = (
     *("torch", "numpy", "scipy", "pandas", "opencv-contrib-python", "av", "h5py", "h5netcdf"),
     *("xarray", "matplotlib", "networkx", "filterpy", "scikit-learn", "pillow", "pydantic"),
-    *("pyyaml", "rich", "safetensors", "sleap-io", "typer"),
+    *("lazy-loader", "pyyaml", "rich", "safetensors", "sleap-io", "typer"),
 )
 _MODULES = {"opencv-contrib-python": "cv2", "pillow": "PIL", "pyyaml": "yaml"}
-_MODULES |= {"scikit-learn": "sklearn", "sleap-io": "sleap_io"}
+_MODULES |= {"scikit-learn": "sklearn", "sleap-io": "sleap_io", "lazy-loader": "lazy_loader"}
 # Extra -> what it installs, and what it is for.
 _EXTRAS = {
     "dlc": (("tables",), "DeepLabCut's h5 files"),
