@@ -62,7 +62,7 @@ class Doubt:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Doubt:
-        """Take what `to_dict` made; files of mapose before 0.2 hold log-likelihoods instead."""
+        """Take what `to_dict` made; older files hold log-likelihoods instead."""
         names = tuple(raw["individuals"])
         if "odds" in raw:  # that both stayed themselves, and that they changed places
             stayed, changed = raw["odds"]

@@ -160,3 +160,33 @@ def test_replaced_poses_share_what_was_checked_and_check_what_is_new():
     assert replace(poses, array=broken).confidence[:, 0, 0].tolist() == [1, 1, 0, 1, 1]
     with pytest.raises(ShapeError, match="frames: wanted shape"):
         replace(poses, frames=np.arange(3))
+
+
+def make_linked_peaks() -> Peaks:
+    """Two peaks in each of three frames, linked by edges 0 and 2; edge 1 in the last frame."""
+    return Peaks(
+        frame=np.array([0, 0, 1, 1, 2, 2]),
+        keypoint=np.array([0, 1, 0, 1, 0, 1]),
+        xy=np.arange(12, dtype=np.float32).reshape(6, 2),
+        score=np.ones(6, np.float32),
+        covariance=np.ones((6, 2, 2), np.float32),
+        pairs=np.array([[0, 1], [2, 3], [4, 5]]),
+        edge=np.array([0, 2, 1]),
+        affinity=np.array([0.1, 0.2, 0.3], np.float32),
+        n_frames=3,
+    )
+
+
+def test_peaks_of_some_frames_keep_their_links():
+    some = make_linked_peaks().take(np.array([0, 2]))
+    assert (some.n_frames, some.frame.tolist()) == (2, [0, 0, 1, 1])
+    assert some.xy[:, 0].tolist() == [0, 2, 8, 10]
+    assert some.pairs.tolist() == [[0, 1], [2, 3]] and some.edge.tolist() == [0, 1]
+
+
+def test_peaks_of_some_edges_number_them_anew():
+    some = make_linked_peaks().take_edges([2, 0])
+    assert len(some) == 6 and some.n_frames == 3
+    assert some.pairs.tolist() == [[0, 1], [2, 3]] and some.edge.tolist() == [1, 0]
+    assert some.affinity.tolist() == pytest.approx([0.1, 0.2])
+    assert not len(make_linked_peaks().take_edges([]).edge)

@@ -155,7 +155,7 @@ class PosesFile:
     def read_doubts(self) -> list[Doubt]:
         """Read the moments in which names were in doubt, in time."""
         with self._explain():
-            # Before 0.2 they were called contacts.
+            # Older files call them contacts.
             for name in ("doubts", "contacts"):
                 if name in self._file:
                     return [Doubt.from_dict(d) for d in json.loads(_read_text(self._file[name]))]

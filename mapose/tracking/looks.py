@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mapose.arrays import Floats, Ints
-
-if TYPE_CHECKING:
-    pass
-
 
 #: Neighbouring frames show the same posture and the same light: of so many, one counts.
 _INDEPENDENT = 40.0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from mapose.analysis.prediction import Predictor
 from mapose.config import TrainSettings
 from mapose.data import Augmentation, make_training_set
 from mapose.errors import FormatError, SettingsError
@@ -122,6 +123,35 @@ def test_a_project_is_trained_evaluated_and_opened_again(project, tmp_path):
     assert len(table) == 1 + 64 and (place / "errors.png").stat().st_size > 1000
     with pytest.raises(SettingsError, match="exists already"):
         train(project, "first", overrides=QUICK)
+
+
+def test_the_end_of_a_training_looks_at_every_image_once(project, monkeypatch):
+    looked = []
+    real = Predictor.find_images
+
+    def look(self, images):
+        images = list(images)
+        looked.append(len(images))
+        return real(self, images)
+
+    def choose(peaks, points, body):
+        """Drop the only link: what is evaluated must be what is saved."""
+        return np.zeros(0, np.int64)
+
+    monkeypatch.setattr(Predictor, "find_images", look)
+    monkeypatch.setattr("mapose.training.training.select_edges", choose)
+    validated = []
+    model = train(
+        project,
+        "once",
+        overrides=QUICK,
+        on_progress=lambda p: validated.append(len(looked)) if p.step == 40 else None,
+    )
+    assert looked[validated[-1] :] == [16] and model.links == ()
+    monkeypatch.undo()
+    found = evaluate(model, project.load_labels())
+    assert model.record["metrics"]["test"]["mean"] == pytest.approx(found.test.mean, rel=1e-6)
+    assert model.record["metrics"]["train"]["found"] == found.train.found
 
 
 def make_trainer(folder, steps: int = 12, **settings) -> Trainer:
