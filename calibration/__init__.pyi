@@ -18,6 +18,7 @@ from .session.calibrating import calibrate, calibrate_detections
 from .session.report import CalibrationReport
 from .session.selection import select_views
 from .synchronization.frame_offsets import Synchronization, find_frame_offsets
+from .synchronization.rates import find_different_rates
 from .synthetic import aim_camera, make_ring
 from .triangulation.fitting import invert_normal
 from .triangulation.points import Triangulation, triangulate_points
@@ -49,6 +50,7 @@ __all__ = [
     "calibrate_detections",
     "calibrate_from_points",
     "find_boards",
+    "find_different_rates",
     "find_drift",
     "find_frame_offsets",
     "find_reprojection_errors",

@@ -47,3 +47,28 @@ def assign(cost: AnyFloats, gate: float = np.inf) -> tuple[Ints, Ints]:
     rows, columns = linear_sum_assignment(np.where(allowed, cost - low, forbidden))
     keep = allowed[rows, columns]
     return rows[keep], columns[keep]
+
+
+def assign_worth(worth: AnyFloats | Ints) -> tuple[Ints, Ints]:
+    """Match rows with columns at greatest total worth; what is worth nothing stays alone.
+
+    Parameters
+    ----------
+    worth : float or int, (N, M)
+        Gain of each pair, finite; a pair of 0 or less is not made.
+
+    Returns
+    -------
+    rows, columns : int64, (P,)
+        The matched pairs, rows ascending.
+
+    Examples
+    --------
+    >>> rows, columns = assign_worth(np.array([[3, 2], [2, 0]]))
+    >>> rows.tolist(), columns.tolist()
+    ([0, 1], [1, 0])
+    """
+    worth = np.maximum(worth, 0)
+    rows, columns = linear_sum_assignment(worth, maximize=True)
+    keep = worth[rows, columns] > 0
+    return rows[keep], columns[keep]

@@ -22,10 +22,11 @@ from calibration.rotations import turn
 from calibration.session.extrinsics import LinkedCameras, find_links, link_cameras
 from calibration.session.intrinsics import IdealLens, KnownLens, LensFit, calibrate_camera
 from calibration.session.report import CalibrationReport, evaluate_camera, evaluate_group
+from calibration.synchronization.rates import find_different_rates
 
 _logger = logging.getLogger(__name__)
 
-# Rates of recordings that run together differ by less than this; 29.97 and 30 are 0.1 % apart.
+# Mean rates of phones that run together differ by less than this, and boards move slowly.
 _SAME_RATE = 0.005
 # Below this share of agreeing frames something is wrong: synchronous videos give above 95 %.
 _FEW_AGREE = 0.7
@@ -369,11 +370,10 @@ def _check_recordings(
         raise CalibrationError(f"the board was found in no frame of {', '.join(never)}: {advice}")
     if len(detections) == 1:
         return []
-    rates = {name: own.rate for name, own in detections.items() if own.rate}
-    if rates and max(rates.values()) > (1 + _SAME_RATE) * min(rates.values()):
-        said = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
+    rates = {name: own.rate for name, own in detections.items()}
+    if said := find_different_rates(rates, _SAME_RATE):
         raise CalibrationError(
-            f"the videos have different frame rates ({said} per second), so that frames of the "
+            f"the videos have different frame rates ({said}), so that frames of the "
             "same number are not the same moment: bring them to one rate first"
         )
     lengths = {name: own.n_frames for name, own in detections.items() if own.rate}

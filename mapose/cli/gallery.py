@@ -33,11 +33,10 @@ def add(
     from mapose.files import check_output
     from mapose.recognition.gallery import load_gallery
     from mapose.recognition.learning import add_to_gallery
-    from mapose.results.rendering import find_video
     from mapose.results.result import Result
 
     with Result(file) as result:
-        poses, source = result.poses, video or find_video(result)
+        poses, source = result.poses, video or result.find_video()
     # What is in the gallery stays in it, so nothing is replaced; another file is not opened.
     check_output(gallery, inputs=[file, find_edits_path(file), source], force=True)
     pairs = split_pairs(names, "=", "--names") if names else [(n, n) for n in poses.names]

@@ -101,7 +101,6 @@ def track(
     from mapose.analysis.retracking import TrackOptions, find_tracked, track_file
     from mapose.files import check_distinct
     from mapose.results.correcting import carry_edits
-    from mapose.results.rendering import find_video
     from mapose.results.result import Result
 
     if output is not None and len(files) > 1:
@@ -115,7 +114,7 @@ def track(
                 online,
                 appearance,
                 gallery,
-                video=(video or find_video(result)) if looks else None,
+                video=(video or result.find_video()) if looks else None,
             )
 
             def show(

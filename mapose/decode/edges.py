@@ -164,9 +164,9 @@ def match_owners(peaks: Peaks, truth: AnyFloats) -> Ints:
         Individual of the nearest label of this keypoint; -1 if that is further than 0.15 times
         the animal's size (root of its area), or if another peak is nearer to it.
     """
-    owner = np.full(len(peaks), -1)
+    animal = np.full(len(peaks), -1)
     if not len(peaks) or not truth.shape[1]:
-        return owner
+        return animal
     labels = truth[peaks.frame, :, peaks.keypoint]
     gap = np.linalg.norm(labels - peaks.xy[:, None], axis=2)
     gap = np.where(np.isfinite(gap), gap, np.inf)
@@ -179,18 +179,18 @@ def match_owners(peaks: Peaks, truth: AnyFloats) -> Ints:
     rows = rows[np.argsort(distance[rows], kind="stable")]
     place = (peaks.frame[rows] * truth.shape[1] + nearest[rows]) * truth.shape[2]
     rows = rows[np.unique(place + peaks.keypoint[rows], return_index=True)[1]]
-    owner[rows] = nearest[rows]
-    return owner
+    animal[rows] = nearest[rows]
+    return animal
 
 
-def find_discrimination(peaks: Peaks, owner: Ints, edges: int) -> Floats:
+def find_discrimination(peaks: Peaks, animal: Ints, edges: int) -> Floats:
     """Find how well each edge's affinity tells true links from false ones.
 
     Parameters
     ----------
     peaks : Peaks
         With links.
-    owner : int64, (N,)
+    animal : int64, (N,)
         Animal of each peak, -1 = unknown; see `match_owners`.
     edges : int
         Number of edges, E.
@@ -208,7 +208,7 @@ def find_discrimination(peaks: Peaks, owner: Ints, edges: int) -> Floats:
     # Half a second to import, and needed at the end of a training only.
     from scipy.stats import rankdata
 
-    ends = owner[peaks.pairs]
+    ends = animal[peaks.pairs]
     known = (ends >= 0).all(axis=1) & np.isfinite(peaks.affinity)
     true = ends[:, 0] == ends[:, 1]
     power = np.full(edges, np.nan)

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from mapose.arrays import AnyFloats, Bools
+from mapose.assignment import assign_worth
 from mapose.metrics.tracks import align_tracks, find_similarity
 from mapose.poses import Poses
 from mapose.similarity import DEFAULT_SIGMA
@@ -121,7 +121,7 @@ def name_scores(
     """
     truth, found = align_tracks(truth, found, threshold=threshold, reach=reach)
     near = find_similarity(truth.points, found.points, reach=reach, sigma=sigma) >= threshold
-    animal, row = linear_sum_assignment(near.sum(0), maximize=True)
+    animal, row = assign_worth(near.sum(0))
     own = np.zeros(near.shape[1:], bool)
     own[animal, row] = True
     right = near & own

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from mapose.arrays import AnyFloats, Bools, Floats, Ints
+from mapose.assignment import assign
 from mapose.errors import SettingsError, ShapeError
 from mapose.metrics.overlap import align_poses, cut_blocks, find_marked
 from mapose.poses import Poses
@@ -235,11 +235,9 @@ def _match(gaps: Floats, labelled: Bools, reach: float) -> Ints:
     # One candidate each, and none wanted twice: no need to choose.
     simple = (possible.sum(2) <= 1).all(1) & (possible.sum(1) <= 1).all(1)
     match = np.where(possible.any(2) & simple[:, None], possible.argmax(2), -1)
-    forbidden = 1e6 * reach * labelled.shape[-1]
-    finite = np.where(possible, cost, forbidden)
     for f in np.flatnonzero(~simple):
-        who, partner = linear_sum_assignment(finite[f])
-        match[f, who] = np.where(possible[f, who, partner], partner, -1)
+        who, partner = assign(cost[f])
+        match[f, who] = partner
     return match
 
 

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from mapose.arrays import AnyFloats, Bools, Ints, Singles
-from mapose.assignment import assign
+from mapose.assignment import assign, assign_worth
 from mapose.errors import SettingsError, ShapeError
 from mapose.metrics.overlap import align_poses, cut_blocks, find_marked
 from mapose.poses import Poses
@@ -268,7 +267,7 @@ def _match_frame(similarity: AnyFloats, allowed: Bools, partner: Ints) -> Ints:
 def _score_identity(allowed: Bools, there: int, seen: int) -> dict[str, float]:
     """Give every true animal the one track that it shares most frames with."""
     together = allowed.sum(0)
-    hits = int(together[linear_sum_assignment(together, maximize=True)].sum())
+    hits = int(together[assign_worth(together)].sum())
     return {
         "idf1": 2 * hits / (there + seen) if there + seen else np.nan,
         "idp": hits / seen if seen else np.nan,
@@ -320,8 +319,8 @@ def _match_best(similarity: AnyFloats, alignment: AnyFloats) -> Ints:
         ordered = np.sort(chosen, axis=1)
         match[rows] = np.where(some, best, -1)
         for f in np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(1)):
-            who, partner = linear_sum_assignment(score[f], maximize=True)
+            who, partner = assign_worth(score[f])
             row = match[rows][f]
             row[:] = -1
-            row[who] = np.where(score[f][who, partner] > 0, partner, -1)
+            row[who] = partner
     return match

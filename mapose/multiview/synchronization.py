@@ -6,15 +6,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from calibration import CameraGroup, Synchronization, find_frame_offsets
+from calibration import CameraGroup, Synchronization, find_different_rates, find_frame_offsets
 from mapose.arrays import Floats, Ints
 from mapose.assignment import assign
 from mapose.errors import ShapeError, suggest_name
 from mapose.poses import Poses
-
-# Clocks of cameras that are called equally fast differ by less than this share; a rate in a file
-# is rounded (29.97 against 30 is a difference of 0.1 %, and another mode of the camera).
-_SAME_RATE = 5e-4
 
 
 def find_offsets(
@@ -133,10 +129,8 @@ def _check_views(views: Mapping[str, Poses]) -> None:
             faults.append(f"{name}: wanted 2D poses in px, came {poses.dimensions}D")
         if not len(poses):
             faults.append(f"{name}: has no frames")
-    rates = {name: poses.rate for name, poses in views.items() if poses.rate}
-    if rates and max(rates.values()) > min(rates.values()) * (1 + _SAME_RATE):
-        told = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
-        faults.append(f"wanted views of the same frames/s, came {told}: resample them first")
+    if told := find_different_rates({name: poses.rate for name, poses in views.items()}):
+        faults.append(f"wanted views of the same rate, came {told}: resample them first")
     if faults:
         raise ShapeError("views: " + "; ".join(faults))
 

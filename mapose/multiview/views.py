@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration import CameraGroup
+from calibration import CameraGroup, find_different_rates
 from mapose.arrays import Floats, Ints, Singles
 from mapose.errors import ShapeError, suggest_name
 from mapose.poses import Poses
@@ -125,10 +125,8 @@ def _compare_views(views: Mapping[str, Poses]) -> list[str]:
             f"the views have different frames: {_describe_frames(views)}; if they begin at the "
             "same moment, cut them with select_common_frames(views), otherwise synchronize them"
         )
-    rates = {name: p.rate for name, p in views.items() if p.rate is not None}
-    if rates and max(rates.values()) > 1.001 * min(rates.values()):
-        listed = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
-        faults.append(f"the views have different frame rates: {listed} frames/s")
+    if listed := find_different_rates({name: p.rate for name, p in views.items()}):
+        faults.append(f"the views have different frame rates: {listed}")
     for name, poses in views.items():
         odd = set(poses.skeleton.keypoints) ^ set(each[0].skeleton.keypoints)
         if odd:

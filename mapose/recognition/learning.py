@@ -69,7 +69,7 @@ def learn_appearance(
 ) -> Appearance:
     """Learn to tell the animals of a recording apart, without labels.
 
-    Crops of one piece between two contacts show the same animal; crops of animals that are there
+    Crops of one stretch between two contacts show the same animal; crops of animals that are there
     at the same time show different ones. Where poses carry `identity`, a row counts as one animal
     wherever its name is certain.
 
@@ -148,10 +148,10 @@ def _choose_lesson(
     flat = poses.points.reshape(-1, *poses.points.shape[2:])
     some = flat[rng.permutation(len(flat))[:4000]]
     template = find_template(some, poses.skeleton)
-    pieces = _find_alone(poses, template, find_scale(some, template))
-    rows = choose_rows(pieces, _FRAMES, rng)
-    owners = _find_owners(poses, names)
-    return _Lesson(template, rows, *find_groups(pieces[rows], owners[rows], apart=bool(names)))
+    stretches = _find_alone(poses, template, find_scale(some, template))
+    rows = choose_rows(stretches, _FRAMES, rng)
+    animals = _find_animals(poses, names)
+    return _Lesson(template, rows, *find_groups(stretches[rows], animals[rows], apart=bool(names)))
 
 
 def _make_examples(lesson: _Lesson, crops: Image, frame: Ints, row: Ints) -> Examples:
@@ -179,13 +179,13 @@ def _find_channels(source: Frames, frames: Ints) -> int:
 
 
 def _find_alone(poses: Poses, template: BodyTemplate, scale: float) -> Ints:
-    """Find the pieces, int64 (F, I), in which animals are alone; -1 elsewhere."""
+    """Find the stretches, int64 (F, I), in which animals are alone; -1 elsewhere."""
     found = np.asarray(np.isfinite(fit_bodies(poses.points, template)).all(-1))
     near = find_near(poses.points[:, :, template.firm], NEAR * scale)
     return find_pieces(found, near, **({} if poses.individuals else {"gap": -1}))
 
 
-def _find_owners(poses: Poses, names: Mapping[str, str] | None) -> Ints:
+def _find_animals(poses: Poses, names: Mapping[str, str] | None) -> Ints:
     """Find which animal each row certainly is, int64 (F, I); -1 = that is not known."""
     if names:
         animals = list(dict.fromkeys(names.values()))

@@ -8,7 +8,7 @@ import numpy as np
 
 from mapose.arrays import AnyFloats, Bools, Ints
 
-#: Rows that an animal may be missing without a piece ending; at 25 frames/s a fifth of a second.
+#: Rows that an animal may be missing without a stretch ending; at 25 frames/s a fifth of a second.
 _GAP = 5
 
 
@@ -51,12 +51,12 @@ def find_pieces(found: Bools, near: Bools, *, gap: int = _GAP) -> Ints:
     found, near : bool, (F, I)
         When animals were found, and when they were close to another one.
     gap : int
-        A piece ends where the animal is missing for more rows than this.
+        A stretch ends where the animal is missing for more rows than this.
 
     Returns
     -------
     int64, (F, I)
-        Number of the piece, -1 where the animal was not found or not alone.
+        Number of the stretch, -1 where the animal was not found or not alone.
 
     Examples
     --------
@@ -64,23 +64,23 @@ def find_pieces(found: Bools, near: Bools, *, gap: int = _GAP) -> Ints:
     >>> find_pieces(np.ones((4, 1), bool), near)[:, 0].tolist()
     [0, 0, -1, 1]
     """
-    pieces = np.full(found.shape, -1, np.int64)
+    stretches = np.full(found.shape, -1, np.int64)
     count = 0
     met = np.cumsum(near, axis=0)
     for i in range(found.shape[1]):
         rows = np.flatnonzero(found[:, i] & ~near[:, i])
         begins = (np.diff(rows) > gap + 1) | (np.diff(met[rows, i]) > 0)
-        pieces[rows, i] = count + np.append(0, np.cumsum(begins))[: len(rows)]
-        count = int(pieces.max()) + 1
-    return pieces
+        stretches[rows, i] = count + np.append(0, np.cumsum(begins))[: len(rows)]
+        count = int(stretches.max()) + 1
+    return stretches
 
 
-def choose_rows(pieces: Ints, count: int, rng: np.random.Generator) -> Ints:
+def choose_rows(stretches: Ints, count: int, rng: np.random.Generator) -> Ints:
     """Choose rows spread over a recording, in which many animals are alone.
 
     Parameters
     ----------
-    pieces : int64, (F, I)
+    stretches : int64, (F, I)
         From `find_pieces`.
     count : int
         How many rows at most.
@@ -92,7 +92,7 @@ def choose_rows(pieces: Ints, count: int, rng: np.random.Generator) -> Ints:
     int64, (N,)
         Ascending; rows without any animal alone are never chosen.
     """
-    alone = (pieces >= 0).sum(1)
+    alone = (stretches >= 0).sum(1)
     useful = np.flatnonzero(alone)
     if len(useful) <= count:
         return useful
@@ -101,14 +101,14 @@ def choose_rows(pieces: Ints, count: int, rng: np.random.Generator) -> Ints:
     return np.array([useful[part[merit[part].argmax()]] for part in parts])
 
 
-def find_groups(pieces: Ints, owners: Ints, *, apart: bool) -> tuple[Ints, Bools]:
+def find_groups(stretches: Ints, animals: Ints, *, apart: bool) -> tuple[Ints, Bools]:
     """Find which animals of some rows are the same one, and which certainly are not.
 
     Parameters
     ----------
-    pieces : int64, (N, I)
+    stretches : int64, (N, I)
         From `find_pieces`.
-    owners : int64, (N, I)
+    animals : int64, (N, I)
         Animal that each is known to be; -1 = not known.
     apart : bool
         Whether two animals that are known are two even if they are never there together.
@@ -116,7 +116,7 @@ def find_groups(pieces: Ints, owners: Ints, *, apart: bool) -> tuple[Ints, Bools
     Returns
     -------
     groups : int64, (N, I)
-        A group is a piece, or all pieces of an animal where that is known; -1 = nobody alone.
+        A group is a stretch, or all stretches of an animal where that is known; -1 = nobody alone.
     different : bool, (G, G)
         As from `find_strangers`.
 
@@ -128,11 +128,11 @@ def find_groups(pieces: Ints, owners: Ints, *, apart: bool) -> tuple[Ints, Bools
     >>> groups.tolist(), different.tolist()
     ([[1, 0], [1, 0]], [[False, True], [True, False]])
     """
-    known = (pieces >= 0) & (owners >= 0)
-    count = int(pieces.max(initial=-1)) + 1
-    marked = np.append(np.where(known, count + owners, pieces).ravel(), -1)
+    known = (stretches >= 0) & (animals >= 0)
+    count = int(stretches.max(initial=-1)) + 1
+    marked = np.append(np.where(known, count + animals, stretches).ravel(), -1)
     numbers, flat = np.unique(marked, return_inverse=True)
-    groups = np.asarray(flat[:-1].reshape(pieces.shape) - 1, np.int64)
+    groups = np.asarray(flat[:-1].reshape(stretches.shape) - 1, np.int64)
     different = find_strangers(groups)
     if apart:
         named = numbers[1:] >= count

@@ -16,13 +16,9 @@ from mapose import plots  # matplotlib and cv2 are loaded when something is draw
 from mapose.arrays import Bools, Image
 from mapose.doubts import Doubt
 from mapose.edits import find_edits_path
-from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
-from mapose.files import check_output, cut_suffix, is_result, make_folder, name_work
-from mapose.io import (
-    Video,
-    VideoWriter,
-    prefetch,
-)
+from mapose.errors import FormatError, SettingsError, ShapeError
+from mapose.files import check_output, make_folder, name_work
+from mapose.io import Video, VideoWriter, prefetch
 from mapose.poses import Poses
 from mapose.results.correcting import find_span
 from mapose.results.result import Result
@@ -297,7 +293,7 @@ def save_swap_pictures(
     """
     path, poses = result.path, result.poses
     made = name_work("swaps", [path])
-    with Video(find_video(result) if video is None else video) as source:
+    with Video(result.find_video() if video is None else video) as source:
         folder = make_folder(folder)
         places = [folder / _name_picture(rank, moment) for rank, moment in enumerate(moments, 1)]
         for place in places:
@@ -315,28 +311,3 @@ def save_swap_pictures(
 
 def _name_picture(rank: int, moment: Doubt) -> str:
     return f"{rank:03d}-frame{moment.frame:06d}-{'-'.join(moment.individuals)}.png"
-
-
-def find_video(result: Result) -> Path:
-    """Find the recording beside its result: by the name that this holds, else by its own.
-
-    Raises
-    ------
-    VideoError
-        If there is none.
-    """
-    path = result.path
-    stem = cut_suffix(path.name).removesuffix(".tracked")
-    for _ in range(3):  # a result that was tracked again names the one before it
-        source = path.parent / Path(str(result.provenance.get("source", ""))).name
-        if not source.is_file() or source == path:
-            break
-        if not is_result(source):
-            return source
-        path, result = source, Result(source)
-    for suffix in (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".wmv"):
-        if (video := path.with_name(stem + suffix)).is_file():
-            return video
-    raise VideoError(
-        f"the video of {path.name} is not in {path.resolve().parent}; name it with --video"
-    )

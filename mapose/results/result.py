@@ -21,9 +21,10 @@ from mapose.edits import (
     load_edits,
     settle_names,
 )
-from mapose.errors import SettingsError
-from mapose.files import is_result
+from mapose.errors import SettingsError, VideoError
+from mapose.files import cut_suffix, is_result
 from mapose.io.formats import detect_format
+from mapose.io.sources import find_video
 from mapose.io.store import PosesFile
 from mapose.poses import Peaks, Poses
 
@@ -185,6 +186,30 @@ class Result:
         names = self.settlement.names
         placed = self.settlement.place_doubts(self.found, doubts)
         return [Doubt(d.first, d.last, (names[a], names[b]), d.probability) for d, a, b in placed]
+
+    def find_video(self) -> Path:
+        """Find the recording beside the result: by the name that this holds, else by its own.
+
+        Raises
+        ------
+        VideoError
+            If there is none.
+        """
+        path, provenance = self.path, self.provenance
+        stem = cut_suffix(path.name).removesuffix(".tracked")
+        for _ in range(3):  # a result that was tracked again names the one before it
+            source = path.parent / Path(str(provenance.get("source", ""))).name
+            if not source.is_file() or source == path:
+                break
+            if not is_result(source):
+                return source
+            path, provenance = source, Result(source).provenance
+        found = find_video(stem, [path.parent])
+        if found is None:
+            raise VideoError(
+                f"the video of {path.name} is not in {path.resolve().parent}; name it with --video"
+            )
+        return found
 
     def read_window(self, rows: slice) -> Poses:
         """Read some frames as they are in the file; of ours, no others are in memory.

@@ -141,8 +141,8 @@ def score_names(n: Ints, histories: Histories) -> Floats:
     count = int(max(rows.max(), drawn.max())) + 1
     table = np.zeros((len(drawn), count, count))
     np.add.at(table, (np.arange(len(drawn))[:, None], rows[kept], drawn), n[kept])
-    owner = np.array([linear_sum_assignment(-shown)[1] for shown in table])
-    hits = (drawn == owner[:, rows[kept]]).sum(0)
+    own = np.array([linear_sum_assignment(-shown)[1] for shown in table])
+    hits = (drawn == own[:, rows[kept]]).sum(0)
     doubtful = hits < len(drawn)
     # Half a miss is granted: no finite number of draws makes a doubtful name certain.
     result[kept] = np.where(doubtful.any(), (hits + 0.5) / (len(drawn) + 1), 1.0)

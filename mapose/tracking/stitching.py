@@ -201,7 +201,7 @@ def _make_graph(
     """Draw the flow network; ``unit`` is what a nat costs in frames.
 
     A tracklet is an edge (in, j) -> (out, j). With a known number of animals an ended path may
-    also wait in a pool, a chain through time, and come out at any later tracklet: so gaps of
+    also wait in a pool, a path through time, and come out at any later tracklet: so gaps of
     any length can be bridged with few edges.
     """
     total = len(tracklets)
@@ -290,34 +290,34 @@ def solve_in_windows(
     """
     done: list[list[int]] = []
     taken = min(WINDOW, len(tracklets))
-    chains = [[j] for j in range(taken)]
+    joined = [[j] for j in range(taken)]
     while True:
-        rows = merge_chains(tracklets, chains)
+        rows = merge_paths(tracklets, joined)
         paths = solve(rows)
         if taken == len(tracklets):
-            return done + [[j for k in path for j in chains[k]] for path in paths]
+            return done + [[j for k in path for j in joined[k]] for path in paths]
         line = int(tracklets.first[taken - AGAIN])
         used = {k for path in paths for k in path}
-        kept = [chains[k] for k in range(len(chains)) if k not in used and rows.last[k] >= line]
+        kept = [joined[k] for k in range(len(joined)) if k not in used and rows.last[k] >= line]
         for path in paths:
             for former, k in zip([None, *path], path, strict=False):
                 if former is None or rows.first[k] >= line:
-                    kept.append(list(chains[k]))
+                    kept.append(list(joined[k]))
                 else:
-                    kept[-1] += chains[k]
+                    kept[-1] += joined[k]
             if horizon is not None and rows.last[path[-1]] < line - horizon:
                 done.append(kept.pop())
         fresh = range(taken, min(taken + WINDOW, len(tracklets)))
-        chains = sorted([*kept, *([j] for j in fresh)])
+        joined = sorted([*kept, *([j] for j in fresh)])
         taken += len(fresh)
 
 
-def merge_chains(tracklets: Tracklets, chains: list[list[int]]) -> Tracklets:
-    """Make one row of each chain of tracklets."""
-    a = np.array([chain[0] for chain in chains], np.int64)
-    z = np.array([chain[-1] for chain in chains], np.int64)
-    starts = np.cumsum([0, *(len(chain) for chain in chains[:-1])])
-    flat = np.array([j for chain in chains for j in chain], np.int64)
+def merge_paths(tracklets: Tracklets, joined: list[list[int]]) -> Tracklets:
+    """Make one row of each path of tracklets."""
+    a = np.array([path[0] for path in joined], np.int64)
+    z = np.array([path[-1] for path in joined], np.int64)
+    starts = np.cumsum([0, *(len(path) for path in joined[:-1])])
+    flat = np.array([j for path in joined for j in path], np.int64)
     weight = np.where(np.isfinite(tracklets.size), tracklets.n, 0)[flat]
     total = np.add.reduceat(weight, starts)
     size = np.add.reduceat(weight * np.nan_to_num(tracklets.size[flat]), starts)

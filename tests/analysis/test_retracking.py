@@ -13,7 +13,6 @@ from mapose.metrics import track_scores
 from mapose.poses import Poses
 from mapose.recognition.learning import add_to_gallery
 from mapose.results.correcting import add_edit
-from mapose.results.rendering import find_video
 from mapose.results.result import Result, find_doubtful
 from mapose.synthetic import degrade, make_scene
 from mapose.tracking import OnlineTracker, track, track_with_doubts
@@ -172,7 +171,7 @@ def test_looks_and_gallery_come_from_the_video(monday, monkeypatch):
         individuals=3,
         appearance=True,
         gallery=folder / "b.gallery",
-        video=find_video(Result(folder / "monday.mapose.h5")),
+        video=Result(folder / "monday.mapose.h5").find_video(),
     )
     stages = []
     place = track_file(
@@ -184,7 +183,7 @@ def test_looks_and_gallery_come_from_the_video(monday, monkeypatch):
     assert named.names == ("Anna", "Bea", "Cleo")
     np.testing.assert_allclose(named.points, poses.points, atol=1e-3)
     assert list(dict.fromkeys(stages)) == ["tracking", "learning looks", "looking", "recognising"]
-    assert find_video(Result(place)) == folder / "monday.mp4"
+    assert Result(place).find_video() == folder / "monday.mp4"
 
 
 def test_names_of_a_gallery_keep_the_doubtful_moments(monday, tmp_path):

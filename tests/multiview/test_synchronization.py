@@ -68,7 +68,7 @@ def test_bad_views_are_told(scene):
     views = {n: scene.truth(n) for n in scene.cameras.names}
     with pytest.raises(ShapeError, match="at least two"):
         find_offsets({"top": views["top"]}, scene.cameras)
-    with pytest.raises(ShapeError, match=r"same frames/s.*cam1 60.*resample"):
+    with pytest.raises(ShapeError, match=r"same rate.*cam1 60.*resample"):
         find_offsets({**views, "cam1": replace(views["cam1"], rate=60)}, scene.cameras)
     with pytest.raises(ShapeError, match="wanted 2D poses"):
         find_offsets({**views, "cam1": scene.truth_3d()}, scene.cameras)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from mapose.arrays import Floats, Ints
+from mapose.assignment import assign_worth
 from mapose.multiview.matching.likelihood import Comparison, Scales, find_gains
 
 #: Greatest distance in body lengths at which an animal is looked for.
@@ -79,11 +79,9 @@ def assign_detections(score: Floats) -> Ints:
         Slot of each track; -1 = none.
     """
     slots = np.full(score.shape[:2], -1)
-    worth = np.maximum(score, 0)
-    for v in np.flatnonzero(worth.any((1, 2))):
-        rows, columns = linear_sum_assignment(worth[v], maximize=True)
-        good = worth[v, rows, columns] > 0
-        slots[v, rows[good]] = columns[good]
+    for v in np.flatnonzero((score > 0).any((1, 2))):
+        rows, columns = assign_worth(score[v])
+        slots[v, rows] = columns
     return slots
 
 

@@ -21,7 +21,7 @@ from mapose.multiview.matching.regrouping import Regrouping
 from mapose.multiview.matching.tracks3d import Bodies
 from mapose.multiview.matching.updating import bend_bodies, shift_bodies
 
-#: Frames out of sight after which a track ends; joining pieces is for later.
+#: Frames out of sight after which a track ends; joining tracklets is for later.
 MAX_GAP = 30
 #: Frames in which a track must be seen before it is kept that long, and for how long else.
 _CONFIRM, _BRIEF = 5, 3
@@ -102,8 +102,8 @@ class Follower:
         K.
     size : float64, (V,)
         Usual length of a detection in each view, px.
-    chains : int
-        Number of pieces of 2D tracks, over all views.
+    tracklets2d : int
+        Number of 2D tracklets, over all views.
     max_gap : int
         Frames for which an animal that is not seen is expected to come back.
     pairs : int64, (M, 2)
@@ -111,7 +111,7 @@ class Follower:
     """
 
     def __init__(
-        self, keypoints: int, size: Floats, *, chains: int, max_gap: int, pairs: Ints
+        self, keypoints: int, size: Floats, *, tracklets2d: int, max_gap: int, pairs: Ints
     ) -> None:
         self.scales = Scales(size, keypoints)
         self.max_gap, self._pairs = max_gap, pairs
@@ -119,26 +119,27 @@ class Follower:
         self._regrouping = Regrouping(self._bodies, self.scales)
         self._hazards = Hazards()
         self._number = self._row = 0
-        # Track that each piece of a 2D track went to, and for how long.
-        self._link = np.full(chains + 1, -1)
-        self._strength = np.zeros(chains + 1)
+        # Track that each 2D tracklet went to, and for how long.
+        self._link = np.full(tracklets2d + 1, -1)
+        self._strength = np.zeros(tracklets2d + 1)
 
-    def follow(self, observations: Observations, chains: Ints, *, frames: Ints) -> Run:
+    def follow(self, observations: Observations, tracklets2d: Ints, *, frames: Ints) -> Run:
         """Go on through the next frames.
 
         Parameters
         ----------
         observations : Observations
             What the cameras see.
-        chains : int64, (F, V, S)
-            Piece of a 2D track of each detection; -1 = none.
+        tracklets2d : int64, (F, V, S)
+            2D tracklet of each detection; -1 = none.
         frames : int64, (F,)
             Frame numbers, ascending, also from run to run.
         """
         regrouping = self._regrouping
         regrouping.mergers, regrouping.moves = [], []
         steps = [
-            self._step(observations.pick(f), chains[f], number) for f, number in enumerate(frames)
+            self._step(observations.pick(f), tracklets2d[f], number)
+            for f, number in enumerate(frames)
         ]
         alive = [len(step.track) for step in steps]
         return Run(
@@ -153,7 +154,7 @@ class Follower:
             moves=np.array(regrouping.moves, np.int64).reshape(-1, 5),
         )
 
-    def _step(self, frame: Frame, chains: Ints, number: int) -> _Step:
+    def _step(self, frame: Frame, tracklets2d: Ints, number: int) -> _Step:
         """Follow all animals into one frame."""
         bodies = self._bodies
         if len(bodies):
@@ -164,7 +165,7 @@ class Follower:
         mirrored = np.zeros((*there.shape, len(self._pairs)), bool)
         hazards: dict[int, float] = {}
         if len(bodies) and there.any():
-            score, slots, mirrored = self._match(frame, chains)
+            score, slots, mirrored = self._match(frame, tracklets2d)
             sure, chances = find_certainty(score, slots)
             hazard = self._hazards.update(bodies.ids, chances)
             hazards = dict(zip(bodies.ids.tolist(), hazard.tolist(), strict=True))
@@ -175,9 +176,9 @@ class Follower:
             shadow = ((score > 0) & (slots >= 0)[..., None]).any(1)
             free = there & (tracks < 0) & ~shadow
         before = tracks.copy()
-        self._regrouping.look(frame, tracks, free, chains=chains, row=self._row)
+        self._regrouping.look(frame, tracks, free, tracklets2d=tracklets2d, row=self._row)
         certainty[tracks != before] = _FRESH
-        self._remember(chains, tracks)
+        self._remember(tracklets2d, tracks)
         self._number, self._row = number, self._row + 1
         hazard = np.array([hazards.get(int(i), 0.0) for i in bodies.ids])
         return _Step(tracks, certainty, mirrored, bodies.ids, bodies.points.mean(1), hazard)
@@ -197,13 +198,13 @@ class Follower:
         if not alive.all():
             bodies.keep(alive)
 
-    def _match(self, frame: Frame, chains: Ints) -> tuple[Floats, Ints, Bools]:
+    def _match(self, frame: Frame, tracklets2d: Ints) -> tuple[Floats, Ints, Bools]:
         """Match tracks with detections and correct them.
 
         Gives scores (V, T, S), slots (V, T) and mirrored pairs (V, S, M).
         """
         bodies, scales = self._bodies, self.scales
-        loyalty = self._find_loyalty(chains)
+        loyalty = self._find_loyalty(tracklets2d)
         compared = compare_all(frame, bodies.points, bodies.covariance, scales.noise)
         loose, rest = score_loosely(compared, bodies.motion[:, 0, 0], scales)
         first = assign_detections(loose + loyalty)
@@ -238,15 +239,17 @@ class Follower:
         spread = bodies.covariance + bodies.motion[:, 0, 0, None, None, None] * np.eye(3)
         return compare_all(frame, bodies.points, spread, self.scales.noise)
 
-    def _find_loyalty(self, chains: Ints) -> Floats:
+    def _find_loyalty(self, tracklets2d: Ints) -> Floats:
         """Find what each track gains from a detection by its 2D track's past, (V, T, S)."""
-        worth = _LOYALTY / _HABIT * self._strength[chains]
-        return (self._link[chains][:, None] == self._bodies.ids[:, None]) * worth[:, None]
+        worth = _LOYALTY / _HABIT * self._strength[tracklets2d]
+        return (self._link[tracklets2d][:, None] == self._bodies.ids[:, None]) * worth[:, None]
 
-    def _remember(self, chains: Ints, tracks: Ints) -> None:
-        """Note which track each piece of a 2D track went to."""
-        there = (chains >= 0) & (tracks >= 0)
-        chain, track = chains[there], tracks[there]
-        same = self._link[chain] == track
-        self._strength[chain] = np.where(same, np.minimum(self._strength[chain] + 1, _HABIT), 1)
-        self._link[chain] = track
+    def _remember(self, tracklets2d: Ints, tracks: Ints) -> None:
+        """Note which track each 2D tracklet went to."""
+        there = (tracklets2d >= 0) & (tracks >= 0)
+        tracklet2d, track = tracklets2d[there], tracks[there]
+        same = self._link[tracklet2d] == track
+        self._strength[tracklet2d] = np.where(
+            same, np.minimum(self._strength[tracklet2d] + 1, _HABIT), 1
+        )
+        self._link[tracklet2d] = track

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from mapose.arrays import Bools, Floats, Ints
+from mapose.assignment import assign_worth
 from mapose.multiview.matching.likelihood import compare_all, find_gains, find_temper
 from mapose.multiview.matching.observations import Frame
 
@@ -66,10 +66,8 @@ def find_groups(
 def _pair_off(view: Ints, slot: Ints, worth: Floats, shape: tuple[int, ...]) -> tuple[Ints, Floats]:
     """Pair the detections of two views at greatest total worth."""
     table = np.zeros((shape[1], shape[1]))
-    table[slot[0], slot[1]] = np.maximum(worth, 0)
-    rows, columns = linear_sum_assignment(table, maximize=True)
-    good = table[rows, columns] > 0
-    rows, columns = rows[good], columns[good]
+    table[slot[0], slot[1]] = worth
+    rows, columns = assign_worth(table)
     groups = np.full((len(rows), shape[0]), -1)
     groups[:, view[0, 0]], groups[:, view[1, 0]] = rows, columns
     return groups, table[rows, columns]

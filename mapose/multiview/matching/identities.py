@@ -13,10 +13,10 @@ from calibration import Camera, CameraGroup
 from mapose.arrays import Bools, Floats, Ints, Singles
 from mapose.errors import SettingsError, ShapeError
 from mapose.multiview.matching.following import MAX_GAP, Follower, Run, join_runs
-from mapose.multiview.matching.individuals import find_owners
+from mapose.multiview.matching.individuals import find_individuals
 from mapose.multiview.matching.mirror import exchange
 from mapose.multiview.matching.observations import measure_observations, stack_detections
-from mapose.multiview.matching.tracklets2d import Tracks2D, find_chains
+from mapose.multiview.matching.tracklets2d import Tracks2D, find_tracklets2d
 from mapose.multiview.views import check_views
 from mapose.poses import Poses
 from mapose.similarity import find_lengths
@@ -47,7 +47,7 @@ def match_views(
     fits best there, and moves to where its cameras agree that it is. What no animal takes is
     matched across the views and makes new ones. The 2D tracks' own names count as evidence
     through time only, so that a swap inside one camera's tracking is undone by the others.
-    Pieces of tracks are joined over the whole recording in the end. What one camera alone sees
+    Tracklets are joined over the whole recording in the end. What one camera alone sees
     keeps its 2D track, and gets the name of the animal that a second camera sees there earlier
     or later.
 
@@ -119,7 +119,7 @@ def match_views(
         poses, lenses, max_gap=max_gap, pairs=pairs, on_progress=on_progress
     )
     count = individuals if individuals is None or isinstance(individuals, int) else len(individuals)
-    owners, identity = find_owners(
+    assigned, identity = find_individuals(
         run,
         tracks,
         cameras=lenses,
@@ -127,11 +127,11 @@ def match_views(
         min_frames=min_frames,
         length=length,
     )
-    names, place = choose_names([p.individuals for p in poses], owners, individuals)
+    names, place = choose_names([p.individuals for p in poses], assigned, individuals)
     found = {}
     for v, (name, view) in enumerate(zip(views, poses, strict=True)):
         repaired = _repair_mirrored(view, run.mirrored[:, v], pairs)
-        found[name] = _arrange(repaired, owners[:, v], identity[:, v], place=place, names=names)
+        found[name] = _arrange(repaired, assigned[:, v], identity[:, v], place=place, names=names)
     log.info("%d individuals in %d views; %s", len(names), len(views), _describe(run, tracks))
     return found
 
@@ -172,7 +172,7 @@ def _find_pairs(skeleton: Skeleton) -> Ints:
 
 def _describe(run: Run, tracks: Tracks2D) -> str:
     """Say what was put right."""
-    pairs = int((tracks.chains >= 0).sum()) * run.mirrored.shape[-1]
+    pairs = int((tracks.tracklets >= 0).sum()) * run.mirrored.shape[-1]
     return f"{int(run.mirrored.sum())} of {pairs} left/right pairs exchanged"
 
 
@@ -189,22 +189,22 @@ def _follow(
     frames = poses[0].frames
     size = np.array([_find_size(stacked[:, v], lens) for v, lens in enumerate(lenses)])
     named = np.array([p.individuals is not None for p in poses])
-    chains = np.full(stacked.shape[:3], -1)
+    tracklets2d = np.full(stacked.shape[:3], -1)
     for v in range(len(poses)):
-        pieces = find_chains(stacked[:, v, ..., :2], frames, named=named[v], size=size[v])
-        chains[:, v] = np.where(pieces >= 0, pieces + chains.max() + 1, -1)
+        tracklets = find_tracklets2d(stacked[:, v, ..., :2], frames, named=named[v], size=size[v])
+        tracklets2d[:, v] = np.where(tracklets >= 0, tracklets + tracklets2d.max() + 1, -1)
     follower = Follower(
-        stacked.shape[3], size, chains=int(chains.max()) + 1, max_gap=max_gap, pairs=pairs
+        stacked.shape[3], size, tracklets2d=int(tracklets2d.max()) + 1, max_gap=max_gap, pairs=pairs
     )
     runs = []
     step = max(_BLOCK // max(9 * stacked[0, ..., 0].size, 1), 1)
     for start in range(0, len(frames), step):
         part = slice(start, start + step)
         observations = measure_observations(stacked[part], lenses)
-        runs.append(follower.follow(observations, chains[part], frames=frames[part]))
+        runs.append(follower.follow(observations, tracklets2d[part], frames=frames[part]))
         if on_progress is not None:
             on_progress(min(start + step, len(frames)), len(frames))
-    tracks = Tracks2D(frames, chains, _find_places(stacked, size), named)
+    tracks = Tracks2D(frames, tracklets2d, _find_places(stacked, size), named)
     return tracks, join_runs(runs), follower.scales.length or 1.0
 
 
@@ -231,11 +231,11 @@ def _find_size(detections: Singles, camera: Camera) -> float:
 
 
 def _arrange(
-    poses: Poses, owners: Ints, identity: Singles, *, place: Ints, names: Sequence[str]
+    poses: Poses, assigned: Ints, identity: Singles, *, place: Ints, names: Sequence[str]
 ) -> Poses:
     """Put each detection of a view into the row of its individual."""
-    frame, slot = np.nonzero(owners >= 0)
-    row = place[owners[frame, slot]]
+    frame, slot = np.nonzero(assigned >= 0)
+    row = place[assigned[frame, slot]]
     order = np.full((len(poses), len(names)), -1)
     order[frame, row] = slot
     sure = identity[:, : poses.array.shape[1]]
@@ -256,7 +256,7 @@ def _repair_mirrored(poses: Poses, mirrored: Bools, pairs: Ints) -> Poses:
 
 
 def choose_names(
-    rows: Sequence[Sequence[str] | None], owners: Ints, individuals: int | Sequence[str] | None
+    rows: Sequence[Sequence[str] | None], assigned: Ints, individuals: int | Sequence[str] | None
 ) -> tuple[list[str], Ints]:
     """Choose the names of individuals, and the order in which they stand.
 
@@ -264,7 +264,7 @@ def choose_names(
     ----------
     rows : sequence of V sequences of str or None
         Names that the slots of each view had; None for slots without names.
-    owners : int64, (F, V, S)
+    assigned : int64, (F, V, S)
         Individual of each detection; -1 = nobody.
     individuals : int or sequence of str, optional
         Number or names of the individuals, by default as many as there are.
@@ -279,11 +279,11 @@ def choose_names(
 
     Examples
     --------
-    >>> owners = np.array([[[0, 1], [1, 0]]])
-    >>> choose_names([["a", "b"], ["b", "a"]], owners, None)
+    >>> assigned = np.array([[[0, 1], [1, 0]]])
+    >>> choose_names([["a", "b"], ["b", "a"]], assigned, None)
     (['a', 'b'], array([0, 1]))
     """
-    found = int(owners.max(initial=-1)) + 1
+    found = int(assigned.max(initial=-1)) + 1
     named = [set(names) for names in rows if names is not None]
     if individuals is not None and not isinstance(individuals, int):
         names = [str(name) for name in individuals]
@@ -291,26 +291,26 @@ def choose_names(
         count = found if individuals is None else individuals
         first = next((list(names) for names in rows if names is not None), [])
         if len(first) != count or any(names != named[0] for names in named):
-            return [f"track{i}" for i in range(count)], _rank_by_appearance(owners, found)
+            return [f"track{i}" for i in range(count)], _rank_by_appearance(assigned, found)
         names = first
     votes = np.zeros((found, len(names)), np.int64)
     for v, mine in enumerate(rows):
         for slot, name in enumerate(mine or ()):
             if name in names:
-                who = owners[:, v, slot]
+                who = assigned[:, v, slot]
                 votes[:, names.index(name)] += np.bincount(who[who >= 0], minlength=found)
     # Who bore no name stands in order of appearance: a trace that decides nothing else.
-    order = np.abs(_rank_by_appearance(owners, found)[:, None] - np.arange(len(names)))
+    order = np.abs(_rank_by_appearance(assigned, found)[:, None] - np.arange(len(names)))
     place = np.empty(found, np.int64)
     who, number = linear_sum_assignment(votes - order / (1 + order.sum()), maximize=True)
     place[who] = number
     return names, place
 
 
-def _rank_by_appearance(owners: Ints, found: int) -> Ints:
-    first = np.full(found, len(owners))
-    frame, view, slot = np.nonzero(owners >= 0)
-    np.minimum.at(first, owners[frame, view, slot], frame)
+def _rank_by_appearance(assigned: Ints, found: int) -> Ints:
+    first = np.full(found, len(assigned))
+    frame, view, slot = np.nonzero(assigned >= 0)
+    np.minimum.at(first, assigned[frame, view, slot], frame)
     rank = np.empty(found, np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(found)
     return rank

@@ -1,4 +1,4 @@
-"""From pieces of tracks to individuals: whose each detection is, and how sure that is."""
+"""From tracklets to individuals: whose each detection is, and how sure that is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from scipy.ndimage import label, maximum
 from calibration import Camera
 from mapose.arrays import Bools, Floats, Ints, Singles
 from mapose.multiview.matching.following import Run
-from mapose.multiview.matching.joining import join_pieces, label_lone_chains, measure_pieces
+from mapose.multiview.matching.joining import (
+    join_tracklets,
+    label_lone_tracklets,
+    measure_tracklets,
+)
 from mapose.multiview.matching.tracklets2d import Tracks2D
 
 log = logging.getLogger(__name__)
@@ -27,7 +31,7 @@ _TOGETHER = 0.02
 _HEARSAY = 0.7
 
 
-def find_owners(
+def find_individuals(
     run: Run,
     tracks: Tracks2D,
     *,
@@ -55,41 +59,44 @@ def find_owners(
 
     Returns
     -------
-    owners : int64, (F, V, S)
+    assigned : int64, (F, V, S)
         Individual, best-seen first; -1 = nobody.
     identity : float32, (F, V, S)
         Probability that it is this one; 0 for nobody.
     """
     n_tracks = int(run.track.max(initial=-1)) + 1
-    labels = _revise(run, tracks.chains)
-    label_lone_chains(labels, tracks, start=n_tracks, min_frames=min_frames)
-    pieces = measure_pieces(labels, run, tracks, n_tracks=n_tracks)
-    seen_frames = int((tracks.chains >= 0).any((1, 2)).sum())
-    owner, doubt = join_pieces(
-        pieces, individuals=individuals, min_frames=min(min_frames, seen_frames / 4), length=length
+    labels = _revise(run, tracks.tracklets)
+    label_lone_tracklets(labels, tracks, start=n_tracks, min_frames=min_frames)
+    tracklets = measure_tracklets(labels, run, tracks, n_tracks=n_tracks)
+    seen_frames = int((tracks.tracklets >= 0).any((1, 2)).sum())
+    individual, doubt = join_tracklets(
+        tracklets,
+        individuals=individuals,
+        min_frames=min(min_frames, seen_frames / 4),
+        length=length,
     )
     if individuals is None:
-        _drop_bystanders(owner, labels, run, cameras)
-    owner = np.append(owner, -1)
-    owners = owner[labels]
-    _settle_conflicts(owners, labels, pieces.weight)
-    identity = np.where(owners >= 0, run.certainty, 0).astype(np.float32)
-    identity[(labels >= n_tracks) & (owners >= 0)] = _HEARSAY
-    _claim_rest(owners, identity, tracks)
-    _weaken(identity, owners, _find_steadiness(run, owner, doubt, owners))
-    return owners, identity
+        _drop_bystanders(individual, labels, run, cameras)
+    individual = np.append(individual, -1)
+    assigned = individual[labels]
+    _resolve_conflicts(assigned, labels, tracklets.weight)
+    identity = np.where(assigned >= 0, run.certainty, 0).astype(np.float32)
+    identity[(labels >= n_tracks) & (assigned >= 0)] = _HEARSAY
+    _claim_rest(assigned, identity, tracks)
+    _weaken(identity, assigned, _find_steadiness(run, individual, doubt, assigned))
+    return assigned, identity
 
 
-def _revise(run: Run, chains: Ints) -> Ints:
+def _revise(run: Run, tracklets2d: Ints) -> Ints:
     """Carry second thoughts back to where the mistake was made, (F, V, S).
 
     A track that turned out to be another one gets its number, unless it had a detection beside
     the other's in the same image: they were two then.
     """
     tracks = run.tracks.copy()
-    for chain, former, track, since, row in run.moves:
+    for tracklet2d, former, track, since, row in run.moves:
         part = slice(since + 1, row)
-        tracks[part][(chains[part] == chain) & (tracks[part] == former)] = track
+        tracks[part][(tracklets2d[part] == tracklet2d) & (tracks[part] == former)] = track
     for track, other in run.mergers[::-1]:
         mine, its = tracks == track, tracks == other
         if (mine.any(-1) & its.any(-1)).sum() <= _TOGETHER * mine.sum():
@@ -97,22 +104,22 @@ def _revise(run: Run, chains: Ints) -> Ints:
     return tracks
 
 
-def _drop_bystanders(owner: Ints, labels: Ints, run: Run, cameras: Sequence[Camera]) -> None:
+def _drop_bystanders(individual: Ints, labels: Ints, run: Run, cameras: Sequence[Camera]) -> None:
     """Give up who stands beside the scene, in place; the others keep their order.
 
     A bystander is never seen by more than a few cameras, and stands where most of the others
     cannot look. Where someone is that never two cameras see at once, nobody knows: they stay.
     """
-    count = int(owner.max(initial=-1)) + 1
+    count = int(individual.max(initial=-1)) + 1
     if len(cameras) < 3 or not count:
         return
-    mine = np.append(owner, -1)[labels]  # (F, V, S)
+    mine = np.append(individual, -1)[labels]  # (F, V, S)
     seen = np.stack([(mine == i).any(-1) for i in range(count)])  # (I, F, V)
     views = [row.sum(-1)[row.any(-1)] for row in seen]
     most = np.array([np.quantile(row, _NEVER) if len(row) else 0 for row in views])
     kept = np.ones(count, bool)
     for i in np.flatnonzero((most > 1) & (most <= _BYSTANDER * most.max())):
-        centres = run.centres[owner[run.track] == i]
+        centres = run.centres[individual[run.track] == i]
         blind = [c for c, sees in zip(cameras, seen[i].any(0), strict=True) if not sees]
         if len(centres):
             kept[i] = 2 * sum(_pictures(c, np.median(centres, axis=0)) for c in blind) >= len(blind)
@@ -123,7 +130,7 @@ def _drop_bystanders(owner: Ints, labels: Ints, run: Run, cameras: Sequence[Came
             most[i], len(cameras), len(views[i]),
         )  # fmt: skip
     number = np.where(kept, np.cumsum(kept) - 1, -1)
-    owner[owner >= 0] = number[owner[owner >= 0]]
+    individual[individual >= 0] = number[individual[individual >= 0]]
 
 
 def _pictures(camera: Camera, place: Floats) -> bool:
@@ -132,73 +139,73 @@ def _pictures(camera: Camera, place: Floats) -> bool:
     return bool(((pixel >= 0) & (pixel < camera.size)).all())
 
 
-def _settle_conflicts(owners: Ints, labels: Ints, weight: Floats) -> None:
-    """Leave an individual one detection per view where pieces overlap, in place."""
-    f, v, s = np.nonzero(owners >= 0)
-    mine = owners[f, v, s]
+def _resolve_conflicts(assigned: Ints, labels: Ints, weight: Floats) -> None:
+    """Leave an individual one detection per view where tracklets overlap, in place."""
+    f, v, s = np.nonzero(assigned >= 0)
+    mine = assigned[f, v, s]
     order = np.lexsort((-weight[labels[f, v, s]], mine, v, f))
     f, v, s, mine = f[order], v[order], s[order], mine[order]
     again = (np.diff(f) == 0) & (np.diff(v) == 0) & (np.diff(mine) == 0)
     drop = np.flatnonzero(again) + 1
-    owners[f[drop], v[drop], s[drop]] = -1
+    assigned[f[drop], v[drop], s[drop]] = -1
 
 
-def _claim_rest(owners: Ints, identity: Singles, tracks: Tracks2D) -> None:
+def _claim_rest(assigned: Ints, identity: Singles, tracks: Tracks2D) -> None:
     """Give what is left to the individual that its 2D track went to otherwise, in place.
 
     Not where that individual has another detection in this view, and not where it was located
     by two other cameras: then this detection was looked at and did not fit.
     """
-    count = int(owners.max(initial=-1)) + 1
+    count = int(assigned.max(initial=-1)) + 1
     if not count:
         return
-    held = tracks.chains >= 0
-    n = int(tracks.chains.max(initial=-1)) + 1
-    mine = held & (owners >= 0)
+    held = tracks.tracklets >= 0
+    n = int(tracks.tracklets.max(initial=-1)) + 1
+    mine = held & (assigned >= 0)
     votes = np.zeros((n, count), np.int64)
-    np.add.at(votes, (tracks.chains[mine], owners[mine]), 1)
+    np.add.at(votes, (tracks.tracklets[mine], assigned[mine]), 1)
     favourite = np.where(votes.any(1), votes.argmax(1), -1)
-    has = np.zeros((*owners.shape[:2], count), bool)
-    f, v, s = np.nonzero(owners >= 0)
-    has[f, v, owners[f, v, s]] = True
+    has = np.zeros((*assigned.shape[:2], count), bool)
+    f, v, s = np.nonzero(assigned >= 0)
+    has[f, v, assigned[f, v, s]] = True
     located = has.sum(1) >= 2  # (F, I)
-    f, v, s = np.nonzero(held & (owners < 0))
-    wish = favourite[tracks.chains[f, v, s]]
+    f, v, s = np.nonzero(held & (assigned < 0))
+    wish = favourite[tracks.tracklets[f, v, s]]
     good = (wish >= 0) & ~has[f, v, wish] & ~located[f, wish]
     f, v, s, wish = f[good], v[good], s[good], wish[good]
-    # Two pieces with the same wish in one image: the first one gets it.
+    # Two tracklets with the same wish in one image: the first one gets it.
     _, once = np.unique(np.stack([f, v, wish]), axis=1, return_index=True)
     f, v, s, wish = f[once], v[once], s[once], wish[once]
-    owners[f, v, s] = wish
+    assigned[f, v, s] = wish
     identity[f, v, s] = _HEARSAY
 
 
-def _weaken(identity: Singles, owners: Ints, steady: Floats) -> None:
+def _weaken(identity: Singles, assigned: Ints, steady: Floats) -> None:
     """Take in the probability that individuals have not been exchanged (F, I), in place."""
-    f, v, s = np.nonzero(owners >= 0)
-    identity[f, v, s] *= steady[f, owners[f, v, s]]
+    f, v, s = np.nonzero(assigned >= 0)
+    identity[f, v, s] *= steady[f, assigned[f, v, s]]
     least = 1 / max(steady.shape[1], 1)
     identity[f, v, s] = np.maximum(identity[f, v, s], least)
 
 
-def _find_steadiness(run: Run, owner: Ints, doubt: Floats, owners: Ints) -> Floats:
+def _find_steadiness(run: Run, individual: Ints, doubt: Floats, assigned: Ints) -> Floats:
     """Find the probability (F, I) that an individual has not been exchanged with another one.
 
     Counted from its longest calm stretch: behind every encounter the two may have changed
     places with the probability of the encounter's worst frame.
     """
-    frames, count = len(owners), int(owner.max(initial=-1)) + 1
+    frames, count = len(assigned), int(individual.max(initial=-1)) + 1
     hazard = np.zeros((frames, count))
-    who = owner[run.track]
+    who = individual[run.track]
     good = who >= 0
     np.maximum.at(hazard, (run.frame[good], who[good]), run.hazard[good])
     tracks, begun = np.unique(run.track, return_index=True)
-    joined = owner[tracks] >= 0
+    joined = individual[tracks] >= 0
     tracks, begun = tracks[joined], run.frame[begun[joined]]
-    np.maximum.at(hazard, (begun, owner[tracks]), doubt[tracks])
+    np.maximum.at(hazard, (begun, individual[tracks]), doubt[tracks])
     steady = np.ones((frames, count))
     for i in range(count):
-        steady[:, i] = _walk_outwards(hazard[:, i], (owners == i).any((1, 2)))
+        steady[:, i] = _walk_outwards(hazard[:, i], (assigned == i).any((1, 2)))
     return steady
 
 

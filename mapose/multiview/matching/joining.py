@@ -1,4 +1,4 @@
-"""Join pieces into individuals: pieces of 3D tracks, and of 2D tracks that one camera alone saw."""
+"""Join tracklets into individuals: 3D tracklets, and 2D tracklets that one camera alone saw."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mapose.arrays import Floats, Ints
 from mapose.multiview.matching.following import Run
 from mapose.multiview.matching.tracklets2d import Tracks2D
 
-#: Continuations looked at for each piece, the next ones in time.
+#: Continuations looked at for each tracklet, the next ones in time.
 _CANDIDATES = 24
-#: Frames by which a piece may begin before the one it continues has ended.
+#: Frames by which a tracklet may begin before the one it continues has ended.
 _OVERLAP = 15
 #: How far an animal gets out of sight, in body lengths: at once, and for each sqrt(frame).
 _START, _DIFFUSION = 0.25, 0.25
@@ -23,26 +23,26 @@ _START, _DIFFUSION = 0.25, 0.25
 _SAME, _OTHER = 4.0, 2.0
 #: What a join costs if the number of individuals is known, compared with otherwise.
 _KNOWN = 0.2
-#: Probability that a join is wrong where the new piece begins beside the old one: somebody else
+#: Probability that a join is wrong where the new tracklet begins beside the old one: somebody else
 #: was taken for the animal, and it is not certain that it was not the new one.
 _BESIDE = 0.25
 #: Frames: longer than any gap.
 _NEVER = 2**31
 
 
-def join_pieces(
-    pieces: Pieces, *, individuals: int | None, min_frames: float, length: float
+def join_tracklets(
+    tracklets: Tracklets, *, individuals: int | None, min_frames: float, length: float
 ) -> tuple[Ints, Floats]:
-    """Join pieces so that most of what was seen is explained by few individuals.
+    """Join tracklets so that most of what was seen is explained by few individuals.
 
-    An individual is a path through pieces that follow each other in time. It gains the weights
-    of its pieces and pays ``min_frames`` to begin; a join costs a share of that, the more the
+    An individual is a path through tracklets that follow each other in time. It gains the weights
+    of its tracklets and pays ``min_frames`` to begin; a join costs a share of that, the more the
     less likely the motion over the gap and the more 2D tracks disagree. The best set of paths is
     a min-cost flow, solved as a linear programme: its solution is whole by nature.
 
     Parameters
     ----------
-    pieces : Pieces
+    tracklets : Tracklets
         What there is.
     individuals : int, optional
         At most so many paths; by default as many as pay.
@@ -53,61 +53,62 @@ def join_pieces(
 
     Returns
     -------
-    owner : int64, (N,)
-        Individual of each piece, the heaviest individual first; -1 = nobody.
+    individual : int64, (N,)
+        Individual of each tracklet, the heaviest individual first; -1 = nobody.
     doubt : float64, (N,)
-        Probability that the join at the piece's beginning is wrong; 0 where it begins a path.
+        Probability that the join at the tracklet's beginning is wrong; 0 where it begins a path.
 
     References
     ----------
     Zhang, Li, Nevatia 2008, Global data association for multi-object tracking using network flows
     (CVPR).
     """
-    n = len(pieces)
-    owner, doubt = np.full(n, -1), np.zeros(n)
+    n = len(tracklets)
+    individual, doubt = np.full(n, -1), np.zeros(n)
     if not n:
-        return owner, doubt
+        return individual, doubt
     price = 0.0 if individuals is not None else float(min_frames)
-    tails, heads, share = _score_joins(pieces, length)
-    # Where the number is known, few pieces belong to nobody: almost any join is better.
+    tails, heads, share = _score_joins(tracklets, length)
+    # Where the number is known, few tracklets belong to nobody: almost any join is better.
     cost = (1.0 if individuals is None else _KNOWN) * max(float(min_frames), 1.0) * share
-    paths = _solve(pieces.weight, tails, heads, cost=cost, price=price, paths=individuals)
+    paths = _solve(tracklets.weight, tails, heads, cost=cost, price=price, paths=individuals)
     for path in paths:
-        for piece, join in path:
-            doubt[piece] = _doubt_join(pieces, tails[join], piece, share[join]) if join >= 0 else 0
-    order = sorted(paths, key=lambda p: -sum(pieces.weight[i] for i, _ in p))
+        for tracklet, join in path:
+            if join >= 0:
+                doubt[tracklet] = _doubt_join(tracklets, tails[join], tracklet, share[join])
+    order = sorted(paths, key=lambda p: -sum(tracklets.weight[i] for i, _ in p))
     for number, path in enumerate(order):
-        owner[[i for i, _ in path]] = number
-    return owner, doubt
+        individual[[i for i, _ in path]] = number
+    return individual, doubt
 
 
-def _doubt_join(pieces: Pieces, tail: int, head: int, share: float) -> float:
+def _doubt_join(tracklets: Tracklets, tail: int, head: int, share: float) -> float:
     """Find the probability that a join is wrong."""
-    beside = pieces.start.frame[head] <= pieces.end.frame[tail]
+    beside = tracklets.start.frame[head] <= tracklets.end.frame[tail]
     return max(0.5 * share, _BESIDE if beside else 0.0)
 
 
-def _score_joins(pieces: Pieces, length: float) -> tuple[Ints, Ints, Floats]:
+def _score_joins(tracklets: Tracklets, length: float) -> tuple[Ints, Ints, Floats]:
     """List possible joins (tail, head) and what each costs, 0 to 1; 1 is as good as chance."""
-    first, last = pieces.start.frame, pieces.end.frame
+    first, last = tracklets.start.frame, tracklets.end.frame
     order = np.argsort(first, kind="stable")
     begins = np.searchsorted(first[order], last - _OVERLAP, side="right")
     place = begins[:, None] + np.arange(_CANDIDATES)
-    tails, column = np.nonzero(place < len(pieces))
+    tails, column = np.nonzero(place < len(tracklets))
     heads = order[place[tails, column]]
     longer = (first[heads] > first[tails]) & (last[heads] > last[tails])
     tails, heads = tails[longer], heads[longer]
     surprise, chance = _compare_places(
-        pieces.start.centre[heads] - pieces.end.centre[tails],
+        tracklets.start.centre[heads] - tracklets.end.centre[tails],
         first[heads] - last[tails],
         body=length,
-        places=np.concatenate([pieces.start.centre, pieces.end.centre]),
+        places=np.concatenate([tracklets.start.centre, tracklets.end.centre]),
     )
     unknown = np.isnan(surprise)
     if unknown.any():
-        end, start = _pick(pieces.end, tails[unknown]), _pick(pieces.start, heads[unknown])
-        surprise[unknown], chance[unknown] = _compare_images(end, start, pieces)
-    a, b = pieces.end.row[tails], pieces.start.row[heads]
+        end, start = _pick(tracklets.end, tails[unknown]), _pick(tracklets.start, heads[unknown])
+        surprise[unknown], chance[unknown] = _compare_images(end, start, tracklets)
+    a, b = tracklets.end.row[tails], tracklets.start.row[heads]
     both = (a >= 0) & (b >= 0)
     surprise += ((both & (a != b)) * _OTHER - (both & (a == b)) * _SAME).sum(-1)
     share = np.clip(surprise / np.maximum(chance, 1e-9), 0.0, 1.0)
@@ -126,13 +127,13 @@ def _compare_places(
     Parameters
     ----------
     apart : float64, (N, D)
-        From the end of one piece to the beginning of the other; NaN = not known.
+        From the end of one tracklet to the beginning of the other; NaN = not known.
     gap : int64, (N,)
         Frames between.
     body : float
         Length of a body.
     places : float64, (M, D)
-        Where pieces begin and end.
+        Where tracklets begin and end.
     """
     dimensions = apart.shape[-1]
     spread = body * (_START + _DIFFUSION * np.sqrt(np.maximum(gap, 1)))
@@ -144,14 +145,14 @@ def _compare_places(
     return power * np.log1p(squared / (2 * spread**2)), chance
 
 
-def _compare_images(end: Ends, start: Ends, pieces: Pieces) -> tuple[Floats, Floats]:
+def _compare_images(end: Ends, start: Ends, tracklets: Tracklets) -> tuple[Floats, Floats]:
     """Do the same where one side was never located: by the images of a camera that saw both.
 
     Of several cameras the one with the shortest gap tells; without one, all is chance.
     """
     gap = np.where((end.seen >= 0) & (start.seen >= 0), np.abs(start.seen - end.seen), _NEVER)
     view, row = gap.argmin(-1), np.arange(len(gap))
-    places = np.concatenate([pieces.start.place, pieces.end.place]).reshape(-1, 2)
+    places = np.concatenate([tracklets.start.place, tracklets.end.place]).reshape(-1, 2)
     surprise, chance = _compare_places(
         start.place[row, view] - end.place[row, view], gap[row, view], body=1.0, places=places
     )
@@ -161,9 +162,9 @@ def _compare_images(end: Ends, start: Ends, pieces: Pieces) -> tuple[Floats, Flo
 def _solve(
     weight: Floats, tails: Ints, heads: Ints, *, cost: Floats, price: float, paths: int | None
 ) -> list[list[tuple[int, int]]]:
-    """Find the best paths: lists of (piece, number of the join that led to it, -1 for none)."""
+    """Find the best paths: lists of (tracklet, number of the join that led to it, -1 for none)."""
     n, m = len(weight), len(tails)
-    # Unknowns: a path begins at each piece (n), ends at it (n), goes along each join (m).
+    # Unknowns: a path begins at each tracklet (n), ends at it (n), goes along each join (m).
     gain = np.concatenate([price - weight, np.zeros(n), cost - weight[heads]])
     one = np.arange(n)
     shape, joins = (n, 2 * n + m), 2 * n + np.arange(m)
@@ -183,8 +184,8 @@ def _solve(
     taken = np.flatnonzero(used[2 * n :])
     after[tails[taken]] = taken
     result = []
-    for piece in np.flatnonzero(used[:n]):
-        path, join = [(int(piece), -1)], int(after[piece])
+    for tracklet in np.flatnonzero(used[:n]):
+        path, join = [(int(tracklet), -1)], int(after[tracklet])
         while join >= 0:
             path.append((int(heads[join]), join))
             join = int(after[heads[join]])
@@ -192,7 +193,7 @@ def _solve(
     return result
 
 
-#: A piece of a 2D track is one camera's own if tracks in space took at most this share of it: with
+#: A 2D tracklet is one camera's own if tracks in space took at most this share of it: with
 #: two cameras, lines of sight of two animals that never met meet for a moment now and then.
 _TOUCHED = 0.25
 #: What one camera alone says counts less than its share of several.
@@ -201,19 +202,19 @@ _ALONE = 0.5
 
 @dataclass(frozen=True)
 class Ends:
-    """Where N pieces begin, or where they end.
+    """Where N tracklets begin, or where they end.
 
     Parameters
     ----------
     frame : int64, (N,)
         Frame number.
     centre : float64, (N, 3)
-        Where the body is; NaN for a piece that one camera alone saw.
+        Where the body is; NaN for a tracklet that one camera alone saw.
     row : int64, (N, V)
         2D track of each camera; -1 = none, or a camera without named tracks.
     seen : int64, (N, V)
         Frame number of the first, or last, detection in each camera, with what is left of the 2D
-        track's piece that goes on there; -1 = none.
+        tracklet that goes on there; -1 = none.
     place : float64, (N, V, 2)
         Where that was, in body lengths; NaN = none.
     """
@@ -226,8 +227,8 @@ class Ends:
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """Pieces of tracks, N of them: both ends, and the frames of each by the share of cameras."""
+class Tracklets:
+    """Tracklets, N of them: both ends, and the frames of each by the share of cameras."""
 
     start: Ends
     end: Ends
@@ -237,7 +238,7 @@ class Pieces:
         return len(self.weight)
 
 
-def label_lone_chains(labels: Ints, tracks: Tracks2D, *, start: int, min_frames: int) -> None:
+def label_lone_tracklets(labels: Ints, tracks: Tracks2D, *, start: int, min_frames: int) -> None:
     """Give numbers to what one camera alone sees of an animal, in place.
 
     Parameters
@@ -245,79 +246,82 @@ def label_lone_chains(labels: Ints, tracks: Tracks2D, *, start: int, min_frames:
     labels : int64, (F, V, S)
         Track in space of each detection; -1 = none.
     tracks : Tracks2D
-        Pieces of 2D tracks.
+        2D tracklets.
     start : int
         The first number.
     min_frames : int
-        A piece that is short even for a moment's glimpse gets none.
+        A tracklet that is short even for a moment's glimpse gets none.
     """
-    there = tracks.chains >= 0
-    n = int(tracks.chains.max(initial=-1)) + 1
+    there = tracks.tracklets >= 0
+    n = int(tracks.tracklets.max(initial=-1)) + 1
     if not n:
         return
     free = there & (labels < 0)
-    total = np.bincount(tracks.chains[there], minlength=n)
-    left = np.bincount(tracks.chains[free], minlength=n)
+    total = np.bincount(tracks.tracklets[there], minlength=n)
+    left = np.bincount(tracks.tracklets[free], minlength=n)
     lone = (total - left <= _TOUCHED * total) & (left >= min(min_frames, len(tracks.frames)))
     number = np.where(lone, start + np.cumsum(lone) - 1, -1)
-    mine = free & lone[tracks.chains]
-    labels[mine] = number[tracks.chains[mine]]
+    mine = free & lone[tracks.tracklets]
+    labels[mine] = number[tracks.tracklets[mine]]
 
 
-def measure_pieces(labels: Ints, run: Run, tracks: Tracks2D, *, n_tracks: int) -> Pieces:
-    """Measure the pieces that detections (F, V, S) are labelled with.
+def measure_tracklets(labels: Ints, run: Run, tracks: Tracks2D, *, n_tracks: int) -> Tracklets:
+    """Measure the tracklets that detections (F, V, S) are labelled with.
 
     Parameters
     ----------
     labels : int64, (F, V, S)
-        Number of the piece of each detection; -1 = none.
+        Number of the tracklet of each detection; -1 = none.
     run : Run
-        Tracks in space, the first ``n_tracks`` pieces.
+        Tracks in space, the first ``n_tracks`` tracklets.
     tracks : Tracks2D
         Tracks in the images.
     n_tracks : int
-        Pieces from this number on were seen by one camera alone.
+        Tracklets from this number on were seen by one camera alone.
     """
-    piece = labels[labels >= 0]
-    n = max(int(piece.max(initial=-1)) + 1, n_tracks)
-    weight = np.bincount(piece, minlength=n) / labels.shape[1]
+    tracklet = labels[labels >= 0]
+    n = max(int(tracklet.max(initial=-1)) + 1, n_tracks)
+    weight = np.bincount(tracklet, minlength=n) / labels.shape[1]
     weight[n_tracks:] *= _ALONE
-    wide = _extend(labels, tracks.chains)
+    wide = _extend(labels, tracks.tracklets)
     start, end = (
         _measure_ends(labels, wide, run, tracks, n=n, last=last) for last in (False, True)
     )
-    return Pieces(start, end, weight)
+    return Tracklets(start, end, weight)
 
 
-def _extend(labels: Ints, chains: Ints) -> Ints:
-    """Label what is left of each chain with the piece that has most of it."""
+def _extend(labels: Ints, tracklets2d: Ints) -> Ints:
+    """Label what is left of each 2D tracklet with the tracklet that has most of it."""
     mine = labels >= 0
-    chain, piece = chains[mine], labels[mine]
-    (chain, piece), count = np.unique(np.stack([chain, piece]), axis=1, return_counts=True)
+    tracklet2d, tracklet = tracklets2d[mine], labels[mine]
+    (tracklet2d, tracklet), count = np.unique(
+        np.stack([tracklet2d, tracklet]), axis=1, return_counts=True
+    )
     order = np.argsort(count, kind="stable")
-    most = np.full(int(chains.max(initial=-1)) + 2, -1)  # the last one for what has no chain
-    most[chain[order]] = piece[order]
-    return np.where(mine, labels, most[chains])
+    # The last one is for what has no 2D tracklet.
+    most = np.full(int(tracklets2d.max(initial=-1)) + 2, -1)
+    most[tracklet2d[order]] = tracklet[order]
+    return np.where(mine, labels, most[tracklets2d])
 
 
 def _measure_ends(
     labels: Ints, wide: Ints, run: Run, tracks: Tracks2D, *, n: int, last: bool
 ) -> Ends:
-    """Find the first or last ends of n pieces; in the images, those of their chains."""
+    """Find the first or last ends of n tracklets; in the images, those of their 2D tracklets."""
     row = np.full((n, len(tracks.named)), -1)
     seen, place = row.copy(), np.full((*row.shape, 2), np.nan)
     at = np.full(n, -1)
     # Of several that write into one place, the last one stays.
-    piece, frame, view, slot = _list_detections(labels, last)
-    at[piece] = frame
+    tracklet, frame, view, slot = _list_detections(labels, last)
+    at[tracklet] = frame
     named = tracks.named[view]
-    row[piece[named], view[named]] = slot[named]
+    row[tracklet[named], view[named]] = slot[named]
     centre = np.full((n, 3), np.nan)
     here = run.frame == at[run.track]
     centre[run.track[here]] = run.centres[here]
-    piece, frame, view, slot = _list_detections(wide, last)
-    seen[piece, view] = tracks.frames[frame]
-    place[piece, view] = tracks.places[frame, view, slot]
+    tracklet, frame, view, slot = _list_detections(wide, last)
+    seen[tracklet, view] = tracks.frames[frame]
+    place[tracklet, view] = tracks.places[frame, view, slot]
     return Ends(np.where(at >= 0, tracks.frames[at], 0), centre, row, seen, place)
 
 

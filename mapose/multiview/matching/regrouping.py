@@ -32,7 +32,7 @@ class _Group:
     members: Ints
     points: Floats
     score: float
-    owners: frozenset[int]
+    tracks: frozenset[int]
 
 
 class Regrouping:
@@ -50,7 +50,7 @@ class Regrouping:
     mergers : list of (int, int)
         Tracks that turned out to be another one: (track, the other one).
     moves : list of (int, int, int, int, int)
-        Pieces of 2D tracks that turned out to belong to another track: (piece, track until now,
+        2D tracklets that turned out to belong to another track: (tracklet, track until now,
         track from now on, last row in which it was right, this row).
     """
 
@@ -62,7 +62,7 @@ class Regrouping:
         self._votes: dict[int, int] = {}
         self._confirmed: dict[int, int] = {}
 
-    def look(self, frame: Frame, tracks: Ints, free: Bools, *, chains: Ints, row: int) -> None:
+    def look(self, frame: Frame, tracks: Ints, free: Bools, *, tracklets2d: Ints, row: int) -> None:
         """Group what nobody took, and what is doubtful about the tracks.
 
         Parameters
@@ -73,8 +73,8 @@ class Regrouping:
             Track of each detection, changed in place; -1 = none.
         free : bool, (V, S)
             Detections without a track that may become one.
-        chains : int64, (V, S)
-            Piece of a 2D track of each detection.
+        tracklets2d : int64, (V, S)
+            2D tracklet of each detection.
         row : int
             Number of the frame.
         """
@@ -86,7 +86,7 @@ class Regrouping:
             return
         found = find_groups(frame, free | held, scales.noise, area=scales.area)
         groups = [
-            _Group(members, points, score, _list_owners(tracks, members))
+            _Group(members, points, score, _list_tracks(tracks, members))
             for members, points, score in zip(*found, strict=True)
             if score > _BIRTH and _count_known(points) >= min(3, points.shape[0])
         ]
@@ -97,7 +97,7 @@ class Regrouping:
         used: set[int] = set()
         before = tracks.copy()
         for group in sound + contested:
-            self._claim(group, tracks, used, chains=chains, row=row)
+            self._claim(group, tracks, used, tracklets2d=tracklets2d, row=row)
         self._drop_empty(before, tracks, contested + sound, used)
 
     def _sort(
@@ -107,14 +107,14 @@ class Regrouping:
         sound, contested = [], []
         confirmed: set[int] = set()
         for group in groups:
-            if group.owners <= lost:
-                if len(group.owners) < 2 or group.score > _MERGER:
+            if group.tracks <= lost:
+                if len(group.tracks) < 2 or group.score > _MERGER:
                     sound.append(group)
-            elif len(group.owners) == 1 and _holds_all(group, tracks):
-                confirmed |= group.owners
+            elif len(group.tracks) == 1 and _holds_all(group, tracks):
+                confirmed |= group.tracks
             else:
                 contested.append(group)
-        accused = set().union(*(g.owners for g in contested))
+        accused = set().union(*(g.tracks for g in contested))
         if contested:
             now = score_groups(
                 frame, _list_members(tracks, accused), self.scales.noise, area=self.scales.area
@@ -131,13 +131,13 @@ class Regrouping:
         return sound, contested
 
     def _claim(
-        self, group: _Group, tracks: Ints, used: set[int], *, chains: Ints, row: int
+        self, group: _Group, tracks: Ints, used: set[int], *, tracklets2d: Ints, row: int
     ) -> None:
         """Give the detections of a group to the oldest of its tracks, or to a new one."""
         bodies, body = self.bodies, 0.5 * self.scales.length
         views = np.flatnonzero(group.members >= 0)
         slots = group.members[views]
-        rows = np.flatnonzero(np.isin(bodies.ids, list(group.owners - used)))
+        rows = np.flatnonzero(np.isin(bodies.ids, list(group.tracks - used)))
         if len(rows):
             row_of = rows[bodies.hits[rows].argmax()]
             track = int(bodies.ids[row_of])
@@ -152,13 +152,13 @@ class Regrouping:
             former = int(tracks[view, slot])
             if former >= 0 and former != track:
                 since = max(self._confirmed.get(former, -1), self._confirmed.get(track, -1))
-                self.moves.append((int(chains[view, slot]), former, track, since, row))
+                self.moves.append((int(tracklets2d[view, slot]), former, track, since, row))
             tracks[view, slot] = track
 
     def _drop_empty(self, before: Ints, tracks: Ints, groups: list[_Group], used: set[int]) -> None:
         """Forget tracks whose detections all went to others."""
         for group in groups:
-            for track in group.owners - used:
+            for track in group.tracks - used:
                 if (tracks == track).any():
                     continue
                 heirs = tracks[before == track]
@@ -185,24 +185,24 @@ def _count_known(points: Floats) -> int:
     return int(np.isfinite(points).all(-1).sum())
 
 
-def _list_owners(tracks: Ints, members: Ints) -> frozenset[int]:
+def _list_tracks(tracks: Ints, members: Ints) -> frozenset[int]:
     """List the tracks that hold detections of a group (V,)."""
     views = np.flatnonzero(members >= 0)
-    owners = tracks[views, members[views]]
-    return frozenset(int(o) for o in owners if o >= 0)
+    held = tracks[views, members[views]]
+    return frozenset(int(t) for t in held if t >= 0)
 
 
 def _holds_all(group: _Group, tracks: Ints) -> bool:
     """Tell whether a group has all detections of its only track."""
-    (owner,) = group.owners
-    views, slots = np.nonzero(tracks == owner)
+    (only,) = group.tracks
+    views, slots = np.nonzero(tracks == only)
     return bool((group.members[views] == slots).all())
 
 
-def _list_members(tracks: Ints, owners: set[int]) -> Ints:
+def _list_members(tracks: Ints, wanted: set[int]) -> Ints:
     """List the detections of some tracks, (N, V); -1 = none."""
-    members = np.full((len(owners), len(tracks)), -1)
-    for row, owner in enumerate(owners):
-        views, slots = np.nonzero(tracks == owner)
+    members = np.full((len(wanted), len(tracks)), -1)
+    for row, track in enumerate(wanted):
+        views, slots = np.nonzero(tracks == track)
         members[row, views] = slots
     return members

@@ -1,4 +1,4 @@
-"""Short pieces of 2D tracks: which detections of one camera follow each other."""
+"""2D tracklets: which detections of one camera follow each other."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _JUMP = 0.3
 _CLEAR, _NEAR = 0.5, 0.5
 
 
-def find_chains(points: AnyFloats, frames: Ints, *, named: bool, size: float) -> Ints:
-    """Find the pieces of 2D tracks of one camera, numbered.
+def find_tracklets2d(points: AnyFloats, frames: Ints, *, named: bool, size: float) -> Ints:
+    """Find the 2D tracklets of one camera, numbered.
 
-    A named track is one piece as long as it does not jump to where another one was, and is not
+    A named track is one tracklet as long as it does not jump to where another one was, and is not
     out of sight for long. Detections without names are joined where they follow each other
     beyond doubt.
 
@@ -41,12 +41,12 @@ def find_chains(points: AnyFloats, frames: Ints, *, named: bool, size: float) ->
     Returns
     -------
     int64, (F, S)
-        Number of the piece of each detection, from 0; -1 = nothing there.
+        Number of the tracklet of each detection, from 0; -1 = nothing there.
     """
     there = np.asarray(np.isfinite(points).all(-1).any(-1))
-    pieces = np.full(there.shape, -1, np.int64)
+    tracklets = np.full(there.shape, -1, np.int64)
     if not there.any():
-        return pieces
+        return tracklets
     gaps = _find_gaps(points, size)  # (F-1, later slot, earlier slot)
     near = np.diff(frames) <= 2
     gaps[~near] = np.nan
@@ -82,13 +82,13 @@ def _cut_tracks(there: Bools, gaps: AnyFloats, frames: Ints, size: float) -> Int
     own = np.einsum("fii->fi", gaps)
     other = np.where(np.eye(slots, dtype=bool), np.inf, np.nan_to_num(gaps, nan=np.inf))
     cut[1:] = (own > _JUMP * size) & (other.min(-1, initial=np.inf) < 0.5 * own)
-    # A piece also ends where the track was out of sight for long.
+    # A tracklet also ends where the track was out of sight for long.
     last = np.where(there, frames[:, None], np.iinfo(np.int64).min // 2)
     last = np.maximum.accumulate(last, axis=0)
     cut[1:] |= there[1:] & (frames[1:, None] - last[:-1] > _MAX_GAP)
-    pieces = np.cumsum(cut, axis=0)
-    pieces += np.concatenate([[0], np.cumsum(pieces[-1] + 1)[:-1]])
-    return np.where(there, pieces, -1)
+    tracklets = np.cumsum(cut, axis=0)
+    tracklets += np.concatenate([[0], np.cumsum(tracklets[-1] + 1)[:-1]])
+    return np.where(there, tracklets, -1)
 
 
 def _link_detections(there: Bools, gaps: AnyFloats, size: float) -> Ints:
@@ -114,9 +114,9 @@ def _link_detections(there: Bools, gaps: AnyFloats, size: float) -> Ints:
     earlier = frame * slots + best[frame, slot]
     links = coo_array((np.ones(len(later), bool), (later, earlier)), (there.size, there.size))
     labels = connected_components(links, directed=False)[1].reshape(there.shape)
-    pieces = np.full(there.shape, -1, np.int64)
-    pieces[there] = np.unique(labels[there], return_inverse=True)[1]
-    return pieces
+    tracklets = np.full(there.shape, -1, np.int64)
+    tracklets[there] = np.unique(labels[there], return_inverse=True)[1]
+    return tracklets
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ class Tracks2D:
     ----------
     frames : int64, (F,)
         Frame numbers.
-    chains : int64, (F, V, S)
-        Piece of a 2D track that each detection belongs to; -1 = no detection.
+    tracklets : int64, (F, V, S)
+        2D tracklet that each detection belongs to; -1 = no detection.
     places : float32, (F, V, S, 2)
         Middle of each detection, in usual lengths of a body in its view; NaN = none.
     named : bool, (V,)
@@ -136,6 +136,6 @@ class Tracks2D:
     """
 
     frames: Ints
-    chains: Ints
+    tracklets: Ints
     places: Singles
     named: Bools

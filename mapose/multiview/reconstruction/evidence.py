@@ -143,7 +143,7 @@ def find_persistence(residual: Floats, used: Bools) -> Floats:
 
 
 def decide_views(
-    residual: Floats, slopes: Floats, *, variances: Floats, chosen: Bools, settled: Bools
+    residual: Floats, slopes: Floats, *, variances: Floats, chosen: Bools, agreed: Bools
 ) -> Bools:
     """Decide which views (V, F, T) show the point that a track expects.
 
@@ -155,7 +155,7 @@ def decide_views(
         Of the track along each axis, without what this frame itself says.
     chosen : bool, (V, F, T)
         What each frame chose by itself.
-    settled : bool, (F, T)
+    agreed : bool, (F, T)
         Where that choice is beyond doubt and stays: three views that meet in one point do not do
         so by chance, however unexpected the point. This keeps fast movements.
     """
@@ -168,4 +168,4 @@ def decide_views(
     determinant = xx * yy - xy * xy
     near = u * u * yy - 2 * u * w * xy + w * w * xx < LIMIT**2 * determinant
     sure = determinant < _SURE**4
-    return np.where(settled, chosen, seen & near & (chosen | sure))
+    return np.where(agreed, chosen, seen & near & (chosen | sure))

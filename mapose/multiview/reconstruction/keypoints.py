@@ -15,7 +15,11 @@ from mapose.multiview.reconstruction.evidence import (
     decide_views,
     find_persistence,
 )
-from mapose.multiview.reconstruction.process_noise import Roughness, estimate_roughness, repeat_axes
+from mapose.multiview.reconstruction.process_noise import (
+    ProcessNoise,
+    estimate_process_noise,
+    repeat_axes,
+)
 from mapose.multiview.reconstruction.smoothing import (
     find_differences,
     find_median,
@@ -34,7 +38,7 @@ _PERSISTS = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Settled:
+class Smoothed:
     """Tracks that are good enough to learn from.
 
     Parameters
@@ -43,7 +47,7 @@ class Settled:
         Smoothed; NaN outside the segments.
     used : bool, (V, F, T)
         Views that show the point.
-    roughness : Roughness
+    noise : ProcessNoise
         How the points move.
     memory : float64, (T,)
         Number of frames over which each point is averaged.
@@ -52,13 +56,13 @@ class Settled:
     points: Floats
     variances: Floats
     used: Bools
-    roughness: Roughness
+    noise: ProcessNoise
     memory: Floats
 
 
-def settle_tracks(
+def smooth_keypoints(
     evidence: Evidence, points: Floats, *, chosen: Bools, frames: Ints, max_gap: int
-) -> Settled:
+) -> Smoothed:
     """Smooth each keypoint by itself and decide which views show it.
 
     Parameters
@@ -77,30 +81,30 @@ def settle_tracks(
     differences = find_differences(frames)
     # Where nothing is known yet, any point will do: nothing is read from it.
     where = np.where(np.isfinite(points), points, _find_middle(points))
-    settled = _find_settled(evidence, where, chosen)
-    used = chosen & (settled | ~_find_strays(points))
+    agreed = _find_agreed(evidence, where, chosen)
+    used = chosen & (agreed | ~_find_strays(points))
     span = find_segments(frames, chosen.sum(0) >= 2, max_gap)
     for turn in range(_ROUNDS):
         values, weights = _weigh(evidence, where, used)
         lasting = find_persistence(evidence.look(values)[0], used) > _PERSISTS if turn else None
-        roughness = estimate_roughness(
+        noise = estimate_process_noise(
             values, weights, inside=span, differences=differences, lasting=lasting
         )
-        own = weights / roughness.share[:, None]
-        variances = _find_spread(own, roughness)
+        own = weights / noise.share[:, None]
+        variances = _find_spread(own, noise)
         rest = np.maximum(1 / variances - own, 1e-6 / variances)
-        expected = roughness.smooth + (roughness.smooth - values) * own / rest
+        expected = noise.smooth + (noise.smooth - values) * own / rest
         used = decide_views(
-            *evidence.look(expected), variances=1 / rest, chosen=chosen, settled=settled
+            *evidence.look(expected), variances=1 / rest, chosen=chosen, agreed=agreed
         )
         used &= span
-        where = roughness.smooth
+        where = noise.smooth
     memory = _find_memory(own, variances)
-    variances = variances + _find_lasting(weights, roughness.share)
-    return Settled(where, variances, used, roughness, memory)
+    variances = variances + _find_lasting(weights, noise.share)
+    return Smoothed(where, variances, used, noise, memory)
 
 
-def _find_settled(evidence: Evidence, where: Floats, chosen: Bools) -> Bools:
+def _find_agreed(evidence: Evidence, where: Floats, chosen: Bools) -> Bools:
     """Mark the frames (F, T) in which three views or more meet in one point."""
     values, _ = _weigh(evidence, where, chosen)
     residual, _ = evidence.look(values)
@@ -149,8 +153,8 @@ def _weigh(evidence: Evidence, where: Floats, used: Bools) -> tuple[Floats, Floa
     return np.where(known[..., None], points, where), np.where(known[..., None], weights, 0)
 
 
-def _find_spread(weights: Floats, roughness: Roughness) -> Floats:
-    found = find_variances(weights.reshape(len(weights), -1), repeat_axes(roughness.motion))
+def _find_spread(weights: Floats, noise: ProcessNoise) -> Floats:
+    found = find_variances(weights.reshape(len(weights), -1), repeat_axes(noise.motion))
     return found.reshape(weights.shape)
 
 

@@ -45,7 +45,7 @@ _GAIN = 3.0
 
 
 @dataclass(frozen=True, eq=False)
-class Roughness:
+class ProcessNoise:
     """How points move.
 
     Parameters
@@ -63,14 +63,14 @@ class Roughness:
     smooth: Floats
 
 
-def estimate_roughness(
+def estimate_process_noise(
     points: Floats,
     weights: Floats,
     *,
     inside: Bools,
     differences: Floats,
     lasting: Bools | None = None,
-) -> Roughness:
+) -> ProcessNoise:
     """Learn from noisy points how they move.
 
     Parameters
@@ -196,9 +196,9 @@ class _Search:
             if not (self.best > before).any():
                 return
 
-    def finish(self) -> Roughness:
+    def finish(self) -> ProcessNoise:
         """Give the best setting of each point."""
-        return Roughness(self._make_motion(self.variance, self.keep), self.share, self.smooth)
+        return ProcessNoise(self._make_motion(self.variance, self.keep), self.share, self.smooth)
 
 
 def repeat_axes(motion: Motion) -> Motion:

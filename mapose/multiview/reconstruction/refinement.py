@@ -23,7 +23,7 @@ from mapose.multiview.reconstruction.bones import (
     split_bodies,
 )
 from mapose.multiview.reconstruction.evidence import Recording, add_evidence
-from mapose.multiview.reconstruction.keypoints import settle_tracks
+from mapose.multiview.reconstruction.keypoints import smooth_keypoints
 from mapose.multiview.reconstruction.pixel_noise import estimate_sigma
 from mapose.multiview.reconstruction.smoothing import (
     Motion,
@@ -106,7 +106,7 @@ def refine_points(
     work = _Work(recording, points, chosen, np.tile(sigma, points.shape[1]), max_gap)
     windows = _cut_windows(len(points), max(_MARGIN, 2 * max_gap))
     for n, (outer, inner) in enumerate(windows):
-        work.settle(outer, inner)
+        work.smooth_each(outer, inner)
         if on_progress:
             on_progress((n + 1) * len(points) // (2 * len(windows)), len(points))
     bones = work.learn(ends)
@@ -149,9 +149,9 @@ class _Work:
         self.points = np.full(points.shape, np.nan)
         self.covariance = np.full((*points.shape, 3), np.nan)
 
-    def settle(self, outer: slice, inner: slice) -> None:
+    def smooth_each(self, outer: slice, inner: slice) -> None:
         """Smooth each point of a window by itself."""
-        settled = settle_tracks(
+        smoothed = smooth_keypoints(
             self.recording.gather(outer, self.sigma),
             self.start[outer],
             chosen=self.chosen[:, outer],
@@ -159,11 +159,11 @@ class _Work:
             max_gap=self.max_gap,
         )
         part = slice(inner.start - outer.start, inner.stop - outer.start)
-        self.smooth[inner], self.variances[inner] = settled.points[part], settled.variances[part]
-        self.used[:, inner] = settled.used[:, part]
-        self.precision[inner] = settled.roughness.motion.precision[part]
-        self.keep[outer.start] = settled.roughness.motion.keep
-        self.share[inner], self.memory[inner] = settled.roughness.share, settled.memory
+        self.smooth[inner], self.variances[inner] = smoothed.points[part], smoothed.variances[part]
+        self.used[:, inner] = smoothed.used[:, part]
+        self.precision[inner] = smoothed.noise.motion.precision[part]
+        self.keep[outer.start] = smoothed.noise.motion.keep
+        self.share[inner], self.memory[inner] = smoothed.noise.share, smoothed.memory
 
     def learn(self, ends: Ints) -> Bones:
         """Learn the bones from all windows, and find which points are asked for."""

@@ -146,7 +146,7 @@ def test_videos_of_different_length_or_rate(images, tmp_path):
         "b": write_video(tmp_path / "b.avi", images[:5], rate=30.0),
         "c": write_video(tmp_path / "c.avi", images[:5]),
     }
-    with pytest.raises(CalibrationError, match=r"different frame rates \(a 20, b 30 per second\)"):
+    with pytest.raises(CalibrationError, match=r"different frame rates \(a 20, b 30 frames/s\)"):
         calibrate({name: paths[name] for name in "ab"}, BOARD)
     _, report = calibrate({name: paths[name] for name in "ac"}, BOARD)
     assert any("differ in length (a 6, c 5 frames)" in text for text in report.advice)

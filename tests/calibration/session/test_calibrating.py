@@ -193,7 +193,7 @@ def bend(found, name, **changes):
 def test_recordings_that_do_not_go_together(mixed):
     _, found, _, _, _ = mixed
     options = {"fisheye": ["cam2"]}
-    with pytest.raises(CalibrationError, match=r"different frame rates \(.*cam1 25,.*per second"):
+    with pytest.raises(CalibrationError, match=r"different frame rates \(.*cam1 25,.*frames/s"):
         calibrate_detections(bend(found, "cam1", rate=25.0), BOARD, **options)
     _, report = calibrate_detections(bend(found, "cam1", n_frames=52), BOARD, **options)
     assert "differ in length" in report.advice[0] and "cam1 52" in report.advice[0]

@@ -6,7 +6,7 @@ import pytest
 from calibration.synthetic import make_ring
 from mapose.multiview.matching.grouping import find_groups, score_groups
 from mapose.multiview.matching.observations import measure_observations
-from mapose.multiview.matching.tracklets2d import find_chains
+from mapose.multiview.matching.tracklets2d import find_tracklets2d
 
 
 def see(animals, cameras, *, keypoints=6, seed=0, noise=1.0):
@@ -50,15 +50,15 @@ def test_2d_track_is_cut_where_it_takes_another_ones_place():
     points = np.zeros((10, 2, 1, 2))
     points[:, 1] = 100
     points[5:] = points[5:, ::-1]
-    pieces = find_chains(points, np.arange(10), named=True, size=30)
-    assert (pieces[:5] == pieces[0]).all() and (pieces[5:] == pieces[5]).all()
-    assert len(np.unique(pieces)) == 4
+    tracklets = find_tracklets2d(points, np.arange(10), named=True, size=30)
+    assert (tracklets[:5] == tracklets[0]).all() and (tracklets[5:] == tracklets[5]).all()
+    assert len(np.unique(tracklets)) == 4
     # A leap to where nobody was is no reason to doubt the name; a long absence is.
     points[:, 1] = 500
     points[:5, 1] = 300
-    assert len(np.unique(find_chains(points, np.arange(10), named=True, size=30)[:, 1])) == 1
+    assert len(np.unique(find_tracklets2d(points, np.arange(10), named=True, size=30)[:, 1])) == 1
     frames = np.r_[0:5, 100:105]
-    assert len(np.unique(find_chains(points, frames, named=True, size=30)[:, 1])) == 2
+    assert len(np.unique(find_tracklets2d(points, frames, named=True, size=30)[:, 1])) == 2
 
 
 def test_nameless_detections_are_linked_where_it_is_clear(rng):
@@ -66,8 +66,8 @@ def test_nameless_detections_are_linked_where_it_is_clear(rng):
     order = rng.random((20, 3)).argsort(1)
     mixed = np.take_along_axis(walk, order[..., None, None], axis=1)
     mixed[10, 0] = np.nan
-    pieces = find_chains(mixed, np.arange(20), named=False, size=40)
-    assert pieces[10, 0] == -1
+    tracklets = find_tracklets2d(mixed, np.arange(20), named=False, size=40)
+    assert tracklets[10, 0] == -1
     for animal in range(3):
-        mine = pieces[order == animal]
+        mine = tracklets[order == animal]
         assert len(np.unique(mine[mine >= 0])) == (2 if order[10, 0] == animal else 1)

@@ -12,7 +12,7 @@ from mapose.multiview.reconstruction.bones import (
     split_bodies,
 )
 from mapose.multiview.reconstruction.evidence import decide_views, find_persistence
-from mapose.multiview.reconstruction.process_noise import estimate_roughness
+from mapose.multiview.reconstruction.process_noise import estimate_process_noise
 from mapose.multiview.reconstruction.refinement import _cut_windows
 from mapose.multiview.reconstruction.smoothing import (
     Motion,
@@ -169,7 +169,7 @@ def make_walk(rng, frames=1000, noise=1.0):
 
 def estimate(values, weights, lasting=(False,)):
     inside = np.ones(values.shape[:2], bool)
-    return estimate_roughness(
+    return estimate_process_noise(
         values,
         weights,
         inside=inside,
@@ -308,7 +308,7 @@ def test_views_are_decided_by_the_track():
     variances[3] = 100.0
     chosen = np.array([[True] * 4, [True, True, True, False]])[..., None]
     settled = np.array([False, False, True, False])[:, None]
-    used = decide_views(residual, slopes, variances=variances, chosen=chosen, settled=settled)
+    used = decide_views(residual, slopes, variances=variances, chosen=chosen, agreed=settled)
     assert used[0].all()
     # Near: stays. Far: goes, unless the frame is sure of it. Not chosen, and the track unsure: out.
     assert used[1, :, 0].tolist() == [True, False, True, False]
