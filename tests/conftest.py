@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recordings() -> Path:
     """Folder of the real recordings; the test is skipped where they are not at hand."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "data"
