@@ -9,7 +9,6 @@ poses, the result is that of a run without interruption.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -24,7 +23,7 @@ import numpy as np
 from mapose import __version__
 from mapose.analysis.prediction import Predictor, read_batches
 from mapose.decode import assemble
-from mapose.errors import FormatError, SettingsError
+from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.files import RESULT, check_output, make_folder, name_work, write_atomically
 from mapose.io import (
     PosesWriter,
@@ -35,6 +34,7 @@ from mapose.io import (
     prefetch,
     save,
 )
+from mapose.io.recordings import find_path, fingerprint
 from mapose.models import Model
 from mapose.poses import Peaks, Poses, join_peaks
 from mapose.results.correcting import set_foreign_edits_aside
@@ -111,8 +111,8 @@ def analyze(
     Raises
     ------
     VideoError
-        If the video cannot be opened, or the disk is full; what is done stays and is taken up
-        by the next call.
+        If the video cannot be opened or has no frame, or the disk is full; what is done stays
+        and is taken up by the next call.
     FormatError
         If the model folder is not complete.
     SettingsError
@@ -149,6 +149,8 @@ def analyze_file(
     model = model if isinstance(model, Model) else Model.load(model)
     target = Path(output) if output else find_result(video)
     with Video(video, gray=model.channels == 1) as source:
+        if not len(source):
+            raise VideoError(f"{source.path.name} has no frame: record it again, or leave it out")
         job = _describe_job(source, model, individuals, **options)
         count, keep_peaks = job["individuals"], job["keep_peaks"]
         if _load_job(target) == job:
@@ -168,7 +170,8 @@ def analyze_file(
             parts.add(poses, peaks if keep_peaks else None)
             tracker.add(poses)
             on_progress(AnalysisProgress(int(poses.frames[-1]) + 1, len(source), resumed))
-        provenance = {"made": made, "job": job, **_describe_source(source, model)}
+        provenance = {"made": made, "job": job, **_describe_source(source, model, job["video"])}
+        provenance["path"] = find_path(video, target.parent).as_posix()
         _write_result(target, parts, tracker.finish(min_rows=1), provenance)
     parts.remove()
     return target
@@ -336,26 +339,31 @@ def _name_job(job: dict[str, Any], model: Model, video: str | os.PathLike[str]) 
     )
 
 
-def _describe_source(video: Video, model: Model) -> dict[str, Any]:
-    trained = [
-        n.partition(":")[2]
-        for n in model.split.get("train", [])
-        if n.partition(":")[0] == video.name
-    ]
+def _describe_source(video: Video, model: Model, mark: str) -> dict[str, Any]:
     return {
         "source": video.path.name,
         "size": list(video.size),
-        "trained_frames": sorted(int(n) for n in trained if n.isdigit()),
+        "trained_frames": find_trained_frames(model, video.name, mark),
         "settings": model.record.get("settings", {}),
     }
 
 
-def fingerprint(path: Path) -> str:
-    """Tell one video file from another: its size, and a hash of its first and last megabyte."""
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        digest.update(file.read(2**20))
-        file.seek(max(0, size - 2**20))
-        digest.update(file.read())
-    return digest.hexdigest()[:16]
+def find_trained_frames(model: Model, name: str, mark: str) -> list[int]:
+    """List the frames of a recording that a model was trained on.
+
+    Parameters
+    ----------
+    model : Model
+        Knows the fingerprints of the recordings that were at hand when it was trained. Of those
+        that were not, the name is all there is.
+    name : str
+        Of the recording.
+    mark : str
+        Its fingerprint.
+    """
+    known = model.record.get("recordings", {})
+    own = {other for other, its in known.items() if its == mark}
+    if name not in known:
+        own.add(name)
+    rows = [row.rpartition(":") for row in model.split.get("train", [])]
+    return sorted(int(n) for video, _, n in rows if video in own and n.isdigit())

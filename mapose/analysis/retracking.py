@@ -12,13 +12,14 @@ import numpy as np
 
 from mapose.arrays import Singles
 from mapose.doubts import Doubt
-from mapose.edits import find_edits_path
-from mapose.errors import SettingsError
+from mapose.edits import find_edits_path, write_line
+from mapose.errors import FormatError, SettingsError
 from mapose.files import RESULT, check_output, cut_suffix, name_work
-from mapose.io import PosesWriter
+from mapose.io import PosesWriter, load_provenance
+from mapose.io.recordings import find_path
 from mapose.poses import Poses, join_poses
 from mapose.recognition.gallery import load_gallery
-from mapose.results.correcting import find_recording, set_foreign_edits_aside
+from mapose.results.correcting import carry_edits, find_recording, set_foreign_edits_aside
 from mapose.results.result import Result
 from mapose.tracking import ChunkTracker, OnlineTracker, Rows, arrange, join_rows
 
@@ -114,8 +115,9 @@ def track_file(
     inputs = [source.path, find_edits_path(source.path), options.gallery, options.video]
     check_output(target, inputs=[p for p in inputs if p is not None], made=made, force=force)
     with source:
-        recording = find_recording(source.provenance) or source.path.name
-        provenance = {"source": source.path.name, "made": made, "recording": recording}
+        provenance = {"source": source.path.name, "made": made, **_carry(source, target)}
+        provenance["edits"] = [write_line(edit) for edit in source.edits]
+        carried = _load_carried(target)
         if options.appearance or options.gallery is not None:
             _ = source.found  # the whole recording is looked at: read once, not chunk by chunk
         follow = _track_online if options.online else _track_offline
@@ -124,7 +126,26 @@ def track_file(
             tracked = _name_by_gallery(tracked, options, on_progress)
             provenance["gallery"] = Path(options.gallery).name
         _write(tracked, target, source.read_window(slice(0, 1)), provenance)
+        carry_edits(source.edits, target, carried=carried)
     return target
+
+
+def _load_carried(target: Path) -> list[str]:
+    """Load the lines of the edits that came with the last tracking; none if it does not say."""
+    try:
+        return list(load_provenance(target).get("edits", ())) if target.is_file() else []
+    except FormatError:
+        return []
+
+
+def _carry(source: Result, target: Path) -> dict[str, Any]:
+    """Take over what a result says of its recording and of the frames trained on."""
+    given = source.provenance
+    carried = {"recording": find_recording(given) or source.path.name}
+    carried |= {key: given[key] for key in ("size", "trained_frames") if key in given}
+    if "path" in given:
+        carried["path"] = find_path(source.path.parent / given["path"], target.parent).as_posix()
+    return carried
 
 
 def find_tracked(file: str | os.PathLike[str]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 from rich.progress import Progress, TaskID
 
 from mapose.cli.application import Animals, Device, Force, Json, Output, app
+from mapose.cli.batches import work_each
 from mapose.cli.terminal import console, show_progress, show_result
 from mapose.errors import SettingsError
 from mapose.files import cut_suffix
@@ -29,6 +31,8 @@ def analyze(
 ) -> None:
     """Find and track the animals of videos: VIDEO -> VIDEO.mapose.h5; resumes by itself.
 
+    Results of the project's own videos, all of them if none is named, go to its folder results.
+
     Example: mapose analyze mice monday.mp4 tuesday.mp4
     """
     from mapose.analysis.pipeline import analyze_file, find_result
@@ -36,6 +40,7 @@ def analyze(
     from mapose.models import Model
     from mapose.results.correcting import list_edits
 
+    find_place: Callable[[Path], Path] = find_result
     if (target / "model.yaml").is_file():
         loaded, files = Model.load(target), videos or []
     else:
@@ -44,14 +49,16 @@ def analyze(
         project = Project.load(target)
         loaded = project.load_model(model)
         project.check_model(loaded)
-        files = videos or [project.find_video(name) for name in project.videos]
+        files = videos or [project.path / place for place in project.videos.values()]
+        find_place = project.find_result
     if not files:
         raise SettingsError("no video: name at least one, mapose analyze TARGET VIDEO...")
     if output is not None:
         make_folder(output)
-    places = [find_result(video, output) for video in files]
-    check_distinct(zip(files, places, strict=True))
-    for video, place in zip(files, places, strict=True):
+    files = list(dict.fromkeys(files))
+    check_distinct((v, find_result(v, output) if output else find_place(v)) for v in files)
+
+    def work(video: Path) -> None:
         with show_progress(video.name) as (progress, task):
 
             def show(p: Any, progress: Progress = progress, task: TaskID = task) -> None:
@@ -62,13 +69,15 @@ def analyze(
                 video,
                 loaded,
                 individuals=individuals,
-                output=place,
+                output=find_result(video, output) if output else find_place(video),
                 keep_peaks=keep_peaks,
                 device=device,
                 force=force,
                 on_progress=show,
             )
         console.print(f"{result}{_tell_edits(len(list_edits(result)))}", soft_wrap=True)
+
+    work_each(files, work)
 
 
 def _tell_edits(count: int) -> str:
@@ -100,13 +109,14 @@ def track(
     """
     from mapose.analysis.retracking import TrackOptions, find_tracked, track_file
     from mapose.files import check_distinct
-    from mapose.results.correcting import carry_edits
+    from mapose.results.correcting import list_edits
     from mapose.results.result import Result
 
     if output is not None and len(files) > 1:
         raise SettingsError(f"--output: one file for {len(files)} results; leave it out")
     check_distinct((file, find_tracked(file)) for file in files)
-    for file in files:
+
+    def work(file: Path) -> None:
         looks = appearance or gallery is not None
         with Result(file) as result, show_progress("tracking") as (progress, task):
             options = TrackOptions(
@@ -127,7 +137,9 @@ def track(
                 progress.update(task, description=stage, completed=done, total=total)
 
             place = track_file(result, output, options=options, force=force, on_progress=show)
-        console.print(f"{place}{_tell_edits(carry_edits(result.edits, place))}", soft_wrap=True)
+        console.print(f"{place}{_tell_edits(len(list_edits(place)))}", soft_wrap=True)
+
+    work_each(files, work)
 
 
 @app.command()

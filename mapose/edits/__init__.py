@@ -10,7 +10,7 @@ the later one has to be made once more.
 """
 
 from mapose.edits.applying import apply_edits, apply_settlement, settle_names
-from mapose.edits.journal import find_edits_path, load_edits, save_edits
+from mapose.edits.journal import find_edits_path, load_edits, save_edits, write_line
 from mapose.edits.moments import make_edit, name_individual
 from mapose.edits.records import KINDS, Edit, Sighting
 from mapose.edits.settlement import Settlement
@@ -28,4 +28,5 @@ __all__ = [
     "name_individual",
     "save_edits",
     "settle_names",
+    "write_line",
 ]

@@ -3,6 +3,8 @@
 ``frame,kind,first,second`` are the frame, the kind and both names; ``first_before``,
 ``second_before``, ``first_after`` and ``second_after`` say where the animals were, each as
 ``frame x y`` (or ``frame x y z``), several with `` | `` between them, empty where it is not known.
+``recording`` is the fingerprint of the video, where it is known. Further columns are a person's own
+and stay.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from mapose.files import EDITS, RESULT, write_atomically
 
 _PLACES = ("first_before", "second_before", "first_after", "second_after")
 _COLUMNS = ("frame", "kind", "first", "second", *_PLACES)
+_RECORDING = "recording"
 
 
 def find_edits_path(path: str | os.PathLike[str]) -> Path:
@@ -91,14 +94,26 @@ def save_edits(edits: Iterable[Edit], path: str | Path) -> None:
     >>> print(load_edits(path)[0])
     frame 300: ann and bob are swapped from here on
     """
+    edits = list(edits)
+    own = list(dict.fromkeys(name for edit in edits for name in edit.notes))
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    writer.writerow([*_COLUMNS, _RECORDING, *own])
     for edit in edits:
-        seen = [_write_sightings(s) for s in (*edit.before, *edit.after)]
-        writer.writerow([edit.frame, edit.kind, *edit.individuals, *seen])
+        notes = [edit.notes.get(name, "") for name in own]
+        writer.writerow([*_list_cells(edit), edit.recording, *notes])
     with write_atomically(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
+def write_line(edit: Edit) -> str:
+    """Write what an edit says in one line, by which it is known again in another list."""
+    return ",".join(_list_cells(edit))
+
+
+def _list_cells(edit: Edit) -> list[str]:
+    seen = [_write_sightings(s) for s in (*edit.before, *edit.after)]
+    return [str(edit.frame), edit.kind, *edit.individuals, *seen]
 
 
 def _read_line(line: dict[str, str]) -> Edit:
@@ -108,7 +123,9 @@ def _read_line(line: dict[str, str]) -> Edit:
         raise ValueError(f"wanted the number of a frame, came {line['frame']!r}") from None
     a, b, c, d = (_read_sightings(line[name]) for name in _PLACES)
     names = line["first"].strip(), line["second"].strip()
-    return Edit(frame, names, line["kind"].strip(), (a, b), (c, d))
+    own = {name: cell for name, cell in line.items() if name not in (*_COLUMNS, _RECORDING)}
+    recording = line.get(_RECORDING, "").strip()
+    return Edit(frame, names, line["kind"].strip(), (a, b), (c, d), recording, own)
 
 
 def _read_sightings(text: str) -> Sightings:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -51,6 +52,10 @@ class Edit:
         Where the first and the second of them were before and after the moment, each the same
         animal in both; several sightings, as a tracker may err in one frame or miss it. Empty =
         not seen. ``"name"`` has the first of ``after`` only.
+    recording : str
+        Fingerprint of the recording that it is about; empty = not known.
+    notes : dict of str
+        What a person wrote into columns of their own.
 
     Raises
     ------
@@ -63,6 +68,8 @@ class Edit:
     kind: str = "swap"
     before: tuple[Sightings, Sightings] = ((), ())
     after: tuple[Sightings, Sightings] = ((), ())
+    recording: str = field(default="", compare=False)
+    notes: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -13,10 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mapose.config import parse_settings
 from mapose.errors import SettingsError, ShapeError, suggest_name
-from mapose.io import (
-    Video,
-    load_labels,
-)
+from mapose.files import RESULT
+from mapose.io import Video, load_labels
+from mapose.io.recordings import find_path, fingerprint
 from mapose.labels import Labels
 from mapose.models import Model, write_yaml
 from mapose.skeleton import Skeleton, find_mirror
@@ -176,7 +175,7 @@ class Project:
         for video in videos:
             with Video(video) as opened:
                 name = opened.name
-            place = _find_relative(Path(video), self.path)
+            place = find_path(video, self.path)
             if known.get(name, place) != place:
                 raise SettingsError(
                     f"two videos are called {name!r}: {known[name]}, which is in {self.path} "
@@ -202,6 +201,28 @@ class Project:
                 f"{self.path / FILE}"
             )
         return file
+
+    def find_own(self, video: str | os.PathLike[str]) -> str | None:
+        """Find the name of a video file here; None if it is not one of the project's."""
+        place = Path(video).resolve()
+        names = (n for n, own in self.videos.items() if (self.path / own).resolve() == place)
+        return next(names, None)
+
+    def find_result(self, video: str | os.PathLike[str]) -> Path:
+        """Find where the result of a video file lies.
+
+        Those of the project's own videos lie in its ``results/``, so that folders of raw data
+        stay as they are; those of others beside them.
+        """
+        name = self.find_own(video)
+        if name is None:
+            return Path(video).with_suffix(RESULT)
+        return self.path / "results" / f"{name}{RESULT}"
+
+    def find_fingerprints(self, names: Iterable[str]) -> dict[str, str]:
+        """Find the fingerprints of those videos that are at hand."""
+        files = {n: self.path / self.videos[n] for n in dict.fromkeys(names) if n in self.videos}
+        return {name: fingerprint(file) for name, file in files.items() if file.is_file()}
 
     def load_labels(self) -> Labels:
         """Read all labels.
@@ -247,11 +268,3 @@ class Project:
                 f"the model is for the keypoints {', '.join(its)}; the project {self.path} has "
                 f"{', '.join(mine)}: choose another model, or train one"
             )
-
-
-def _find_relative(path: Path, folder: Path) -> Path:
-    """Find the path from a folder to a file, absolute only where there is no relative one."""
-    try:
-        return Path(os.path.relpath(path.resolve(), folder.resolve()))
-    except ValueError:  # another drive on Windows
-        return path.resolve()

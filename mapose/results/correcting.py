@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mapose.edits import (
     make_edit,
     name_individual,
     save_edits,
+    write_line,
 )
 from mapose.errors import FormatError, SettingsError
 from mapose.files import RESULT, check_output, is_result, name_work
@@ -126,7 +128,8 @@ def add_edit(
             edit = make_edit(
                 poses, names, frame=frame, kind=kind, edits=result.edits, doubts=doubts
             )
-    save_edits([*result.edits, edit], find_edits_path(path))
+        edit = replace(edit, recording=result.recording)
+    save_edits([*result.journal, edit], find_edits_path(path))
     return edit
 
 
@@ -155,27 +158,30 @@ def undo_edit(path: str | os.PathLike[str]) -> Edit:
     return edits[-1]
 
 
-def carry_edits(edits: Sequence[Edit], target: str | os.PathLike[str]) -> int:
+def carry_edits(
+    edits: Sequence[Edit], target: str | os.PathLike[str], *, carried: Iterable[str] = ()
+) -> None:
     """Take the edits of a result over to another tracking of the same recording.
+
+    What a person said of the target itself stays. What was carried before and has been taken
+    back, here or there, does not come again.
 
     Parameters
     ----------
     edits : sequence of Edit
-        Of the file that was tracked again.
+        Of the file that was tracked.
     target : path
-        The one that came out. One that has a list of its own, even an empty one, keeps it.
-
-    Returns
-    -------
-    int
-        How many edits the target has.
+        The one that came out.
+    carried : iterable of str
+        Lines of the edits that came over with its last tracking, see `write_line`.
     """
-    there = find_edits_path(target)
-    if there.is_file():
-        return len(list_edits(target))
-    if edits:
-        save_edits(edits, there)
-    return len(edits)
+    before, now = set(carried), {write_line(edit): edit for edit in edits}
+    there = {write_line(edit): edit for edit in list_edits(target)}
+    kept = {line: edit for line, edit in there.items() if line in now or line not in before}
+    new = {line: edit for line, edit in now.items() if line not in before}
+    merged = {**kept, **new}
+    if merged != there:
+        save_edits(merged.values(), find_edits_path(target))
 
 
 def set_foreign_edits_aside(target: str | os.PathLike[str], recording: object) -> Path | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +25,15 @@ from mapose.edits import (
 from mapose.errors import SettingsError, VideoError
 from mapose.files import cut_suffix, is_result
 from mapose.io.formats import detect_format
-from mapose.io.sources import find_video
+from mapose.io.recordings import fingerprint, is_fingerprint
+from mapose.io.sources import VIDEO_SUFFIXES, find_video
 from mapose.io.store import PosesFile
 from mapose.poses import Peaks, Poses
 
 if TYPE_CHECKING:
     from calibration import CameraGroup
+
+logger = logging.getLogger(__name__)
 
 
 class Result:
@@ -122,7 +126,16 @@ class Result:
 
     @cached_property
     def edits(self) -> tuple[Edit, ...]:
-        """What a person said, in the order in which it was said."""
+        """What a person said, in the order in which it was said.
+
+        What was said of another recording, whose result once lay here, is left out.
+        """
+        recording = self.recording if self.journal else ""
+        return _choose_own(self.journal, recording, self.path)
+
+    @cached_property
+    def journal(self) -> tuple[Edit, ...]:
+        """All that lies beside the file, of whichever recording."""
         return tuple(load_edits(find_edits_path(self.path))) if self.ours else ()
 
     @cached_property
@@ -187,29 +200,40 @@ class Result:
         placed = self.settlement.place_doubts(self.found, doubts)
         return [Doubt(d.first, d.last, (names[a], names[b]), d.probability) for d, a, b in placed]
 
+    @cached_property
+    def recording(self) -> str:
+        """Fingerprint of the video that the poses were found in; empty if it is not known."""
+        return _find_fingerprint(self.provenance)
+
     def find_video(self) -> Path:
-        """Find the recording beside the result: by the name that this holds, else by its own.
+        """Find the recording: where it was, else beside the result under its name.
 
         Raises
         ------
         VideoError
-            If there is none.
+            If there is none, or another recording of this name only.
         """
-        path, provenance = self.path, self.provenance
-        stem = cut_suffix(path.name).removesuffix(".tracked")
+        folder, given = self.path.parent, self.provenance
+        places = []
         for _ in range(3):  # a result that was tracked again names the one before it
-            source = path.parent / Path(str(provenance.get("source", ""))).name
-            if not source.is_file() or source == path:
+            places += [folder / str(given[key]) for key in ("path", "source") if given.get(key)]
+            if not places or not is_result(places[-1]) or not places[-1].is_file():
                 break
-            if not is_result(source):
-                return source
-            path, provenance = source, Result(source).provenance
-        found = find_video(stem, [path.parent])
-        if found is None:
+            given = Result(places[-1]).provenance
+        stem = cut_suffix(self.path.name).removesuffix(".tracked")
+        places += [place for place in (find_video(stem, [folder]),) if place]
+        there = [p for p in places if p.is_file() and p.suffix.lower() in VIDEO_SUFFIXES]
+        right = (p for p in there if self.recording in ("", fingerprint(p)))
+        if found := next(right, None):
+            return found
+        if there:
             raise VideoError(
-                f"the video of {path.name} is not in {path.resolve().parent}; name it with --video"
+                f"{there[0]} is another recording than that of {self.path.name}; name the right "
+                "one with --video"
             )
-        return found
+        raise VideoError(
+            f"the video of {self.path.name} is not in {folder.resolve()}; name it with --video"
+        )
 
     def read_window(self, rows: slice) -> Poses:
         """Read some frames as they are in the file; of ours, no others are in memory.
@@ -272,11 +296,14 @@ def load(path: str | os.PathLike[str], *, raw: bool = False) -> Poses:
     """
     with PosesFile(path) as file:
         poses = file.read_poses()
-        doubts = [] if raw else file.read_doubts()
-    edits = [] if raw else load_edits(find_edits_path(path))
-    if not edits:
-        return poses
-    return apply_settlement(poses, settle_names(poses, edits), doubts=doubts)
+        if raw:
+            return poses
+        edits = load_edits(find_edits_path(path))
+        if not edits:
+            return poses
+        recording, doubts = _find_fingerprint(file.read_provenance()), file.read_doubts()
+    own = _choose_own(edits, recording, Path(path))
+    return apply_settlement(poses, settle_names(poses, own), doubts=doubts) if own else poses
 
 
 def read(path: str | os.PathLike[str], format: str | None = None) -> Poses:
@@ -417,3 +444,20 @@ def check_uncorrected(path: str | os.PathLike[str]) -> None:
             f"{Path(path).name} has corrections beside it, which would be applied to what is "
             f"saved as well: save under another name, or move {find_edits_path(path).name} away"
         )
+
+
+def _choose_own(edits: Sequence[Edit], recording: str, path: Path) -> tuple[Edit, ...]:
+    """Leave out the edits beside a result that are of another recording."""
+    own = tuple(e for e in edits if not (recording and e.recording) or e.recording == recording)
+    if len(own) < len(edits):
+        logger.warning(
+            "%s: %d of %d corrections are of another recording than %s and do not count",
+            find_edits_path(path).name, len(edits) - len(own), len(edits), path.name,
+        )  # fmt: skip
+    return own
+
+
+def _find_fingerprint(provenance: Mapping[str, Any]) -> str:
+    """Find in a result's provenance the fingerprint of its recording; empty if it has none."""
+    known = provenance.get("recording") or (provenance.get("job") or {}).get("video")
+    return str(known) if is_fingerprint(known) else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,7 @@ class _Run:
     model: Model
     augmentation: Augmentation
     view: int
+    recordings: Mapping[str, str]
 
     def validate(self, network: PoseNetwork) -> tuple[float, float]:
         """Find the error of a network on some train frames and some test frames, px."""
@@ -342,7 +343,18 @@ def _prepare(
         chosen = settings.train.model_copy(update={"steps": steps})
         settings = settings.model_copy(update={"train": chosen})
     known = find_known(labels, settings.train.missing)
-    return _Run(settings, labels, images, known, train_rows, test_rows, model, augmentation, view)
+    return _Run(
+        settings,
+        labels,
+        images,
+        known,
+        train_rows,
+        test_rows,
+        model,
+        augmentation,
+        view,
+        project.find_fingerprints(labels.videos),
+    )
 
 
 def _build_network(
@@ -461,6 +473,7 @@ def _make_record(run: _Run, found: Evaluation, trainer: Trainer) -> dict[str, An
     return {
         "mapose": __version__,
         "torch": str(torch.__version__),
+        "recordings": dict(run.recordings),
         "steps": trainer.step,
         "seconds": round(trainer.seconds, 1),
         "view": run.view,

@@ -1,6 +1,7 @@
 """Analysis end to end with a small untrained network: streaming, resuming, bad input."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from mapose.analysis.pipeline import CHUNK, analyze, analyze_file
+from mapose.analysis.pipeline import CHUNK, analyze, analyze_file, find_trained_frames
+from mapose.analysis.retracking import TrackOptions, track_file
 from mapose.anatomy import Anatomy
 from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.io import VideoWriter, load, load_peaks, load_provenance
+from mapose.io.recordings import fingerprint
 from mapose.models import Model, build_network
+from mapose.results.result import Result
 from mapose.skeleton import Skeleton
 
 FRAMES = 2 * CHUNK + 37
@@ -93,6 +97,35 @@ def test_every_frame_has_a_row_and_the_file_says_where_it_comes_from(folder, tmp
     provenance = load_provenance(target)
     assert provenance["trained_frames"] == [3] and provenance["source"] == "dots.mp4"
     assert not target.with_name(target.name + ".parts").exists()
+
+
+def test_frames_trained_on_are_those_of_the_recording(folder, tmp_path):
+    model = Model.load(folder / "model")
+    video = folder / "dots.mp4"
+    mark = fingerprint(video)
+    assert find_trained_frames(model, "dots", mark) == [3]  # the name is all that is known
+    other = replace(model, record={"recordings": {"dots": "0" * 16, "other": mark}})
+    assert find_trained_frames(other, "dots", mark) == [5]  # it was called otherwise then
+    assert find_trained_frames(other, "dots", "1" * 16) == []  # another one of that name
+
+
+def test_the_video_of_a_result_is_found_again(folder, tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "found").mkdir()
+    video = shutil.copy(folder / "dots.mp4", tmp_path / "raw" / "dots.mp4")
+    result = analyze_file(video, folder / "model", output=tmp_path / "found" / "a.mapose.h5")
+    assert Result(result).find_video().samefile(video)
+    tracked = track_file(result, tmp_path / "b.mapose.h5", options=TrackOptions(2))
+    assert Result(tracked).find_video().samefile(video)
+    assert load_provenance(tracked)["trained_frames"] == [3]
+    (tmp_path / "raw" / "dots.mp4").rename(tmp_path / "found" / "dots.mp4")
+    with pytest.raises(VideoError, match=r"b\.mapose\.h5 is not in"):
+        Result(tracked).find_video()
+    assert Result(result).find_video() == tmp_path / "found" / "dots.mp4"
+    with (tmp_path / "found" / "dots.mp4").open("ab") as file:
+        file.write(b"x")  # another recording of the same name
+    with pytest.raises(VideoError, match="another recording than that of"):
+        Result(result).find_video()
 
 
 def test_a_second_call_does_no_work_and_other_options_do(folder, tmp_path):

@@ -1,5 +1,7 @@
 """The list of edits as a file: what a person or a spreadsheet may do to it."""
 
+from dataclasses import replace
+
 import pytest
 
 from mapose.edits import Edit, Sighting, find_edits_path, load_edits, save_edits
@@ -31,9 +33,22 @@ def test_what_is_saved_is_loaded_in_the_same_order(path):
     save_edits(EDITS, path)
     assert load_edits(path) == EDITS
     text = path.read_bytes().decode("utf-8")
-    assert text.startswith(HEAD) and "\r" not in text
+    assert text.startswith(HEAD.rstrip("\n") + ",recording\n") and "\r" not in text
     assert "287 412.50 96.25 | 280 4.00 -9.00" in text
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_persons_own_columns_stay(path):
+    save_edits(EDITS, path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    noted = [lines[0] + ",who,sure", lines[1] + ',"Eva, Jo",yes', *(n + ",," for n in lines[2:])]
+    path.write_text("\n".join(noted), encoding="utf-8")
+    read = load_edits(path)
+    assert read == EDITS and dict(read[0].notes) == {"who": "Eva, Jo", "sure": "yes"}
+    save_edits([*read, replace(EDITS[2], frame=600)], path)
+    again = load_edits(path)
+    assert dict(again[0].notes) == {"who": "Eva, Jo", "sure": "yes"}
+    assert [e.frame for e in again] == [300, 20, 500, 600] and not any(again[3].notes.values())
 
 
 def test_the_list_lies_beside_the_result(tmp_path):

@@ -14,7 +14,7 @@ import mapose
 from mapose.cameras.triangulating import load_views
 from mapose.cli import app
 from mapose.doubts import Doubt
-from mapose.edits import Edit, find_edits_path, save_edits
+from mapose.edits import Edit, find_edits_path, save_edits, write_line
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
 from mapose.io import VideoWriter
 from mapose.metrics import track_scores
@@ -187,13 +187,39 @@ def test_what_3d_points_rest_on_goes_along(tmp_path):
 def test_edits_are_carried_to_another_tracking_once(path, truth, tmp_path):
     other = tmp_path / "monday.tracked.mapose.h5"
     mapose.io.save(swap_rows(truth, 105), other)
-    assert carry_edits(list_edits(path), other) == 0 and not find_edits_path(other).exists()
-    add_edit(path, ["track0", "track1"], frame=105)
-    assert carry_edits(list_edits(path), other) == 1
+    carry_edits(list_edits(path), other)
+    assert not find_edits_path(other).exists()
+    first = add_edit(path, ["track0", "track1"], frame=105)
+    carry_edits(list_edits(path), other)
     np.testing.assert_array_equal(read(other).array, truth.array)
     undo_edit(other)
-    assert carry_edits(list_edits(path), other) == 0  # what was taken back does not come again
-    assert carry_edits(list_edits(path), path) == 1
+    carried = [write_line(first)]
+    carry_edits(list_edits(path), other, carried=carried)
+    assert list_edits(other) == []  # what was taken back does not come again
+    second = add_edit(path, ["track0", "track1"], frame=305)
+    own = add_edit(other, ["track0", "track1"], frame=205)
+    carry_edits(list_edits(path), other, carried=carried)
+    assert list_edits(other) == [own, second]
+    undo_edit(path)
+    carry_edits(list_edits(path), other, carried=[write_line(first), write_line(second)])
+    assert list_edits(other) == [own]
+
+
+def test_edits_of_another_recording_do_not_count(path, caplog):
+    found = mapose.io.load(path)
+    job = {"job": {"video": "0123456789abcdef"}}
+    mapose.io.save(found, path, doubts=DOUBTS, provenance=job)
+    edit = add_edit(path, ["track0", "track1"], frame=105)
+    assert edit.recording == "0123456789abcdef"
+    swapped = load(path)
+    assert (swapped.array != found.array).any()
+    mapose.io.save(found, path, provenance={"job": {"video": "fedcba9876543210"}})
+    np.testing.assert_array_equal(load(path).array, found.array)
+    assert Result(path).edits == () and "1 of 1 corrections are of another recording" in caplog.text
+    other = add_edit(path, ["track0", "track1"], frame=305)
+    assert list_edits(path) == [edit, other] and Result(path).edits == (other,)
+    mapose.io.save(found, path)  # nothing is known of the recording: they hold
+    assert len(Result(path).edits) == 2
 
 
 def test_other_tools_files_have_no_edits(path, tmp_path):

@@ -1,0 +1,48 @@
+"""Many files in one command: one that cannot be worked on does not end all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import typer
+
+from mapose.cli.terminal import errors
+from mapose.errors import MaposeError
+
+
+def work_each(files: Sequence[Path], work: Callable[[Path], None]) -> None:
+    """Work on file after file; those that fail are named at once, and again at the end.
+
+    Files that are not there are named before any work.
+
+    Raises
+    ------
+    typer.Exit
+        With status 1, after the last one, if some failed.
+    MaposeError, OSError
+        If the only one failed.
+    """
+    if len(files) == 1:
+        return work(files[0])
+    failed = {file: f"there is no file {file}" for file in files if not file.exists()}
+    for fault in failed.values():
+        _tell(fault)
+    for file in files:
+        if file in failed:
+            continue
+        try:
+            work(file)
+        except (MaposeError, OSError) as error:
+            failed[file] = str(error)
+            _tell(f"{file}: {error}")
+    if failed:
+        _tell(f"{len(failed)} of {len(files)} failed; the others are done:")
+        for file, fault in failed.items():
+            _tell(fault if str(file) in fault else f"{file}: {fault}")
+        raise typer.Exit(1)
+    return None
+
+
+def _tell(fault: str) -> None:
+    errors.print(f"mapose: {fault}", style="red", markup=False, soft_wrap=True)
