@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -197,6 +197,7 @@ def check_output(
     path: str | os.PathLike[str],
     *,
     inputs: Iterable[str | os.PathLike[str]] = (),
+    suffixes: Sequence[str] = (),
     made: str = "",
     force: bool = False,
 ) -> None:
@@ -212,6 +213,8 @@ def check_output(
         The file to write.
     inputs : iterable of path
         What is read: files, folders or patterns, there or not.
+    suffixes : sequence of str
+        How a name for this kind of file may end, in any case; by default any.
     made : str
         What is about to make it, of `name_work`.
     force : bool
@@ -220,7 +223,7 @@ def check_output(
     Raises
     ------
     SettingsError
-        If the file must not be written, or there is no folder for it.
+        If the file must not be written, its name ends wrongly, or there is no folder for it.
 
     Examples
     --------
@@ -242,6 +245,10 @@ def check_output(
                 f"cannot write {path}: it is the same file as {source}, which is read; choose "
                 "another name for the output"
             )
+    if suffixes and not path.name.lower().endswith(tuple(suffixes)):
+        raise SettingsError(
+            f"cannot write {path}: wanted a name that ends in {' or '.join(suffixes)}"
+        )
     if force or not path.exists():
         return
     there = read_mark(path)

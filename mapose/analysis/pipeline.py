@@ -158,7 +158,7 @@ def analyze_file(
             return target
         made = _name_job(job, model, video)
         make_folder(target.parent)
-        check_output(target, inputs=[video], made=made, force=force)
+        check_output(target, inputs=[video], suffixes=[RESULT], made=made, force=force)
         parts = _Parts(target.with_name(target.name + ".parts"), job, made=made, force=force)
         tracker = ChunkTracker(individuals=count)
         for poses in parts.read():

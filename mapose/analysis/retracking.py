@@ -113,7 +113,8 @@ def track_file(
     target = Path(output) if output else find_tracked(source.path)
     made = _name_tracking(source.path, options)
     inputs = [source.path, find_edits_path(source.path), options.gallery, options.video]
-    check_output(target, inputs=[p for p in inputs if p is not None], made=made, force=force)
+    named = [path for path in inputs if path is not None]
+    check_output(target, inputs=named, suffixes=[RESULT], made=made, force=force)
     with source:
         provenance = {"source": source.path.name, "made": made, **_carry(source, target)}
         provenance["edits"] = [write_line(edit) for edit in source.edits]

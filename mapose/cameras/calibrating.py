@@ -69,7 +69,8 @@ def calibrate_cameras(
     )
     for place in (output, *(output.with_suffix(ending) for ending in _REPORTS)):
         inputs = [*sources.values(), *lenses.values(), board]
-        check_output(place, inputs=inputs, made=made, force=force)
+        wanted = [".toml"] if place == output else []
+        check_output(place, inputs=inputs, suffixes=wanted, made=made, force=force)
     group, report = calibrate(
         dict(sources),
         read_board(board),
@@ -105,10 +106,10 @@ def write_board(board: str, path: str | os.PathLike[str], *, force: bool = False
     Raises
     ------
     CalibrationError
-        If the board is unknown, or the file has another ending.
+        If the board is unknown.
     SettingsError
-        If there is no such folder, or the file may not be replaced.
+        If the file has another ending, may not be replaced, or there is no such folder.
     """
     made = name_work("calibrate --print", board=board)
-    check_output(path, inputs=[board], made=made, force=force)
+    check_output(path, inputs=[board], suffixes=[".pdf", ".png"], made=made, force=force)
     print_board(read_board(board), path, note=make_mark(made))

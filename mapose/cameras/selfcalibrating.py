@@ -71,7 +71,7 @@ def calibrate_from_files(
         inputs.append(lenses)
     known_length = length and f"{'-'.join(length[0])}={length[1]:g}{length[2]}"
     made = name_work("calibrate --from-poses", sources.values(), length=known_length)
-    check_output(output, inputs=inputs, made=made, force=force)
+    check_output(output, inputs=inputs, suffixes=[".toml"], made=made, force=force)
     views = select_common_frames(load_views(sources))
     if isinstance(lenses, tuple):
         group = CameraGroup([guess_lens(name, lenses) for name in views])

@@ -146,7 +146,7 @@ def triangulate_files(
     inputs = [*sources.values(), *map(find_edits_path, sources.values())]
     if not isinstance(calibration, CameraGroup):
         inputs.append(calibration)
-    check_output(output, inputs=inputs, made=made, force=force)
+    check_output(output, inputs=inputs, suffixes=[RESULT], made=made, force=force)
     if folder.exists():
         for name in sources:
             beside = make_folder(folder) / f"{name}{RESULT}"

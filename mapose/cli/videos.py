@@ -231,9 +231,10 @@ def export(
 
     Example: mapose export monday.mapose.h5 --to dlc-h5
     """
+    from mapose.io.formats import ENDINGS
     from mapose.results.correcting import export_result
 
-    endings = {"dlc-h5": ".h5", "dlc-csv": ".dlc.csv", "coco": ".json", "movement": ".nc"}
-    place = output or file.with_name(cut_suffix(file.name) + endings.get(to, f".{to}"))
+    ending = ".dlc.csv" if to == "dlc-csv" else ENDINGS.get(to, f".{to}")
+    place = output or file.with_name(cut_suffix(file.name) + ending)
     export_result(file, place, format=to, force=force)
     console.print(str(place), soft_wrap=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from mapose.arrays import Image
 from mapose.errors import FormatError, suggest_name
-from mapose.files import RESULT
+from mapose.files import RESULT, is_result
 from mapose.labels import Labels
 from mapose.poses import Poses
 
@@ -54,6 +54,18 @@ _WRITERS: dict[str, str] = {
     "coco": "coco.write_coco",
     "mapose": "store.save",
 }
+#: How names of files end, by format.
+ENDINGS = {
+    "dlc-h5": ".h5",
+    "dlc-csv": ".csv",
+    "csv": ".csv",
+    "movement": ".nc",
+    "slp": ".slp",
+    "trc": ".trc",
+    "nwb": ".nwb",
+    "coco": ".json",
+    "mapose": RESULT,
+}
 # What a writer takes besides the poses.
 _EXTRAS = {
     "dlc-h5": ("made",),
@@ -64,14 +76,7 @@ _EXTRAS = {
     "nwb": ("support", "cameras", "made"),
     "mapose": ("support", "cameras", "provenance"),
 }
-_SUFFIXES = {
-    RESULT: "mapose",
-    ".slp": "slp",
-    ".nc": "movement",
-    ".csv": "csv",
-    ".trc": "trc",
-    ".nwb": "nwb",
-}
+_BY_SUFFIX = {RESULT: "mapose", **{ENDINGS[f]: f for f in ("slp", "movement", "csv", "trc", "nwb")}}
 # The names under which poses are exported are understood for reading as well.
 _ALIASES = {"dlc-h5": "dlc", "dlc-csv": "dlc"}
 
@@ -242,13 +247,17 @@ def write(
     """
     path = Path(path)
     if format is None:
-        format = next((f for end, f in _SUFFIXES.items() if path.name.lower().endswith(end)), None)
+        format = next((f for end, f in _BY_SUFFIX.items() if path.name.lower().endswith(end)), None)
     if format is None:
         raise FormatError(
             f"{path.name}: the suffix does not tell the format; wanted format= one of "
             + ", ".join(_WRITERS)
         )
     writer = _pick(format, _WRITERS, path)
+    if not path.name.lower().endswith(ENDINGS[format]) or is_result(path) != (format == "mapose"):
+        raise FormatError(
+            f"cannot write {path.name} as {format}: wanted a name that ends in {ENDINGS[format]}"
+        )
     extras = {"video": video, "support": support, "cameras": cameras, "made": made}
     extras["provenance"] = {"made": made} if made else None
     writer(poses, path, **{name: extras[name] for name in _EXTRAS.get(format, ())})

@@ -24,6 +24,7 @@ from mapose.edits import (
 from mapose.errors import FormatError, SettingsError
 from mapose.files import RESULT, check_output, is_result, name_work
 from mapose.io import load_provenance, write
+from mapose.io.formats import ENDINGS
 from mapose.poses import Poses
 from mapose.results.result import Result
 
@@ -56,7 +57,9 @@ def export_result(
     """
     source, path = Path(source), Path(path)
     made = name_work("export", [source])
-    check_output(path, inputs=[source, find_edits_path(source)], made=made, force=force)
+    ending = [ENDINGS[format]] if format in ENDINGS else []
+    inputs = [source, find_edits_path(source)]
+    check_output(path, inputs=inputs, suffixes=ending, made=made, force=force)
     if is_result(path):
         set_foreign_edits_aside(path, made)  # what is exported is corrected already
     with Result(source) as result:

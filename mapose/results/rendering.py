@@ -19,6 +19,7 @@ from mapose.edits import find_edits_path
 from mapose.errors import FormatError, SettingsError, ShapeError
 from mapose.files import check_output, make_folder, name_work
 from mapose.io import Video, VideoWriter, prefetch
+from mapose.io.video_writer import VIDEO_ENDINGS
 from mapose.poses import Poses
 from mapose.results.correcting import find_span
 from mapose.results.result import Result
@@ -90,7 +91,7 @@ def render_video(
     span = frames and f"{frames.start or 0}-{'' if frames.stop is None else frames.stop}"
     shown = None if span == "0-" else span
     made = name_work("render", files[:2], camera=camera, frames=shown)
-    check_output(output, inputs=files, made=made, force=force)
+    check_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     poses = poses if isinstance(poses, Poses) else read_view(poses, camera)
     options: DrawingOptions = {**_DRAWN, **drawing}
     with Video(video) as source:

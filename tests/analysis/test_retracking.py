@@ -47,13 +47,17 @@ def test_online_follows_without_looking_ahead(scene, tmp_path):
     truth, found = scene
     save(found, tmp_path / "found.mapose.h5")
     options = TrackOptions(individuals=3, online=True)
-    named = load(track_file(tmp_path / "found.mapose.h5", tmp_path / "on.h5", options=options))
+    named = load(
+        track_file(tmp_path / "found.mapose.h5", tmp_path / "on.mapose.h5", options=options)
+    )
     assert named.names == ("track0", "track1", "track2")
     assert track_scores(truth, named).idf1 > 0.9
     # What is said of a frame does not change with what comes later.
     first = Poses(found.array[:100], found.skeleton)
     save(first, tmp_path / "first.mapose.h5")
-    early = load(track_file(tmp_path / "first.mapose.h5", tmp_path / "e.h5", options=options))
+    early = load(
+        track_file(tmp_path / "first.mapose.h5", tmp_path / "e.mapose.h5", options=options)
+    )
     np.testing.assert_array_equal(early.array, named.array[:100])
 
 
