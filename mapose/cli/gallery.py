@@ -31,12 +31,14 @@ def add(
     """
     from mapose.edits import find_edits_path
     from mapose.files import check_output
+    from mapose.io.recordings import find_tail
     from mapose.recognition.gallery import load_gallery
     from mapose.recognition.learning import add_to_gallery
     from mapose.results.result import Result
 
     with Result(file) as result:
         poses, source = result.poses, video or result.find_video()
+    day = Path(find_tail(source)).with_suffix("").as_posix()  # 0001.mp4 of two days is two
     # What is in the gallery stays in it, so nothing is replaced; another file is not opened.
     check_output(gallery, inputs=[file, find_edits_path(file), source], force=True)
     pairs = split_pairs(names, "=", "--names") if names else [(n, n) for n in poses.names]
@@ -47,7 +49,7 @@ def add(
             progress.update(task, completed=done, total=total)
 
         made = add_to_gallery(
-            known, source, poses=poses, names=dict(pairs), day=source.stem, on_progress=show
+            known, source, poses=poses, names=dict(pairs), day=day, on_progress=show
         )
     made.save(gallery)
     console.print(str(made), markup=False, soft_wrap=True)
