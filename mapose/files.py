@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import re
+import socket
+import stat
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,12 +21,18 @@ from mapose.errors import MaposeError, SettingsError
 RESULT, EDITS = ".mapose.h5", ".edits.csv"
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+# What a disk says that takes no files, or is gone.
+_DISK = {*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT, errno.ENODEV}
+_DISK |= {errno.ENXIO, errno.ENOTCONN, getattr(errno, "ESTALE", errno.EIO)}
 # Libraries in C and Rust tell the number of the fault in their text only.
 _NUMBER = re.compile(r"(?:errno = |os error |\[Errno )(\d+)")
 # The mark is plain ASCII without quotes, backslashes and brackets, so that it is the same bytes
 # as a comment of any format; all of them keep it in their first or last part.
 _MARK = re.compile(rb"\[made by (mapose [^\[\]]*)\]")
 _PART = 1 << 16
+# Who writes a temporary file: a process of a machine, as several may write to one share.
+_HOST = re.sub(r"\W", "", socket.gethostname())[:16]
+_TEMPORARY = re.compile(r"\.(\d+)-(\w*)\.tmp$")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _WILD = set("*?[")
 
@@ -51,7 +61,8 @@ def write_atomically(path: str | Path, *, error: type[MaposeError] = MaposeError
 
     The temporary file lies beside the target and is forced to disk before it takes the target's
     place, so that after a crash there is the old file or the whole new one. If the block raises,
-    the temporary file is removed and the target stays as it was.
+    the temporary file is removed and the target stays as it was. The file may be read by whom the
+    old one, else the umask, lets.
 
     Parameters
     ----------
@@ -78,23 +89,27 @@ def write_atomically(path: str | Path, *, error: type[MaposeError] = MaposeError
     >>> [p.name for p in folder.iterdir()]
     ['notes.txt']
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # a link stays one: its target is written
     if not path.parent.is_dir():
-        raise error(f"cannot write {path.name}: there is no folder {path.parent.resolve()}")
-    # The process number keeps two programs that write the same file out of each other's way.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        raise error(f"cannot write {path.name}: there is no folder {path.parent}")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise error(f"cannot write {path}: it is protected from writing; choose another name")
+    remove_leftovers(path)
+    temporary = _name_temporary(path)
     written = False
     try:
+        temporary.touch()
+        mode = (path if path.exists() else temporary).stat().st_mode
         yield temporary
         written = True
+        temporary.chmod(stat.S_IMODE(mode))  # some libraries write for the owner's eyes only
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except MaposeError:
         raise
     except Exception as fault:
-        own = isinstance(fault, OSError) and (written or str(fault.filename) == str(temporary))
-        if own or is_full(fault):
+        if written or _is_about(fault, temporary):
             raise error(explain_write_fault(path, fault)) from fault
         raise  # the block's own trouble, with some other file
     finally:
@@ -102,11 +117,50 @@ def write_atomically(path: str | Path, *, error: type[MaposeError] = MaposeError
             temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what programs that were killed while they wrote a file have left beside it."""
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        found = _TEMPORARY.search(leftover.name)
+        if found and found[2] == _HOST and not _is_running(int(found[1])):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _name_temporary(path: Path) -> Path:
+    """Name a file beside another one; two programs never write the same one."""
+    return path.with_name(f"{path.name}.{os.getpid()}-{_HOST}.tmp")
+
+
+def _is_running(process: int) -> bool:
+    """Tell whether a process of this machine still runs."""
+    if sys.platform == "win32":  # where os.kill would end it
+        import ctypes
+
+        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, process)
+        return bool(handle and ctypes.windll.kernel32.CloseHandle(handle))
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+def _is_about(fault: Exception, temporary: Path) -> bool:
+    """Tell whether an exception, of whichever library, is about the file that is written."""
+    name = getattr(fault, "filename", None)
+    return str(name) == str(temporary) or (name is None and bool(_list_numbers(fault) & _DISK))
+
+
 def is_full(fault: BaseException) -> bool:
     """Tell whether an exception, of whichever library, says that a disk takes no more."""
-    if getattr(fault, "errno", None) in _FULL:
-        return True
-    return any(int(number) in _FULL for number in _NUMBER.findall(str(fault)))
+    return bool(_list_numbers(fault) & _FULL)
+
+
+def _list_numbers(fault: BaseException) -> set[int]:
+    """List the numbers by which the operating system has told a library what went wrong."""
+    return {getattr(fault, "errno", None) or 0, *map(int, _NUMBER.findall(str(fault)))}
 
 
 def explain_write_fault(path: str | Path, fault: Exception) -> str:
@@ -125,12 +179,21 @@ def explain_write_fault(path: str | Path, fault: Exception) -> str:
             f"cannot write {path.name}: the disk of {path.parent.resolve()} is full (or the file "
             "too large for it); free some space and run again, nothing half-written was left"
         )
-    if isinstance(fault, PermissionError):
+    numbers = _list_numbers(fault)
+    if errno.EROFS in numbers:
+        return f"cannot write {path}: the disk is read-only; choose another place"
+    if isinstance(fault, PermissionError) or numbers & {errno.EACCES, errno.EPERM}:
         return (
             f"cannot write {path}: no permission, or another program holds the file open; close "
             "it or choose another place"
         )
-    return f"cannot write {path}: {fault}"
+    if not path.parent.is_dir():
+        return (
+            f"cannot write {path}: its folder is gone (a disk or a network share that was taken "
+            "away?); bring it back and run again"
+        )
+    told = fault.strerror if isinstance(fault, OSError) else None
+    return f"cannot write {path}: {told or fault}"
 
 
 def name_work(
@@ -249,7 +312,8 @@ def check_output(
         raise SettingsError(
             f"cannot write {path}: wanted a name that ends in {' or '.join(suffixes)}"
         )
-    if force or not path.exists():
+    check_writable(path)
+    if force or not path.exists() or _is_damaged_result(path):
         return
     there = read_mark(path)
     if there is None:
@@ -263,6 +327,40 @@ def check_output(
             f"{made or 'another call'}: choose another name for the output, or replace it with "
             "--force (force=True)"
         )
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Make sure, by trying, that a file can be written beside another; before any long work.
+
+    Raises
+    ------
+    SettingsError
+        If the folder is missing or not to be written to, the disk full, or the file protected.
+    """
+    with suppress(_Tried), write_atomically(Path(path), error=SettingsError) as temporary:
+        temporary.write_bytes(bytes(4096))
+        raise _Tried
+
+
+class _Tried(MaposeError):
+    """Ends the writing of a file that is not wanted."""
+
+
+def _is_damaged_result(path: Path) -> bool:
+    """Tell whether a file of ours holds nothing that can be read: it is made anew."""
+    import h5py
+
+    if not is_result(path):
+        return False
+    with path.open("rb") as file:
+        head = file.read(len(_HDF5))
+    if head.strip(b"\0") and head != _HDF5:
+        return False  # somebody else's, under our name
+    try:
+        with h5py.File(path, "r") as file:
+            return "format" not in file.attrs and not len(file)
+    except (OSError, RuntimeError, KeyError):
+        return True
 
 
 def check_distinct(
@@ -289,6 +387,17 @@ def check_distinct(
                 f"{first} and {source} would both be written to {output}: do one at a time, and "
                 "choose another place for one of them with -o"
             )
+
+
+def name_file(text: str) -> str:
+    """Make the name of an animal or a camera a part of a file's name, on any system.
+
+    Examples
+    --------
+    >>> name_file("left/top"), name_file("Ann")
+    ('left_top', 'Ann')
+    """
+    return re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", text)
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:

@@ -16,7 +16,7 @@ import numpy as np
 from calibration import CameraGroup, read_cameras
 from mapose.edits import find_edits_path
 from mapose.errors import FormatError, SettingsError
-from mapose.files import RESULT, check_output, cut_suffix, make_folder, name_work
+from mapose.files import RESULT, check_output, cut_suffix, make_folder, name_file, name_work
 from mapose.io import save
 from mapose.io.formats import detect_format
 from mapose.io.table import read_table_poses
@@ -142,6 +142,11 @@ def triangulate_files(
     views = views or ViewOptions()
     output = Path(output)
     folder = output.with_name(cut_suffix(output.name) + ".views")
+    if wrong := [name for name in sources if name_file(name) != name]:
+        raise SettingsError(
+            f"camera {wrong[0]!r}: its views are saved under its name, so it cannot hold any of "
+            '< > : " / \\ | ? *; rename it here and in the calibration'
+        )
     made = _name_work(sources, calibration, {**vars(views), **settings})
     inputs = [*sources.values(), *map(find_edits_path, sources.values())]
     if not isinstance(calibration, CameraGroup):

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.logging import RichHandler
+from typer.core import TyperGroup
 
 from mapose import __version__
-from mapose.cli.terminal import errors, show_progress, show_result
+from mapose.cli.terminal import errors, say_that_it_starts, show_progress, show_result
 from mapose.errors import MaposeError, SettingsError
-from mapose.files import is_full
+from mapose.interruptions import Terminated, raise_on_kill
+
+
+class _Commands(TyperGroup):
+    """The commands; what interrupts one is told here, as typer would end without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            told = getattr(stop, "__notes__", None) or [
+                "no file was left half-written, the same command begins again"
+            ]
+            _show_error(f"stopped: {told[0]}", style="yellow")
+            raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from stop
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Videos of several interacting animals to identified tracks and poses.",
     no_args_is_help=True,
     add_completion=False,
@@ -53,17 +71,26 @@ def main() -> None:
     handler = RichHandler(console=errors, show_time=False, show_path=False, show_level=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
-        app()
+        with raise_on_kill(), say_that_it_starts():
+            app()
     except (MaposeError, ValueError, OSError) as error:
         # By name: to import calibration's one error would load OpenCV for every command.
-        known = isinstance(error, MaposeError) or type(error).__name__ == "CalibrationError"
-        if not known and not is_full(error):
+        told = isinstance(error, MaposeError) or type(error).__name__ == "CalibrationError"
+        if not told and not isinstance(error, OSError):
             raise
-        errors.print(f"mapose: {error}", style="red", markup=False, soft_wrap=True)
+        _show_error(str(error) if told else _explain_fault(error))
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("mapose: interrupted; the same command goes on from here", style="yellow")
-        sys.exit(130)
+
+
+def _explain_fault(fault: Any) -> str:
+    """Say what the operating system, or a library in its name, has told."""
+    reason = fault.strerror or str(fault) or type(fault).__name__
+    return f"{os.fsdecode(fault.filename)}: {reason}" if fault.filename else reason
+
+
+def _show_error(text: str, style: str = "red") -> None:
+    line = " ".join(text.split("\n"))
+    errors.print(f"mapose: {line}", style=style, markup=False, soft_wrap=True)
 
 
 def split_names(text: str) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -23,9 +25,38 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 
+#: Seconds until a command that has shown nothing says that it starts, and between lines of a log.
+_START, _EVERY = 1.0, 15.0
+
+
+@contextmanager
+def say_that_it_starts() -> Iterator[None]:
+    """Say after a second that the command starts: libraries take some to load."""
+    timer = threading.Timer(_START, lambda: errors.print("starting", style="dim"))
+    timer.daemon = True
+    timer.start()
+    _starting.append(timer)
+    try:
+        yield
+    finally:
+        _end_start()
+
+
+_starting: list[threading.Timer] = []
+
+
+def _end_start() -> None:
+    while _starting:
+        _starting.pop().cancel()
+
+
 @contextmanager
 def show_progress(what: str) -> Iterator[tuple[Progress, TaskID]]:
-    """Show a bar with an estimate on standard error while the block runs."""
+    """Show a bar with an estimate on standard error while the block runs.
+
+    Where standard error is no terminal but a file or a pipe, lines of a log take its place: one
+    at once, one every quarter of a minute, and one at the end.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -35,8 +66,49 @@ def show_progress(what: str) -> Iterator[tuple[Progress, TaskID]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=errors) as progress:
-        yield progress, progress.add_task(what, total=None, note="")
+    _end_start()
+    with Progress(*columns, console=errors, disable=not errors.is_terminal) as progress:
+        task = progress.add_task(what, total=None, note="")
+        if errors.is_terminal:
+            yield progress, task
+            return
+        with _log_progress(progress):
+            yield progress, task
+
+
+@contextmanager
+def _log_progress(progress: Progress) -> Iterator[None]:
+    ended = threading.Event()
+
+    def log() -> None:
+        while not ended.wait(_EVERY):
+            _print_line(progress)
+
+    logger = threading.Thread(target=log, daemon=True)
+    _print_line(progress)
+    logger.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        logger.join()
+        _print_line(progress)
+
+
+def _print_line(progress: Progress) -> None:
+    """Print where the task stands, such as ``tracking: 512 of 9000, 0:01:10, left 0:20:00``."""
+    task = progress.tasks[0]
+    parts = [] if task.total is None else [f"{task.completed:.0f} of {task.total:.0f}"]
+    parts.append(_format_time(task.elapsed or 0))
+    if task.time_remaining:
+        parts.append(f"left {_format_time(task.time_remaining)}")
+    if task.fields["note"]:
+        parts.append(str(task.fields["note"]))
+    errors.print(f"{task.description}: {', '.join(parts)}", markup=False, soft_wrap=True)
+
+
+def _format_time(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 def show_result(value: Any, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from mapose.arrays import Bools, Image
 from mapose.doubts import Doubt
 from mapose.edits import find_edits_path
 from mapose.errors import FormatError, SettingsError, ShapeError
-from mapose.files import check_output, make_folder, name_work
+from mapose.files import check_output, make_folder, name_file, name_work
 from mapose.io import Video, VideoWriter, prefetch
 from mapose.io.video_writer import VIDEO_ENDINGS
 from mapose.poses import Poses
@@ -311,4 +311,4 @@ def save_swap_pictures(
 
 
 def _name_picture(rank: int, moment: Doubt) -> str:
-    return f"{rank:03d}-frame{moment.frame:06d}-{'-'.join(moment.individuals)}.png"
+    return f"{rank:03d}-frame{moment.frame:06d}-{name_file('-'.join(moment.individuals))}.png"

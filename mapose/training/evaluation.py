@@ -14,7 +14,7 @@ from mapose.analysis.prediction import Predictor
 from mapose.arrays import AnyFloats, Bools, Image, Ints
 from mapose.assignment import assign
 from mapose.decode import assemble
-from mapose.files import write_atomically
+from mapose.files import make_folder, write_atomically
 from mapose.io import read_image, write_image
 from mapose.labels import Labels
 from mapose.metrics import OksMap, PoseError, match_individuals, oks_map, pose_error
@@ -213,7 +213,7 @@ def write_evaluation(found: Evaluation, labels: Labels, folder: Path, *, most: i
     Path
         The folder.
     """
-    (folder / "frames").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / "frames")
     partner = match_individuals(labels.points, found.found.points)
     row = np.arange(len(labels))[:, None]
     points = np.where(partner[..., None, None] < 0, np.nan, found.found.points[row, partner])
