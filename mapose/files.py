@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from mapose.errors import MaposeError, SettingsError
+from mapose.locks import lock_output
 
 #: How names of our own files end: poses, and what a person said of them.
 RESULT, EDITS = ".mapose.h5", ".edits.csv"
@@ -327,6 +328,29 @@ def check_output(
             f"{made or 'another call'}: choose another name for the output, or replace it with "
             "--force (force=True)"
         )
+
+
+@contextmanager
+def claim_output(
+    path: str | os.PathLike[str],
+    *,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    suffixes: Sequence[str] = (),
+    made: str = "",
+    force: bool = False,
+) -> Iterator[None]:
+    """Do what `check_output` does, and be the only one who works on the file in the block.
+
+    Raises
+    ------
+    SettingsError
+        As for `check_output`, and if another program works on the file.
+    """
+    inputs = list(inputs)
+    check_output(path, inputs=inputs, suffixes=suffixes, made=made, force=force)
+    with lock_output(path):
+        check_output(path, inputs=inputs, suffixes=suffixes, made=made, force=force)  # what came in between
+        yield
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -79,6 +79,15 @@ def lock_output(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator
         _let_go(file, lock)
 
 
+def is_locked(path: str | os.PathLike[str]) -> bool:
+    """Tell whether another program works on an output just now."""
+    try:
+        with lock_output(path):
+            return False
+    except SettingsError:
+        return True
+
+
 def _take(lock: Path) -> int | None:
     """Take a lock and give its open file; None if somebody else has it."""
     while True:

@@ -14,6 +14,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -23,14 +24,14 @@ import numpy as np
 from mapose import __version__
 from mapose.analysis.prediction import Predictor, read_batches
 from mapose.decode import assemble
-from mapose.errors import FormatError, SettingsError, VideoError
-from mapose.files import RESULT, check_output, make_folder, name_work, write_atomically
+from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
+from mapose.files import RESULT, claim_output, make_folder, name_work, write_atomically
 from mapose.io import (
+    PosesFile,
     PosesWriter,
     Video,
     load,
     load_peaks,
-    load_provenance,
     prefetch,
     save,
 )
@@ -148,24 +149,29 @@ def analyze_file(
     """
     model = model if isinstance(model, Model) else Model.load(model)
     target = Path(output) if output else find_result(video)
-    with Video(video, gray=model.channels == 1) as source:
+    with Video(video, gray=model.channels == 1) as source, ExitStack() as stack:
         if not len(source):
             raise VideoError(f"{source.path.name} has no frame: record it again, or leave it out")
         job = _describe_job(source, model, individuals, **options)
         count, keep_peaks = job["individuals"], job["keep_peaks"]
+        parts_folder = target.with_name(target.name + ".parts")
         if _load_job(target) == job:
             on_progress(AnalysisProgress(len(source), len(source), len(source)))
+            shutil.rmtree(parts_folder, ignore_errors=True)  # of a run killed when all was done
             return target
         made = _name_job(job, model, video)
         make_folder(target.parent)
-        check_output(target, inputs=[video], suffixes=[RESULT], made=made, force=force)
-        parts = _Parts(target.with_name(target.name + ".parts"), job, made=made, force=force)
+        stack.enter_context(
+            claim_output(target, inputs=[video], suffixes=[RESULT], made=made, force=force)
+        )
+        parts = _Parts(parts_folder, job, made=made, force=force)
         tracker = ChunkTracker(individuals=count)
-        for poses in parts.read():
+        for poses in parts.check(len(source)):
             tracker.add(poses)
         resumed = min(parts.count * CHUNK, len(source))
         on_progress(AnalysisProgress(resumed, len(source), resumed))
         predictor = Predictor(model, individuals=count, device=options.get("device"))
+        stack.enter_context(_tell_how_to_go_on(target))
         for poses, peaks in _find_chunks(source, predictor, count, resumed):
             parts.add(poses, peaks if keep_peaks else None)
             tracker.add(poses)
@@ -173,8 +179,17 @@ def analyze_file(
         provenance = {"made": made, "job": job, **_describe_source(source, model, job["video"])}
         provenance["path"] = find_path(video, target.parent).as_posix()
         _write_result(target, parts, tracker.finish(min_rows=1), provenance)
-    parts.remove()
+        parts.remove()
     return target
+
+
+@contextmanager
+def _tell_how_to_go_on(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"what is done of {target.name} is kept, the same command goes on from there")
+        raise
 
 
 def find_result(
@@ -186,10 +201,15 @@ def find_result(
 
 
 def _load_job(target: Path) -> Any:
-    """Load what a result is the result of; None if there is none, or it does not say so."""
+    """Load what a result is the result of; None if there is none, or it is damaged."""
+    if not target.is_file():
+        return None
     try:
-        return load_provenance(target).get("job") if target.is_file() else None
-    except FormatError:
+        with PosesFile(target) as file:
+            for start in range(0, len(file), CHUNK):  # a disk may have lost what it took
+                file.read_poses(slice(start, start + CHUNK))
+            return file.read_provenance().get("job")
+    except (FormatError, ShapeError, ValueError):
         return None
 
 
@@ -238,9 +258,11 @@ class _Parts:
         self.folder = folder
         description = folder / "job.json"
         there = _read_json(description)
+        is_known = bool(there)
         other = there.pop("made", "another analysis")
         if there != json.loads(json.dumps(job)):
-            if any(folder.glob(f"*{RESULT}")) and not force:
+            # Where nothing says what they are chunks of, nobody can go on with them.
+            if is_known and any(folder.glob(f"*{RESULT}")) and not force:
                 raise SettingsError(
                     f"{folder} holds what is done of {other}; now wanted: {made}. Finish that "
                     "first, choose another folder with -o, or drop it with --force (force=True)"
@@ -252,8 +274,6 @@ class _Parts:
                 text = json.dumps({**job, "made": made}, sort_keys=True)
                 temporary.write_text(text, encoding="utf-8")
         self.count = 0
-        while self._name(self.count).is_file():
-            self.count += 1
 
     def _name(self, number: int) -> Path:
         return self.folder / f"{number:06d}{RESULT}"
@@ -262,6 +282,31 @@ class _Parts:
         """Make a chunk durable: written beside its name, flushed to the disk, renamed."""
         save(poses, self._name(self.count), peaks=peaks)
         self.count += 1
+
+    def check(self, frames: int) -> Iterator[Poses]:
+        """Read the chunks of an earlier run; from a damaged one on, all are thrown away.
+
+        Parameters
+        ----------
+        frames : int
+            Of the video.
+        """
+        for path in self.folder.glob(f"*{RESULT}.*"):
+            path.unlink()  # half a chunk, of a run that was killed while it wrote
+        while self._name(self.count).is_file():
+            path, start = self._name(self.count), self.count * CHUNK
+            try:
+                poses = load(path)
+                load_peaks(path)
+            except (FormatError, ShapeError):
+                break
+            if poses.frames.tolist() != list(range(start, min(start + CHUNK, frames))):
+                break
+            self.count += 1
+            yield poses
+        for path in sorted(self.folder.glob(f"*{RESULT}"))[self.count :]:
+            logger.warning("%s is damaged, or follows a damaged one: it is made anew", path)
+            path.unlink()
 
     def read(self) -> Iterator[Poses]:
         """Read the poses of chunk after chunk."""
@@ -284,8 +329,6 @@ class _Parts:
 
 def _write_result(target: Path, parts: _Parts, rows: Rows, provenance: dict[str, Any]) -> None:
     """Join the chunks into the result, every tracklet in the column of its individual."""
-    for leftover in target.parent.glob(f"{target.name}.*.tmp"):
-        leftover.unlink()  # of a run that was killed while it wrote the result
     with PosesWriter(
         target, parts.first.skeleton, rows.names, rate=parts.first.rate, provenance=provenance
     ) as writer:

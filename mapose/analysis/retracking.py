@@ -14,7 +14,7 @@ from mapose.arrays import Singles
 from mapose.doubts import Doubt
 from mapose.edits import find_edits_path, write_line
 from mapose.errors import FormatError, SettingsError
-from mapose.files import RESULT, check_output, cut_suffix, name_work
+from mapose.files import RESULT, claim_output, cut_suffix, name_work
 from mapose.io import PosesWriter, load_provenance
 from mapose.io.recordings import find_path
 from mapose.poses import Poses, join_poses
@@ -113,9 +113,14 @@ def track_file(
     target = Path(output) if output else find_tracked(source.path)
     made = _name_tracking(source.path, options)
     inputs = [source.path, find_edits_path(source.path), options.gallery, options.video]
-    named = [path for path in inputs if path is not None]
-    check_output(target, inputs=named, suffixes=[RESULT], made=made, force=force)
-    with source:
+    claimed = claim_output(
+        target,
+        inputs=[path for path in inputs if path is not None],
+        suffixes=[RESULT],
+        made=made,
+        force=force,
+    )
+    with claimed, source:
         provenance = {"source": source.path.name, "made": made, **_carry(source, target)}
         provenance["edits"] = [write_line(edit) for edit in source.edits]
         carried = _load_carried(target)

@@ -10,6 +10,7 @@ from pathlib import Path
 from calibration import CalibrationReport, CameraGroup, calibrate, read_board
 from calibration import write_board as print_board
 from mapose.files import check_output, make_mark, name_work, write_atomically
+from mapose.locks import lock_output
 from mapose.plots import plot_calibration, save_figure
 
 _WILD = set("*?[")
@@ -71,24 +72,25 @@ def calibrate_cameras(
         inputs = [*sources.values(), *lenses.values(), board]
         wanted = [".toml"] if place == output else []
         check_output(place, inputs=inputs, suffixes=wanted, made=made, force=force)
-    group, report = calibrate(
-        dict(sources),
-        read_board(board),
-        fisheye=fisheye,
-        lens_videos=lens_sources,
-        on_progress=on_progress,
-    )
-    group.save(output, note=make_mark(made))
-    plain = {"made_by": make_mark(made), **report.to_dict()}
-    texts = f"{report}\n\n{make_mark(made)}\n", json.dumps(plain, indent=1) + "\n"
-    for ending, text in zip(_REPORTS, texts, strict=False):
-        with write_atomically(output.with_suffix(ending)) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
-    figure = plot_calibration(
-        group, report.pixels, report.errors, boards=report.boards, unit=group.unit
-    )
-    save_figure(figure, output.with_suffix(_REPORTS[-1]), made=made)
-    return group, report
+    with lock_output(output):
+        group, report = calibrate(
+            dict(sources),
+            read_board(board),
+            fisheye=fisheye,
+            lens_videos=lens_sources,
+            on_progress=on_progress,
+        )
+        group.save(output, note=make_mark(made))
+        plain = {"made_by": make_mark(made), **report.to_dict()}
+        texts = f"{report}\n\n{make_mark(made)}\n", json.dumps(plain, indent=1) + "\n"
+        for ending, text in zip(_REPORTS, texts, strict=False):
+            with write_atomically(output.with_suffix(ending)) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="\n")
+        figure = plot_calibration(
+            group, report.pixels, report.errors, boards=report.boards, unit=group.unit
+        )
+        save_figure(figure, output.with_suffix(_REPORTS[-1]), made=made)
+        return group, report
 
 
 def write_board(board: str, path: str | os.PathLike[str], *, force: bool = False) -> None:

@@ -20,7 +20,7 @@ from calibration import (
 )
 from mapose.cameras.triangulating import load_views
 from mapose.edits import find_edits_path
-from mapose.files import check_output, make_mark, name_work
+from mapose.files import claim_output, make_mark, name_work
 from mapose.multiview.views import check_views, select_common_frames, stack_views
 
 Sources = Mapping[str, str | os.PathLike[str]]
@@ -71,32 +71,32 @@ def calibrate_from_files(
         inputs.append(lenses)
     known_length = length and f"{'-'.join(length[0])}={length[1]:g}{length[2]}"
     made = name_work("calibrate --from-poses", sources.values(), length=known_length)
-    check_output(output, inputs=inputs, suffixes=[".toml"], made=made, force=force)
-    views = select_common_frames(load_views(sources))
-    if isinstance(lenses, tuple):
-        group = CameraGroup([guess_lens(name, lenses) for name in views])
-    else:
-        known = read_cameras(lenses)
-        group = CameraGroup([known[name] for name in views], known.unit)
-    check_views(views, group)
-    stack = stack_views(views, group)
-    v, f, i, k, _ = stack.pixels.shape
-    scale = None
-    if length is not None:
-        wanted = [stack.skeleton.index(name) for name in length[0]]
-        rows = np.arange(f * i)[:, None] * k + wanted
-        scale = KnownLength(length[1], points=rows)
-    cameras, report = calibrate_from_points(
-        stack.cameras,
-        stack.pixels.reshape(v, -1, 2),
-        known=scale,
-        intrinsics="focal" if isinstance(lenses, tuple) else "none",
-        groups=np.tile(np.arange(k), f * i),
-        unit=length[2] if length else UNKNOWN_UNIT,
-        on_progress=on_progress,
-    )
-    cameras.save(output, note=make_mark(made))
-    return report
+    with claim_output(output, inputs=inputs, suffixes=[".toml"], made=made, force=force):
+        views = select_common_frames(load_views(sources))
+        if isinstance(lenses, tuple):
+            group = CameraGroup([guess_lens(name, lenses) for name in views])
+        else:
+            known = read_cameras(lenses)
+            group = CameraGroup([known[name] for name in views], known.unit)
+        check_views(views, group)
+        stack = stack_views(views, group)
+        v, f, i, k, _ = stack.pixels.shape
+        scale = None
+        if length is not None:
+            wanted = [stack.skeleton.index(name) for name in length[0]]
+            rows = np.arange(f * i)[:, None] * k + wanted
+            scale = KnownLength(length[1], points=rows)
+        cameras, report = calibrate_from_points(
+            stack.cameras,
+            stack.pixels.reshape(v, -1, 2),
+            known=scale,
+            intrinsics="focal" if isinstance(lenses, tuple) else "none",
+            groups=np.tile(np.arange(k), f * i),
+            unit=length[2] if length else UNKNOWN_UNIT,
+            on_progress=on_progress,
+        )
+        cameras.save(output, note=make_mark(made))
+        return report
 
 
 def check_calibration(

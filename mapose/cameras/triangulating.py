@@ -20,6 +20,7 @@ from mapose.files import RESULT, check_output, cut_suffix, make_folder, name_fil
 from mapose.io import save
 from mapose.io.formats import detect_format
 from mapose.io.table import read_table_poses
+from mapose.locks import lock_output
 from mapose.multiview import (
     Reconstruction,
     find_offsets,
@@ -161,28 +162,29 @@ def triangulate_files(
         cameras = read_cameras(cameras)
     if faults := find_unknown_cameras(sources, cameras):
         raise SettingsError("; ".join(faults))
-    progress = _Progress(on_progress)
-    poses, notes = _prepare_views(load_views(sources), cameras, views, progress=progress)
-    found = triangulate(poses, cameras, match=False, on_progress=progress.add, **settings)
-    found = replace(found, warnings=(*found.warnings, *notes))
-    progress.finish(len(found.poses))
-    named = {name: Path(path).name for name, path in sources.items()}
-    provenance = {
-        "made": made,
-        "sources": named,
-        "calibration": hashlib.sha256(cameras.to_toml().encode()).hexdigest(),
-        "settings": {**vars(views), **{k: str(v) for k, v in settings.items()}},
-        "notes": notes,
-    }
-    support = {"error": found.error, "n_views": found.n_views, "filled": found.filled}
-    set_foreign_edits_aside(output, named)
-    save(found.poses, output, provenance=provenance, cameras=cameras.to_toml(), support=support)
-    for name, view in found.views.items():
-        source = {"source": named[name], "corrected by": output.name, "made": made}
-        beside = make_folder(folder) / f"{name}{RESULT}"
-        set_foreign_edits_aside(beside, source["source"])
-        save(view, beside, provenance=source)
-    return found
+    with lock_output(output):
+        progress = _Progress(on_progress)
+        poses, notes = _prepare_views(load_views(sources), cameras, views, progress=progress)
+        found = triangulate(poses, cameras, match=False, on_progress=progress.add, **settings)
+        found = replace(found, warnings=(*found.warnings, *notes))
+        progress.finish(len(found.poses))
+        named = {name: Path(path).name for name, path in sources.items()}
+        provenance = {
+            "made": made,
+            "sources": named,
+            "calibration": hashlib.sha256(cameras.to_toml().encode()).hexdigest(),
+            "settings": {**vars(views), **{k: str(v) for k, v in settings.items()}},
+            "notes": notes,
+        }
+        support = {"error": found.error, "n_views": found.n_views, "filled": found.filled}
+        set_foreign_edits_aside(output, named)
+        save(found.poses, output, provenance=provenance, cameras=cameras.to_toml(), support=support)
+        for name, view in found.views.items():
+            source = {"source": named[name], "corrected by": output.name, "made": made}
+            beside = make_folder(folder) / f"{name}{RESULT}"
+            set_foreign_edits_aside(beside, source["source"])
+            save(view, beside, provenance=source)
+        return found
 
 
 def _name_work(

@@ -32,6 +32,7 @@ def add(
     from mapose.edits import find_edits_path
     from mapose.files import check_output
     from mapose.io.recordings import find_tail
+    from mapose.locks import lock_output
     from mapose.recognition.gallery import load_gallery
     from mapose.recognition.learning import add_to_gallery
     from mapose.results.result import Result
@@ -42,16 +43,17 @@ def add(
     # What is in the gallery stays in it, so nothing is replaced; another file is not opened.
     check_output(gallery, inputs=[file, find_edits_path(file), source], force=True)
     pairs = split_pairs(names, "=", "--names") if names else [(n, n) for n in poses.names]
-    known = load_gallery(gallery) if gallery.is_file() else None
-    with show_progress("looking") as (progress, task):
+    with lock_output(gallery, wait=True):
+        known = load_gallery(gallery) if gallery.is_file() else None
+        with show_progress("looking") as (progress, task):
 
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
+            def show(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
 
-        made = add_to_gallery(
-            known, source, poses=poses, names=dict(pairs), day=day, on_progress=show
-        )
-    made.save(gallery)
+            made = add_to_gallery(
+                known, source, poses=poses, names=dict(pairs), day=day, on_progress=show
+            )
+        made.save(gallery)
     console.print(str(made), markup=False, soft_wrap=True)
 
 

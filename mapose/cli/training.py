@@ -113,21 +113,13 @@ def train(
             device=device,
             on_progress=show,
         )
-    chosen = project.list_models()[-1]
-    _plot_training(project.path / "models" / chosen)
-    console.print(f"model {chosen}: {folder / 'models' / chosen}")
+    console.print(f"model {model.name}: {folder / 'models' / model.name}")
     for part, found in model.record["metrics"].items():
         if found["mean"] is None:
             console.print(f"{part} frames: no keypoint found; train longer")
         else:
             score = found["map"] or 0
             console.print(f"{part} frames: mean error {found['mean']:.2f} px, OKS mAP {score:.3f}")
-
-
-def _plot_training(folder: Path) -> None:
-    from mapose.plots import plot_training, save_figure
-
-    save_figure(plot_training(folder / "training.csv"), folder / "training.png")
 
 
 @app.command()
@@ -151,11 +143,11 @@ def evaluate(
     for name in project.list_models() if model == "all" else [model or None]:
         loaded = project.load_model(name)
         found = evaluate_model(loaded, labels, cutoff=cutoff)
-        called = name or project.list_models()[-1]
-        results[called] = found.to_dict()
-        place = write_evaluation(found, labels, project.path / "models" / called / "evaluation")
+        results[loaded.name] = found.to_dict()
+        folder = project.path / "models" / loaded.name / "evaluation"
+        place = write_evaluation(found, labels, folder)
         if not as_json:
-            console.print(f"model {called}")
+            console.print(f"model {loaded.name}")
             show_result(found, False)
             console.print(f"tables and pictures: {place}")
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 
 from mapose.arrays import Image, Ints
 from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
+from mapose.files import check_writable, make_folder
 from mapose.io import Video, read_embedded_images, read_image, read_labels, save_labels, write_image
 from mapose.labels import Labels
+from mapose.locks import lock_output
 from mapose.project.project import FILE, Project
 from mapose.skeleton import Skeleton
 
@@ -79,17 +82,25 @@ def import_project(
     labels = read_labels(Path(source))
     if rename:
         labels = labels.renamed(dict(rename))
-    if (Path(path) / FILE).is_file():
-        project = Project.load(path)
-    else:
-        present = np.isfinite(labels.points).all(-1).any(-1)
-        most = int(present.sum(1).max(initial=1))
-        names = labels.individuals if labels.identified else max(most, 1)
-        project = Project.create(path, labels.skeleton, individuals=individuals or names)
-    report = import_labels(
-        project, labels, count=count, source=Path(source), on_progress=on_progress
-    )
-    return Project.load(path), report
+    path = make_folder(path)
+    with lock_output(path / FILE, wait=True):
+        is_new = not (path / FILE).is_file()
+        if is_new:
+            present = np.isfinite(labels.points).all(-1).any(-1)
+            most = int(present.sum(1).max(initial=1))
+            names = labels.individuals if labels.identified else max(most, 1)
+            project = Project.create(path, labels.skeleton, individuals=individuals or names)
+        else:
+            project = Project.load(path)
+        try:
+            report = import_labels(
+                project, labels, count=count, source=Path(source), on_progress=on_progress
+            )
+        except BaseException:
+            if is_new:  # it would be in the way of the next try, with another skeleton say
+                shutil.rmtree(path)
+            raise
+        return Project.load(path), report
 
 
 def import_labels(
@@ -131,6 +142,22 @@ def import_labels(
         If one of their videos has the name of another video of the project, or an image would
         replace another picture.
     """
+    make_folder(project.path / "labels")
+    check_writable(project.path / "labels" / "labels.csv")
+    with lock_output(project.path / FILE, wait=True):
+        return _import_labels(
+            Project.load(project.path), labels, count=count, source=source, on_progress=on_progress
+        )
+
+
+def _import_labels(
+    project: Project,
+    labels: Labels,
+    *,
+    count: int | None,
+    source: Path | None,
+    on_progress: Callable[[int, int], None],
+) -> ImportReport:
     labels = _reorder(labels, project.skeleton)
     # Another recording of the same name would mix its labels with those that are here.
     project.with_videos((labels.sources or {}).values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,16 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mapose.config import parse_settings
 from mapose.errors import SettingsError, ShapeError, suggest_name
-from mapose.files import RESULT
+from mapose.files import RESULT, make_folder
 from mapose.io import Video, load_labels
 from mapose.io.recordings import find_path, fingerprint
 from mapose.labels import Labels
+from mapose.locks import lock_output
 from mapose.models import Model, write_yaml
 from mapose.skeleton import Skeleton, find_mirror
 
 logger = logging.getLogger(__name__)
 
 FILE = "mapose.yaml"
+_FOLDERS = ("videos", "labels", "models", "results")
 
 
 class _Description(BaseModel):
@@ -88,19 +91,21 @@ class Project:
             If a video cannot be opened.
         """
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise SettingsError(f"{path} exists already: name a new or empty folder")
+        check_free(path)
         if not skeleton.mirror:
             pairs = find_mirror(skeleton.keypoints)
             skeleton = Skeleton(skeleton.keypoints, skeleton.edges, pairs)
         count = individuals if isinstance(individuals, int) else tuple(individuals)
         if not count or (isinstance(count, int) and count < 1):
             raise SettingsError(f"individuals: wanted at least one animal, came {individuals!r}")
-        for folder in ("videos", "labels", "models", "results"):
-            (path / folder).mkdir(parents=True, exist_ok=True)
-        project = cls(path, skeleton, count, {})
-        project._save()
-        return project.add_videos(videos)
+        project = cls(path, skeleton, count, {}).with_videos(videos)
+        make_folder(path)
+        with lock_output(path / FILE, wait=True):
+            check_free(path)
+            for folder in _FOLDERS:
+                make_folder(path / folder)
+            project._save()
+        return project
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Project:
@@ -159,8 +164,10 @@ class Project:
         SettingsError
             If two videos have the same name.
         """
-        project = self.with_videos(videos)
-        project._save()
+        with lock_output(self.path / FILE, wait=True):
+            # Another program may have added some since this one read the project.
+            project = Project.load(self.path).with_videos(videos)
+            project._save()
         return project
 
     def with_videos(self, videos: Iterable[str | os.PathLike[str]]) -> Project:
@@ -268,3 +275,19 @@ class Project:
                 f"the model is for the keypoints {', '.join(its)}; the project {self.path} has "
                 f"{', '.join(mine)}: choose another model, or train one"
             )
+
+
+def check_free(path: Path) -> None:
+    """Make sure that a folder can become a project: it holds at most what a killed try has left.
+
+    Raises
+    ------
+    SettingsError
+        If it holds anything else, or is a file.
+    """
+    own = re.compile(rf"{re.escape(FILE)}(\..*\.tmp|\.lock)")
+    there = list(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
+    for item in there:
+        empty = item.name in _FOLDERS and item.is_dir() and not any(item.iterdir())
+        if not empty and not own.fullmatch(item.name):
+            raise SettingsError(f"{path} exists already: name a new or empty folder")

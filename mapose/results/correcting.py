@@ -22,9 +22,10 @@ from mapose.edits import (
     write_line,
 )
 from mapose.errors import FormatError, SettingsError
-from mapose.files import RESULT, check_output, is_result, name_work
+from mapose.files import RESULT, claim_output, is_result, name_work
 from mapose.io import load_provenance, write
 from mapose.io.formats import ENDINGS
+from mapose.locks import lock_output
 from mapose.poses import Poses
 from mapose.results.result import Result
 
@@ -57,12 +58,16 @@ def export_result(
     """
     source, path = Path(source), Path(path)
     made = name_work("export", [source])
-    ending = [ENDINGS[format]] if format in ENDINGS else []
-    inputs = [source, find_edits_path(source)]
-    check_output(path, inputs=inputs, suffixes=ending, made=made, force=force)
-    if is_result(path):
-        set_foreign_edits_aside(path, made)  # what is exported is corrected already
-    with Result(source) as result:
+    claimed = claim_output(
+        path,
+        inputs=[source, find_edits_path(source)],
+        suffixes=[ENDINGS[format]] if format in ENDINGS else [],
+        made=made,
+        force=force,
+    )
+    with claimed, Result(source) as result:
+        if is_result(path):
+            set_foreign_edits_aside(path, made)  # what is exported is corrected already
         write(
             result.poses,
             path,
@@ -114,7 +119,7 @@ def add_edit(
         raise SettingsError(
             f"{path.name}: only our own files, NAME{RESULT}, have edits: 'mapose track' makes one"
         )
-    with Result(path) as result:
+    with lock_output(find_edits_path(path), wait=True), Result(path) as result:
         poses = result.poses
         if poses.individuals is None:
             raise SettingsError(
@@ -132,7 +137,7 @@ def add_edit(
                 poses, names, frame=frame, kind=kind, edits=result.edits, doubts=doubts
             )
         edit = replace(edit, recording=result.recording)
-    save_edits([*result.journal, edit], find_edits_path(path))
+        save_edits([*result.journal, edit], find_edits_path(path))
     return edit
 
 
@@ -154,10 +159,11 @@ def undo_edit(path: str | os.PathLike[str]) -> Edit:
     SettingsError
         If there is none.
     """
-    edits = list_edits(path)
-    if not edits:
-        raise SettingsError(f"{Path(path).name} has no corrections: nothing to undo")
-    save_edits(edits[:-1], find_edits_path(path))
+    with lock_output(find_edits_path(path), wait=True):
+        edits = list_edits(path)
+        if not edits:
+            raise SettingsError(f"{Path(path).name} has no corrections: nothing to undo")
+        save_edits(edits[:-1], find_edits_path(path))
     return edits[-1]
 
 
@@ -179,12 +185,13 @@ def carry_edits(
         Lines of the edits that came over with its last tracking, see `write_line`.
     """
     before, now = set(carried), {write_line(edit): edit for edit in edits}
-    there = {write_line(edit): edit for edit in list_edits(target)}
-    kept = {line: edit for line, edit in there.items() if line in now or line not in before}
-    new = {line: edit for line, edit in now.items() if line not in before}
-    merged = {**kept, **new}
-    if merged != there:
-        save_edits(merged.values(), find_edits_path(target))
+    with lock_output(find_edits_path(target), wait=True):
+        there = {write_line(edit): edit for edit in list_edits(target)}
+        kept = {line: edit for line, edit in there.items() if line in now or line not in before}
+        new = {line: edit for line, edit in now.items() if line not in before}
+        merged = {**kept, **new}
+        if merged != there:
+            save_edits(merged.values(), find_edits_path(target))
 
 
 def set_foreign_edits_aside(target: str | os.PathLike[str], recording: object) -> Path | None:

@@ -17,7 +17,7 @@ from mapose.arrays import Bools, Image
 from mapose.doubts import Doubt
 from mapose.edits import find_edits_path
 from mapose.errors import FormatError, SettingsError, ShapeError
-from mapose.files import check_output, make_folder, name_file, name_work
+from mapose.files import check_output, claim_output, make_folder, name_file, name_work
 from mapose.io import Video, VideoWriter, prefetch
 from mapose.io.video_writer import VIDEO_ENDINGS
 from mapose.poses import Poses
@@ -91,10 +91,12 @@ def render_video(
     span = frames and f"{frames.start or 0}-{'' if frames.stop is None else frames.stop}"
     shown = None if span == "0-" else span
     made = name_work("render", files[:2], camera=camera, frames=shown)
-    check_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     poses = poses if isinstance(poses, Poses) else read_view(poses, camera)
     options: DrawingOptions = {**_DRAWN, **drawing}
-    with Video(video) as source:
+    claimed = claim_output(
+        output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force
+    )
+    with claimed, Video(video) as source:
         start, stop, _ = (frames or slice(None)).indices(len(source))
         drawn = plots.draw_video(
             prefetch(source.iterate(start, stop)), poses, stamp=True, **options

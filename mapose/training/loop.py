@@ -19,8 +19,9 @@ import yaml
 from mapose.arrays import Floats, Ints
 from mapose.config import TrainSettings
 from mapose.data import Augmentation, TrainingSet, draw_fields, draw_scores
-from mapose.errors import SettingsError
+from mapose.errors import FormatError, SettingsError
 from mapose.files import write_atomically
+from mapose.interruptions import hold_signals
 from mapose.io import prefetch
 from mapose.models import (
     Maps,
@@ -33,6 +34,7 @@ from mapose.models import (
     spare_cores,
     write_yaml,
 )
+from mapose.training.runs import STATE
 from mapose.training.schedule import VALIDATIONS, Pace, Schedule
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ COLUMNS = (
     *("step", "seconds", "loss", "scoremap_loss", "offset_loss", "affinity_loss", "rate"),
     *("train_error", "test_error"),
 )
-_STATE, _BEST = "state.yaml", "best.safetensors"
+_BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ class Trainer:
         self.step, self.seconds = 0, 0.0
         self.best, self.waited = math.inf, 0
         self.errors = (math.nan, math.nan)
+        self.losses: list[Floats] = []  # of the steps since the last row of the log
 
     @property
     def share(self) -> float:
@@ -144,6 +147,11 @@ class Trainer:
         limit = self.settings.minutes
         by_time = self.seconds / (60 * limit) if limit else 0.0
         return min(1.0, max(self.step / self.schedule.steps, by_time))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to train: a run may have been killed after its last step."""
+        return self.share >= 1 or self.waited >= self.settings.patience
 
     @property
     def was_cut(self) -> bool:
@@ -169,6 +177,11 @@ class Trainer:
         PoseNetwork
             The averaged network: the last one after a full schedule, where the learning rate
             has come down to nothing, or the best one after an early stop.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C, when the step is done and saved.
         """
         shards = Shards(self.network, self.device)
         try:
@@ -176,7 +189,7 @@ class Trainer:
                 self._run(shards, validate, on_progress)
         finally:
             shards.close()
-        if self.share < 1 and self.waited >= self.settings.patience:
+        if self.share < 1 and self.is_done:
             logger.info("stopped early: no better since %d validations", self.waited)
             self.average.load_state_dict(load_tensors(self.folder / _BEST))
         if self.was_cut:
@@ -193,32 +206,30 @@ class Trainer:
         validate: Callable[[PoseNetwork], tuple[float, float]],
         on_progress: Callable[[Progress], None],
     ) -> None:
-        losses: list[Floats] = []
         pace = Pace(self.schedule, self.step)
         clock = time.monotonic()
-        for batch in prefetch(self._draw_batches(), depth=4):
-            losses.append(self._train_step(shards, batch))
-            now = time.monotonic()
-            self.seconds, clock = self.seconds + now - clock, now
-            left = pace.find_left(self.step, now)
-            done = self.share >= 1
-            if done or self.step % self.every == 0:
-                self.errors = validate(self.average)
-                self._note_best(self.errors[1])
-                self._log(np.mean(losses, axis=0))
-                losses = losses[-1:]
-                self.save()
-                done |= self.waited >= self.settings.patience
-            mean = float(np.mean([row[0] for row in losses[-50:]]))
-            share = max(self.share if self.settings.minutes else 0, self.schedule.share(self.step))
-            on_progress(
-                Progress(
-                    *(self.step, self.schedule.steps, share, self.seconds, left, mean),
-                    *self.errors,
-                )
-            )
-            if done:
-                break
+        batches = prefetch(self._draw_batches(), depth=4)
+        while not self.is_done:
+            with hold_signals() as stops:  # a step that is half done could not be saved
+                self.losses.append(self._train_step(shards, next(batches)))
+                now = time.monotonic()
+                self.seconds, clock = self.seconds + now - clock, now
+                saves = self.share >= 1 or self.step % self.every == 0
+                if saves:
+                    self.errors = validate(self.average)
+                    self._note_best(self.errors[1])
+                    self._log(np.mean(self.losses, axis=0))
+                    self.losses = self.losses[-1:]
+                    self.save()
+                on_progress(self._describe_progress(pace.find_left(self.step, now)))
+                if stops and not saves:
+                    self.save()
+
+    def _describe_progress(self, left: float) -> Progress:
+        mean = float(np.mean([row[0] for row in self.losses[-50:]]))
+        share = max(self.share if self.settings.minutes else 0, self.schedule.share(self.step))
+        so_far = (self.step, self.schedule.steps, share, self.seconds)
+        return Progress(*so_far, left, mean, *self.errors)
 
     def _draw_batches(self) -> Iterator[tuple]:
         step = self.step
@@ -278,18 +289,17 @@ class Trainer:
             save_tensors(self.average.state_dict(), self.folder / _BEST)
 
     def _log(self, losses: Floats) -> None:
+        rate = self.optimizer.param_groups[0]["lr"]
+        row = [*losses, rate, *self.errors]
+        texts = [str(self.step), f"{self.seconds:.1f}", *(f"{v:.6g}" for v in row)]
         path = self.folder / "training.csv"
-        is_new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if is_new:
-                writer.writerow(COLUMNS)
-            rate = self.optimizer.param_groups[0]["lr"]
-            row = [*losses, rate, *self.errors]
-            writer.writerow([self.step, f"{self.seconds:.1f}", *(f"{v:.6g}" for v in row)])
+        _write_log([*_read_log(path), dict(zip(COLUMNS, texts, strict=True))], path)
 
     def save(self) -> None:
-        """Write all that is needed to go on exactly from here."""
+        """Write all that is needed to go on exactly from here.
+
+        The state before it and the first one are kept, too, for disks that lose what they took.
+        """
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for i, state in self.optimizer.state_dict()["state"].items():
@@ -297,25 +307,39 @@ class Trainer:
         save_tensors(tensors, self.folder / f"step-{self.step}.safetensors")
         state = {"step": self.step, "seconds": self.seconds, "best": self.best}
         state |= {"waited": self.waited, "errors": list(self.errors)}
-        # The state names its tensors, so that a kill between the two writes loses nothing.
-        write_yaml(state, self.folder / _STATE)
+        state |= {"losses": [row.tolist() for row in self.losses]}
+        earlier = [s for s in _read_states(self.folder / STATE) if s["step"] < self.step]
+        kept = [state, *earlier[:1], *earlier[1:][-1:]]
+        # The states name their tensors, so that a kill between the two writes loses nothing.
+        write_yaml(kept, self.folder / STATE)
+        names = {f"step-{s['step']}.safetensors" for s in kept}
         for old in self.folder.glob("step-*.safetensors"):
-            if old.name != f"step-{self.step}.safetensors":
+            if old.name not in names:
                 old.unlink()
 
     def load(self) -> None:
-        """Take up a run where `save` left it.
+        """Take up a run where `save` left it, or where it was before if that is damaged.
 
         Raises
         ------
         SettingsError
             If there is nothing to take up, or it is a run of another network.
         """
-        path = self.folder / _STATE
-        if not path.is_file():
-            raise SettingsError(f"{self.folder}: no interrupted training here to resume")
-        state = yaml.safe_load(path.read_text(encoding="utf-8"))
-        tensors = load_tensors(self.folder / f"step-{state['step']}.safetensors")
+        for state in _read_states(self.folder / STATE):
+            try:
+                tensors = load_tensors(self.folder / f"step-{state['step']}.safetensors")
+            except (FormatError, OSError) as fault:
+                logger.warning("goes on from an earlier state, as the last is damaged: %s", fault)
+                continue
+            self._take(state, tensors)
+            _trim_log(self.folder / "training.csv", self.step)
+            return
+        raise SettingsError(
+            f"{self.folder}: no interrupted training here to resume, or what it left is damaged; "
+            "begin a new one without --resume"
+        )
+
+    def _take(self, state: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
         parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "average": {}, "optimizer": {}}
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
@@ -340,7 +364,7 @@ class Trainer:
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.waited = state["best"], state["waited"]
         self.errors = tuple(state["errors"])
-        _trim_log(self.folder / "training.csv", self.step)
+        self.losses = [np.array(row) for row in state.get("losses", [])]
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -365,12 +389,32 @@ def _group_parameters(network: PoseNetwork, decay: float) -> list[dict[str, Any]
     return [{"params": deep, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
 
 
+def _read_states(path: Path) -> list[dict[str, Any]]:
+    """Read the states of a run, the newest first; none where there are none or all is damaged."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    states = found if isinstance(found, list) else [found]  # an older mapose wrote one
+    return [s for s in states if isinstance(s, dict) and "step" in s]
+
+
 def _trim_log(path: Path, step: int) -> None:
     """Drop the rows that were logged after the state was saved."""
+    if path.is_file():
+        _write_log([row for row in _read_log(path) if int(row["step"]) <= step], path)
+
+
+def _read_log(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a log; those that a disk has lost a part of are left out."""
     if not path.is_file():
-        return
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [r for r in csv.DictReader(file) if int(r["step"]) <= step]
+        return []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = [row for row in csv.DictReader(file) if set(row) == set(COLUMNS)]
+    return [row for row in rows if (row["step"] or "").isdigit() and None not in row.values()]
+
+
+def _write_log(rows: list[dict[str, str]], path: Path) -> None:
     with (
         write_atomically(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import yaml
 
 from mapose import __version__
 from mapose.analysis.prediction import Predictor
 from mapose.anatomy import learn_anatomy
 from mapose.arrays import Bools, Floats, Image, Ints, Singles
-from mapose.config import Settings, load_settings, parse_settings
+from mapose.config import Settings, load_settings
 from mapose.data import (
     Augmentation,
     find_factor,
@@ -28,28 +28,36 @@ from mapose.data import (
     make_training_set,
 )
 from mapose.decode import propose_edges, select_edges
-from mapose.errors import FormatError, SettingsError
+from mapose.errors import FormatError, MaposeError, SettingsError
 from mapose.io import read_image
 from mapose.labels import Labels
+from mapose.locks import lock_output
 from mapose.models import (
     Model,
     PoseNetwork,
     build_network,
     find_device,
-    write_yaml,
 )
+from mapose.plots import plot_training, save_figure
 from mapose.poses import Peaks
 from mapose.project.project import Project
 from mapose.skeleton import Pair, Skeleton
 from mapose.training.evaluation import Evaluation, evaluate_peaks, find_candidate_errors
 from mapose.training.loop import Progress, Trainer
+from mapose.training.runs import (
+    begin_run,
+    check_same,
+    find_run,
+    list_wanted,
+    name_run,
+    remove_state,
+)
 from mapose.training.schedule import choose_steps
 from mapose.training.transfer import take_weights
 
 logger = logging.getLogger(__name__)
 
 
-_RUN = "run.yaml"
 #: Labelled images that a validation looks at, of each kind; more would cost more than it tells.
 _VALIDATED = 20
 #: Of a training that starts from a model: learning rate, and steps as a share of one from nothing.
@@ -87,8 +95,8 @@ def train(
         The network is then as large as that model's, and fewer steps are chosen. A run that is
         resumed needs none.
     resume : bool
-        Go on with the run of this name (by default the newest one that is not finished); it
-        keeps the settings it was begun with.
+        Go on with the run of this name (by default the newest one that is not finished), with
+        the settings and labels it was begun with.
     device : str, optional
         Where to compute; the fastest by default.
     on_progress : function of Progress, optional
@@ -104,43 +112,47 @@ def train(
     FormatError
         If there are no labels, or too few to train on.
     SettingsError
-        If a setting is not usable, there is nothing to resume, or ``init`` has other keypoints.
+        If a setting is not usable, there is nothing to resume, or ``init`` has other keypoints;
+        if a run that is resumed was begun with other settings or labels.
+    KeyboardInterrupt
+        After Ctrl-C; what is done is saved, and ``resume`` goes on.
     """
     project = project if isinstance(project, Project) else Project.load(project)
     labels = project.load_labels()
     start = None
     if resume:
-        folder, settings = _find_run(project, name)
+        folder, settings = find_run(project, name)
+        check_same(folder, settings, labels, list_wanted(preset, overrides))
     else:
-        folder, settings = _name_run(project, name, preset), load_settings(preset, overrides)
+        settings = load_settings(preset, overrides)
         if init is not None:
             start = init if isinstance(init, Model) else Model.load(init)
             settings = follow_model(settings, start, labels.skeleton)
-    run = _prepare(project, labels, settings, find_device(device), start)
-    trainer = Trainer(
-        run.model.network,
-        make_training_set(
-            [run.images[i] for i in run.train],
-            labels.points[run.train],
-            run.known[run.train],
-            flip_order=labels.skeleton.flip_order,
-            factor=run.model.factor,
-            channels=run.model.channels,
-        ),
-        folder=folder,
-        edges=run.model.body.edge_index,
-        settings=run.settings.train,
-        augmentation=run.augmentation,
-        view=run.view,
-    )
-    if resume:
-        trainer.load()
-    else:
-        folder.mkdir(parents=True)
-        write_yaml(run.settings.model_dump(mode="json"), folder / _RUN)
-        trainer.save()  # a run that is killed before its first validation can go on as well
-    network = trainer.run(run.validate, on_progress)
-    return _finish(run, network, folder, trainer)
+        folder = name_run(project, name, preset)
+    with lock_output(folder):
+        run = _prepare(project, labels, settings, find_device(device), start)
+        trainer = _make_trainer(run, folder)
+        if resume:
+            trainer.load()
+        else:
+            begin_run(folder, run.settings, labels)
+            trainer.save()  # a run that is killed before its first validation can go on as well
+        with _tell_how_to_go_on(project, trainer):
+            network = trainer.run(run.validate, on_progress)
+            return _finish(run, network, folder, trainer)
+
+
+@contextmanager
+def _tell_how_to_go_on(project: Project, trainer: Trainer) -> Iterator[None]:
+    """Say with whatever ends a run before its time how it is taken up."""
+    how = f"'mapose train {project.path} --name {trainer.folder.name} --resume' goes on"
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"step {trainer.step} of {trainer.schedule.steps} is saved, {how}")
+        raise
+    except MaposeError as fault:
+        raise MaposeError(f"{fault}; then {how}") from fault
 
 
 @dataclass(frozen=True)
@@ -265,26 +277,24 @@ def follow_model(settings: Settings, init: Model, skeleton: Skeleton) -> Setting
     return Settings.model_validate(raw)
 
 
-def _name_run(project: Project, name: str | None, preset: str | Path) -> Path:
-    """Find a folder for a new run that is not there yet."""
-    models, number = project.path / "models", 1
-    while name is None and (models / f"{Path(preset).stem}-{number}").exists():
-        number += 1
-    folder = models / (name or f"{Path(preset).stem}-{number}")
-    if folder.exists():
-        raise SettingsError(f"{folder} exists already: choose another name, or --resume")
-    return folder
-
-
-def _find_run(project: Project, name: str | None) -> tuple[Path, Settings]:
-    """Find the run to go on with, and the settings that hold in it."""
-    models = project.path / "models"
-    chosen = [p.parent for p in models.glob("*/state.yaml") if name in (None, p.parent.name)]
-    if not chosen:
-        raise SettingsError(f"{models}: no interrupted training to resume")
-    folder = max(chosen, key=lambda p: (p / "state.yaml").stat().st_mtime)
-    raw = yaml.safe_load((folder / _RUN).read_text(encoding="utf-8"))
-    return folder, parse_settings(Settings, raw)
+def _make_trainer(run: _Run, folder: Path) -> Trainer:
+    labels = run.labels
+    return Trainer(
+        run.model.network,
+        make_training_set(
+            [run.images[i] for i in run.train],
+            labels.points[run.train],
+            run.known[run.train],
+            flip_order=labels.skeleton.flip_order,
+            factor=run.model.factor,
+            channels=run.model.channels,
+        ),
+        folder=folder,
+        edges=run.model.body.edge_index,
+        settings=run.settings.train,
+        augmentation=run.augmentation,
+        view=run.view,
+    )
 
 
 def _prepare(
@@ -425,10 +435,10 @@ def _finish(run: _Run, network: PoseNetwork, folder: Path, trainer: Trainer) -> 
     model = replace(model, variance=variance)
     scale = variance[peaks.keypoint, None, None].astype(np.float32)
     found = evaluate_peaks(model, labels, replace(peaks, covariance=peaks.covariance * scale))
-    model = replace(model, record=_make_record(run, found, trainer))
+    model = replace(model, record=_make_record(run, found, trainer), name=folder.name)
     model.save(folder)
-    for leftover in [*folder.glob("step-*.safetensors"), folder / "state.yaml"]:
-        leftover.unlink(missing_ok=True)
+    save_figure(plot_training(folder / "training.csv"), folder / "training.png")
+    remove_state(folder)
     return model
 
 

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -211,6 +212,68 @@ def test_parts_of_another_job_are_not_taken_up(folder, tmp_path):
     assert (parts / "000000.mapose.h5").read_bytes() == b"rubbish"
     analyze_file(*names, output=target, force=True, on_progress=seen.append)
     assert seen[0].resumed == 0 and len(load(target)) == FRAMES
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "rubbish", "of another length"])
+def test_damaged_chunks_are_made_anew(folder, tmp_path, damage):
+    whole, target = tmp_path / "whole.mapose.h5", tmp_path / "out.mapose.h5"
+    names, seen = (folder / "dots.mp4", folder / "model"), []
+    analyze_file(*names, output=whole)
+
+    def stop(progress):
+        if progress.done == 2 * CHUNK:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        analyze_file(*names, output=target, on_progress=stop)
+    assert "the same command goes on" in stopped.value.__notes__[0]
+    parts = tmp_path / "out.mapose.h5.parts"
+    chunk = parts / "000001.mapose.h5"
+    content = {"empty": b"", "cut": chunk.read_bytes()[:-50], "rubbish": b"rubbish"}
+    content["of another length"] = (parts / "000000.mapose.h5").read_bytes()
+    chunk.write_bytes(content[damage])
+    (parts / "000002.mapose.h5.77777-other.tmp").write_bytes(b"half")
+    analyze_file(*names, output=target, on_progress=seen.append)
+    assert seen[0].resumed == CHUNK
+    assert_same_file(whole, target)
+    assert not parts.exists()
+
+
+def test_a_damaged_result_and_a_damaged_description_are_made_anew(folder, tmp_path):
+    whole, target = tmp_path / "whole.mapose.h5", tmp_path / "out.mapose.h5"
+    names, parts = (folder / "dots.mp4", folder / "model"), tmp_path / "out.mapose.h5.parts"
+    content = analyze_file(*names, output=whole).read_bytes()
+    holes = bytearray(content)
+    holes[len(holes) // 3 : len(holes) // 2] = bytes(len(holes) // 2 - len(holes) // 3)
+    for damaged in (b"", bytes(1000), content[:-100], bytes(holes)):
+        target.write_bytes(damaged)
+        parts.mkdir()
+        (parts / "job.json").write_text("{", encoding="utf-8")
+        (parts / "000000.mapose.h5").write_bytes(b"rubbish")
+        analyze_file(*names, output=target)
+        assert_same_file(whole, target)
+        assert not parts.exists()
+    parts.mkdir()  # of a run that was killed when all was done
+    analyze_file(*names, output=target)
+    assert not parts.exists()
+
+
+def test_two_analyses_into_one_file_do_not_mix(folder, tmp_path):
+    target, faults = tmp_path / "out.mapose.h5", []
+
+    def begin_another(_):
+        def work():
+            with pytest.raises(SettingsError, match="another mapose is working on") as fault:
+                analyze_file(folder / "dots.mp4", folder / "model", output=target)
+            faults.append(fault)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    names = (folder / "dots.mp4", folder / "model")
+    analyze_file(*names, output=target, on_progress=begin_another)
+    assert len(faults) == 4 and {p.name for p in tmp_path.iterdir()} == {target.name}
 
 
 def test_bad_input_is_told(folder, tmp_path):

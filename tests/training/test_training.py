@@ -1,6 +1,8 @@
 """Training on a small drawn scene: it learns, it goes on exactly, it tells what is wrong."""
 
 import csv
+import signal
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +13,9 @@ from mapose.analysis.prediction import Predictor
 from mapose.config import TrainSettings
 from mapose.data import Augmentation, make_training_set
 from mapose.errors import FormatError, SettingsError
+from mapose.io import save_labels
 from mapose.labels import Labels
+from mapose.locks import lock_output
 from mapose.models import Model, build_network
 from mapose.poses import Peaks
 from mapose.project.importing import import_labels
@@ -173,12 +177,19 @@ def make_trainer(folder, steps: int = 12, **settings) -> Trainer:
     )
 
 
-def stop_at(step: int):
-    def look(progress):
-        if progress.step == step:
+def stop_at(step: int | None):
+    """Stop at a step, or when called at all."""
+
+    def look(progress, *_):
+        if step is None or progress.step == step:
             raise KeyboardInterrupt
 
     return look
+
+
+def expect_equal(network, other):
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], value, rtol=0, atol=0)
 
 
 def test_an_interrupted_run_ends_with_the_weights_of_a_whole_one(tmp_path):
@@ -194,6 +205,112 @@ def test_an_interrupted_run_ends_with_the_weights_of_a_whole_one(tmp_path):
     logs = [(tmp_path / x / "run" / "training.csv").read_text(encoding="utf-8") for x in "ab"]
     drop_seconds = [[r.split(",")[0] for r in log.splitlines()] for log in logs]
     assert drop_seconds[0] == drop_seconds[1]
+
+
+@pytest.fixture
+def keyboard():
+    """Ctrl-C as in a program of its own; processes that run tests beside others ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("keyboard")
+def test_ctrl_c_saves_the_step_that_is_done(tmp_path):
+    """Wherever it comes, while a step is made too; going on gives the same, the log as well."""
+    whole = make_trainer(tmp_path / "a").run(lambda _: (1.0, 1.0))
+
+    def press(progress):
+        if progress.step == 8:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer(tmp_path / "b").run(lambda _: (1.0, 1.0), press)
+    second = make_trainer(tmp_path / "b")
+    second.load()
+    assert second.step == 8 and len(second.losses) == 3
+    resumed = second.run(lambda _: (1.0, 1.0))
+    expect_equal(resumed, whole)
+    texts = [(tmp_path / x / "run" / "training.csv").read_text(encoding="utf-8") for x in "ab"]
+    logs = [[{**row, "seconds": 0} for row in csv.DictReader(t.splitlines())] for t in texts]
+    assert logs[0] == logs[1] and len(logs[0]) == 4
+
+
+def test_a_run_that_is_killed_while_it_is_evaluated_trains_no_further(project, monkeypatch):
+    whole = train(project, "whole", overrides=QUICK)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as stop:
+        patch.setattr("mapose.training.training.evaluate_peaks", stop_at(None))
+        train(project, "cut", overrides=QUICK)
+    assert "--name cut --resume" in stop.value.__notes__[0]
+    resumed = train(project, "cut", resume=True)
+    assert resumed.record["steps"] == 40
+    expect_equal(resumed.network, whole.network)
+    names = {p.name for p in (project.path / "models" / "cut").iterdir()}
+    assert names == {p.name for p in (project.path / "models" / "whole").iterdir()}
+
+
+def test_a_run_that_stopped_early_is_not_trained_on(tmp_path):
+    def stop_early(folder):
+        trainer = make_trainer(folder, steps=300)
+        trainer.settings = trainer.settings.model_copy(update={"patience": 2})
+        return trainer
+
+    errors = iter([5.0, 4.0, 4.5, 4.5])
+    whole = stop_early(tmp_path).run(lambda _: (1.0, next(errors)))
+    again = stop_early(tmp_path)
+    again.load()
+    expect_equal(again.run(lambda _: (1.0, next(errors))), whole)
+
+
+@pytest.mark.parametrize("damage", [b"", b"cut off", None])
+def test_a_damaged_state_is_made_anew_from_the_one_before(tmp_path, damage, caplog):
+    whole = make_trainer(tmp_path / "a").run(lambda _: (1.0, 1.0))
+    trainer = make_trainer(tmp_path / "b")
+    trainer.save()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(lambda _: (1.0, 1.0), stop_at(10))
+    there = tmp_path / "b" / "run"
+    assert {p.name for p in there.glob("step-*")} == {f"step-{n}.safetensors" for n in (0, 6, 9)}
+    for name in ("step-9", "step-6"):
+        path = there / f"{name}.safetensors"
+        path.write_bytes(path.read_bytes()[:-9] if damage is None else damage)
+    again = make_trainer(tmp_path / "b")
+    again.load()
+    assert again.step == 0 and "earlier state" in caplog.text
+    expect_equal(again.run(lambda _: (1.0, 1.0)), whole)
+
+
+def test_a_run_is_resumed_as_it_was_begun_or_not_at_all(project):
+    with pytest.raises(KeyboardInterrupt):
+        train(project, "cut", overrides=QUICK, on_progress=stop_at(1))
+    with pytest.raises(SettingsError, match=r"begun with train.batch=4, now wanted is 8"):
+        train(project, "cut", overrides=["train.batch=8"], resume=True)
+    labels = project.load_labels()
+    save_labels(replace(labels, points=labels.points + 1), project.path / "labels")
+    with pytest.raises(SettingsError, match="labels have changed"):
+        train(project, "cut", resume=True)
+    save_labels(labels, project.path / "labels")
+    assert train(project, "cut", overrides=QUICK, resume=True).record["steps"] == 40
+
+
+def test_what_a_run_has_left_that_never_began_blocks_no_other(project):
+    for name in ("small-1", "mine"):
+        folder = project.path / "models" / name
+        folder.mkdir()
+        (folder / "run.yaml").write_text("train: {", encoding="utf-8")
+    assert train(project, overrides=QUICK).name == "small-1"
+    assert train(project, "mine", overrides=QUICK).name == "mine"
+    with pytest.raises(SettingsError, match="name of a folder"):
+        train(project, "../mine", overrides=QUICK)
+
+
+def test_two_runs_at_once_have_folders_of_their_own(project):
+    with lock_output(project.path / "models" / "small-1"):
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(train(project, overrides=QUICK).name))
+        thread.start()
+        thread.join()
+    assert seen == ["small-2"]
 
 
 def test_the_clock_decides_nothing(tmp_path, monkeypatch):

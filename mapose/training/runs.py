@@ -1,0 +1,138 @@
+"""The folder of a training run: its name, how it begins, and whether it may be taken up."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from mapose.config import Settings, load_settings, parse_settings
+from mapose.errors import SettingsError
+from mapose.files import make_folder, name_file
+from mapose.labels import Labels
+from mapose.locks import is_locked
+from mapose.models import write_yaml
+from mapose.models.checkpoint import WEIGHTS
+from mapose.project.project import Project
+
+#: What there is of a run that is not finished.
+STATE = "state.yaml"
+#: What is known of a run from its beginning: its settings, and its labels' fingerprint.
+_RUN, _LABELS = "run.yaml", "labels"
+
+
+def name_run(project: Project, name: str | None, preset: str | Path) -> Path:
+    """Find a folder for a new run: one that is not there yet, or of a run that never began."""
+    models, number = make_folder(project.path / "models"), 1
+    for finished in models.glob("*/model.yaml"):
+        remove_state(finished.parent)  # of a run that was killed when all was done
+    while name is None:
+        folder = models / f"{Path(preset).stem}-{number}"
+        if _is_free(folder) and not is_locked(folder):
+            return folder
+        number += 1
+    folder = models / name
+    if name_file(name) != name or name in (".", ".."):
+        raise SettingsError(f"--name: wanted the name of a folder, came {name!r}")
+    if not _is_free(folder):
+        raise SettingsError(f"{folder} exists already: choose another name, or --resume")
+    return folder
+
+
+def _is_free(folder: Path) -> bool:
+    """Tell whether a folder holds nothing, or only what a run leaves that was killed at once."""
+    return not folder.exists() or (
+        folder.is_dir()
+        and all(p.name == _RUN or p.suffix in (".tmp", ".safetensors") for p in folder.iterdir())
+        and not (folder / WEIGHTS).exists()
+    )
+
+
+def begin_run(folder: Path, settings: Settings, labels: Labels) -> None:
+    """Make the folder of a run, with what it is to be known by when it is taken up."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    make_folder(folder)
+    known = {**settings.model_dump(mode="json"), _LABELS: _fingerprint(labels)}
+    write_yaml(known, folder / _RUN)
+
+
+def remove_state(folder: Path) -> None:
+    """Remove from the folder of a run what only a run that is not finished needs."""
+    for leftover in [*folder.glob("step-*.safetensors"), folder / STATE]:
+        leftover.unlink(missing_ok=True)
+
+
+def find_run(project: Project, name: str | None) -> tuple[Path, Settings]:
+    """Find the run to go on with, and the settings that hold in it."""
+    models = project.path / "models"
+    chosen = [p.parent for p in models.glob(f"*/{STATE}") if name in (None, p.parent.name)]
+    if not chosen:
+        raise SettingsError(f"{models}: no interrupted training to resume")
+    folder = max(chosen, key=lambda p: (p / STATE).stat().st_mtime)
+    raw = _read_run(folder)
+    raw.pop(_LABELS, None)
+    return folder, parse_settings(Settings, raw)
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load((folder / _RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        found = None
+    if not isinstance(found, dict):
+        raise SettingsError(
+            f"{folder / _RUN} is missing or damaged, so this training cannot be resumed: begin a "
+            "new one without --resume"
+        )
+    return found
+
+
+def list_wanted(preset: str | Path, overrides: Iterable[str]) -> dict[str, Any]:
+    """List the settings that were asked for beside --resume, by section and key."""
+    overrides = list(overrides)
+    if preset != "small":  # what is wanted of a preset by default is nothing
+        asked = load_settings(preset, overrides).model_dump(mode="json", exclude_unset=True)
+        return {f"{a}.{b}": value for a, part in asked.items() for b, value in part.items()}
+    every = load_settings(preset, overrides).model_dump(mode="json")
+    names = [text.partition("=")[0].strip() for text in overrides]
+    return {name: every[name.partition(".")[0]][name.partition(".")[2]] for name in names}
+
+
+def check_same(folder: Path, settings: Settings, labels: Labels, wanted: dict[str, Any]) -> None:
+    """Make sure that a run goes on as it began: with its settings, on its labels.
+
+    Raises
+    ------
+    SettingsError
+        If another setting is asked for, or labels have changed: frames that were trained on
+        would become frames to test with.
+    """
+    has = settings.model_dump(mode="json")
+    for name, value in wanted.items():
+        section, _, key = name.partition(".")
+        if value is not None and has[section][key] != value:
+            raise SettingsError(
+                f"--resume: the run {folder.name} was begun with {name}={has[section][key]}, now "
+                f"wanted is {value}: leave it out to go on as begun, or train anew without --resume"
+            )
+    began = _read_run(folder).get(_LABELS)
+    if began not in (None, _fingerprint(labels)):
+        raise SettingsError(
+            f"--resume: the labels have changed since the run {folder.name} was begun; train anew "
+            "without --resume, or put the labels back as they were"
+        )
+
+
+def _fingerprint(labels: Labels) -> str:
+    """Tell one set of labels, with its images, from another."""
+    digest = hashlib.sha256(repr((labels.row_names, labels.individuals)).encode())
+    digest.update(np.nan_to_num(labels.points, nan=-1e6).tobytes())
+    for image in labels.images:
+        digest.update(image.read_bytes() if image is not None else b"")
+    return digest.hexdigest()[:16]
