@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from mapose.errors import MaposeError, SettingsError
-from mapose.locks import lock_output
+from mapose.locks import is_locked, lock_output
 
 #: How names of our own files end: poses, and what a person said of them.
 RESULT, EDITS = ".mapose.h5", ".edits.csv"
@@ -95,7 +95,7 @@ def write_atomically(path: str | Path, *, error: type[MaposeError] = MaposeError
         raise error(f"cannot write {path.name}: there is no folder {path.parent}")
     if path.exists() and not os.access(path, os.W_OK):
         raise error(f"cannot write {path}: it is protected from writing; choose another name")
-    remove_leftovers(path)
+    remove_debris(path)
     temporary = _name_temporary(path)
     written = False
     try:
@@ -118,8 +118,9 @@ def write_atomically(path: str | Path, *, error: type[MaposeError] = MaposeError
             temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(path: Path) -> None:
+def remove_debris(path: Path) -> None:
     """Remove what programs that were killed while they wrote a file have left beside it."""
+    is_locked(path)  # a look is enough
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
         found = _TEMPORARY.search(leftover.name)
         if found and found[2] == _HOST and not _is_running(int(found[1])):
@@ -313,6 +314,7 @@ def check_output(
         raise SettingsError(
             f"cannot write {path}: wanted a name that ends in {' or '.join(suffixes)}"
         )
+    remove_debris(path)
     check_writable(path)
     if force or not path.exists() or _is_damaged_result(path):
         return

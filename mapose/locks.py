@@ -59,7 +59,7 @@ def lock_output(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator
     if _held.get(key) == threading.get_ident():
         yield
         return
-    lock = place.with_name(f"{place.name}.lock")
+    lock = _name_lock(place)
     begun, told = time.monotonic(), False
     while (file := _take(lock)) is None:
         if not wait:
@@ -80,12 +80,19 @@ def lock_output(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator
 
 
 def is_locked(path: str | os.PathLike[str]) -> bool:
-    """Tell whether another program works on an output just now."""
+    """Tell whether another program works on an output; what a killed one has left is removed."""
+    place = Path(os.path.realpath(path))
+    if not _name_lock(place).exists():
+        return False
     try:
-        with lock_output(path):
+        with lock_output(place):
             return False
     except SettingsError:
         return True
+
+
+def _name_lock(place: Path) -> Path:
+    return place.with_name(f"{place.name}.lock")
 
 
 def _take(lock: Path) -> int | None:

@@ -25,7 +25,14 @@ from mapose import __version__
 from mapose.analysis.prediction import Predictor, read_batches
 from mapose.decode import assemble
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
-from mapose.files import RESULT, claim_output, make_folder, name_work, write_atomically
+from mapose.files import (
+    RESULT,
+    claim_output,
+    make_folder,
+    name_work,
+    remove_debris,
+    write_atomically,
+)
 from mapose.io import (
     PosesFile,
     PosesWriter,
@@ -158,6 +165,7 @@ def analyze_file(
         if _load_job(target) == job:
             on_progress(AnalysisProgress(len(source), len(source), len(source)))
             shutil.rmtree(parts_folder, ignore_errors=True)  # of a run killed when all was done
+            remove_debris(target)
             return target
         made = _name_job(job, model, video)
         make_folder(target.parent)

@@ -26,13 +26,13 @@ errors = Console(stderr=True, highlight=False)
 
 
 #: Seconds until a command that has shown nothing says that it starts, and between lines of a log.
-_START, _EVERY = 1.0, 15.0
+_START, _EVERY = 1.5, 15.0
 
 
 @contextmanager
 def say_that_it_starts() -> Iterator[None]:
-    """Say after a second that the command starts: libraries take some to load."""
-    timer = threading.Timer(_START, lambda: errors.print("starting", style="dim"))
+    """Say after a moment that the command starts: libraries take some to load."""
+    timer = threading.Timer(_START, lambda: errors.print("mapose: starting", style="dim"))
     timer.daemon = True
     timer.start()
     _starting.append(timer)

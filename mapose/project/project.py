@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mapose.config import parse_settings
 from mapose.errors import SettingsError, ShapeError, suggest_name
-from mapose.files import RESULT, make_folder
+from mapose.files import RESULT, make_folder, remove_debris
 from mapose.io import Video, load_labels
 from mapose.io.recordings import find_path, fingerprint
 from mapose.labels import Labels
@@ -285,6 +285,7 @@ def check_free(path: Path) -> None:
     SettingsError
         If it holds anything else, or is a file.
     """
+    remove_debris(path / FILE)
     own = re.compile(rf"{re.escape(FILE)}(\..*\.tmp|\.lock)")
     there = list(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
     for item in there:

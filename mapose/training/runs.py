@@ -30,7 +30,8 @@ def name_run(project: Project, name: str | None, preset: str | Path) -> Path:
     """Find a folder for a new run: one that is not there yet, or of a run that never began."""
     models, number = make_folder(project.path / "models"), 1
     for finished in models.glob("*/model.yaml"):
-        remove_state(finished.parent)  # of a run that was killed when all was done
+        if not is_locked(finished.parent):
+            remove_state(finished.parent)  # of a run that was killed when all was done
     while name is None:
         folder = models / f"{Path(preset).stem}-{number}"
         if _is_free(folder) and not is_locked(folder):

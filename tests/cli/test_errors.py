@@ -80,8 +80,9 @@ def test_a_camera_whose_name_would_be_a_folder(tmp_path, result):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_is_told(result, number, status):
     stop = f"""
-        import os
+        import os, signal
         import mapose.results.rendering
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's children may ignore it
         mapose.results.rendering.save_plots = lambda *_, **__: os.kill(os.getpid(), {int(number)})
     """
     expect_line(run("plot", result, before=stop), "stopped: ", status)

@@ -1,0 +1,327 @@
+"""Every command that writes, on a small drawn project, each run in a process that may be killed.
+
+Libraries are loaded once and every run is forked from there: a run takes a fraction of a second.
+Used by `kill_commands.py`, `full_disks.py` and `race_commands.py`; for POSIX systems.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import torch
+import yaml
+
+import mapose.analysis.pipeline as pipeline
+import mapose.recognition.learning as learning
+from mapose.cli import main
+from mapose.doubts import Doubt
+from mapose.io import VideoWriter, save, write
+from mapose.models import Model, build_network
+from mapose.poses import Poses
+from mapose.project.importing import import_project
+from mapose.skeleton import Skeleton
+from mapose.synthetic import make_scene
+
+pipeline.CHUNK = 24  # several chunks of a short video
+FRAMES = 90
+SKELETON = Skeleton(["a", "b"], [("a", "b")])
+TINY = [
+    *("network.widths=[8,8,8]", "network.depths=[0,0,0]", "train.steps=12", "train.every=4"),
+    *("train.batch=2", "train.view=64", "train.test=0.25"),
+]
+BOARD = "charuco:8x6:30mm:22mm:4x4_250"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command as it is typed in the folder; ``again`` says what is typed after it was cut off."""
+
+    words: str
+    again: Callable[[Path], str] | None = None
+
+    def find_again(self, folder: Path) -> str:
+        return self.again(folder) if self.again else self.words
+
+
+def resume_training(folder: Path) -> str:
+    begun = (folder / "mice/models/mine/state.yaml").exists()
+    return "train mice --name mine --resume" if begun else COMMANDS["train"].words
+
+
+COMMANDS = {
+    "new": Command("new rats --keypoints a,b --edges a-b --individuals 2 --videos walk.mp4"),
+    "import": Command("import rats --from walk.slp --count 6"),
+    "import more": Command("import mice --from other.slp --count 6"),
+    "train": Command(
+        "train mice --name mine " + " ".join(f"--set {s}" for s in TINY), again=resume_training
+    ),
+    "evaluate": Command("evaluate mice --model old"),
+    "analyze": Command("analyze model other.mp4"),
+    "track": Command("track walk.mapose.h5 --animals 2"),
+    "render": Command("render walk.mp4 walk.mapose.h5 --stop 30"),
+    "plot": Command("plot walk.mapose.h5"),
+    "export csv": Command("export walk.mapose.h5 --to csv"),
+    "export dlc-h5": Command("export walk.mapose.h5 --to dlc-h5"),
+    "export slp": Command("export walk.mapose.h5 --to slp -o out.slp"),
+    "export coco": Command("export walk.mapose.h5 --to coco"),
+    "export movement": Command("export walk.mapose.h5 --to movement"),
+    "swaps": Command("swaps walk.mapose.h5 --pictures doubtful"),
+    "swap": Command("swap walk.mapose.h5 --frame 20 x y"),
+    "name": Command("name walk.mapose.h5 x Anna"),
+    "gallery add": Command("gallery add mice.gallery walk.mapose.h5"),
+    "calibrate": Command(f"calibrate --board {BOARD} a=board_a.mp4 b=board_b.mp4"),
+    "print": Command(f"calibrate --board {BOARD} --print board.pdf"),
+    "from poses": Command("calibrate --from-poses --lenses rig.toml cam0=v0.mapose.h5 "
+                          "cam1=v1.mapose.h5 -o found.toml"),
+    "triangulate": Command("triangulate cam0=v0.mapose.h5 cam1=v1.mapose.h5 "
+                           "--calibration rig.toml -o out.mapose.h5"),
+}  # fmt: skip
+
+
+def make_start(folder: Path) -> None:
+    """Make the folder in which each command begins."""
+    folder.mkdir(parents=True)
+    os.chdir(folder)
+    poses = make_walk()
+    for name in ("walk", "other"):
+        draw_dots(poses, folder / f"{name}.mp4", seed=len(name))
+        write(poses, folder / f"{name}.slp", video=folder / f"{name}.mp4")
+    save(poses, folder / "walk.mapose.h5", doubts=[Doubt(25, 35, ("x", "y"), 0.27)],
+         provenance={"source": "walk.mp4"})  # fmt: skip
+    made = learning.add_to_gallery(
+        None, folder / "walk.mp4", poses=poses, names={"x": "x", "y": "y"}, steps=3, day="sunday"
+    )
+    made.save(folder / "mice.gallery")
+    import_project(folder / "mice", folder / "walk.slp", count=8)
+    make_model().save(folder / "model")
+    make_model().save(folder / "mice/models/old")
+    film_board(folder)
+    scene = make_scene(1, 40, cameras=2)
+    scene.cameras.save(folder / "rig.toml")
+    for i, name in enumerate(scene.cameras.names):
+        save(scene.truth(name), folder / f"v{i}.mapose.h5")
+    names = " ".join(f"{n}=v{i}.mapose.h5" for i, n in enumerate(scene.cameras.names))
+    for name in ("from poses", "triangulate"):
+        words = COMMANDS[name].words.replace("cam0=v0.mapose.h5 cam1=v1.mapose.h5", names)
+        COMMANDS[name] = Command(words)
+
+
+def make_walk() -> Poses:
+    t = np.arange(FRAMES)[:, None]
+    array = np.ones((FRAMES, 2, 2, 3), np.float32)
+    for i in range(2):
+        array[:, i, :, 0] = 48 + 25 * np.cos(t / 15 + 2 * i) + [0, 8]
+        array[:, i, :, 1] = 32 + 18 * np.sin(t / 15 + 2 * i)
+    return Poses(array, SKELETON, ["x", "y"], rate=25)
+
+
+def draw_dots(poses: Poses, path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:64, :96]
+    with VideoWriter(path, 25) as writer:
+        for frame in poses.points:
+            image = rng.integers(0, 40, (64, 96)).astype(np.float32)
+            for (ax, ay), (bx, by) in frame:
+                image += 200 * np.exp(-((x - ax) ** 2 + (y - ay) ** 2) / 18)
+                image += 100 * np.exp(-((x - bx) ** 2 + (y - by) ** 2) / 18)
+            writer.write(np.clip(image, 0, 255).astype(np.uint8))
+
+
+def make_model() -> Model:
+    torch.manual_seed(1)
+    architecture = {
+        "channels": 1, "keypoints": 2, "edges": 1, "widths": [8, 8, 8], "depths": [0, 0, 0],
+        "stride": 4,
+    }  # fmt: skip
+    network = build_network(**architecture)
+    with torch.no_grad():  # enough signal for peaks to rise above the threshold
+        network.heads.weight.mul_(60)
+        network.heads.bias[:2] = -1.5
+    return Model(
+        network=network.eval(), architecture=architecture, skeleton=SKELETON,
+        links=(("a", "b"),), factor=1, channels=1, individuals=2,
+        reach=np.full((2, 2), 60.0), variance=np.ones(2),
+    )  # fmt: skip
+
+
+def film_board(folder: Path) -> None:
+    """Draw a board that turns, as two cameras see it."""
+    marks = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_4X4_250)
+    squares = cv2.aruco.CharucoBoard((8, 6), 30, 22, marks).generateImage((320, 240))
+    picture = cv2.copyMakeBorder(squares, 20, 20, 20, 20, cv2.BORDER_CONSTANT, value=255)
+    h, w = picture.shape
+    corners = np.array([[0, 0, 0], [w, 0, 0], [w, h, 0], [0, h, 0.0]]) - [w / 2, h / 2, 0]
+    rng = np.random.default_rng(0)
+    turns = [cv2.Rodrigues(rng.uniform(-0.5, 0.5, 3))[0] for _ in range(24)]
+    for i, name in enumerate("ab"):
+        with VideoWriter(folder / f"board_{name}.mp4", 30, quality=100) as writer:
+            for turn in turns:
+                side = cv2.Rodrigues(np.array([0, 0.5 * i, 0]))[0]
+                p = corners @ turn.T @ side.T + [0, 0, 1000]
+                seen = p[:, :2] / p[:, 2:] * 640 + [320, 240]
+                place = cv2.getPerspectiveTransform(corners_of(w, h), np.float32(seen))
+                writer.write(cv2.warpPerspective(
+                    picture, place, (640, 480), flags=cv2.INTER_AREA, borderValue=110
+                ))  # fmt: skip
+
+
+def corners_of(w: int, h: int) -> np.ndarray:
+    return np.float32([[0, 0], [w, 0], [w, h], [0, h]])
+
+
+@dataclass
+class Run:
+    """A command that runs in a process of its own."""
+
+    process: int
+    log: Path
+    status: int | None = None
+
+    def wait(self) -> int:
+        if self.status is None:
+            self.status = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+        return self.status
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process, signal.SIGKILL)
+        self.wait()
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it ended well, or with a line and no traceback."""
+        lines = [line for line in self.said.splitlines() if line.startswith("mapose: ")]
+        lines = [line for line in lines if line != "mapose: starting"]
+        return self.wait() == 0 or (
+            self.status in (1, 130, 143) and len(lines) == 1 and "Traceback" not in self.said
+        )
+
+
+def start(words: str, folder: Path, log: Path, before: Callable[[], None] = lambda: None) -> Run:
+    """Start a command in a folder; ``before`` is called in the new process."""
+    process = os.fork()
+    if process:
+        return Run(process, log)
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        os.chdir(folder)
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        sys.argv = ["mapose", *words.split()]
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        torch.set_num_threads(1)
+        before()
+        main()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def run(words: str, folder: Path, log: Path, before: Callable[[], None] = lambda: None) -> Run:
+    done = start(words, folder, log, before)
+    done.wait()
+    return done
+
+
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.link"}
+
+
+def count_changes(act: Callable[[int], None]) -> Callable[[], None]:
+    """Call ``act`` with its number before every change to the file system that Python makes."""
+
+    def install() -> None:
+        count = 0
+
+        def hook(event: str, arguments: tuple) -> None:
+            nonlocal count
+            opened = (
+                event == "open"
+                and isinstance(arguments[2], int)
+                and arguments[2] & (os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_RDWR)
+            )
+            if event in CHANGES or opened:
+                count += 1
+                act(count)
+
+        sys.addaudithook(hook)
+
+    return install
+
+
+def copy_start(source: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder, symlinks=True)
+
+
+def read_tree(folder: Path) -> dict[str, object]:
+    """Read all files, without what tells the time."""
+    return {
+        p.relative_to(folder).as_posix(): read_plainly(p)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() or not any(p.iterdir())
+    }
+
+
+def read_plainly(path: Path) -> object:
+    if path.is_dir():
+        return "empty folder"
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            found: dict[str, bytes] = {"": repr(sorted(file.attrs.items())).encode()}
+            file.visititems(
+                lambda name, item: (
+                    found.update({name: repr(np.asarray(item[()]).tolist()).encode()})
+                    if isinstance(item, h5py.Dataset) and item.shape is not None
+                    else None
+                )
+            )
+        return found
+    if path.name == "training.csv":
+        rows = path.read_text(encoding="utf-8").splitlines()
+        return [row.split(",")[:1] + row.split(",")[2:] for row in rows]
+    if path.name == "model.yaml":
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found["record"].pop("seconds", None)
+        return found
+    if path.suffix == ".json":
+        return json.loads(path.read_text(encoding="utf-8"))
+    return path.read_bytes()
+
+
+def name_differences(wanted: dict[str, object], came: dict[str, object]) -> list[str]:
+    lost = [f"lost {name}" for name in wanted.keys() - came.keys()]
+    left = [f"left {name}" for name in came.keys() - wanted.keys()]
+    same = wanted.keys() & came.keys()
+    return sorted(lost + left + [f"other {name}" for name in same if wanted[name] != came[name]])
+
+
+def clock(words: str, folder: Path, log: Path) -> float:
+    """Run a command that has to end well; how long it takes, seconds."""
+    begun = time.monotonic()
+    done = run(words, folder, log)
+    if done.wait() != 0:
+        raise SystemExit(f"mapose {words}: status {done.status}\n{done.said}")
+    return time.monotonic() - begun

@@ -1,0 +1,176 @@
+"""Does every command end in one line, and destroy nothing, on disks that take no more?
+
+    python tests/benchmarks/full_disks.py [--rooms 6] [--seed 0] [NAME...]
+
+Each command that writes is run where no file may grow beyond so many bytes (at random sizes up to
+the largest that it writes), on a disk that is full, one that is full after so many kilobytes, one
+that is read-only, and one that is taken away while it works. It has to end well or with one line
+and no traceback, all files that were there must still be as they were, and the same command must
+then end well where there is room. The disks are mounted, which only root of a Linux machine may
+do; without, only the first kind is tried. Seeded.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from commands import COMMANDS, Run, clock, copy_start, make_start, read_tree, run, start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--rooms", type=int, default=6, help="tries of each kind and command")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng, faults = random.Random(options.seed), 0
+    with tempfile.TemporaryDirectory() as place:
+        work = Path(place)
+        make_start(work / "start")
+        kinds = [try_limits, try_full, try_read_only, try_vanishing]
+        print(f"{'command':<18} {'runs':>5} {'ended well':>11} {'one line':>9} {'wrong':>6}")
+        for name in options.names or COMMANDS:
+            told: list[str] = []
+            for kind in kinds if os.geteuid() == 0 and shutil.which("mount") else kinds[:1]:
+                told += kind(name, work, rng, options.rooms)
+            wrong = [text for text in told if text not in ("well", "line")]
+            well, line = told.count("well"), told.count("line")
+            print(f"{name:<18} {len(told):5} {well:11} {line:9} {len(wrong):6}", flush=True)
+            for text in wrong[:5]:
+                print("   ", text)
+            faults += len(wrong)
+    sys.exit(faults > 0)
+
+
+def try_limits(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
+    folder, log = work / "folder", work / "log"
+    copy_start(work / "start", folder)
+    clock(COMMANDS[name].words, folder, log)
+    before = find_sizes(work / "start")
+    made = [n for p, n in find_sizes(folder).items() if before.get(p) != n]
+    told = []
+    for _ in range(rooms):
+        room = rng.randrange(0, max([*made, 1]))
+
+        def limit(room: int = room) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+        copy_start(work / "start", folder)
+        done = run(COMMANDS[name].words, folder, work / "log", limit)
+        told.append(judge(f"{room} bytes a file", done, name, folder, work))
+    return told
+
+
+def try_full(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
+    told = []
+    for room in [0, *(2 ** rng.uniform(2, 11) for _ in range(rooms - 1))]:
+        with mount(work) as folder:
+            shutil.copytree(work / "start", folder, dirs_exist_ok=True)
+            fill(folder, int(room) * 1024)
+            done = run(COMMANDS[name].words, folder, work / "log")
+            (folder / "filling").unlink()
+            told.append(judge(f"{room:.0f} kB left", done, name, folder, work))
+    return told
+
+
+def try_read_only(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
+    with mount(work) as folder:
+        shutil.copytree(work / "start", folder, dirs_exist_ok=True)
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        done = run(COMMANDS[name].words, folder, work / "log")
+        done.wait()
+        subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+        return [judge("read-only", done, name, folder, work)]
+
+
+def try_vanishing(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
+    """The disk is taken away; nothing can be said then of what was on it."""
+    copy_start(work / "start", work / "folder")
+    seconds = clock(COMMANDS[name].words, work / "folder", work / "log")
+    told = []
+    for _ in range(rooms):
+        with mount(work) as folder:
+            shutil.copytree(work / "start", folder, dirs_exist_ok=True)
+            # By its full path: a working directory would hold on to the disk.
+            words = put_path_before(COMMANDS[name].words, folder)
+            begun = start(words, work, work / "log")
+            time.sleep(rng.uniform(0, seconds))
+            subprocess.run(["umount", "-l", folder], check=True)
+            begun.wait()
+            left = [p.name for p in folder.rglob("*")]
+        told.append(("well" if begun.wait() == 0 else "line") if begun.is_told and not left else
+                    f"taken away: {left} {begun.said[-300:]}")  # fmt: skip
+    return told
+
+
+def judge(what: str, done: Run, name: str, folder: Path, work: Path) -> str:
+    """Say how a run ended; whether all is there still, and the command ends well with room."""
+    if not done.is_told:
+        return f"{what}: status {done.status}, {done.said[-300:]}"
+    status, said = done.wait(), done.said
+    if status:
+        lost = find_lost(work / "start", folder, done)
+        if lost:
+            return f"{what}: changed {lost[:3]}"
+        repeated = run(COMMANDS[name].find_again(folder), folder, work / "log2")
+        if repeated.wait() != 0:
+            return f"{what}: {said[-150:]}; and then {repeated.said[-300:]}"
+    return "line" if status else "well"
+
+
+def find_lost(start_: Path, folder: Path, done: Run) -> list[str]:
+    """Find the files that were there before and are no longer as they were, or half files."""
+    before, now = read_tree(start_), read_tree(folder)
+    lost = [n for n, content in before.items() if now.get(n) != content]
+    return lost + [n for n in now if n.endswith((".tmp", ".lock"))]
+
+
+def put_path_before(words: str, folder: Path) -> str:
+    """Name files by their full path."""
+    there = {p.name for p in folder.iterdir()} | {"rats", "board.pdf", "found.toml", "doubtful"}
+    there |= {"out.slp", "out.mapose.h5"}
+    named = []
+    for word in words.split():
+        camera, sign, path = word.rpartition("=")
+        named.append(f"{camera}{sign}{folder / path}" if path in there else word)
+    if words.startswith("calibrate --board") and "--print" not in words:
+        named += ["-o", str(folder / "calibration.toml")]
+    return " ".join(named)
+
+
+def find_sizes(folder: Path) -> dict[str, int]:
+    return {str(p.relative_to(folder)): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
+
+
+def fill(folder: Path, room: int) -> None:
+    """Leave so many bytes of a disk."""
+    free = shutil.disk_usage(folder).free
+    (folder / "filling").write_bytes(bytes(max(0, free - room)))
+
+
+@contextlib.contextmanager
+def mount(work: Path) -> Iterator[Path]:
+    folder = work / "disk"
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        while folder.is_mount():
+            subprocess.run(["umount", "-l", folder], check=True)
+            time.sleep(0.05)
+
+
+Kind = Callable[[str, Path, random.Random, int], list[str]]
+
+if __name__ == "__main__":
+    main()
