@@ -349,9 +349,13 @@ def claim_output(
         As for `check_output`, and if another program works on the file.
     """
     inputs = list(inputs)
-    check_output(path, inputs=inputs, suffixes=suffixes, made=made, force=force)
+
+    def check() -> None:
+        check_output(path, inputs=inputs, suffixes=suffixes, made=made, force=force)
+
+    check()
     with lock_output(path):
-        check_output(path, inputs=inputs, suffixes=suffixes, made=made, force=force)  # what came in between
+        check()  # what another one has made meanwhile
         yield
 
 

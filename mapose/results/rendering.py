@@ -93,9 +93,7 @@ def render_video(
     made = name_work("render", files[:2], camera=camera, frames=shown)
     poses = poses if isinstance(poses, Poses) else read_view(poses, camera)
     options: DrawingOptions = {**_DRAWN, **drawing}
-    claimed = claim_output(
-        output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force
-    )
+    claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     with claimed, Video(video) as source:
         start, stop, _ = (frames or slice(None)).indices(len(source))
         drawn = plots.draw_video(

@@ -312,14 +312,7 @@ def _prepare(
     net = settings.network
     factor = net.factor or find_factor(poses, min(sizes, key=max))
     channels = net.channels or (1 if is_grey(images) else 3)
-    rotation = find_rotation(poses)
-    given = settings.augment.model_dump(exclude={"rotation", "flip"})
-    augment = settings.augment
-    augmentation = Augmentation(
-        rotation=rotation if augment.rotation is None else augment.rotation,
-        flip=rotation > 90 if augment.flip is None else augment.flip,
-        **given,
-    )
+    augmentation = _choose_augmentation(settings, poses)
     links = _propose_links(project, labels.points[train_rows], net.links)
     network, architecture = _build_network(settings, labels.skeleton, channels, links, init)
     model = Model(
@@ -364,6 +357,16 @@ def _prepare(
         augmentation,
         view,
         project.find_fingerprints(labels.videos),
+    )
+
+
+def _choose_augmentation(settings: Settings, poses: Singles) -> Augmentation:
+    """Turn views as far as the labelled poses turn, where the settings do not say how far."""
+    rotation, augment = find_rotation(poses), settings.augment
+    return Augmentation(
+        rotation=rotation if augment.rotation is None else augment.rotation,
+        flip=rotation > 90 if augment.flip is None else augment.flip,
+        **augment.model_dump(exclude={"rotation", "flip"}),
     )
 
 
