@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,8 +29,12 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     CalibrationError
         If the file cannot be written.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # a link stays one: its target is written
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):  # of a process that was killed: this takes milliseconds
+            if time.time() - leftover.stat().st_mtime > 1:
+                leftover.unlink()
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -202,10 +205,7 @@ def _search_frames(
             sighting = future.result() if future is not None else search.board.find(image)
         except BrokenProcessPool:
             if pool is not None:
-                _logger.warning(
-                    "searching with one process only: others could not be started. In a script, "
-                    "put what calls this below `if __name__ == '__main__':`"
-                )
+                _logger.warning("searching with one process only: others could not be started")
             pool = None
             sighting = search.board.find(image)
         search.learn(sighting)
@@ -241,12 +241,28 @@ def _open_pool(workers: int | None, total: int) -> Iterator[ProcessPoolExecutor 
     if workers <= 1:
         yield None
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_use_one_thread)
+    pool = ProcessPoolExecutor(workers, _Context(), initializer=_use_one_thread)
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Worker(SpawnProcess):
+    """A process that does not run the caller's script again: what searches is not in it."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            return SpawnProcess._Popen(process_obj)  # type: ignore[attr-defined]
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Context(SpawnContext):
+    Process = _Worker
 
 
 def _check_seen(board: Board, seen: Mapping[str, list[tuple[int, Sighting]]]) -> None:

@@ -1,7 +1,11 @@
 """Boards in whole recordings: videos, folders and lists of images, good and bad ones."""
 
 import logging
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -203,3 +207,23 @@ def test_detections_are_checked_and_cut():
     part = replace(whole, blur=[1.0, 2.0, 3.0]).take([0, 2])
     assert part.frames.tolist() == [4, 8] and part.blur.tolist() == [1, 3]
     assert part.pixels.shape == (2, 20, 2)
+
+
+def test_a_script_without_a_guard_runs_once(tmp_path, images):
+    """The example of the README as a script: processes that search do not run it again."""
+    for number, image in enumerate(images):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
+    script = """
+import calibration
+print("STARTED")
+board = calibration.Chessboard(5, 4, 30)
+found = calibration.find_boards({"a": "*.png"}, board, workers=2)
+print(len(found["a"].frames))
+"""
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["STARTED", "6"] and done.stderr == ""
