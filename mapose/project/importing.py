@@ -12,7 +12,7 @@ import numpy as np
 
 from mapose.arrays import Image, Ints
 from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
-from mapose.files import check_writable, make_folder
+from mapose.files import check_writable, make_folder, remove_debris
 from mapose.io import Video, read_embedded_images, read_image, read_labels, save_labels, write_image
 from mapose.labels import Labels
 from mapose.locks import lock_output
@@ -145,6 +145,8 @@ def import_labels(
     make_folder(project.path / "labels")
     check_writable(project.path / "labels" / "labels.csv")
     with lock_output(project.path / FILE, wait=True):
+        for file in (project.path / "labels").glob("*/labels.csv"):
+            remove_debris(file)
         return _import_labels(
             Project.load(project.path), labels, count=count, source=source, on_progress=on_progress
         )
