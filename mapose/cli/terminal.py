@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -27,6 +28,8 @@ errors = Console(stderr=True, highlight=False)
 
 #: Seconds until a command that has shown nothing says that it starts, and between lines of a log.
 _START, _EVERY = 1.5, 15.0
+#: Seconds for which work says nothing that mostly is done by then.
+QUICK = 1.5
 
 
 @contextmanager
@@ -51,11 +54,11 @@ def _end_start() -> None:
 
 
 @contextmanager
-def show_progress(what: str) -> Iterator[tuple[Progress, TaskID]]:
+def show_progress(what: str, *, after: float = 0) -> Iterator[tuple[Progress, TaskID]]:
     """Show a bar with an estimate on standard error while the block runs.
 
     Where standard error is no terminal but a file or a pipe, lines of a log take its place: one
-    at once, one every quarter of a minute, and one at the end.
+    at once, or after so many seconds, one every quarter of a minute, and one at the end.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -72,27 +75,30 @@ def show_progress(what: str) -> Iterator[tuple[Progress, TaskID]]:
         if errors.is_terminal:
             yield progress, task
             return
-        with _log_progress(progress):
+        with _log_progress(progress, after):
             yield progress, task
 
 
 @contextmanager
-def _log_progress(progress: Progress) -> Iterator[None]:
+def _log_progress(progress: Progress, after: float) -> Iterator[None]:
     ended = threading.Event()
 
     def log() -> None:
-        while not ended.wait(_EVERY):
+        wait = after
+        while not ended.wait(wait):
             _print_line(progress)
+            wait = _EVERY
 
+    begun = time.monotonic()
     logger = threading.Thread(target=log, daemon=True)
-    _print_line(progress)
     logger.start()
     try:
         yield
     finally:
         ended.set()
         logger.join()
-        _print_line(progress)
+        if time.monotonic() - begun > after:
+            _print_line(progress)
 
 
 def _print_line(progress: Progress) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mapose.cli.application import Animals, Device, Dir, Json, app, split_names, split_pairs
-from mapose.cli.terminal import console, show_progress, show_result
+from mapose.cli.terminal import QUICK, console, show_progress, show_result
 
 
 @app.command()
@@ -141,11 +141,12 @@ def evaluate(
     labels = project.load_labels()
     results = {}
     for name in project.list_models() if model == "all" else [model or None]:
-        loaded = project.load_model(name)
-        found = evaluate_model(loaded, labels, cutoff=cutoff)
-        results[loaded.name] = found.to_dict()
-        folder = project.path / "models" / loaded.name / "evaluation"
-        place = write_evaluation(found, labels, folder)
+        with show_progress("evaluating", after=QUICK):
+            loaded = project.load_model(name)
+            found = evaluate_model(loaded, labels, cutoff=cutoff)
+            results[loaded.name] = found.to_dict()
+            folder = project.path / "models" / loaded.name / "evaluation"
+            place = write_evaluation(found, labels, folder)
         if not as_json:
             console.print(f"model {loaded.name}")
             show_result(found, False)

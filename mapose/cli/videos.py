@@ -11,7 +11,7 @@ from rich.progress import Progress, TaskID
 
 from mapose.cli.application import Animals, Device, Force, Json, Output, app
 from mapose.cli.batches import work_each
-from mapose.cli.terminal import console, show_progress, show_result
+from mapose.cli.terminal import QUICK, console, show_progress, show_result
 from mapose.errors import SettingsError
 from mapose.files import cut_suffix
 
@@ -193,7 +193,9 @@ def plot(
     from mapose.results.rendering import save_plots
 
     folder = output or file.with_name(cut_suffix(file.name) + "-plots")
-    for place in save_plots(file, folder, force=force):
+    with show_progress("plotting", after=QUICK):
+        places = list(save_plots(file, folder, force=force))
+    for place in places:
         console.print(str(place), soft_wrap=True)
 
 
@@ -215,7 +217,8 @@ def metrics(
     """
     from mapose.results.comparison import compare_many
 
-    found = compare_many(truth, files, all_frames=all_frames, rate=rate)
+    with show_progress("comparing", after=QUICK):
+        found = compare_many(truth, files, all_frames=all_frames, rate=rate)
     alone = found.results[str(files[0])] if len(files) == 1 else found
     show_result(alone, as_json)
 
@@ -236,5 +239,6 @@ def export(
 
     ending = ".dlc.csv" if to == "dlc-csv" else ENDINGS.get(to, f".{to}")
     place = output or file.with_name(cut_suffix(file.name) + ending)
-    export_result(file, place, format=to, force=force)
+    with show_progress("exporting", after=QUICK):
+        export_result(file, place, format=to, force=force)
     console.print(str(place), soft_wrap=True)

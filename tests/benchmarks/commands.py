@@ -185,22 +185,22 @@ class Run:
     """A command that runs in a process of its own."""
 
     process: int
-    log: Path
+    pipe: int
+    said: str = ""
     status: int | None = None
 
     def wait(self) -> int:
+        """Wait for its end; what it says has room in the pipe meanwhile."""
         if self.status is None:
             self.status = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+            with os.fdopen(self.pipe, encoding="utf-8", errors="replace") as file:
+                self.said = file.read()
         return self.status
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process, signal.SIGKILL)
         self.wait()
-
-    @property
-    def said(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")
 
     @property
     def is_told(self) -> bool:
@@ -212,16 +212,18 @@ class Run:
         )
 
 
-def start(words: str, folder: Path, log: Path, before: Callable[[], None] = lambda: None) -> Run:
+def start(words: str, folder: Path, before: Callable[[], None] = lambda: None) -> Run:
     """Start a command in a folder; ``before`` is called in the new process."""
+    # A pipe, not a file: some runs may not write a file.
+    pipe, out = os.pipe()
     process = os.fork()
     if process:
-        return Run(process, log)
+        os.close(out)
+        return Run(process, pipe)
     status = 1
     try:
         os.setpgid(0, 0)
         os.chdir(folder)
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
         sys.argv = ["mapose", *words.split()]
@@ -240,8 +242,8 @@ def start(words: str, folder: Path, log: Path, before: Callable[[], None] = lamb
         os._exit(status)
 
 
-def run(words: str, folder: Path, log: Path, before: Callable[[], None] = lambda: None) -> Run:
-    done = start(words, folder, log, before)
+def run(words: str, folder: Path, before: Callable[[], None] = lambda: None) -> Run:
+    done = start(words, folder, before)
     done.wait()
     return done
 
@@ -318,10 +320,10 @@ def name_differences(wanted: dict[str, object], came: dict[str, object]) -> list
     return sorted(lost + left + [f"other {name}" for name in same if wanted[name] != came[name]])
 
 
-def clock(words: str, folder: Path, log: Path) -> float:
+def clock(words: str, folder: Path) -> float:
     """Run a command that has to end well; how long it takes, seconds."""
     begun = time.monotonic()
-    done = run(words, folder, log)
+    done = run(words, folder)
     if done.wait() != 0:
         raise SystemExit(f"mapose {words}: status {done.status}\n{done.said}")
     return time.monotonic() - begun

@@ -52,9 +52,9 @@ def main() -> None:
 
 
 def try_limits(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
-    folder, log = work / "folder", work / "log"
+    folder = work / "folder"
     copy_start(work / "start", folder)
-    clock(COMMANDS[name].words, folder, log)
+    clock(COMMANDS[name].words, folder)
     before = find_sizes(work / "start")
     made = [n for p, n in find_sizes(folder).items() if before.get(p) != n]
     told = []
@@ -65,7 +65,7 @@ def try_limits(name: str, work: Path, rng: random.Random, rooms: int) -> list[st
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
         copy_start(work / "start", folder)
-        done = run(COMMANDS[name].words, folder, work / "log", limit)
+        done = run(COMMANDS[name].words, folder, limit)
         told.append(judge(f"{room} bytes a file", done, name, folder, work))
     return told
 
@@ -76,7 +76,7 @@ def try_full(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]
         with mount(work) as folder:
             shutil.copytree(work / "start", folder, dirs_exist_ok=True)
             fill(folder, int(room) * 1024)
-            done = run(COMMANDS[name].words, folder, work / "log")
+            done = run(COMMANDS[name].words, folder)
             (folder / "filling").unlink()
             told.append(judge(f"{room:.0f} kB left", done, name, folder, work))
     return told
@@ -86,7 +86,7 @@ def try_read_only(name: str, work: Path, rng: random.Random, rooms: int) -> list
     with mount(work) as folder:
         shutil.copytree(work / "start", folder, dirs_exist_ok=True)
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
-        done = run(COMMANDS[name].words, folder, work / "log")
+        done = run(COMMANDS[name].words, folder)
         done.wait()
         subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
         return [judge("read-only", done, name, folder, work)]
@@ -95,20 +95,23 @@ def try_read_only(name: str, work: Path, rng: random.Random, rooms: int) -> list
 def try_vanishing(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
     """The disk is taken away; nothing can be said then of what was on it."""
     copy_start(work / "start", work / "folder")
-    seconds = clock(COMMANDS[name].words, work / "folder", work / "log")
+    seconds = clock(COMMANDS[name].words, work / "folder")
     told = []
     for _ in range(rooms):
         with mount(work) as folder:
             shutil.copytree(work / "start", folder, dirs_exist_ok=True)
             # By its full path: a working directory would hold on to the disk.
             words = put_path_before(COMMANDS[name].words, folder)
-            begun = start(words, work, work / "log")
+            begun = start(words, work)
             time.sleep(rng.uniform(0, seconds))
             subprocess.run(["umount", "-l", folder], check=True)
             begun.wait()
-            left = [p.name for p in folder.rglob("*")]
-        told.append(("well" if begun.wait() == 0 else "line") if begun.is_told and not left else
-                    f"taken away: {left} {begun.said[-300:]}")  # fmt: skip
+            left = [p.name for p in folder.rglob("*") if p.suffix in (".tmp", ".lock")]
+            shutil.rmtree(folder)  # of what was written where the disk had been
+        how = "well" if begun.wait() == 0 else "line"
+        told.append(
+            how if begun.is_told and not left else f"taken away: {left} {begun.said[-300:]}"
+        )
     return told
 
 
@@ -121,7 +124,7 @@ def judge(what: str, done: Run, name: str, folder: Path, work: Path) -> str:
         lost = find_lost(work / "start", folder, done)
         if lost:
             return f"{what}: changed {lost[:3]}"
-        repeated = run(COMMANDS[name].find_again(folder), folder, work / "log2")
+        repeated = run(COMMANDS[name].find_again(folder), folder)
         if repeated.wait() != 0:
             return f"{what}: {said[-150:]}; and then {repeated.said[-300:]}"
     return "line" if status else "well"
@@ -165,7 +168,7 @@ def mount(work: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        while folder.is_mount():
+        while folder.is_mount():  # umount comes back before all is done
             subprocess.run(["umount", "-l", folder], check=True)
             time.sleep(0.05)
 

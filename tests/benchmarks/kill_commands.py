@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def try_command(name: str, work: Path, rng: random.Random, moments: int, most: int) -> int:
-    command, folder, log = COMMANDS[name], work / "folder", work / "log"
+    command, folder = COMMANDS[name], work / "folder"
     ends, seconds = make_ends(command, work)
     changes = count_all(command, work)
     faults = []
@@ -64,15 +64,15 @@ def try_command(name: str, work: Path, rng: random.Random, moments: int, most: i
                 os.kill(os.getpid(), signal.SIGKILL)
 
         copy_start(work / "start", folder)
-        run(command.words, folder, log, count_changes(kill))
-        faults += [f"change {number}: {fault}" for fault in repeat(command, folder, log, ends)]
+        run(command.words, folder, count_changes(kill))
+        faults += [f"change {number}: {fault}" for fault in repeat(command, folder, ends)]
     for _ in range(moments):
         moment = rng.uniform(0, seconds)
         copy_start(work / "start", folder)
-        killed = start(command.words, folder, log)
+        killed = start(command.words, folder)
         time.sleep(moment)
         killed.kill()
-        faults += [f"{moment:.3f} s: {fault}" for fault in repeat(command, folder, log, ends)]
+        faults += [f"{moment:.3f} s: {fault}" for fault in repeat(command, folder, ends)]
     print(f"{name:<18} {seconds:6.2f} {len(chosen):8} {moments:8} {len(faults):6}", flush=True)
     for fault in faults[:5]:
         print("   ", fault)
@@ -81,32 +81,32 @@ def try_command(name: str, work: Path, rng: random.Random, moments: int, most: i
 
 def make_ends(command: Command, work: Path) -> tuple[list[dict], float]:
     """Make the folders that an uninterrupted run, and a second one, end with."""
-    folder, log, ends = work / "folder", work / "log", []
+    folder, ends = work / "folder", []
     copy_start(work / "start", folder)
-    seconds = clock(command.words, folder, log)
+    seconds = clock(command.words, folder)
     ends.append(read_tree(folder))
-    run(command.find_again(folder), folder, log)
+    run(command.find_again(folder), folder)
     ends.append(read_tree(folder))
     return ends, seconds
 
 
 def count_all(command: Command, work: Path) -> int:
-    folder, log, tally = work / "folder", work / "log", work / "tally"
+    folder, tally = work / "folder", work / "tally"
     copy_start(work / "start", folder)
     file = os.open(tally, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    run(command.words, folder, log, count_changes(lambda _: os.write(file, b".") and None))
+    run(command.words, folder, count_changes(lambda _: os.write(file, b".") and None))
     os.close(file)
     return tally.stat().st_size
 
 
-def repeat(command: Command, folder: Path, log: Path, ends: list[dict]) -> list[str]:
+def repeat(command: Command, folder: Path, ends: list[dict]) -> list[str]:
     """Run the command again; what is wrong then."""
-    if not run(command.find_again(folder), folder, log).is_told:
-        return [f"a traceback: {log.read_text(encoding='utf-8')[-300:]}"]
+    again = run(command.find_again(folder), folder)
+    if not again.is_told:
+        return [f"a traceback: {again.said[-300:]}"]
     found = read_tree(folder)
-    found_faults = [name_differences(end, found) for end in ends]
-    best = min(found_faults, key=len)
-    return [", ".join(best[:4]) + f" | {log.read_text(encoding='utf-8')[-200:]}"] if best else []
+    best = min((name_differences(end, found) for end in ends), key=len)
+    return [f"{', '.join(best[:4])} | {again.said[-200:]}"] if best else []
 
 
 if __name__ == "__main__":

@@ -138,8 +138,8 @@ def run_race(race: Race, work: Path, rng: random.Random) -> str:
     folder = work / "folder"
     copy_start(work / "start", folder)
     runs: list[Run] = []
-    for number, words in enumerate(race.words):
-        runs.append(start(words, folder, work / f"log{number}"))
+    for words in race.words:
+        runs.append(start(words, folder))
         time.sleep(rng.choice([0, 0, 0.02, 0.2]))
     well = [done.wait() == 0 for done in runs]
     if not all(done.is_told for done in runs):
