@@ -17,6 +17,7 @@ import numpy as np
 from mapose.doubts import Doubt
 from mapose.errors import MaposeError, ShapeError, suggest_name
 from mapose.files import explain_write_fault, write_atomically
+from mapose.interruptions import hold_signals
 from mapose.poses import Peaks, Poses
 from mapose.skeleton import Skeleton
 
@@ -240,7 +241,8 @@ class PosesWriter:
     @contextmanager
     def _explain(self) -> Iterator[None]:
         try:
-            yield
+            with hold_signals():  # HDF5 that is stopped half-way brings the process down
+                yield
             if self._sink.fault is not None:
                 raise self._sink.fault
         except OSError as fault:

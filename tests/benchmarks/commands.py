@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -24,6 +24,7 @@ import yaml
 
 import mapose.analysis.pipeline as pipeline
 import mapose.recognition.learning as learning
+from calibration import CameraGroup
 from mapose.cli import main
 from mapose.doubts import Doubt
 from mapose.io import VideoWriter, save, write
@@ -108,13 +109,10 @@ def make_start(folder: Path) -> None:
     make_model().save(folder / "mice/models/old")
     film_board(folder)
     scene = make_scene(1, 40, cameras=2)
-    scene.cameras.save(folder / "rig.toml")
+    cameras = [replace(camera, name=f"cam{i}") for i, camera in enumerate(scene.cameras)]
+    CameraGroup(cameras, scene.cameras.unit).save(folder / "rig.toml")
     for i, name in enumerate(scene.cameras.names):
         save(scene.truth(name), folder / f"v{i}.mapose.h5")
-    names = " ".join(f"{n}=v{i}.mapose.h5" for i, n in enumerate(scene.cameras.names))
-    for name in ("from poses", "triangulate"):
-        words = COMMANDS[name].words.replace("cam0=v0.mapose.h5 cam1=v1.mapose.h5", names)
-        COMMANDS[name] = Command(words)
 
 
 def make_walk() -> Poses:
