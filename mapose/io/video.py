@@ -76,6 +76,7 @@ class Video:
         self.name = self.path.stem
         self.gray = gray
         self._gaps: set[int] = set()
+        self._entries: dict[int, bool] = {}
         self._cursor: tuple[int, Generator[tuple[int, Image | None]]] | None = None
         with open_container(self.path) as container:
             stream = pick_stream(container, self.path)
@@ -139,25 +140,18 @@ class Video:
         if not 0 <= start <= len(self):
             raise VideoError(f"{self.path.name}: no frame {start}, it has 0 to {len(self) - 1}")
         stop = len(self) if stop is None else min(stop, len(self))
-        convert = _Converter(self.gray, self._turns)
-        timed = self._index.timed
-        at, careful = start, not timed
-        while at < stop:
-            # After a hole, the run up to the next keyframe is decoded once more, carefully.
-            until = min(stop, self._index.find_next_key(at)) if careful and timed else stop
-            with closing(self._decode(at, until, careful=careful)) as frames:
+        convert, at = _Converter(self.gray, self._turns), start
+        if at < stop:
+            with closing(self._decode_from(self._find_entry(start))) as frames:
                 for n, frame in frames:
-                    if n > at and not careful:
-                        break
-                    if n < at:
-                        continue
-                    yield from self._mark_gaps(at, n)
-                    yield n, convert(frame)
-                    at = n + 1
-            if careful:
-                yield from self._mark_gaps(at, until)
-                at = until
-            careful = not careful
+                    if n >= at:
+                        yield from self._mark_gaps(at, min(n, stop))
+                        at = n + 1
+                        if n < stop:
+                            yield n, convert(frame)
+                    if at >= stop:
+                        return
+        yield from self._mark_gaps(at, stop)
 
     def read(self, index: int) -> Image:
         """Decode one frame; reading on from the last one is as fast as iterating.
@@ -229,37 +223,44 @@ class Video:
             self._gaps.add(n)
             yield n, None
 
-    def _decode(
-        self, start: int, stop: int, *, careful: bool = False
-    ) -> Generator[tuple[int, Any]]:
-        """Decode what can be decoded from `start` to `stop`: frame numbers and frames.
+    def _find_entry(self, start: int) -> int:
+        """Find the last keyframe up to a frame from which decoding gives what it gives in order.
 
-        Decoding several frames at once loses the good neighbours of a damaged frame at the end
-        of a file, so a careful pass uses one thread.
+        What a decoder makes of damage hangs on what it decoded before. A keyframe that is damaged
+        itself is no entry, then, nor is one of a stream that refreshes the image bit by bit.
+        Decoding from a sound keyframe before it goes through the damage as decoding in order does.
         """
-        index = self._index
-        if index.timed and start >= len(index.times):
-            return
-        keys = [index.find_key(start), index.find_key(start, back=1)] if index.timed else []
-        if len(index.keys):  # what is shown before the first keyframe hangs on lost ones
-            start = max(start, int(index.keys[0]))
-        for key in [*keys, 0]:
-            with closing(self._decode_from(key, threads="NONE" if careful else "AUTO")) as frames:
-                first = next((f for f in frames if f[0] >= key), None)
-                if key > 0 and not _is_entry(first, key):
-                    continue
-                for n, frame in chain([first] if first else [], frames):
-                    if n >= stop:
-                        return
-                    if n >= start:
-                        yield n, frame
-                return
+        if self._index.timed:
+            for back in range(_TRIES):
+                key = self._index.find_key(start, back=back)
+                if key and key not in self._entries:
+                    self._entries[key] = self._is_entry(key)
+                if key and self._entries[key]:
+                    return key
+        return 0
 
-    def _decode_from(self, key: int, *, threads: str) -> Generator[tuple[int, Any]]:
+    def _is_entry(self, key: int) -> bool:
+        """Decode a keyframe strictly and tell whether it is whole and needs no other."""
+        with ExitStack() as stack:
+            packets, stream = self._find_packets(stack, key, strict=True)
+            try:
+                for packet in packets:
+                    if packet.is_corrupt or _carries_damage_on(stream, packet):
+                        return False
+                    for frame in packet.decode():
+                        n = self._index.find_frame(frame.pts)
+                        if n >= key:
+                            whole = n == key and frame.pict_type in _INTRA and not frame.is_corrupt
+                            return whole and not _shows_other(stream, packet, frame)
+            except av.FFmpegError:
+                return False
+        return False
+
+    def _decode_from(self, key: int) -> Generator[tuple[int, Any]]:
         """Decode from a keyframe to the end of the file: frame numbers and frames."""
         index = self._index
         with ExitStack() as stack:
-            packets, stream = self._find_packets(stack, key, threads)
+            packets, stream = self._find_packets(stack, key)
             ordinal, n = 0, -1
             for packet in packets:
                 if not index.timed and packet.size and not is_hidden(packet, stream):
@@ -268,12 +269,21 @@ class Video:
                     n = index.find_frame(frame.pts) if index.timed else _count_on(n, frame)
                     yield n, frame
 
-    def _find_packets(self, stack: ExitStack, key: int, threads: str) -> tuple[Iterable[Any], Any]:
-        """Open the file so that its packets begin at a keyframe, or at the start if need be."""
+    def _find_packets(
+        self, stack: ExitStack, key: int, *, strict: bool = False
+    ) -> tuple[Iterable[Any], Any]:
+        """Open the file so that its packets begin at a keyframe, or at the start if need be.
+
+        Strict decoding fails at the first fault. It takes one thread, as threads hide faults.
+        """
         container = stack.enter_context(open_container(self.path))
         stream = pick_stream(container, self.path)
-        stream.thread_type = threads
-        stream.codec_context.copy_opaque = True
+        context = stream.codec_context
+        context.thread_type = "NONE" if strict else "SLICE"
+        context.thread_count = 1 if strict else _THREADS
+        context.copy_opaque = True
+        if strict:
+            context.options = {"err_detect": "explode+crccheck+bitstream+buffer"}
         if key == 0:
             return container.demux(stream), stream
         try:
@@ -287,7 +297,15 @@ class Video:
             first = None
         if first is not None and 0 <= self._index.find_frame(first.pts) <= key:
             return chain([first], packets), stream
-        return self._find_packets(stack, 0, threads)
+        return self._find_packets(stack, 0, strict=strict)
+
+
+#: Keyframes to look at for an entry before decoding begins at the start of the file.
+_TRIES = 4
+#: What the decoder makes of damage differs between one thread and several, and from run to run
+#: with a thread per frame, but not between two threads and sixteen that share a frame.
+_THREADS = 4
+_INTRA = (PictureType.NONE, PictureType.I, PictureType.SI)
 
 
 class _Converter:
@@ -312,14 +330,23 @@ def _find_rotation(container: av.container.InputContainer, stream: Any) -> int:
     return 0
 
 
-def _is_entry(first: tuple[int, Any] | None, key: int) -> bool:
-    """Tell whether decoding really can begin at a keyframe, by the first frame that came of it.
+def _carries_damage_on(stream: Any, packet: Any) -> bool:
+    """Tell whether damage before a JPEG picture would show in it.
 
-    It cannot where the keyframe is damaged, nor in streams that refresh the image bit by bit
-    (x264's intra refresh) and call a frame of other types a keyframe.
+    FFmpeg counts restart intervals (DRI, 0xFFDD) on from a damaged picture to all after it.
     """
-    types = (PictureType.NONE, PictureType.I, PictureType.SI)
-    return first is not None and first[0] == key and first[1].pict_type in types
+    return stream.codec.canonical_name == "mjpeg" and b"\xff\xdd" in bytes(packet)[:1024]
+
+
+def _shows_other(stream: Any, packet: Any, frame: Any) -> bool:
+    """Tell whether a VP8 keyframe leaves something out, where older pictures shine through.
+
+    The decoder does not report it, but decoded again, the picture is another.
+    """
+    if stream.codec.canonical_name != "vp8":
+        return False
+    image = frame.to_ndarray()
+    return not all(np.array_equal(image, again.to_ndarray()) for again in packet.decode())
 
 
 def _count_on(last: int, frame: Any) -> int:
@@ -330,8 +357,6 @@ def _count_on(last: int, frame: Any) -> int:
 
 def _decode_packet(packet: Any) -> list[Any]:
     """Decode one packet; nothing comes of a damaged one."""
-    if packet.is_corrupt:  # cut off within the packet: half an image
-        return []
     try:
         return list(packet.decode())
     except av.FFmpegError as fault:
