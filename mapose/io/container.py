@@ -13,6 +13,9 @@ import numpy as np
 from mapose.arrays import Bools, Ints
 from mapose.errors import VideoError, suggest_name
 
+#: Largest picture that is read: 0.4 GB as RGB.
+PIXELS = 2**27
+
 
 @dataclass(frozen=True, eq=False)
 class FrameIndex:
@@ -173,7 +176,7 @@ def pick_stream(container: av.container.InputContainer, path: Path) -> Any:
     Raises
     ------
     VideoError
-        If the file holds no moving picture.
+        If the file holds no moving picture, or one that it cannot hold.
     """
     stream: Any = container.streams.best("video")
     # FFmpeg takes plain text for the picture of a terminal, and opens single pictures as well.
@@ -182,4 +185,15 @@ def pick_stream(container: av.container.InputContainer, path: Path) -> Any:
         raise VideoError(f"{path} is not a video but a single picture or a text")
     if stream is None or not stream.width or not stream.height:
         raise VideoError(f"{path} holds no video stream, or none with a picture in it")
+    if stream.width * stream.height > PIXELS:
+        raise VideoError(
+            f"{path} states pictures of {stream.width} x {stream.height}; up to {PIXELS} pixels "
+            "are read: it is damaged, or has to be scaled down"
+        )
+    if stream.frames > path.stat().st_size:
+        raise VideoError(
+            f"{path} states {stream.frames} frames and has {path.stat().st_size} bytes: it is "
+            "damaged; copy it again"
+        )
+    stream.codec_context.options = {"max_pixels": str(PIXELS)}  # should they grow on the way
     return stream

@@ -52,13 +52,12 @@ class Video:
         The file.
     name : str
         Its name without suffix.
-    rate : float
-        Frames per second.
 
     Raises
     ------
     VideoError
-        If the file is missing, not a video, or cut off before its index.
+        If the file is missing, not a video, cut off before its index, or without a frame that
+        can be decoded.
 
     Examples
     --------
@@ -80,19 +79,33 @@ class Video:
         self._cursor: tuple[int, Generator[tuple[int, Image | None]]] | None = None
         with open_container(self.path) as container:
             stream = pick_stream(container, self.path)
-            self._turns = _find_rotation(container, stream)
+            self._turns = _find_rotation(container, stream, self.path)
             size = (int(stream.width), int(stream.height))
             self._size = size[::-1] if self._turns % 2 else size
-            self.rate = float(stream.average_rate or stream.guessed_rate or 0)
+            self._tick = float(stream.time_base)
+            self._stated = float(stream.average_rate or stream.guessed_rate or 0)
 
     @cached_property
     def _index(self) -> FrameIndex:
         with open_container(self.path) as container:
             return index_frames(container, pick_stream(container, self.path))
 
+    @cached_property
+    def rate(self) -> float:
+        """Frames per second; 0 where nothing tells.
+
+        Where the file states but the tick of its clock (recordings of browsers: 1 kHz), these are
+        frames by time.
+        """
+        if 0 < self._stated * self._tick < 0.99 or len(self._index.times) < 2:
+            return self._stated
+        first, last = self._index.times[[0, -1]]
+        found = (len(self._index.times) - 1) / (float(last - first) * self._tick)
+        return self._stated if abs(found - self._stated) < 0.01 * found else found
+
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the images, pixels."""
+        """Width and height of the images, pixels; of the first, should it change on the way."""
         return self._size
 
     @property
@@ -283,7 +296,7 @@ class Video:
         context.thread_count = 1 if strict else _THREADS
         context.copy_opaque = True
         if strict:
-            context.options = {"err_detect": "explode+crccheck+bitstream+buffer"}
+            context.options |= {"err_detect": "explode+crccheck+bitstream+buffer"}
         if key == 0:
             return container.demux(stream), stream
         try:
@@ -322,12 +335,16 @@ class _Converter:
         return np.ascontiguousarray(np.rot90(image, self.turns)) if self.turns else image
 
 
-def _find_rotation(container: av.container.InputContainer, stream: Any) -> int:
+def _find_rotation(container: av.container.InputContainer, stream: Any, path: Path) -> int:
     """Find how many quarter turns, counterclockwise, bring a phone's video upright."""
-    for packet in container.demux(stream):
-        for frame in _decode_packet(packet):
-            return int(round(frame.rotation / 90) % 4)
-    return 0
+    with suppress(av.FFmpegError):  # cut off
+        for packet in container.demux(stream):
+            for frame in _decode_packet(packet):
+                return int(round(frame.rotation / 90) % 4)
+    raise VideoError(
+        f"{path} holds no frame that can be decoded: it is empty, or damaged from beginning to "
+        "end; record or copy it again"
+    )
 
 
 def _carries_damage_on(stream: Any, packet: Any) -> bool:
@@ -364,6 +381,10 @@ def _decode_packet(packet: Any) -> list[Any]:
         return []
 
 
+#: Bytes that `prefetch` holds at most, beside what is worked on: 10 seconds of VGA.
+HELD = 2**27
+
+
 def prefetch(iterable: Iterable[T], *, depth: int = 8) -> Generator[T]:
     """Run an iterable in a thread, ahead of whoever uses its items.
 
@@ -372,7 +393,8 @@ def prefetch(iterable: Iterable[T], *, depth: int = 8) -> Generator[T]:
     iterable : iterable
         What to run; a generator is closed in its thread when nobody wants more.
     depth : int
-        Items to hold at most. 8 frames hide the jitter of decoding and cost little memory.
+        Items to hold at most. 8 frames hide the jitter of decoding and cost little memory; of
+        huge ones fewer are held, so that together they stay below `HELD` bytes, if two do.
 
     Yields
     ------
@@ -384,14 +406,16 @@ def prefetch(iterable: Iterable[T], *, depth: int = 8) -> Generator[T]:
     >>> list(prefetch(range(5), depth=2))
     [0, 1, 2, 3, 4]
     """
-    items: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=max(depth, 1))
-    stopped = threading.Event()
+    items: queue.Queue[tuple[str, Any]] = queue.Queue()
+    stopped, taken = threading.Event(), threading.Event()
 
     def put(kind: str, item: Any) -> None:
-        while not stopped.is_set():
-            with suppress(queue.Full):
-                items.put((kind, item), timeout=0.1)
-                return
+        room = max(1, min(depth, HELD // max(1, _count_bytes(item))))
+        while items.qsize() >= room and not stopped.is_set():
+            taken.clear()
+            if items.qsize() >= room and not stopped.is_set():
+                taken.wait()
+        items.put((kind, item))
 
     def work() -> None:
         iterator = iter(iterable)
@@ -412,6 +436,7 @@ def prefetch(iterable: Iterable[T], *, depth: int = 8) -> Generator[T]:
     try:
         while True:
             kind, item = items.get()
+            taken.set()
             if kind == "end":
                 return
             if kind == "fault":
@@ -419,6 +444,12 @@ def prefetch(iterable: Iterable[T], *, depth: int = 8) -> Generator[T]:
             yield item
     finally:
         stopped.set()
-        with suppress(queue.Empty):
-            items.get_nowait()  # wakes a thread that waits for room
+        taken.set()  # wakes a thread that waits for room
         thread.join()
+
+
+def _count_bytes(item: Any) -> int:
+    """Count the bytes of an image, or of a list of images."""
+    if isinstance(item, list | tuple):
+        return sum(map(_count_bytes, item))
+    return int(item.nbytes) if isinstance(item, np.ndarray) else 0
