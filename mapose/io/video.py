@@ -153,18 +153,19 @@ class Video:
         if not 0 <= start <= len(self):
             raise VideoError(f"{self.path.name}: no frame {start}, it has 0 to {len(self) - 1}")
         stop = len(self) if stop is None else min(stop, len(self))
-        convert, at = _Converter(self.gray, self._turns), start
-        if at < stop:
-            with closing(self._decode_from(self._find_entry(start))) as frames:
-                for n, frame in frames:
-                    if n >= at:
-                        yield from self._mark_gaps(at, min(n, stop))
-                        at = n + 1
-                        if n < stop:
-                            yield n, convert(frame)
-                    if at >= stop:
-                        return
-        yield from self._mark_gaps(at, stop)
+        convert, at, top = _Converter(self.gray, self._turns), start, start
+        held: dict[int, Any] = {}  # what came out of turn, as it does after damage
+        with closing(self._decode_from(self._find_entry(start))) as frames:
+            while at < stop:
+                n, frame = next(frames, (_NEVER, None))
+                top = max(top, n)
+                if at <= n < _NEVER:
+                    held[n] = frame
+                while at < stop and (at in held or at + _LATE <= top):
+                    if at not in held:
+                        self._mark_gap(at)
+                    yield at, convert(held.pop(at)) if at in held else None
+                    at += 1
 
     def read(self, index: int) -> Image:
         """Decode one frame; reading on from the last one is as fast as iterating.
@@ -225,16 +226,14 @@ class Video:
         width, height = self._size
         return f"Video({self.path.name!r}, {width}x{height}, {self.rate:g} frames/s)"
 
-    def _mark_gaps(self, start: int, stop: int) -> Iterator[tuple[int, None]]:
-        if stop > start and not self._gaps:
+    def _mark_gap(self, n: int) -> None:
+        if not self._gaps:
             logger.warning(
                 "%s: frame %d cannot be decoded; it is left out, the rest is read",
                 self.path.name,
-                start,
+                n,
             )
-        for n in range(start, stop):
-            self._gaps.add(n)
-            yield n, None
+        self._gaps.add(n)
 
     def _find_entry(self, start: int) -> int:
         """Find the last keyframe up to a frame from which decoding gives what it gives in order.
@@ -313,6 +312,9 @@ class Video:
         return self._find_packets(stack, 0, strict=strict)
 
 
+#: Frames by which one may come too late, after damage, to be given in its place.
+_LATE = 8
+_NEVER = 2**62
 #: Keyframes to look at for an entry before decoding begins at the start of the file.
 _TRIES = 4
 #: What the decoder makes of damage differs between one thread and several, and from run to run

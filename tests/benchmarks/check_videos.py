@@ -27,7 +27,10 @@ def name_image(image) -> str:
 
 
 def decode_plainly(path: Path) -> list[str]:
-    """Name the images of a video as they come, packet by packet, passing over faults."""
+    """Name the images of a video, decoded packet by packet, passing over faults.
+
+    In order of their times, which is the order in which they come except after some damages.
+    """
     found = []
     with av.open(str(path), metadata_errors="ignore") as container:
         packets = container.demux(container.streams.best("video"))
@@ -35,10 +38,14 @@ def decode_plainly(path: Path) -> list[str]:
             try:
                 frames = next(packets).decode()
             except StopIteration:
-                return found
+                break
             except av.FFmpegError:
                 continue
-            found += [name_image(frame.to_ndarray(format="rgb24")) for frame in frames]
+            found += [(f.pts, name_image(f.to_ndarray(format="rgb24"))) for f in frames]
+    times = [time for time, _ in found]
+    if None not in times and len(set(times)) == len(times):
+        found.sort()
+    return [image for _, image in found]
 
 
 def check_video(path: Path, stride: int) -> dict[str, int]:
