@@ -29,10 +29,12 @@ def name_image(image) -> str:
 def decode_plainly(path: Path) -> list[str]:
     """Name the images of a video, decoded packet by packet, passing over faults.
 
-    In order of their times, which is the order in which they come except after some damages.
+    In order of their times, which is the order in which they come, except after some damages;
+    AVI stores none.
     """
     found = []
     with av.open(str(path), metadata_errors="ignore") as container:
+        timed = container.format.name != "avi"
         packets = container.demux(container.streams.best("video"))
         while True:
             try:
@@ -43,7 +45,7 @@ def decode_plainly(path: Path) -> list[str]:
                 continue
             found += [(f.pts, name_image(f.to_ndarray(format="rgb24"))) for f in frames]
     times = [time for time, _ in found]
-    if None not in times and len(set(times)) == len(times):
+    if timed and None not in times and len(set(times)) == len(times):
         found.sort()
     return [image for _, image in found]
 
