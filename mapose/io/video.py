@@ -22,6 +22,7 @@ from av.video.reformatter import VideoReformatter
 from mapose.arrays import Image
 from mapose.errors import VideoError
 from mapose.io.container import FrameIndex, index_frames, is_hidden, open_container, pick_stream
+from mapose.io.images import find_depth, reduce_depth
 from mapose.io.video_writer import VideoWriter
 
 __all__ = ["Video", "VideoWriter", "prefetch"]
@@ -79,7 +80,9 @@ class Video:
         self._cursor: tuple[int, Generator[tuple[int, Image | None]]] | None = None
         with open_container(self.path) as container:
             stream = pick_stream(container, self.path)
-            self._turns = _find_rotation(container, stream, self.path)
+            first = _decode_first(container, stream, self.path)
+            self._turns = int(round(first.rotation / 90) % 4)
+            self._depth = _find_depth(first)
             size = (int(stream.width), int(stream.height))
             self._size = size[::-1] if self._turns % 2 else size
             self._tick = float(stream.time_base)
@@ -153,7 +156,7 @@ class Video:
         if not 0 <= start <= len(self):
             raise VideoError(f"{self.path.name}: no frame {start}, it has 0 to {len(self) - 1}")
         stop = len(self) if stop is None else min(stop, len(self))
-        convert, at, top = _Converter(self.gray, self._turns), start, start
+        convert, at, top = _Converter(self.gray, self._turns, self._depth), start, start
         held: dict[int, Any] = {}  # what came out of turn, as it does after damage
         with closing(self._decode_from(self._find_entry(start))) as frames:
             while at < stop:
@@ -326,27 +329,38 @@ _INTRA = (PictureType.NONE, PictureType.I, PictureType.SI)
 class _Converter:
     """Make arrays from decoded frames; keeps the conversion tables from frame to frame."""
 
-    def __init__(self, gray: bool, turns: int) -> None:
+    def __init__(self, gray: bool, turns: int, depth: int) -> None:
         self.format = "gray" if gray else "rgb24"
+        if depth > 8:
+            self.format = "gray16le" if gray else "rgb48le"
         self.turns = turns
+        self.depth = depth
         self.reformatter = VideoReformatter()  # reuse makes gray twice as fast
 
     def __call__(self, frame: Any) -> Image:
         same: Any = self.reformatter.reformat(frame, format=self.format, threads=1)
-        image: Image = same.to_ndarray()
+        pixels = same.to_ndarray()
+        image: Image = reduce_depth(pixels, self.depth) if self.depth > 8 else pixels
         return np.ascontiguousarray(np.rot90(image, self.turns)) if self.turns else image
 
 
-def _find_rotation(container: av.container.InputContainer, stream: Any, path: Path) -> int:
-    """Find how many quarter turns, counterclockwise, bring a phone's video upright."""
+def _decode_first(container: av.container.InputContainer, stream: Any, path: Path) -> Any:
+    """Decode the first frame, which tells about all: its rotation, as of phones, and its depth."""
     with suppress(av.FFmpegError):  # cut off
         for packet in container.demux(stream):
             for frame in _decode_packet(packet):
-                return int(round(frame.rotation / 90) % 4)
+                return frame
     raise VideoError(
         f"{path} holds no frame that can be decoded: it is empty, or damaged from beginning to "
         "end; record or copy it again"
     )
+
+
+def _find_depth(frame: Any) -> int:
+    """Find how many bits a value has that are in use: 8, 12 or 16. FFmpeg reads 10 and 12 right."""
+    if frame.format.components[0].bits < 16:
+        return 8
+    return find_depth(frame.reformat(format="rgb48le").to_ndarray())
 
 
 def _carries_damage_on(stream: Any, packet: Any) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from mapose.errors import VideoError
 from mapose.io import container
+from mapose.io.images import read_image
 from mapose.io.video import _LATE, HELD, Video, VideoWriter, prefetch
 
 COUNT, WIDTH, HEIGHT = 80, 160, 96
@@ -235,3 +236,18 @@ def test_prefetch_holds_few_huge_images():
     time.sleep(0.2)
     assert len(made) <= 3  # one given, one held, one made
     assert len(list(run)) == 5
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_deep_pictures_show_the_bits_in_use_alike_in_images_and_videos(tmp_path, bits):
+    deep = cv2.cvtColor(draw(3), cv2.COLOR_RGB2GRAY).astype(np.uint16) << (bits - 8)
+    cv2.imwrite(str(tmp_path / "a.png"), deep)
+    with av.open(str(tmp_path / "a.mkv"), "w") as file:
+        stream = file.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray16le"
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(deep, format="gray16le")))
+        file.mux(stream.encode(None))
+    wanted = deep >> (bits - 8)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png")[..., 1], wanted)
+    np.testing.assert_array_equal(Video(tmp_path / "a.mkv", gray=True)[0], wanted)
+    np.testing.assert_allclose(Video(tmp_path / "a.mkv")[0][..., 1], wanted, atol=1)
