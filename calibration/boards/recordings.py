@@ -174,7 +174,8 @@ def _find_video(camera: str, where: Path, files: Sequence[Path]) -> Path | None:
 
 
 def _open_video(path: Path, camera: str) -> cv2.VideoCapture:
-    capture = cv2.VideoCapture(str(path))
+    # FFmpeg takes "a:b.mp4" for an address, "/data/a:b.mp4" for a file.
+    capture = cv2.VideoCapture(str(path.absolute()))
     if not capture.isOpened():
         raise CalibrationError(
             f"camera {camera}: {path} cannot be opened as a video: it is not one, or it is cut off "

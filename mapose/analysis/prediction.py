@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +19,10 @@ from mapose.io import Video, prefetch
 from mapose.models import Model, Workers, find_device
 from mapose.poses import Peaks, join_peaks
 
+logger = logging.getLogger(__name__)
+
+#: Pixels of a batch at the network's scale, at most: eight images of 4K, one of 8000 x 6000.
+PIXELS = 2**26
 #: Lowest score of a candidate where animals must be told apart from nothing.
 THRESHOLD = 0.1
 
@@ -163,14 +169,28 @@ def read_batches(
 ) -> Iterator[list[Image | None]]:
     """Read frames ``start:stop`` of a video as batches of prepared images.
 
-    Batches begin at multiples of ``batch`` from the start; a frame that cannot be read is None.
+    Batches begin at multiples of ``batch`` from the start, and between them where they would
+    exceed `PIXELS` or where the images change their size, so that they do not depend on where an
+    interrupted run goes on. A frame that cannot be read is None.
     """
     waiting: list[Image | None] = []
-    for _, image in video.iterate(frames.start, min(frames.stop, len(video))):
-        waiting.append(None if image is None else predictor.prepare(image))
-        if len(waiting) == batch:
+    last: tuple[int, ...] = ()
+    for n, image in video.iterate(frames.start, min(frames.stop, len(video))):
+        prepared = None if image is None else predictor.prepare(image)
+        shape = last if prepared is None else prepared.shape
+        if last and shape != last:
+            logger.warning(
+                "%s: from frame %d on, the images have another size; poses are in the pixels of "
+                "their own frame",
+                video.path.name,
+                n,
+            )
+        full = len(waiting) * math.prod(shape[:2]) + math.prod(shape[:2]) > PIXELS
+        if waiting and (full or (n - frames.start) % batch == 0 or (last and shape != last)):
             yield waiting
             waiting = []
+        waiting.append(prepared)
+        last = shape
     if waiting:
         yield waiting
 

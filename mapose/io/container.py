@@ -13,6 +13,9 @@ import numpy as np
 from mapose.arrays import Bools, Ints
 from mapose.errors import VideoError, suggest_name
 
+#: Largest picture that is read: 0.4 GB as RGB.
+PIXELS = 2**27
+
 
 @dataclass(frozen=True, eq=False)
 class FrameIndex:
@@ -77,12 +80,12 @@ def index_frames(container: av.container.InputContainer, stream: Any) -> FrameIn
     if stream.codec.intra_only and listed and len(listed) == stream.frames:
         times, keys = np.array(listed, np.int64), np.ones(len(listed), bool)
     else:
-        times, keys, last = _read_times(container, stream)
+        times, keys, delay, last = _read_times(container, stream)
         # Only MP4 and its kin list all frames beforehand; others grow the list as they are read.
         if stream.frames and "mp4" in container.format.name:
             promised = len(listed)
-        if last is not None and (last.is_corrupt or promised > len(times)):
-            cut_at = last.dts
+        if last is not None and last.dts is not None and (last.is_corrupt or promised > len(times)):
+            cut_at = last.dts + delay
     if not _can_trust(times, container, stream):
         count = max(len(times), promised)
         return FrameIndex(count, np.empty(0, np.int64), np.flatnonzero(keys))
@@ -92,21 +95,28 @@ def index_frames(container: av.container.InputContainer, stream: Any) -> FrameIn
     return FrameIndex(max(len(times), promised), times[order], np.flatnonzero(keys[order]))
 
 
-_NO_TIME = np.iinfo(np.int64).min
+_NO_TIME, _NEVER = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
-def _read_times(container: av.container.InputContainer, stream: Any) -> tuple[Ints, Bools, Any]:
-    """Read time and keyframe flag of each packet with a visible frame; give the last packet."""
-    times, keys, last = array("q"), array("b"), None
+def _read_times(
+    container: av.container.InputContainer, stream: Any
+) -> tuple[Ints, Bools, int, Any]:
+    """Read time and keyframe flag of each packet with a visible frame.
+
+    Also give the shortest time from decoding to showing a frame, and the last packet.
+    """
+    times, keys, delay, last = array("q"), array("b"), _NEVER, None
     try:
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard and not is_hidden(packet, stream):
                 times.append(_NO_TIME if packet.pts is None else packet.pts)
                 keys.append(packet.is_keyframe)
+                if packet.pts is not None and packet.dts is not None:
+                    delay = min(delay, packet.pts - packet.dts)
                 last = packet
     except av.FFmpegError:
         pass  # cut off: what came until here is what there is
-    return np.array(times, np.int64), np.array(keys, bool), last
+    return np.array(times, np.int64), np.array(keys, bool), delay, last
 
 
 def is_hidden(packet: Any, stream: Any) -> bool:
@@ -139,7 +149,7 @@ def open_container(path: Path) -> av.container.InputContainer:
     if path.stat().st_size == 0:
         raise VideoError(f"{path} is empty (0 bytes): record or copy it again")
     try:
-        return av.open(str(path), metadata_errors="ignore")
+        return av.open(f"file:{path}", metadata_errors="ignore")
     except (av.FFmpegError, OSError) as fault:
         with path.open("rb") as file:
             start = file.read(12)
@@ -166,7 +176,7 @@ def pick_stream(container: av.container.InputContainer, path: Path) -> Any:
     Raises
     ------
     VideoError
-        If the file holds no moving picture.
+        If the file holds no moving picture, or one that it cannot hold.
     """
     stream: Any = container.streams.best("video")
     # FFmpeg takes plain text for the picture of a terminal, and opens single pictures as well.
@@ -175,4 +185,15 @@ def pick_stream(container: av.container.InputContainer, path: Path) -> Any:
         raise VideoError(f"{path} is not a video but a single picture or a text")
     if stream is None or not stream.width or not stream.height:
         raise VideoError(f"{path} holds no video stream, or none with a picture in it")
+    if stream.width * stream.height > PIXELS:
+        raise VideoError(
+            f"{path} states pictures of {stream.width} x {stream.height}; up to {PIXELS} pixels "
+            "are read: it is damaged, or has to be scaled down"
+        )
+    if stream.frames > path.stat().st_size:
+        raise VideoError(
+            f"{path} states {stream.frames} frames and has {path.stat().st_size} bytes: it is "
+            "damaged; copy it again"
+        )
+    stream.codec_context.options = {"max_pixels": str(PIXELS)}  # should they grow on the way
     return stream

@@ -22,6 +22,7 @@ from av.video.reformatter import VideoReformatter
 from mapose.arrays import Image
 from mapose.errors import VideoError
 from mapose.io.container import FrameIndex, index_frames, is_hidden, open_container, pick_stream
+from mapose.io.images import find_depth, reduce_depth
 from mapose.io.video_writer import VideoWriter
 
 __all__ = ["Video", "VideoWriter", "prefetch"]
@@ -52,13 +53,12 @@ class Video:
         The file.
     name : str
         Its name without suffix.
-    rate : float
-        Frames per second.
 
     Raises
     ------
     VideoError
-        If the file is missing, not a video, or cut off before its index.
+        If the file is missing, not a video, cut off before its index, or without a frame that
+        can be decoded.
 
     Examples
     --------
@@ -76,22 +76,39 @@ class Video:
         self.name = self.path.stem
         self.gray = gray
         self._gaps: set[int] = set()
+        self._entries: dict[int, bool] = {}
         self._cursor: tuple[int, Generator[tuple[int, Image | None]]] | None = None
         with open_container(self.path) as container:
             stream = pick_stream(container, self.path)
-            self._turns = _find_rotation(container, stream)
+            first = _decode_first(container, stream, self.path)
+            self._turns = int(round(first.rotation / 90) % 4)
+            self._depth = _find_depth(first)
             size = (int(stream.width), int(stream.height))
             self._size = size[::-1] if self._turns % 2 else size
-            self.rate = float(stream.average_rate or stream.guessed_rate or 0)
+            self._tick = float(stream.time_base)
+            self._stated = float(stream.average_rate or stream.guessed_rate or 0)
 
     @cached_property
     def _index(self) -> FrameIndex:
         with open_container(self.path) as container:
             return index_frames(container, pick_stream(container, self.path))
 
+    @cached_property
+    def rate(self) -> float:
+        """Frames per second; 0 where nothing tells.
+
+        Where the file states but the tick of its clock (recordings of browsers: 1 kHz), these are
+        frames by time.
+        """
+        if 0 < self._stated * self._tick < 0.99 or len(self._index.times) < 2:
+            return self._stated
+        first, last = self._index.times[[0, -1]]
+        found = (len(self._index.times) - 1) / (float(last - first) * self._tick)
+        return self._stated if abs(found - self._stated) < 0.01 * found else found
+
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the images, pixels."""
+        """Width and height of the images, pixels; of the first, should it change on the way."""
         return self._size
 
     @property
@@ -139,25 +156,19 @@ class Video:
         if not 0 <= start <= len(self):
             raise VideoError(f"{self.path.name}: no frame {start}, it has 0 to {len(self) - 1}")
         stop = len(self) if stop is None else min(stop, len(self))
-        convert = _Converter(self.gray, self._turns)
-        timed = self._index.timed
-        at, careful = start, not timed
-        while at < stop:
-            # After a hole, the run up to the next keyframe is decoded once more, carefully.
-            until = min(stop, self._index.find_next_key(at)) if careful and timed else stop
-            with closing(self._decode(at, until, careful=careful)) as frames:
-                for n, frame in frames:
-                    if n > at and not careful:
-                        break
-                    if n < at:
-                        continue
-                    yield from self._mark_gaps(at, n)
-                    yield n, convert(frame)
-                    at = n + 1
-            if careful:
-                yield from self._mark_gaps(at, until)
-                at = until
-            careful = not careful
+        convert, at, top = _Converter(self.gray, self._turns, self._depth), start, start
+        held: dict[int, Any] = {}  # what came out of turn, as it does after damage
+        with closing(self._decode_from(self._find_entry(start))) as frames:
+            while at < stop:
+                n, frame = next(frames, (_NEVER, None))
+                top = max(top, n)
+                if at <= n < _NEVER:
+                    held[n] = frame
+                while at < stop and (at in held or at + _LATE <= top):
+                    if at not in held:
+                        self._mark_gap(at)
+                    yield at, convert(held.pop(at)) if at in held else None
+                    at += 1
 
     def read(self, index: int) -> Image:
         """Decode one frame; reading on from the last one is as fast as iterating.
@@ -218,48 +229,53 @@ class Video:
         width, height = self._size
         return f"Video({self.path.name!r}, {width}x{height}, {self.rate:g} frames/s)"
 
-    def _mark_gaps(self, start: int, stop: int) -> Iterator[tuple[int, None]]:
-        if stop > start and not self._gaps:
+    def _mark_gap(self, n: int) -> None:
+        if not self._gaps:
             logger.warning(
                 "%s: frame %d cannot be decoded; it is left out, the rest is read",
                 self.path.name,
-                start,
+                n,
             )
-        for n in range(start, stop):
-            self._gaps.add(n)
-            yield n, None
+        self._gaps.add(n)
 
-    def _decode(
-        self, start: int, stop: int, *, careful: bool = False
-    ) -> Generator[tuple[int, Any]]:
-        """Decode what can be decoded from `start` to `stop`: frame numbers and frames.
+    def _find_entry(self, start: int) -> int:
+        """Find the last keyframe up to a frame from which decoding gives what it gives in order.
 
-        Decoding several frames at once loses the good neighbours of a damaged frame at the end
-        of a file, so a careful pass uses one thread.
+        What a decoder makes of damage hangs on what it decoded before. A keyframe that is damaged
+        itself is no entry, then, nor is one of a stream that refreshes the image bit by bit.
+        Decoding from a sound keyframe before it goes through the damage as decoding in order does.
         """
-        index = self._index
-        if index.timed and start >= len(index.times):
-            return
-        keys = [index.find_key(start), index.find_key(start, back=1)] if index.timed else []
-        if len(index.keys):  # what is shown before the first keyframe hangs on lost ones
-            start = max(start, int(index.keys[0]))
-        for key in [*keys, 0]:
-            with closing(self._decode_from(key, threads="NONE" if careful else "AUTO")) as frames:
-                first = next((f for f in frames if f[0] >= key), None)
-                if key > 0 and not _is_entry(first, key):
-                    continue
-                for n, frame in chain([first] if first else [], frames):
-                    if n >= stop:
-                        return
-                    if n >= start:
-                        yield n, frame
-                return
+        if self._index.timed:
+            for back in range(_TRIES):
+                key = self._index.find_key(start, back=back)
+                if key and key not in self._entries:
+                    self._entries[key] = self._is_entry(key)
+                if key and self._entries[key]:
+                    return key
+        return 0
 
-    def _decode_from(self, key: int, *, threads: str) -> Generator[tuple[int, Any]]:
+    def _is_entry(self, key: int) -> bool:
+        """Decode a keyframe strictly and tell whether it is whole and needs no other."""
+        with ExitStack() as stack:
+            packets, stream = self._find_packets(stack, key, strict=True)
+            try:
+                for packet in packets:
+                    if packet.is_corrupt or _carries_damage_on(stream, packet):
+                        return False
+                    for frame in packet.decode():
+                        n = self._index.find_frame(frame.pts)
+                        if n >= key:
+                            whole = n == key and frame.pict_type in _INTRA and not frame.is_corrupt
+                            return whole and not _shows_other(stream, packet, frame)
+            except av.FFmpegError:
+                return False
+        return False
+
+    def _decode_from(self, key: int) -> Generator[tuple[int, Any]]:
         """Decode from a keyframe to the end of the file: frame numbers and frames."""
         index = self._index
         with ExitStack() as stack:
-            packets, stream = self._find_packets(stack, key, threads)
+            packets, stream = self._find_packets(stack, key)
             ordinal, n = 0, -1
             for packet in packets:
                 if not index.timed and packet.size and not is_hidden(packet, stream):
@@ -268,12 +284,21 @@ class Video:
                     n = index.find_frame(frame.pts) if index.timed else _count_on(n, frame)
                     yield n, frame
 
-    def _find_packets(self, stack: ExitStack, key: int, threads: str) -> tuple[Iterable[Any], Any]:
-        """Open the file so that its packets begin at a keyframe, or at the start if need be."""
+    def _find_packets(
+        self, stack: ExitStack, key: int, *, strict: bool = False
+    ) -> tuple[Iterable[Any], Any]:
+        """Open the file so that its packets begin at a keyframe, or at the start if need be.
+
+        Strict decoding fails at the first fault. It takes one thread, as threads hide faults.
+        """
         container = stack.enter_context(open_container(self.path))
         stream = pick_stream(container, self.path)
-        stream.thread_type = threads
-        stream.codec_context.copy_opaque = True
+        context = stream.codec_context
+        context.thread_type = "NONE" if strict else "SLICE"
+        context.thread_count = 1 if strict else _THREADS
+        context.copy_opaque = True
+        if strict:
+            context.options |= {"err_detect": "explode+crccheck+bitstream+buffer"}
         if key == 0:
             return container.demux(stream), stream
         try:
@@ -287,39 +312,74 @@ class Video:
             first = None
         if first is not None and 0 <= self._index.find_frame(first.pts) <= key:
             return chain([first], packets), stream
-        return self._find_packets(stack, 0, threads)
+        return self._find_packets(stack, 0, strict=strict)
+
+
+#: Frames by which one may come too late, after damage, to be given in its place.
+_LATE = 8
+_NEVER = 2**62
+#: Keyframes to look at for an entry before decoding begins at the start of the file.
+_TRIES = 4
+#: What the decoder makes of damage differs between one thread and several, and from run to run
+#: with a thread per frame, but not between two threads and sixteen that share a frame.
+_THREADS = 4
+_INTRA = (PictureType.NONE, PictureType.I, PictureType.SI)
 
 
 class _Converter:
     """Make arrays from decoded frames; keeps the conversion tables from frame to frame."""
 
-    def __init__(self, gray: bool, turns: int) -> None:
+    def __init__(self, gray: bool, turns: int, depth: int) -> None:
         self.format = "gray" if gray else "rgb24"
+        if depth > 8:
+            self.format = "gray16le" if gray else "rgb48le"
         self.turns = turns
+        self.depth = depth
         self.reformatter = VideoReformatter()  # reuse makes gray twice as fast
 
     def __call__(self, frame: Any) -> Image:
         same: Any = self.reformatter.reformat(frame, format=self.format, threads=1)
-        image: Image = same.to_ndarray()
+        pixels = same.to_ndarray()
+        image: Image = reduce_depth(pixels, self.depth) if self.depth > 8 else pixels
         return np.ascontiguousarray(np.rot90(image, self.turns)) if self.turns else image
 
 
-def _find_rotation(container: av.container.InputContainer, stream: Any) -> int:
-    """Find how many quarter turns, counterclockwise, bring a phone's video upright."""
-    for packet in container.demux(stream):
-        for frame in _decode_packet(packet):
-            return int(round(frame.rotation / 90) % 4)
-    return 0
+def _decode_first(container: av.container.InputContainer, stream: Any, path: Path) -> Any:
+    """Decode the first frame, which tells about all: its rotation, as of phones, and its depth."""
+    with suppress(av.FFmpegError):  # cut off
+        for packet in container.demux(stream):
+            for frame in _decode_packet(packet):
+                return frame
+    raise VideoError(
+        f"{path} holds no frame that can be decoded: it is empty, or damaged from beginning to "
+        "end; record or copy it again"
+    )
 
 
-def _is_entry(first: tuple[int, Any] | None, key: int) -> bool:
-    """Tell whether decoding really can begin at a keyframe, by the first frame that came of it.
+def _find_depth(frame: Any) -> int:
+    """Find how many bits a value has that are in use: 8, 12 or 16. FFmpeg reads 10 and 12 right."""
+    if frame.format.components[0].bits < 16:
+        return 8
+    return find_depth(frame.reformat(format="rgb48le").to_ndarray())
 
-    It cannot where the keyframe is damaged, nor in streams that refresh the image bit by bit
-    (x264's intra refresh) and call a frame of other types a keyframe.
+
+def _carries_damage_on(stream: Any, packet: Any) -> bool:
+    """Tell whether damage before a JPEG picture would show in it.
+
+    FFmpeg counts restart intervals (DRI, 0xFFDD) on from a damaged picture to all after it.
     """
-    types = (PictureType.NONE, PictureType.I, PictureType.SI)
-    return first is not None and first[0] == key and first[1].pict_type in types
+    return stream.codec.canonical_name == "mjpeg" and b"\xff\xdd" in bytes(packet)[:1024]
+
+
+def _shows_other(stream: Any, packet: Any, frame: Any) -> bool:
+    """Tell whether a VP8 keyframe leaves something out, where older pictures shine through.
+
+    The decoder does not report it, but decoded again, the picture is another.
+    """
+    if stream.codec.canonical_name != "vp8":
+        return False
+    image = frame.to_ndarray()
+    return not all(np.array_equal(image, again.to_ndarray()) for again in packet.decode())
 
 
 def _count_on(last: int, frame: Any) -> int:
@@ -330,13 +390,15 @@ def _count_on(last: int, frame: Any) -> int:
 
 def _decode_packet(packet: Any) -> list[Any]:
     """Decode one packet; nothing comes of a damaged one."""
-    if packet.is_corrupt:  # cut off within the packet: half an image
-        return []
     try:
         return list(packet.decode())
     except av.FFmpegError as fault:
         logger.debug("packet at %s: %s", packet.pts, fault)
         return []
+
+
+#: Bytes that `prefetch` holds at most, beside what is worked on: 10 seconds of VGA.
+HELD = 2**27
 
 
 def prefetch(iterable: Iterable[T], *, depth: int = 8) -> Generator[T]:
@@ -347,7 +409,8 @@ def prefetch(iterable: Iterable[T], *, depth: int = 8) -> Generator[T]:
     iterable : iterable
         What to run; a generator is closed in its thread when nobody wants more.
     depth : int
-        Items to hold at most. 8 frames hide the jitter of decoding and cost little memory.
+        Items to hold at most. 8 frames hide the jitter of decoding and cost little memory; of
+        huge ones fewer are held, so that together they stay below `HELD` bytes, if two do.
 
     Yields
     ------
@@ -359,14 +422,16 @@ def prefetch(iterable: Iterable[T], *, depth: int = 8) -> Generator[T]:
     >>> list(prefetch(range(5), depth=2))
     [0, 1, 2, 3, 4]
     """
-    items: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=max(depth, 1))
-    stopped = threading.Event()
+    items: queue.Queue[tuple[str, Any]] = queue.Queue()
+    stopped, taken = threading.Event(), threading.Event()
 
     def put(kind: str, item: Any) -> None:
-        while not stopped.is_set():
-            with suppress(queue.Full):
-                items.put((kind, item), timeout=0.1)
-                return
+        room = max(1, min(depth, HELD // max(1, _count_bytes(item))))
+        while items.qsize() >= room and not stopped.is_set():
+            taken.clear()
+            if items.qsize() >= room and not stopped.is_set():
+                taken.wait()
+        items.put((kind, item))
 
     def work() -> None:
         iterator = iter(iterable)
@@ -387,6 +452,7 @@ def prefetch(iterable: Iterable[T], *, depth: int = 8) -> Generator[T]:
     try:
         while True:
             kind, item = items.get()
+            taken.set()
             if kind == "end":
                 return
             if kind == "fault":
@@ -394,6 +460,12 @@ def prefetch(iterable: Iterable[T], *, depth: int = 8) -> Generator[T]:
             yield item
     finally:
         stopped.set()
-        with suppress(queue.Empty):
-            items.get_nowait()  # wakes a thread that waits for room
+        taken.set()  # wakes a thread that waits for room
         thread.join()
+
+
+def _count_bytes(item: Any) -> int:
+    """Count the bytes of an image, or of a list of images."""
+    if isinstance(item, list | tuple):
+        return sum(map(_count_bytes, item))
+    return int(item.nbytes) if isinstance(item, np.ndarray) else 0
