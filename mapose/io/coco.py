@@ -15,6 +15,7 @@ from mapose.io.instances import assign_columns, fill_array
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, name_videos
 from mapose.labels import Labels
 from mapose.poses import Poses
+from mapose.reading import load_json
 from mapose.skeleton import Skeleton
 
 _TRACK_KEYS = ("object_id", "track_id", "instance_id")
@@ -49,10 +50,7 @@ def read_coco_labels(path: Path) -> Labels:
     ----------
     COCO data format, "keypoint detection": https://cocodataset.org/#format-data
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise FormatError(f"{path} is not json: {error}") from error
+    document = load_json(path)
     if not is_coco(document):
         raise FormatError(f"{path}: wanted COCO with images, annotations and categories")
     categories = {c["id"]: c for c in document["categories"] if c.get("keypoints")}

@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from mapose.arrays import Singles
 from mapose.errors import FormatError, MissingExtraError
 from mapose.files import leave_mark, write_atomically
-from mapose.io.instances import unname_slots
+from mapose.io.instances import check_room, unname_slots
 from mapose.io.pytables import Grid, read_grid
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, find_video, split_path
 from mapose.labels import Labels
 from mapose.poses import Poses
+from mapose.reading import load_yaml
 from mapose.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
@@ -141,9 +141,9 @@ def read_config(path: Path | None) -> dict[str, Any]:
     # Windows paths in double quotes are no valid YAML: their backslashes look like escapes.
     for attempt in (text, text.replace("\\", "/")):
         try:
-            config = yaml.safe_load(attempt)
+            config = load_yaml(attempt, path)
             return config if isinstance(config, dict) else {}
-        except (yaml.YAMLError, ValueError):
+        except FormatError:
             continue
     log.warning("%s is not valid YAML and is left aside: no skeleton, no video paths", path)
     return {}
@@ -277,6 +277,7 @@ def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Single
         raise FormatError(f"wanted the coords x, y and perhaps likelihood; came {sorted(coords)}")
     place = {a: i for i, a in enumerate(axes)} | {"likelihood": len(axes)}
     shape = (len(grid.rows), len(individuals), len(keypoints), len(axes) + 1)
+    check_room(shape, grid.values.size, "the table")
     array = np.full(shape, np.nan, np.float32)
     array[..., -1] = 1
     for j, name in enumerate(grid.columns):

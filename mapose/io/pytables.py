@@ -21,6 +21,7 @@ import numpy as np
 
 from mapose.arrays import Floats
 from mapose.errors import FormatError
+from mapose.io.hdf5 import open_hdf5
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def read_grid(path: Path) -> Grid:
     FormatError
         If there is no table or more than one, or its names are not plain text.
     """
-    with h5py.File(path) as file:
+    with open_hdf5(path) as file:
         groups = [g for g in file.values() if isinstance(g, h5py.Group) and _is_frame(g)]
         if len(groups) != 1:
             raise FormatError(f"{path}: wanted one table written by pandas, found {len(groups)}")

@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import sleap_io as sio
 
 from mapose.arrays import Image, Ints, Singles
 from mapose.errors import FormatError, VideoError
 from mapose.files import leave_mark, write_atomically
-from mapose.io.instances import assign_columns, fill_array, name_columns, unname_slots
+from mapose.io.hdf5 import open_hdf5
+from mapose.io.instances import (
+    assign_columns,
+    check_room,
+    fill_array,
+    name_columns,
+    unname_slots,
+)
 from mapose.io.sources import VIDEO_SUFFIXES, find_video, list_videos, split_path
 from mapose.io.video import Video
 from mapose.labels import Labels
@@ -122,6 +130,7 @@ def read_slp_poses(path: Path) -> Poses:
     )
     numbers = taken.number
     if any(i for lf in source for i in lf.predicted_instances):
+        check_room((int(taken.number.max()) + 1,), len(taken.number), path)
         numbers = np.arange(int(taken.number.max()) + 1)
     values = np.concatenate([taken.xy, taken.score[..., None]], -1)
     rows = np.searchsorted(numbers, taken.number)[taken.row]
@@ -165,6 +174,9 @@ def read_slp_images(path: Path, labels: Labels) -> Iterator[tuple[int, Image]]:
 
 
 def _load(path: Path, format: str, *, open_videos: bool = False) -> Any:
+    if h5py.is_hdf5(path):
+        with open_hdf5(path):
+            pass  # its sizes are true
     try:
         if format == "slp":
             return sio.load_slp(str(path), open_videos=open_videos)

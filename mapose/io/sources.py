@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".wmv", ".mpg", ".mpeg", ".mts")
+# So many folders of a stored path are looked for beside the labels.
+_MOST_FOLDERS = 12
 # Folder names that say nothing about the video their images come from.
 _GENERIC = {
     "",
@@ -122,7 +124,7 @@ def find_images(names: Sequence[str], folder: Path) -> list[Path | None]:
 
     def candidates(name: str) -> Iterator[Path]:
         parts = split_path(name)
-        tails = [parts[-n:] for n in range(len(parts), 1, -1)]
+        tails = [parts[-n:] for n in range(min(len(parts), _MOST_FOLDERS), 1, -1)]
         if bare_is_enough or len(parts) == 1:
             tails.append(parts[-1:])
         suffixes = ("",) if Path(parts[-1]).suffix.lower() in IMAGE_SUFFIXES else IMAGE_SUFFIXES
@@ -133,7 +135,15 @@ def find_images(names: Sequence[str], folder: Path) -> list[Path | None]:
                 for suffix in suffixes:
                     yield base.joinpath(*tail[:-1], tail[-1] + suffix)
 
-    return [next((c for c in candidates(name) if c.is_file()), None) for name in names]
+    return [next((c for c in candidates(name) if is_file(c)), None) for name in names]
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; there is none of a name that no system takes."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a null
+        return False
 
 
 def find_video(name: str, folders: Iterable[Path]) -> Path | None:

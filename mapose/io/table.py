@@ -22,7 +22,13 @@ from mapose.errors import FormatError
 from mapose.files import write_atomically
 from mapose.io.anipose import write_anipose
 from mapose.io.columns import read_rows
-from mapose.io.instances import assign_columns, fill_array, name_columns, unname_slots
+from mapose.io.instances import (
+    assign_columns,
+    check_room,
+    fill_array,
+    name_columns,
+    unname_slots,
+)
 from mapose.io.sources import (
     find_frame_numbers,
     find_images,
@@ -207,6 +213,7 @@ def _find_instances(rows: pd.DataFrame, path: Path) -> _Instances:
         )
     columns = ["x", "y", *(["z"] if "z" in rows else []), *(["score"] if "score" in rows else [])]
     first = rows[~pd.Series(number, rows.index).duplicated()]
+    check_room((len(first), len(keypoints), len(columns)), len(rows), path)
     values = np.full((len(first), len(keypoints), len(columns)), np.nan, np.float32)
     values[number, keypoint] = rows[columns].to_numpy(np.float32)
     if "score" not in rows:

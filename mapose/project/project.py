@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from mapose.config import parse_settings
@@ -18,6 +17,7 @@ from mapose.io import Video, load_labels
 from mapose.io.recordings import find_path, fingerprint
 from mapose.labels import Labels
 from mapose.models import Model, write_yaml
+from mapose.reading import explain_damage, is_plain_name, load_yaml
 from mapose.skeleton import Skeleton, find_mirror
 
 logger = logging.getLogger(__name__)
@@ -115,13 +115,12 @@ class Project:
         file = path / FILE
         if not file.is_file():
             raise SettingsError(f"{path}: not a project (no {FILE}); make one with `mapose new`")
-        try:
-            raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise SettingsError(f"{file}: not readable as YAML: {error}") from None
+        with explain_damage(file, SettingsError):
+            raw = load_yaml(file.read_text(encoding="utf-8-sig"), file, SettingsError)
         try:
             found = parse_settings(_Description, raw)
             skeleton = Skeleton(found.keypoints, found.edges, found.mirror)
+            _check_names(found.videos)
         except (SettingsError, ShapeError) as error:
             raise SettingsError(f"{file}: {error}") from None
         individuals = found.individuals
@@ -268,3 +267,10 @@ class Project:
                 f"the model is for the keypoints {', '.join(its)}; the project {self.path} has "
                 f"{', '.join(mine)}: choose another model, or train one"
             )
+
+
+def _check_names(videos: Iterable[str]) -> None:
+    """Refuse names of videos that cannot be those of folders: labels lie in one per video."""
+    odd = [name for name in videos if not is_plain_name(name)]
+    if odd:
+        raise SettingsError(f"a video cannot be called {odd[0]!r}: its name becomes a folder's")

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array, vstack
 
 from mapose.arrays import AnyFloats, Bools, Floats, Ints
 from mapose.errors import ShapeError
+from mapose.reading import explain_damage
 
 #: Name of an animal that is not in the gallery.
 UNKNOWN = "unknown"
@@ -252,13 +253,14 @@ def load_gallery(path: str | os.PathLike[str]) -> Gallery:
     """
     from mapose.recognition.appearance import Appearance, load_parts
 
-    tensors, description = load_parts(path, "gallery")
-    animals = description["animals"]
-    return Gallery(
-        Appearance.unpack(tensors, description),
-        {a["name"]: tensors[f"pieces.{i}"].numpy() for i, a in enumerate(animals)},
-        {a["name"]: tuple(a["days"]) for a in animals},
-    )
+    with explain_damage(path):
+        tensors, description = load_parts(path, "gallery")
+        animals = description["animals"]
+        return Gallery(
+            Appearance.unpack(tensors, description),
+            {a["name"]: tensors[f"pieces.{i}"].numpy() for i, a in enumerate(animals)},
+            {a["name"]: tuple(a["days"]) for a in animals},
+        )
 
 
 def find_middle(vectors: AnyFloats) -> AnyFloats:
