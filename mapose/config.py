@@ -106,7 +106,7 @@ def load_settings(preset: str | Path = "small", overrides: Iterable[str] = ()) -
             raise SettingsError(f"--set: wanted section.key=value, came {override!r}")
         if not isinstance(raw.setdefault(section, {}), dict):
             raise SettingsError(f"settings: section {section!r} must hold key: value lines")
-        raw[section][key] = load_yaml(value, f"--set {name}", SettingsError)
+        raw[section][key] = load_yaml(value, f"--set {name}", error=SettingsError)
     return parse_settings(Settings, raw)
 
 
@@ -153,7 +153,7 @@ def _read_preset(preset: str | Path) -> dict[str, Any]:
     else:
         hint = suggest_name(str(preset), list_presets())
         raise SettingsError(f"no preset {str(preset)!r}: {hint}")
-    raw = load_yaml(text, preset, SettingsError) or {}
+    raw = load_yaml(text, preset, error=SettingsError) or {}
     if not isinstance(raw, dict):
         raise SettingsError(f"{preset}: wanted sections of key: value lines")
     return raw

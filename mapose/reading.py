@@ -69,8 +69,9 @@ def explain_damage(
     try:
         yield
     except (ShapeError, SettingsError) as fault:
-        known = isinstance(fault, error) or str(path) in str(fault)
-        raise fault if known else error(f"{path}: {fault}") from fault
+        if isinstance(fault, error) or str(path) in str(fault):
+            raise
+        raise error(f"{path}: {fault}") from fault
     except MaposeError:
         raise
     except MemoryError as fault:
@@ -103,7 +104,7 @@ def load_json(path: Path) -> Any:
         raise FormatError(f"{path} is not json: {fault}") from fault
 
 
-def load_yaml(text: str, source: object, error: type[MaposeError] = FormatError) -> Any:
+def load_yaml(text: str, source: object, *, error: type[MaposeError] = FormatError) -> Any:
     """Read YAML of plain values.
 
     Parameters
@@ -132,8 +133,9 @@ def load_yaml(text: str, source: object, error: type[MaposeError] = FormatError)
         raise error(
             f"{source}: lists and mappings may be nested {MOST_DEEP} deep, these are deeper"
         )
-    loader = yaml.SafeLoader(text)
+    loader = None
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -147,7 +149,8 @@ def load_yaml(text: str, source: object, error: type[MaposeError] = FormatError)
     except (yaml.YAMLError, ValueError, TypeError, LookupError) as fault:
         raise error(f"{source}: not readable as YAML: {fault}") from fault
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def measure_depth(text: str) -> int:

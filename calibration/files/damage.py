@@ -35,9 +35,9 @@ def explain_damage(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except CalibrationError as fault:
-        raise (
-            fault if Path(path).name in str(fault) else CalibrationError(f"{path}: {fault}")
-        ) from fault
+        if Path(path).name in str(fault):
+            raise
+        raise CalibrationError(f"{path}: {fault}") from fault
     except MemoryError as fault:
         raise CalibrationError(f"{path} asks for more memory than there is") from fault
     except (FileNotFoundError, PermissionError, IsADirectoryError) as fault:

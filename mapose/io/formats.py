@@ -13,7 +13,7 @@ import numpy as np
 from mapose.arrays import Image
 from mapose.errors import FormatError, suggest_name
 from mapose.files import RESULT, is_result
-from mapose.labels import Labels
+from mapose.labels import Labels, join_double_frames
 from mapose.poses import Poses
 from mapose.reading import explain_damage, load_json
 
@@ -156,7 +156,8 @@ def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool
     Returns
     -------
     Labels
-        Images that do not exist are None; a video that was found is in `sources`.
+        Images that do not exist are None; a video that was found is in `sources`. Frames that
+        are listed twice are one, and what cannot be used is told in `left_out`.
 
     Raises
     ------
@@ -172,6 +173,9 @@ def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool
             labels = read_slp_labels(path, format=chosen)
         else:
             labels = _pick(_ALIASES.get(chosen, chosen), _LABELS, path)(path)
+        labels = join_double_frames(labels)
+    for sentence in labels.left_out:
+        log.warning("%s: %s", path.name, sentence)
     marked = np.isfinite(labels.points).any((1, 2, 3))
     if not marked.any():
         raise FormatError(f"{path}: none of its {len(labels)} frames has a marked keypoint")

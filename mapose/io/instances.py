@@ -123,7 +123,7 @@ def assign_columns(
     return columns, names, True
 
 
-def check_room(shape: tuple[int, ...], given: int, what: object = "the file") -> None:
+def check_room(shape: tuple[int, ...], given: int, *, what: object = "the file") -> None:
     """Refuse to make an array that would be empty but for a few values.
 
     Parameters

@@ -107,7 +107,7 @@ def read_openpose_poses(path: Path) -> Poses:
     people = [_read_people(file) for file in files]
     count = _find_count(people, folder)
     most = max(1, max(len(p) for p in people))
-    check_room((len(files), most, count, 3), sum(len(p) for p in people) * count * 3, folder)
+    check_room((len(files), most, count, 3), sum(len(p) for p in people) * count * 3, what=folder)
     array = np.zeros((len(files), most, count, 3), np.float32)
     for row, found in enumerate(people):
         for i, points in enumerate(found):

@@ -116,7 +116,7 @@ class Project:
         if not file.is_file():
             raise SettingsError(f"{path}: not a project (no {FILE}); make one with `mapose new`")
         with explain_damage(file, SettingsError):
-            raw = load_yaml(file.read_text(encoding="utf-8-sig"), file, SettingsError)
+            raw = load_yaml(file.read_text(encoding="utf-8-sig"), file, error=SettingsError)
         try:
             found = parse_settings(_Description, raw)
             skeleton = Skeleton(found.keypoints, found.edges, found.mirror)
@@ -143,8 +143,15 @@ class Project:
         }
         write_yaml(description, self.path / FILE)
 
-    def add_videos(self, videos: Iterable[str | os.PathLike[str]]) -> Project:
+    def add_videos(
+        self, videos: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]
+    ) -> Project:
         """Take videos into the project; they stay where they are.
+
+        Parameters
+        ----------
+        videos : iterable of path, or dict of str to path
+            Video files, by name where that is not the stem of the file.
 
         Returns
         -------
@@ -162,7 +169,9 @@ class Project:
         project._save()
         return project
 
-    def with_videos(self, videos: Iterable[str | os.PathLike[str]]) -> Project:
+    def with_videos(
+        self, videos: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]
+    ) -> Project:
         """Give the project as it would be with more videos; nothing is written.
 
         Raises
@@ -171,9 +180,10 @@ class Project:
             As for `add_videos`.
         """
         known = dict(self.videos)
-        for video in videos:
+        given = videos.items() if isinstance(videos, Mapping) else ((None, v) for v in videos)
+        for chosen, video in given:
             with Video(video) as opened:
-                name = opened.name
+                name = chosen or opened.name
             place = find_path(video, self.path)
             if known.get(name, place) != place:
                 raise SettingsError(
