@@ -159,7 +159,7 @@ def test_one_damaged_table_of_many_is_left_out(tmp_path: Path) -> None:
         picture(tmp_path / "t" / f"{name}.png", 20 * k)
         (tmp_path / "t" / f"{name}.csv").write_text("keypoint,x,y\nsnout,1,2\ntail,3,4\n")
     (tmp_path / "t" / "b.csv").write_bytes(b"keypoint,x,y\n\xff\xfe\x00\n")
-    project, report = import_project(tmp_path / "p", tmp_path / "t")
+    _, report = import_project(tmp_path / "p", tmp_path / "t")
     assert report.taken == 2 and "b.csv is left out" in str(report)
     rows = [f"{name}.png,{part},{x},2" for name in "ac" for part, x in (("snout", 1), ("tail", 3))]
     table = tmp_path / "t.csv"
