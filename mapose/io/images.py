@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import cv2
@@ -36,7 +37,7 @@ def read_image(path: Path) -> Image:
         if not path.is_file():
             raise FormatError(f"{path}: wanted an image, found no file")
         data = np.fromfile(path, np.uint8)
-        _check_size(path)
+        check_pixels(path, path)
         try:
             image = cv2.imdecode(data, cv2.IMREAD_COLOR)
         except cv2.error as fault:
@@ -46,22 +47,35 @@ def read_image(path: Path) -> Image:
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
-def _check_size(path: Path) -> None:
-    """Refuse what is no image, or claims to be a huge one, by its first bytes alone."""
+def check_pixels(file: Path | BytesIO, name: object) -> None:
+    """Refuse what is no image, or claims to be a huge one, by its first bytes alone.
+
+    Parameters
+    ----------
+    file : Path or BytesIO
+        The image.
+    name : object
+        What messages call it.
+
+    Raises
+    ------
+    FormatError
+        If it is no image or has more than `MOST_PIXELS`.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images, which are told below
-            with PIL.Image.open(path) as image:
+            with PIL.Image.open(file) as image:
                 width, height = image.size
     except PIL.Image.DecompressionBombError as fault:
         raise FormatError(
-            f"{path}: wanted an image of at most {MOST_PIXELS} pixels: {fault}"
+            f"{name}: wanted an image of at most {MOST_PIXELS} pixels: {fault}"
         ) from None
     except Exception as fault:  # Pillow raises whatever the damage leads to
-        raise FormatError(f"{path}: wanted an image, found none ({fault})") from fault
+        raise FormatError(f"{name}: wanted an image, found none ({fault})") from fault
     if width * height > MOST_PIXELS:
         raise FormatError(
-            f"{path}: wanted an image of at most {MOST_PIXELS} pixels, came {width} x {height}"
+            f"{name}: wanted an image of at most {MOST_PIXELS} pixels, came {width} x {height}"
         )
 
 

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mapose.arrays import Image, Ints, Singles
 from mapose.errors import FormatError, VideoError
 from mapose.files import leave_mark, write_atomically
 from mapose.io.hdf5 import open_hdf5
+from mapose.io.images import check_pixels
 from mapose.io.instances import (
     assign_columns,
     check_room,
@@ -194,6 +196,11 @@ def read_slp_images(path: Path, labels: Labels) -> Iterator[tuple[int, Image]]:
 def _decode(video: Any, frame: int, path: Path) -> Image | None:
     """Decode an image of the file; None, and a warning, where it is damaged."""
     try:
+        with h5py.File(path) as file:
+            stored = file[video.backend.dataset]
+            if "format" in stored.attrs:  # it is encoded, as PNG or JPEG
+                raw = np.asarray(stored[video.backend.frame_map[frame]]).astype(np.uint8)
+                check_pixels(BytesIO(raw.tobytes()), path)
         image = np.asarray(video[frame], np.uint8)
     except Exception as error:  # sleap-io raises whatever the damage leads to
         log.warning("%s: the image of frame %d is damaged: %s", path.name, frame, error)

@@ -23,6 +23,8 @@ from mapose.skeleton import Skeleton, find_mirror
 logger = logging.getLogger(__name__)
 
 FILE = "mapose.yaml"
+#: Animals of a project at most; what a damaged file says more is not tried.
+MOST_ANIMALS = 10_000
 
 
 class _Description(BaseModel):
@@ -121,6 +123,7 @@ class Project:
             found = parse_settings(_Description, raw)
             skeleton = Skeleton(found.keypoints, found.edges, found.mirror)
             _check_names(found.videos)
+            _check_individuals(found.individuals)
         except (SettingsError, ShapeError) as error:
             raise SettingsError(f"{file}: {error}") from None
         individuals = found.individuals
@@ -277,6 +280,12 @@ class Project:
                 f"the model is for the keypoints {', '.join(its)}; the project {self.path} has "
                 f"{', '.join(mine)}: choose another model, or train one"
             )
+
+
+def _check_individuals(individuals: int | list[str]) -> None:
+    count = individuals if isinstance(individuals, int) else len(individuals)
+    if not 1 <= count <= MOST_ANIMALS:
+        raise SettingsError(f"individuals: wanted 1 to {MOST_ANIMALS} animals, came {count}")
 
 
 def _check_names(videos: Iterable[str]) -> None:
