@@ -121,7 +121,7 @@ def _read_axis(group: h5py.Group, name: str) -> list[tuple[Any, ...]]:
 
 
 def _as_text(value: Any) -> Any:
-    return value.decode("utf-8") if isinstance(value, bytes) else value.item()
+    return value.decode("utf-8") if isinstance(value, bytes) else np.asarray(value).item()
 
 
 def _as_tuple(value: Any) -> tuple[str, ...]:
