@@ -12,7 +12,7 @@ import pandas as pd
 
 from mapose.arrays import Image
 from mapose.errors import FormatError
-from mapose.io.hdf5 import open_hdf5
+from mapose.io.hdf5 import get_dataset, open_hdf5
 from mapose.labels import Labels
 from mapose.skeleton import Skeleton
 
@@ -76,8 +76,10 @@ def read_deepposekit_images(path: Path, labels: Labels) -> Iterator[tuple[int, I
     """
     with open_hdf5(path) as file:
         for row, number in enumerate(labels.frames):
-            image = file["images"][int(number)]
-            yield row, image[..., 0] if image.shape[-1] == 1 else image
+            image = np.asarray(get_dataset(file, "images")[int(number)], np.uint8)
+            if image.ndim not in (2, 3) or not image.size:
+                raise FormatError(f"{path}: wanted images (H, W, channels), came {image.shape}")
+            yield row, image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
 
 
 def _read_names(path: Path, n: int) -> list[str]:

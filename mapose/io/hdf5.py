@@ -39,6 +39,20 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
+def get_dataset(group: Any, name: str) -> Any:
+    """Get a dataset by name.
+
+    Raises
+    ------
+    FormatError
+        If there is none, or a group of this name.
+    """
+    found = group.get(name)
+    if not isinstance(found, h5py.Dataset):
+        raise FormatError(f"{group.file.filename}: wanted a dataset {name}, found {found}")
+    return found
+
+
 def check_sizes(file: h5py.File, path: Path) -> None:
     """Refuse datasets that claim more than a file can hold, before anything is allocated.
 

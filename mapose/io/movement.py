@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,9 @@ def read_movement(path: Path) -> Poses:
         with open_hdf5(path):
             pass  # its sizes are true
     try:
-        with xr.open_dataset(path, engine=engine) as opened:
+        # SciPy allocates as much as a length in the file says, but not if the bytes are there.
+        source = path if engine == "h5netcdf" else BytesIO(path.read_bytes())
+        with xr.open_dataset(source, engine=engine) as opened:
             dataset = opened.load()
     except Exception as error:  # xarray and what is below it raise whatever the damage leads to
         raise FormatError(f"{path} cannot be opened as netCDF: {error}") from error

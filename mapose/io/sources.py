@@ -117,11 +117,12 @@ def tell_apart(paths: Sequence[tuple[str, ...]]) -> list[str]:
     distinct = dict.fromkeys(paths)
     named: dict[tuple[str, ...], str] = {}
     used: set[str] = set()
-    for count in range(1, max(map(len, distinct), default=0) + 1):
+    most = min(max(map(len, distinct), default=0), _MOST_FOLDERS)
+    for count in range(1, most + 1):
         tails = {p: "-".join(p[-count:]) for p in distinct if p not in named}
         often = Counter(tail.casefold() for tail in tails.values())
         for path, tail in tails.items():
-            if len(path) <= count or often[tail.casefold()] == 1:
+            if len(path) <= count or count == most or often[tail.casefold()] == 1:
                 number = next(n for n in itertools.count(1) if _add(tail, n).casefold() not in used)
                 named[path] = _add(tail, number)
                 used.add(named[path].casefold())

@@ -30,7 +30,7 @@ import numpy as np
 from mapose.doubts import Doubt
 from mapose.errors import FormatError, MaposeError, ShapeError, suggest_name
 from mapose.files import RESULT
-from mapose.io.hdf5 import check_sizes
+from mapose.io.hdf5 import check_sizes, get_dataset
 from mapose.io.poses_writer import OF_PAIR, OF_PEAK, SCHEMA, PosesWriter
 from mapose.poses import Peaks, Poses
 from mapose.reading import explain_damage
@@ -89,10 +89,12 @@ class PosesFile:
                 attributes = self._file.attrs
                 self.skeleton = _load_skeleton(self._file["skeleton"])
                 there = "individuals" in self._file
-                self.individuals = _read_texts(self._file["individuals"]) if there else None
+                self.individuals = (
+                    _read_texts(get_dataset(self._file, "individuals")) if there else None
+                )
                 self.rate = float(attributes["rate"]) if "rate" in attributes else None
                 self.unit = str(attributes["unit"])
-                self._length, self._count = self._file["poses"]["array"].shape[:2]
+                self._length, self._count = get_dataset(self._file, "poses/array").shape[:2]
         except BaseException:
             self.close()
             raise
@@ -169,19 +171,26 @@ class PosesFile:
             # Older files call them contacts.
             for name in ("doubts", "contacts"):
                 if name in self._file:
-                    return [Doubt.from_dict(d) for d in json.loads(_read_text(self._file[name]))]
+                    return [
+                        Doubt.from_dict(d)
+                        for d in json.loads(_read_text(get_dataset(self._file, name)))
+                    ]
             return []
 
     def read_provenance(self) -> dict[str, Any]:
         """Read what the file says about its origin; empty if it says nothing."""
         with self._explain():
             there = "provenance" in self._file
-            return dict(json.loads(_read_text(self._file["provenance"]))) if there else {}
+            return (
+                dict(json.loads(_read_text(get_dataset(self._file, "provenance")))) if there else {}
+            )
 
     def read_cameras(self) -> str | None:
         """Read the calibration stored with the poses, as TOML text; None if there is none."""
         with self._explain():
-            return _read_text(self._file["cameras"]) if "cameras" in self._file else None
+            return (
+                _read_text(get_dataset(self._file, "cameras")) if "cameras" in self._file else None
+            )
 
     @contextmanager
     def _explain(self) -> Iterator[None]:
@@ -407,7 +416,7 @@ def _check_rows(rows: slice | None, count: int) -> slice:
 
 
 def _load_skeleton(group: Any) -> Skeleton:
-    names = _read_texts(group["keypoints"])
+    names = _read_texts(get_dataset(group, "keypoints"))
     pairs = {}
     for key in ("edges", "mirror"):
         index = group[key][:]

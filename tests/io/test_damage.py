@@ -5,6 +5,8 @@
 
 import json
 import struct
+import time
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +83,39 @@ def test_a_dataset_in_another_file_is_not_read(tmp_path: Path) -> None:
         file.create_dataset("poses/array", (4, 1, 2, 3), "<f4", external=outside)
     with pytest.raises(FormatError, match="lies in another file"):
         read(path)
+
+
+@pytest.mark.parametrize("name", ["poses/array", "individuals", "provenance", "skeleton/keypoints"])
+def test_a_group_is_no_dataset(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "r.mapose.h5"
+    save(make_poses(), path, provenance={"made": "x"})
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file.create_group(name)
+    with pytest.raises(FormatError, match=r"wanted a dataset"), PosesFile(path) as file:
+        file.read_poses()
+        file.read_provenance()
+
+
+def test_lengths_in_netcdf3_are_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "r.nc"
+    make_poses().to_xarray().to_netcdf(path, engine="scipy")
+    data = path.read_bytes()
+    path.write_bytes(data[:16] + (2**31 - 1).to_bytes(4, "big") + data[20:])
+    tracemalloc.start()
+    with pytest.raises(FormatError, match="cannot be opened as netCDF"):
+        read(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 28
+    tracemalloc.stop()
+
+
+def test_a_path_of_many_folders_takes_no_time(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    deep = "a/" * 200_000 + "x.png"
+    table.write_text(f"image,keypoint,x,y\n{deep},snout,1,2\nb.png,snout,1,2\n")
+    start = time.process_time()
+    assert len(set(read_labels(table).videos)) == 2
+    assert time.process_time() - start < 5
 
 
 def test_frame_numbers_do_not_decide_how_much_is_allocated(tmp_path: Path) -> None:
