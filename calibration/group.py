@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from calibration.arrays import Floats
 from calibration.camera import Camera, find_reprojection_errors
 from calibration.errors import CalibrationError, suggest_name
+from calibration.files.damage import explain_damage, parse_toml, read_text
 from calibration.saving import write_whole
 from calibration.triangulation.points import Triangulation, triangulate_points
 
@@ -203,12 +203,10 @@ class CameraGroup:
         CalibrationError
             If the file is missing, not TOML, or lacks keys; all missing keys are listed.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise CalibrationError(f"no calibration file at {path}") from None
-        except UnicodeDecodeError as error:
-            raise CalibrationError(f"{path} is not a TOML file: {error}") from error
+        if not Path(path).exists():
+            raise CalibrationError(f"no calibration file at {path}")
+        with explain_damage(path):
+            text = read_text(Path(path))
         return cls.from_toml(text, unit, source=str(path))
 
     @classmethod
@@ -231,11 +229,8 @@ class CameraGroup:
         CalibrationError
             As `load`.
         """
-        try:
-            tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise CalibrationError(f"{source} is not a TOML file: {error}") from error
-        return cls.from_tables(tables, unit, source=source)
+        with explain_damage(source):
+            return cls.from_tables(parse_toml(text, source), unit, source=source)
 
     @classmethod
     def from_tables(

@@ -7,10 +7,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mapose.errors import SettingsError, suggest_name
+from mapose.reading import explain_damage, load_yaml
 
 
 class _Strict(BaseModel):
@@ -106,7 +106,7 @@ def load_settings(preset: str | Path = "small", overrides: Iterable[str] = ()) -
             raise SettingsError(f"--set: wanted section.key=value, came {override!r}")
         if not isinstance(raw.setdefault(section, {}), dict):
             raise SettingsError(f"settings: section {section!r} must hold key: value lines")
-        raw[section][key] = yaml.safe_load(value)
+        raw[section][key] = load_yaml(value, f"--set {name}", error=SettingsError)
     return parse_settings(Settings, raw)
 
 
@@ -146,16 +146,14 @@ def _read_preset(preset: str | Path) -> dict[str, Any]:
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise SettingsError(f"no settings file {path}")
-        text = path.read_text(encoding="utf-8")
+        with explain_damage(path, SettingsError):
+            text = path.read_text(encoding="utf-8-sig")
     elif str(preset) in list_presets():
         text = (resources.files("mapose.configs") / f"{preset}.yaml").read_text(encoding="utf-8")
     else:
         hint = suggest_name(str(preset), list_presets())
         raise SettingsError(f"no preset {str(preset)!r}: {hint}")
-    try:
-        raw = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{preset}: not readable as YAML: {error}") from None
+    raw = load_yaml(text, preset, error=SettingsError) or {}
     if not isinstance(raw, dict):
         raise SettingsError(f"{preset}: wanted sections of key: value lines")
     return raw

@@ -4,11 +4,18 @@ Every message says what was wanted, what came, and what to do next.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# Longer messages are those of other libraries, or quote a damaged file at length.
+_LONGEST = 1500
 
 
 class MaposeError(Exception):
-    """Base of every deliberate error of mapose."""
+    """Base of every deliberate error of mapose; its text is one line."""
+
+    def __str__(self) -> str:
+        return tell_in_one_line(super().__str__())
 
 
 class ShapeError(MaposeError, ValueError):
@@ -29,6 +36,21 @@ class VideoError(MaposeError, ValueError):
 
 class MissingExtraError(MaposeError, ImportError):
     """An optional library is not installed."""
+
+
+def tell_in_one_line(text: str) -> str:
+    r"""Make one line of a message, without what a terminal would act upon, and of fair length.
+
+    Examples
+    --------
+    >>> tell_in_one_line("not readable:\n  line 3,\x1b[2J")
+    'not readable: line 3,[2J'
+    """
+    line = re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", "", re.sub(r"\s+", " ", text)
+    ).strip()
+    half = _LONGEST // 2
+    return line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}"
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str:

@@ -25,7 +25,8 @@ class Labels:
     skeleton : Skeleton
         Names of the K keypoints.
     videos : sequence of str, (F,)
-        Name (stem) of the video that each frame comes from.
+        Name of the video that each frame comes from: its stem, with folders before it where two
+        recordings would have the same.
     frames : int64, (F,)
         Frame number in that video; -1 = unknown (a photo, a lost video).
     images : sequence of Path or None, (F,)
@@ -36,6 +37,8 @@ class Labels:
         Whether an individual is the same animal in all frames of a video.
     sources : dict of str to Path
         Video file of each video name, where known.
+    left_out : sequence of str
+        What a reader could not use of the file they come from, a sentence each.
 
     Raises
     ------
@@ -51,6 +54,7 @@ class Labels:
     individuals: tuple[str, ...]
     identified: bool = False
     sources: dict[str, Path] | None = None
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -122,6 +126,7 @@ class Labels:
             self.individuals,
             self.identified,
             self.sources,
+            self.left_out,
         )
 
     def renamed(self, names: dict[str, str]) -> Labels:
@@ -138,3 +143,54 @@ class Labels:
             If an old name is unknown or two keypoints would share a name.
         """
         return replace(self, skeleton=self.skeleton.renamed(names))
+
+
+def join_double_frames(labels: Labels) -> Labels:
+    """Make one row of rows that are about the same frame of a video, or the same image.
+
+    Label files that were merged list frames twice. An animal that is the same in both counts
+    once; else all are kept, where need be in further columns, which then are slots.
+    """
+    rows: dict[tuple[object, ...], list[int]] = {}
+    for row, (video, frame, image) in enumerate(
+        zip(labels.videos, labels.frames.tolist(), labels.images, strict=True)
+    ):
+        known = image or (frame if frame >= 0 else ("row", row))
+        rows.setdefault((video, known), []).append(row)
+    if len(rows) == len(labels):
+        return labels
+    joined = [_join_animals(labels.points[group]) for group in rows.values()]
+    count = max(len(points) for points, _ in joined)
+    array = np.full((len(joined), count, *labels.points.shape[2:]), np.nan, np.float32)
+    for row, (points, _) in enumerate(joined):
+        array[row, : len(points)] = points
+    names = list(labels.individuals)
+    free = (f"animal{i}" for i in range(count + len(names)))
+    names += [name for name in free if name not in names][: count - len(names)]
+    kept = labels.take([group[0] for group in rows.values()])
+    images = [
+        next((labels.images[r] for r in group if labels.images[r]), None) for group in rows.values()
+    ]
+    return replace(
+        kept,
+        points=array,
+        individuals=tuple(names),
+        images=tuple(images),
+        identified=labels.identified and all(same for _, same in joined),
+    )
+
+
+def _join_animals(rows: Singles) -> tuple[Singles, bool]:
+    """Put the animals of rows (N, I, K, 2) into one (J, K, 2); tell if all kept their column."""
+    joined, same = list(rows[0]), True
+    for row in rows[1:]:
+        for column, points in enumerate(row):
+            if np.isnan(points).all() or any(
+                np.array_equal(points, p, equal_nan=True) for p in joined
+            ):
+                continue
+            places = [column, *range(len(joined))]
+            free = next((i for i in places if np.isnan(joined[i]).all()), len(joined))
+            joined[free : free + 1] = [points]
+            same &= free == column
+    return np.stack(joined), same

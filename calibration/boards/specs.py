@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from calibration.boards.charuco import CharucoBoard
 from calibration.boards.chessboard import Chessboard
 from calibration.boards.markergrid import ArucoGrid
 from calibration.errors import CalibrationError
+from calibration.files.damage import explain_damage, parse_toml, read_text
 
 _EXAMPLES = {
     "chessboard": "chessboard:9x6:30mm (inner corners, square)",
@@ -109,13 +109,17 @@ def _read_lengths(parts: list[str], text: str, example: str) -> tuple[list[float
 
 
 def _read_file(path: Path) -> Board:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise CalibrationError(f"no board file at {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{path} is not a TOML file: {error}") from error
+    if not path.exists():
+        raise CalibrationError(f"no board file at {path}")
+    with explain_damage(path):
+        return _parse_file(path)
+
+
+def _parse_file(path: Path) -> Board:
+    table = parse_toml(read_text(path), path)
     table = table.get("calibration", table)
+    if not isinstance(table, dict):
+        raise CalibrationError(f"{path}: calibration: wanted a section of keys")
     try:
         if "board_x" in table or "board_size" in table:
             return _read_anipose(table)

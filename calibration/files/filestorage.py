@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from calibration.camera import Camera
 from calibration.errors import CalibrationError
+from calibration.files.damage import read_text
 from calibration.files.sizes import Sizes, list_parameter_files, round_rotation
 
 log = logging.getLogger(__name__)
@@ -100,10 +102,7 @@ def _load_with_partner(path: Path) -> Document:
 
 def _load_document(path: Path) -> Document:
     """Load a file as dicts, lists, arrays, texts and numbers."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CalibrationError(f"{path} is not a text file: {error}") from error
+    text = read_text(path)
     if path.suffix.lower() in (".yml", ".yaml") and not text.startswith("%YAML"):
         text = "%YAML:1.0\n---\n" + text.removeprefix("---\n")
     try:
@@ -121,7 +120,7 @@ def _simplify(node: Any) -> Any:
     if node.isMap():
         children = {key: node.getNode(key) for key in list(node.keys())}
         if {"dt", "data"} <= set(children):  # a matrix, of two or any number of dimensions
-            return node.mat()
+            return _read_matrix(node, children)
         found = {key: _simplify(child) for key, child in children.items()}
         if {"rows", "cols", "data"} <= set(found):  # ROS
             return np.reshape(found["data"], (int(found["rows"]), int(found["cols"])))
@@ -129,6 +128,20 @@ def _simplify(node: Any) -> Any:
     if node.isSeq():
         return [_simplify(node.at(i)) for i in range(node.size())]
     return node.string() if node.isString() else node.real()
+
+
+def _read_matrix(node: Any, parts: dict[str, Any]) -> Any:
+    """Read a matrix whose size is that of its data: OpenCV allocates what the file claims."""
+    lengths = parts.get("sizes")
+    sides = [parts[name] for name in ("rows", "cols") if name in parts]
+    if lengths is not None:
+        sides = [lengths.at(i) for i in range(min(lengths.size(), 32))]
+    if not sides or any(not side.isInt() or side.real() < 0 for side in sides):
+        raise CalibrationError("a matrix wants whole numbers of rows and cols")
+    count, stored = math.prod(int(side.real()) for side in sides), parts["data"].size()
+    if count > stored:
+        raise CalibrationError(f"a matrix of {count} numbers has only {stored}")
+    return node.mat()
 
 
 def _find_tables(document: Document, stem: str) -> dict[str, Document]:

@@ -9,6 +9,8 @@ import numpy as np
 
 from calibration.camera import Camera
 from calibration.errors import CalibrationError
+from calibration.files.damage import explain_damage
+from calibration.files.mat5 import read_mat5
 from calibration.files.sizes import Sizes, list_parameter_files, round_rotation
 
 _FIELDS = ("K", "RDistort", "TDistort", "r", "t")
@@ -100,7 +102,7 @@ def load_matlab(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     Parameters
     ----------
     path : Path
-        Of any version; 7.3 is HDF5 and needs h5py.
+        Of version 5 or later; 7.3 is HDF5 and needs h5py.
     names : tuple of str
         Variables to load; those that are not there are left out.
 
@@ -115,29 +117,10 @@ def load_matlab(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     CalibrationError
         If the file is no MATLAB file, or h5py is missing.
     """
-    from scipy.io import loadmat
-
     if _is_hdf5(path):
         return _load_hdf5(path, names)
-    try:
-        loaded = loadmat(path, variable_names=list(names))
-    except Exception as error:  # a damaged file fails in many ways
-        raise CalibrationError(f"{path} is not a MATLAB file, or damaged: {error}") from error
-    return {name: _simplify(loaded[name]) for name in names if name in loaded}
-
-
-def _simplify(value: Any) -> Any:
-    """Turn what scipy makes of cells, structures and texts into lists, dicts and str."""
-    array = np.asarray(value)
-    if array.dtype.names:
-        found = [{n: _simplify(row[n]) for n in array.dtype.names} for row in array.ravel()]
-        return found[0] if len(found) == 1 else found
-    if array.dtype == object:
-        return [_simplify(item) for item in array.ravel(order="F")]
-    if array.dtype.kind in "US":
-        texts = [str(text).rstrip() for text in array.ravel()]
-        return texts[0] if len(texts) == 1 else texts
-    return array
+    with explain_damage(path):
+        return read_mat5(path.read_bytes(), names)
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import tomllib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from calibration.camera import Camera
 from calibration.errors import CalibrationError
+from calibration.files.damage import explain_damage, parse_toml, read_text
 from calibration.files.filestorage import read_opencv
 from calibration.files.matlab import read_dannce
 from calibration.files.sizes import Sizes, list_parameter_files, round_rotation
@@ -92,13 +92,17 @@ def read_cameras(
     path = Path(path)
     if not path.exists():
         raise CalibrationError(_explain_missing(path))
+    with explain_damage(path):
+        return _read(path, format, Sizes(sizes), unit)
+
+
+def _read(path: Path, format: str | None, known: Sizes, unit: str | None) -> CameraGroup:
     tables = _load_toml(path) if path.suffix.lower() == ".toml" and path.is_file() else {}
     found = format or _detect_format(path, tables)
     if found not in (known_formats := sorted({*_READERS, *_TOML_READERS})):
         raise CalibrationError(
             f"no format {found!r} of camera files; known: {', '.join(known_formats)}"
         )
-    known = Sizes(sizes)
     if found in _TOML_READERS:
         cameras, of_file = _TOML_READERS[found](path, known, tables or _load_toml(path))
     else:
@@ -139,10 +143,7 @@ def _detect_format(path: Path, tables: Tables) -> str:
 
 
 def _load_toml(path: Path) -> Tables:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CalibrationError(f"{path} is not a TOML file: {error}") from error
+    return parse_toml(read_text(path), path)
 
 
 def _detect_toml(tables: Tables) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 from mapose.edits.records import Edit, Sighting, Sightings
 from mapose.errors import FormatError
 from mapose.files import EDITS, RESULT, write_atomically
+from mapose.reading import explain_damage
 
 _PLACES = ("first_before", "second_before", "first_after", "second_after")
 _COLUMNS = ("frame", "kind", "first", "second", *_PLACES)
@@ -48,6 +49,11 @@ def load_edits(path: str | Path) -> list[Edit]:
     path = Path(path)
     if not path.is_file():
         return []
+    with explain_damage(path):
+        return _read_edits(path)
+
+
+def _read_edits(path: Path) -> list[Edit]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

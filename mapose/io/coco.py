@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mapose.io.instances import assign_columns, fill_array
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, name_videos
 from mapose.labels import Labels
 from mapose.poses import Poses
+from mapose.reading import load_json
 from mapose.skeleton import Skeleton
 
 _TRACK_KEYS = ("object_id", "track_id", "instance_id")
@@ -37,54 +39,118 @@ def read_coco_labels(path: Path) -> Labels:
     -------
     Labels
         A keypoint with v = 0 is not marked. The individual is a track where every annotation
-        has an ``object_id`` or ``track_id`` (as CVAT writes); else individuals are slots.
+        has an ``object_id`` or ``track_id`` (as CVAT writes); else individuals are slots. Of
+        several body plans the one with most annotations is read; annotations of others, and
+        damaged ones, are told in `left_out`.
 
     Raises
     ------
     FormatError
-        If the file is not COCO, has no keypoints or several categories with different ones, or
-        an annotation does not fit.
+        If the file is not COCO, has no keypoints, or no annotation fits.
 
     References
     ----------
     COCO data format, "keypoint detection": https://cocodataset.org/#format-data
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise FormatError(f"{path} is not json: {error}") from error
+    document = load_json(path)
     if not is_coco(document):
         raise FormatError(f"{path}: wanted COCO with images, annotations and categories")
-    categories = {c["id"]: c for c in document["categories"] if c.get("keypoints")}
-    skeleton = _read_skeleton(list(categories.values()), path)
-    images = document["images"]
-    names = [str(image.get("file_name", image["id"])) for image in images]
-    place = {image["id"]: row for row, image in enumerate(images)}
-    n = len(skeleton.keypoints)
-    chosen = [a for a in document["annotations"] if _has_keypoints(a, categories)]
-    wrong = [a for a in chosen if len(a["keypoints"]) != 3 * n or a["image_id"] not in place]
-    if wrong or not chosen:
-        what = f"annotation {wrong[0].get('id')} does not fit" if wrong else "no annotation has any"
+    images, annotations, categories = (
+        _list_entries(document[part], part, path)
+        for part in ("images", "annotations", "categories")
+    )
+    left_out: list[str] = []
+    plan = _choose_plan(categories, annotations, path, left_out)
+    skeleton = _read_skeleton(plan, path)
+    # An image that is listed twice, as merged files do, is one.
+    names = {i["id"]: str(i.get("file_name", i["id"])) for i in images if _is_key(i.get("id"))}
+    listed = list(dict.fromkeys(names.values()))
+    row_of = {name: row for row, name in enumerate(listed)}
+    fitting, rows = [], []
+    for annotation in annotations:
+        if not annotation.get("keypoints") or not _has_plan(annotation, plan, categories):
+            continue
+        triples = _read_triples(annotation, len(skeleton.keypoints))
+        if triples is None or annotation.get("image_id") not in names:
+            left_out.append(f"annotation {annotation.get('id')} does not fit and is left out")
+            continue
+        fitting.append((annotation, triples))
+        rows.append(row_of[names[annotation["image_id"]]])
+    if not fitting:
         raise FormatError(
-            f"{path}: wanted annotations of known images with {n} keypoints (x, y, v); {what}"
+            f"{path}: wanted annotations of known images with {len(skeleton.keypoints)} keypoints "
+            f"(x, y, v); {left_out[0] if left_out else 'no annotation has any'}"
         )
-    triples = np.array([a["keypoints"] for a in chosen], np.float32).reshape(-1, n, 3)
+    triples = np.array([triples for _, triples in fitting])
     xy = np.where(triples[..., 2:] > 0, triples[..., :2], np.nan)
-    rows = np.array([place[a["image_id"]] for a in chosen], np.int64)
-    videos = name_videos(names, path.resolve().parent.name)
+    videos = name_videos(listed, path.resolve().parent.name)
+    place = np.array(rows, np.int64)
     columns, individuals, identified = assign_columns(
-        rows, [_find_track(a) for a in chosen], videos
+        place, [_find_track(annotation) for annotation, _ in fitting], videos
     )
     return Labels(
-        fill_array(xy, rows, columns, (len(names), len(individuals))),
+        fill_array(xy, place, columns, (len(listed), len(individuals))),
         skeleton,
         tuple(videos),
-        find_frame_numbers(names, videos),
-        tuple(find_images(names, path.parent)),
+        find_frame_numbers(listed, videos),
+        tuple(find_images(listed, path.parent)),
         tuple(individuals),
         identified,
         find_sources(videos, path.parent),
+        tuple(left_out),
     )
+
+
+def _list_entries(value: Any, part: str, path: Path) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise FormatError(f"{path}: wanted a list of {part}")
+    return [entry for entry in value if isinstance(entry, dict)]
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, (int, str))
+
+
+def _read_triples(annotation: dict[str, Any], count: int) -> Any:
+    """Read x, y, v of all keypoints, float32 (K, 3); None where they cannot be read."""
+    try:
+        return np.array(annotation["keypoints"], np.float32).reshape(count, 3)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _has_plan(
+    annotation: dict[str, Any], plan: dict[str, Any], categories: list[dict[str, Any]]
+) -> bool:
+    """Tell whether an annotation belongs to a category with the keypoints that are read."""
+    same = [c.get("id") for c in categories if c.get("keypoints") == plan["keypoints"]]
+    return annotation.get("category_id") in same
+
+
+def _choose_plan(
+    categories: list[dict[str, Any]],
+    annotations: list[dict[str, Any]],
+    path: Path,
+    left_out: list[str],
+) -> dict[str, Any]:
+    """Choose the category whose keypoints are read: that of most annotations."""
+    known = [c for c in categories if isinstance(c.get("keypoints"), list) and c["keypoints"]]
+    if not known:
+        raise FormatError(f"{path}: no category has keypoints; wanted COCO keypoints, not boxes")
+    used = Counter(str(a.get("category_id")) for a in annotations if a.get("keypoints"))
+    counts = [
+        sum(used[str(c.get("id"))] for c in known if c["keypoints"] == plan["keypoints"])
+        for plan in known
+    ]
+    chosen = known[int(np.argmax(counts))]
+    for other in known:
+        number = used[str(other.get("id"))]
+        if other["keypoints"] != chosen["keypoints"] and number:
+            left_out.append(
+                f"{number} annotations of {other.get('name', other.get('id'))} are left out: they "
+                f"have other keypoints than those of {chosen.get('name', chosen.get('id'))}"
+            )
+    return chosen
 
 
 def write_coco(
@@ -155,10 +221,6 @@ def _list_annotations(poses: Poses, seen: np.ndarray) -> Iterator[dict[str, Any]
         }
 
 
-def _has_keypoints(annotation: dict[str, Any], categories: dict[Any, Any]) -> bool:
-    return annotation.get("category_id") in categories and bool(annotation.get("keypoints"))
-
-
 def _find_track(annotation: dict[str, Any]) -> str | None:
     attributes = annotation.get("attributes")
     for place in (attributes if isinstance(attributes, dict) else {}, annotation):
@@ -168,22 +230,17 @@ def _find_track(annotation: dict[str, Any]) -> str | None:
     return None
 
 
-def _read_skeleton(categories: list[dict[str, Any]], path: Path) -> Skeleton:
-    if not categories:
-        raise FormatError(f"{path}: no category has keypoints; wanted COCO keypoints, not boxes")
-    names = [str(k) for k in categories[0]["keypoints"]]
-    if any(c["keypoints"] != categories[0]["keypoints"] for c in categories):
-        listed = ", ".join(str(c.get("name", c["id"])) for c in categories)
-        raise FormatError(
-            f"{path}: the categories {listed} have different keypoints; wanted one body plan, so "
-            "export one category"
-        )
-    pairs = np.array(categories[0].get("skeleton") or [], np.int64).reshape(-1, 2)
+def _read_skeleton(plan: dict[str, Any], path: Path) -> Skeleton:
+    names = [str(k) for k in plan["keypoints"]]
+    try:
+        pairs = np.array(plan.get("skeleton") or [], np.int64).reshape(-1, 2)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise FormatError(f"{path}: wanted the skeleton as pairs of numbers: {error}") from error
     # The format counts from 1, but some exporters count from 0.
     if len(pairs) and pairs.min() > 0:
         pairs -= 1
     edges: dict[frozenset[int], tuple[str, str]] = {}
     for a, b in pairs.tolist():
-        if a != b and {a, b} <= set(range(len(names))):
+        if a != b and min(a, b) >= 0 and max(a, b) < len(names):
             edges.setdefault(frozenset((a, b)), (names[a], names[b]))
     return Skeleton(names, edges.values())

@@ -37,12 +37,28 @@ SYNONYMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 _WIDE = re.compile(r"^(.+?)[ ._:-]+(x|y|score|confidence|likelihood|visible|visibility)$", re.I)
 _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+_EMPTY = ("", "nan", "na", "none", "null")
+_NUMBERS = ("frame", "x", "y", "z", "score", "visible", "identity")
 _TEXT = ("video", "image", "track", "individual", "keypoint")
 _WIDE_FIELDS = {"confidence": "score", "likelihood": "score", "visibility": "visible"}
 
 
-def read_rows(path: Path) -> pd.DataFrame:
-    """Read a table into the columns that `SYNONYMS` names, plus `instance`, one per animal."""
+def read_rows(path: Path, left_out: list[str] | None = None) -> pd.DataFrame:
+    """Read a table into the columns that `SYNONYMS` names, plus `instance`, one per animal.
+
+    Parameters
+    ----------
+    path : Path
+        Csv file.
+    left_out : list of str, optional
+        Filled with a sentence if rows are left out because their numbers cannot be read; without
+        it, and where it is more than every second row, such a table is refused.
+
+    Raises
+    ------
+    FormatError
+        If a column is missing or could be meant in two ways, or numbers cannot be read.
+    """
     raw = _read_cells(path)
     if raw.empty:
         raise FormatError(f"{path}: the table is empty; wanted a row per keypoint or animal")
@@ -60,7 +76,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     if "identity" in raw and "individual" in fields and fields.get("track") == "identity":
         # Our own export: the probability that the name is right, not a name.
         rows = rows.rename(columns={"track": "identity"})
-    return _clean(rows.copy(), path)
+    return _clean(rows.copy(), path, left_out)
 
 
 def _read_cells(path: Path) -> pd.DataFrame:
@@ -160,7 +176,7 @@ def _melt(
     return pd.concat(parts, ignore_index=True).fillna("")
 
 
-def _clean(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _clean(rows: pd.DataFrame, path: Path, left_out: list[str] | None) -> pd.DataFrame:
     """Bring every column to its type; what is missing becomes empty or NaN."""
     for field in _TEXT:
         rows[field] = rows[field].str.strip() if field in rows else ""
@@ -172,7 +188,8 @@ def _clean(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     if films.any():  # a column "file" may name the video as well as the image
         rows["video"] = rows.video.where(~films, rows.image.map(lambda f: Path(f).stem))
         rows["image"] = rows.image.where(~films, "")
-    for field in ("frame", "x", "y", "z", "score", "visible", "identity"):
+    rows = _drop_damaged(rows, path, left_out)
+    for field in _NUMBERS:
         if field in rows:
             rows[field] = _read_numbers(rows[field], path)
     if "frame" in rows and (rows.frame.dropna() % 1 != 0).any():
@@ -185,11 +202,28 @@ def _clean(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     return rows
 
 
+def _drop_damaged(rows: pd.DataFrame, path: Path, left_out: list[str] | None) -> pd.DataFrame:
+    """Leave out rows whose numbers cannot be read, and say so, if they are the lesser part."""
+    wrong = pd.Series(False, rows.index)
+    for field in _NUMBERS:
+        if field in rows:
+            wrong |= _find_wrong(rows[field])
+    if left_out is None or not wrong.any() or wrong.mean() > 0.5:
+        return rows
+    left_out.append(f"{path.name}: {wrong.sum()} rows are left out: their numbers cannot be read")
+    return rows[~wrong].reset_index(drop=True)
+
+
+def _find_wrong(column: pd.Series) -> pd.Series:
+    text = column.str.strip().str.lower()
+    return pd.to_numeric(text, errors="coerce").isna() & ~text.isin([*_EMPTY, *_WORDS])
+
+
 def _read_numbers(column: pd.Series, path: Path) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
     odd = column[numbers.isna()].str.strip().str.lower()
     numbers = numbers.fillna(odd.map(_WORDS).astype(np.float64))
-    wrong = odd[~odd.isin(["", "nan", "na", "none", "null", *_WORDS])]
+    wrong = odd[~odd.isin([*_EMPTY, *_WORDS])]
     if len(wrong):
         raise FormatError(f"{path}: wanted numbers as {column.name}, came {wrong.iloc[0]!r}")
     return numbers

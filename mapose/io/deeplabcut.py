@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from mapose.arrays import Singles
 from mapose.errors import FormatError, MissingExtraError
 from mapose.files import leave_mark, write_atomically
-from mapose.io.instances import unname_slots
+from mapose.io.instances import check_room, unname_slots
 from mapose.io.pytables import Grid, read_grid
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, find_video, split_path
 from mapose.labels import Labels
 from mapose.poses import Poses
+from mapose.reading import explain_damage, load_yaml
 from mapose.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def read_deeplabcut_labels(path: Path) -> Labels:
         raise FormatError(
             f"{folder}: wanted a DeepLabCut project, found no CollectedData file in labeled-data"
         )
-    grids = [_drop_double_rows(_read_labelled(file), file) for file in files]
+    files, grids, left_out = _read_files(files)
     keypoints, individuals = _merge_names(grids, config)
     names = [["/".join(r) for r in map(_as_image, g.rows)] for g in grids]
     images, videos, points = [], [], []
@@ -88,6 +88,7 @@ def read_deeplabcut_labels(path: Path) -> Labels:
         tuple(individuals),
         bool(config.get("identity")) or len(set(individuals) - {SINGLE}) == 1,
         _find_project_videos(videos, folder, config),
+        tuple(left_out),
     )
 
 
@@ -141,9 +142,9 @@ def read_config(path: Path | None) -> dict[str, Any]:
     # Windows paths in double quotes are no valid YAML: their backslashes look like escapes.
     for attempt in (text, text.replace("\\", "/")):
         try:
-            config = yaml.safe_load(attempt)
+            config = load_yaml(attempt, path)
             return config if isinstance(config, dict) else {}
-        except (yaml.YAMLError, ValueError):
+        except FormatError:
             continue
     log.warning("%s is not valid YAML and is left aside: no skeleton, no video paths", path)
     return {}
@@ -180,9 +181,28 @@ def _pick_file(folder: Path, scorer: str) -> Path:
     return max((f for f in found if f.stem == own[0]), key=lambda f: f.suffix == ".h5")
 
 
+def _read_files(files: list[Path]) -> tuple[list[Path], list[Grid], list[str]]:
+    """Read the tables of all folders; one that is damaged is left out if there are others."""
+    kept, grids, left_out = [], [], []
+    for file in files:
+        try:
+            with explain_damage(file):
+                grids.append(_drop_double_rows(_read_labelled(file), file))
+        except FormatError as error:
+            if len(files) == 1:
+                raise
+            left_out.append(f"{file.parent.name} is left out: {error}")
+            continue
+        kept.append(file)
+    if not kept:
+        raise FormatError(f"none of {len(files)} files of labels can be read: {left_out[0]}")
+    return kept, grids, left_out
+
+
 def _read_labelled(path: Path) -> Grid:
     try:
-        return _read_any(path)
+        with explain_damage(path):
+            return _read_any(path)
     except FormatError as error:
         csv = path.with_suffix(".csv")
         if path.suffix == ".csv" or not csv.is_file():
@@ -277,6 +297,7 @@ def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Single
         raise FormatError(f"wanted the coords x, y and perhaps likelihood; came {sorted(coords)}")
     place = {a: i for i, a in enumerate(axes)} | {"likelihood": len(axes)}
     shape = (len(grid.rows), len(individuals), len(keypoints), len(axes) + 1)
+    check_room(shape, grid.values.size, what="the table")
     array = np.full(shape, np.nan, np.float32)
     array[..., -1] = 1
     for j, name in enumerate(grid.columns):

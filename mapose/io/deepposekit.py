@@ -6,13 +6,13 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mapose.arrays import Image
 from mapose.errors import FormatError
+from mapose.io.hdf5 import get_dataset, open_hdf5
 from mapose.labels import Labels
 from mapose.skeleton import Skeleton
 
@@ -40,7 +40,7 @@ def read_deepposekit_labels(path: Path) -> Labels:
     FormatError
         If the shapes do not fit.
     """
-    with h5py.File(path) as file:
+    with open_hdf5(path) as file:
         points = file["annotations"][()]
         done = file["annotated"][()] if "annotated" in file else np.zeros(0, bool)
         tree = file["skeleton"][()] if "skeleton" in file else np.full((points.shape[1], 2), -1)
@@ -74,10 +74,12 @@ def read_deepposekit_images(path: Path, labels: Labels) -> Iterator[tuple[int, I
         Row of the labels.
     image : uint8, (H, W) or (H, W, RGB)
     """
-    with h5py.File(path) as file:
+    with open_hdf5(path) as file:
         for row, number in enumerate(labels.frames):
-            image = file["images"][int(number)]
-            yield row, image[..., 0] if image.shape[-1] == 1 else image
+            image = np.asarray(get_dataset(file, "images")[int(number)], np.uint8)
+            if image.ndim not in (2, 3) or not image.size:
+                raise FormatError(f"{path}: wanted images (H, W, channels), came {image.shape}")
+            yield row, image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
 
 
 def _read_names(path: Path, n: int) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,8 +13,9 @@ import numpy as np
 from mapose.arrays import Image
 from mapose.errors import FormatError, suggest_name
 from mapose.files import RESULT, is_result
-from mapose.labels import Labels
+from mapose.labels import Labels, join_double_frames
 from mapose.poses import Poses
+from mapose.reading import explain_damage, load_json
 
 log = logging.getLogger(__name__)
 
@@ -106,10 +106,12 @@ def read(path: str | Path, format: str | None = None) -> Poses:
     from mapose.io.openpose import is_openpose_folder
 
     path = _check_path(path)
-    if path.is_dir() and not is_openpose_folder(path):
-        raise FormatError(f"{path} is a folder: name the file with the poses of one video")
-    chosen = format or detect_format(path)
-    return _pick(_ALIASES.get(chosen, chosen), _POSES, path)(path)
+    with explain_damage(path):
+        if path.is_dir() and not is_openpose_folder(path):
+            raise FormatError(f"{path} is a folder: name the file with the poses of one video")
+        chosen = format or detect_format(path)
+        poses: Poses = _pick(_ALIASES.get(chosen, chosen), _POSES, path)(path)
+    return poses
 
 
 def read_support(path: str | Path, format: str | None = None) -> dict[str, Any]:
@@ -129,8 +131,9 @@ def read_support(path: str | Path, format: str | None = None) -> dict[str, Any]:
         are there.
     """
     path = _check_path(path)
-    chosen = format or detect_format(path)
-    return dict(_pick(chosen, _SUPPORT, path)(path)) if chosen in _SUPPORT else {}
+    with explain_damage(path):
+        chosen = format or detect_format(path)
+        return dict(_pick(chosen, _SUPPORT, path)(path)) if chosen in _SUPPORT else {}
 
 
 def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool = False) -> Labels:
@@ -153,7 +156,8 @@ def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool
     Returns
     -------
     Labels
-        Images that do not exist are None; a video that was found is in `sources`.
+        Images that do not exist are None; a video that was found is in `sources`. Frames that
+        are listed twice are one, and what cannot be used is told in `left_out`.
 
     Raises
     ------
@@ -163,11 +167,15 @@ def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool
     from mapose.io.sleap import THROUGH_SLEAP, read_slp_labels
 
     path = _check_path(path)
-    chosen = format or detect_format(path)
-    if chosen in THROUGH_SLEAP:
-        labels = read_slp_labels(path, format=chosen)
-    else:
-        labels = _pick(_ALIASES.get(chosen, chosen), _LABELS, path)(path)
+    with explain_damage(path):
+        chosen = format or detect_format(path)
+        if chosen in THROUGH_SLEAP:
+            labels = read_slp_labels(path, format=chosen)
+        else:
+            labels = _pick(_ALIASES.get(chosen, chosen), _LABELS, path)(path)
+        labels = join_double_frames(labels)
+    for sentence in labels.left_out:
+        log.warning("%s: %s", path.name, sentence)
     marked = np.isfinite(labels.points).any((1, 2, 3))
     if not marked.any():
         raise FormatError(f"{path}: none of its {len(labels)} frames has a marked keypoint")
@@ -196,15 +204,24 @@ def read_embedded_images(path: str | Path, labels: Labels) -> Iterator[tuple[int
     path = _check_path(path)
     if path.is_dir():
         return
-    chosen = detect_format(path)
+    with explain_damage(path):
+        chosen = detect_format(path)
     if chosen == "slp":
         from mapose.io.sleap import read_slp_images
 
-        yield from read_slp_images(path, labels)
+        images = read_slp_images(path, labels)
     elif chosen == "deepposekit":
         from mapose.io.deepposekit import read_deepposekit_images
 
-        yield from read_deepposekit_images(path, labels)
+        images = read_deepposekit_images(path, labels)
+    else:
+        return
+    while True:
+        with explain_damage(path):  # not while the image is handed out: faults there are others'
+            found = next(images, None)
+        if found is None:
+            return
+        yield found
 
 
 def write(
@@ -323,10 +340,7 @@ def _detect_folder(path: Path) -> str:
 def _detect_json(path: Path) -> str:
     from mapose.io.coco import is_coco
 
-    try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise FormatError(f"{path} is not json: {error}") from error
+    document = load_json(path)
     if is_coco(document):
         return "coco"
     if isinstance(document, dict) and isinstance(document.get("people"), list):
@@ -340,17 +354,13 @@ def _detect_json(path: Path) -> str:
 
 
 def _detect_hdf5(path: Path) -> str:
-    import h5py
-
+    from mapose.io.hdf5 import open_hdf5
     from mapose.io.pytables import is_pytables
 
-    try:
-        with h5py.File(path) as file:
-            keys = set(file)
-            if is_pytables(file):
-                return "dlc"
-    except OSError as error:
-        raise FormatError(f"{path} is a damaged HDF5 file: {error}") from error
+    with open_hdf5(path) as file:
+        keys = set(file)
+        if is_pytables(file):
+            return "dlc"
     if {"frames", "instances", "metadata"} <= keys:
         return "slp"
     if {"tracks", "node_names"} <= keys:

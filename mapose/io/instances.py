@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mapose.arrays import Ints, Singles
+from mapose.errors import FormatError
+
+#: Values of an array that may be all empty, 256 MB.
+MOST_EMPTY = 1 << 26
 
 
 def count_in_frame(rows: npt.ArrayLike) -> Ints:
@@ -118,6 +123,31 @@ def assign_columns(
     return columns, names, True
 
 
+def check_room(shape: tuple[int, ...], given: int, *, what: object = "the file") -> None:
+    """Refuse to make an array that would be empty but for a few values.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array to make.
+    given : int
+        Values that will be put into it.
+    what : object
+        Where they come from, for the message.
+
+    Raises
+    ------
+    FormatError
+        If it had room for more than `MOST_EMPTY` values, and for a thousand times those given: a
+        frame number or a name is damaged.
+    """
+    if math.prod(shape) > max(MOST_EMPTY, 1000 * given):
+        raise FormatError(
+            f"{what}: its {given} values would lie in an array of {' x '.join(map(str, shape))}; "
+            "a frame number or a name must be damaged"
+        )
+
+
 def fill_array(values: npt.ArrayLike, rows: Ints, columns: Ints, shape: tuple[int, int]) -> Singles:
     """Put instances into an array of frames and individuals.
 
@@ -136,6 +166,7 @@ def fill_array(values: npt.ArrayLike, rows: Ints, columns: Ints, shape: tuple[in
         NaN where no instance is.
     """
     values = np.asarray(values, np.float32)
+    check_room((*shape, *values.shape[1:]), values.size)
     array = np.full((*shape, *values.shape[1:]), np.nan, np.float32)
     array[rows, columns] = values
     return array

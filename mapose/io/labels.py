@@ -2,12 +2,13 @@
 
 ``labels/<video>/labels.csv`` lies beside its frames, one row per individual and keypoint:
 ``image,frame,individual,keypoint,x,y,visible``. A keypoint that is not marked has ``visible`` 0
-and no coordinates; a frame whose number is unknown has an empty ``frame``.
+and no coordinates; a frame whose number is unknown has an empty ``frame``. Further columns, and
+coordinates of what is not visible, are a person's own: they are not read, but they stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,15 @@ import pandas as pd
 
 from mapose.errors import FormatError, suggest_name
 from mapose.files import write_atomically
+from mapose.io.instances import check_room
 from mapose.labels import Labels
+from mapose.reading import explain_damage, is_plain_name
 from mapose.skeleton import Skeleton
 
 COLUMNS = ("image", "frame", "individual", "keypoint", "x", "y", "visible")
 FILE = "labels.csv"
+# A whole number that a float holds exactly.
+_MOST_FRAMES = 2**53
 
 
 def save_labels(labels: Labels, folder: str | Path) -> list[Path]:
@@ -31,7 +36,7 @@ def save_labels(labels: Labels, folder: str | Path) -> list[Path]:
         Every image must be a file in ``folder/<video>``. Coordinates are kept to 0.001 px.
     folder : Path
         The folder ``labels`` of a project. Videos that ``labels`` does not hold stay as they
-        are; a video that it holds is replaced as a whole.
+        are; a video that it holds is replaced as a whole, but for a person's own columns.
 
     Returns
     -------
@@ -52,8 +57,9 @@ def save_labels(labels: Labels, folder: str | Path) -> list[Path]:
     for video in sorted(set(labels.videos)):
         part = labels.take(np.flatnonzero(videos == video))
         path = folder / video / FILE
+        table = _keep_own(_make_table(part), path)
         with write_atomically(path, error=FormatError) as partial:
-            _make_table(part).to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+            table.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
         paths.append(path)
     return paths
 
@@ -86,7 +92,10 @@ def load_labels(
     """
     folder = Path(folder)
     files = sorted(folder.glob(f"*/{FILE}"))
-    tables = [_read_table(file, skeleton) for file in files]
+    tables = []
+    for file in files:
+        with explain_damage(file):
+            tables.append(_read_table(file, skeleton))
     rows = pd.concat(tables) if tables else pd.DataFrame(columns=[*COLUMNS, "video"])
     if rows.empty:
         raise FormatError(
@@ -102,6 +111,7 @@ def load_labels(
     column, individuals = pd.factorize(rows.individual)
     keypoint = [skeleton.index(k) for k in rows.keypoint]
     shape = (len(frames), len(individuals), len(skeleton.keypoints), 2)
+    check_room(shape, 2 * len(rows), what=folder)
     points = np.full(shape, np.nan, np.float32)
     points[row, column, keypoint] = rows[["x", "y"]].to_numpy(np.float32)
     return Labels(
@@ -138,6 +148,27 @@ def _make_table(labels: Labels) -> pd.DataFrame:
     )
 
 
+def _keep_own(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Take over what a person keeps in the file that is to be replaced: columns, hidden places.
+
+    Rows are known by image, individual and keypoint; new ones have nothing in such columns.
+    """
+    if not path.is_file():
+        return table
+    with explain_damage(path):
+        old = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    keys = ["image", "individual", "keypoint"]
+    own = [c for c in old if c not in COLUMNS]
+    if not set(COLUMNS) <= set(old) or old.duplicated(keys).any():
+        return table
+    old = old.rename(columns={"x": "old_x", "y": "old_y", "visible": "old_visible"})
+    kept = table.merge(old[[*keys, *own, "old_x", "old_y", "old_visible"]], "left", keys)
+    hidden = (kept.visible == 0) & (pd.to_numeric(kept.old_visible, errors="coerce") == 0)
+    for axis in ("x", "y"):
+        kept[axis] = kept[axis].where(~hidden, kept[f"old_{axis}"])
+    return kept[[*COLUMNS, *own]]
+
+
 def _read_table(path: Path, skeleton: Skeleton) -> pd.DataFrame:
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
@@ -146,6 +177,11 @@ def _read_table(path: Path, skeleton: Skeleton) -> pd.DataFrame:
     missing = [c for c in COLUMNS if c not in rows]
     if missing:
         raise FormatError(f"{path}: wanted the columns {', '.join(COLUMNS)}; missing {missing}")
+    odd = [name for name in rows.image.unique() if not is_plain_name(name)]
+    if odd:
+        raise FormatError(
+            f"{path}: wanted the names of images beside it, came {odd[0]!r}; put the image there"
+        )
     for name in dict.fromkeys(rows.keypoint):
         if name not in skeleton.keypoints:
             hint = suggest_name(name, skeleton.keypoints)
@@ -159,7 +195,16 @@ def _read_table(path: Path, skeleton: Skeleton) -> pd.DataFrame:
         )
     for name in ("frame", "x", "y", "visible"):
         rows[name] = _read_numbers(rows[name], path)
+    if not (rows.frame.fillna(-1) % 1 == 0).all() or rows.frame.abs().max() > _MOST_FRAMES:
+        raise FormatError(f"{path}: wanted whole frame numbers of at most {_MOST_FRAMES}")
     rows["frame"] = rows.frame.fillna(-1).astype(np.int64)
+    numbers = rows[["image", "frame"]].drop_duplicates()
+    twice = numbers.image[numbers.image.duplicated()]
+    if len(twice):
+        both = " and ".join(map(str, numbers.frame[numbers.image == twice.iloc[0]]))
+        raise FormatError(
+            f"{path}: {twice.iloc[0]} is said to be frames {both}; give all its rows one number"
+        )
     rows.loc[rows.visible == 0, ["x", "y"]] = np.nan
     return rows.assign(video=path.parent.name)
 
@@ -174,12 +219,23 @@ def _read_numbers(column: pd.Series, path: Path) -> pd.Series:
     return numbers
 
 
+def check_video_names(videos: Iterable[str]) -> None:
+    """Refuse names of recordings that cannot be those of folders, or lead elsewhere.
+
+    Raises
+    ------
+    FormatError
+        If there is one.
+    """
+    for video in sorted(set(videos)):
+        if not is_plain_name(video):
+            raise FormatError(f"a video called {video!r} cannot have a folder: rename it")
+
+
 def _check_images(labels: Labels, folder: Path) -> None:
     """Refuse labels whose frames do not lie where the csv will say."""
     faults = []
-    for video in sorted(set(labels.videos)):
-        if video in ("", ".", "..") or Path(video).name != video:
-            raise FormatError(f"a video called {video!r} cannot have a folder: rename it")
+    check_video_names(labels.videos)
     for video, image in zip(labels.videos, labels.images, strict=True):
         if image is None:
             faults.append(f"a frame of {video} without an image file")

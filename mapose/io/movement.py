@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from mapose.errors import FormatError
 from mapose.files import write_atomically
+from mapose.io.hdf5 import open_hdf5
 from mapose.io.instances import unname_slots
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
@@ -54,10 +56,15 @@ def read_movement(path: Path) -> Poses:
 
     with path.open("rb") as file:
         engine = "scipy" if file.read(3) == b"CDF" else "h5netcdf"  # netCDF 3 or 4
+    if engine == "h5netcdf":
+        with open_hdf5(path):
+            pass  # its sizes are true
     try:
-        with xr.open_dataset(path, engine=engine) as opened:
+        # SciPy allocates as much as a length in the file says, but not if the bytes are there.
+        source = path if engine == "h5netcdf" else BytesIO(path.read_bytes())
+        with xr.open_dataset(source, engine=engine) as opened:
             dataset = opened.load()
-    except (ValueError, OSError) as error:
+    except Exception as error:  # xarray and what is below it raise whatever the damage leads to
         raise FormatError(f"{path} cannot be opened as netCDF: {error}") from error
     plural = {"keypoints": "keypoint", "individuals": "individual"}
     dataset = dataset.rename({old: new for old, new in plural.items() if old in dataset.dims})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 
 from mapose.arrays import Ints, Singles
 from mapose.errors import FormatError
+from mapose.io.instances import check_room
 from mapose.poses import Poses
+from mapose.reading import load_json
 from mapose.skeleton import Skeleton, find_mirror
 
 _NUMBER = re.compile(r"\d+")
@@ -71,8 +72,8 @@ def is_openpose_folder(path: Path) -> bool:
     if first is None:
         return False
     try:
-        document = json.loads(first.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
+        document = load_json(first)
+    except (OSError, FormatError):
         return False
     return isinstance(document, dict) and isinstance(document.get("people"), list)
 
@@ -106,6 +107,7 @@ def read_openpose_poses(path: Path) -> Poses:
     people = [_read_people(file) for file in files]
     count = _find_count(people, folder)
     most = max(1, max(len(p) for p in people))
+    check_room((len(files), most, count, 3), sum(len(p) for p in people) * count * 3, what=folder)
     array = np.zeros((len(files), most, count, 3), np.float32)
     for row, found in enumerate(people):
         for i, points in enumerate(found):
@@ -120,11 +122,11 @@ def read_openpose_poses(path: Path) -> Poses:
 
 def _read_people(path: Path) -> list[list[float]]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        document = load_json(path)
         found = [person["pose_keypoints_2d"] for person in document["people"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FormatError(f"{path} is not a json of OpenPose, or cut off ({error!r})") from error
-    return found
+        return [[float(n) for n in points] for points in found]
+    except (FormatError, ValueError, LookupError, TypeError, OverflowError) as error:
+        raise FormatError(f"{path} is not a json of OpenPose, or cut off ({error})") from error
 
 
 def _find_count(people: Sequence[Sequence[Any]], folder: Path) -> int:

@@ -21,6 +21,9 @@ import numpy as np
 
 from mapose.arrays import Floats
 from mapose.errors import FormatError
+from mapose.io.hdf5 import open_hdf5
+
+_USUAL = "df_with_missing"
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,17 @@ def read_grid(path: Path) -> Grid:
     Raises
     ------
     FormatError
-        If there is no table or more than one, or its names are not plain text.
+        If there is no table, or more than one of which none is called ``df_with_missing`` as
+        DeepLabCut calls its own, or its names are not plain text.
     """
-    with h5py.File(path) as file:
-        groups = [g for g in file.values() if isinstance(g, h5py.Group) and _is_frame(g)]
-        if len(groups) != 1:
+    with open_hdf5(path) as file:
+        groups = {n: g for n, g in file.items() if isinstance(g, h5py.Group) and _is_frame(g)}
+        names = [_USUAL] if _USUAL in groups else list(groups)
+        if len(names) != 1:
             raise FormatError(f"{path}: wanted one table written by pandas, found {len(groups)}")
+        group = groups[names[0]]
         try:
-            return _read_table(groups[0]) if "table" in groups[0] else _read_fixed(groups[0])
+            return _read_table(group) if "table" in group else _read_fixed(group)
         except (KeyError, ValueError, IndexError) as error:
             raise FormatError(
                 f"{path}: its table cannot be read without unpickling ({error}); "
@@ -115,7 +121,7 @@ def _read_axis(group: h5py.Group, name: str) -> list[tuple[Any, ...]]:
 
 
 def _as_text(value: Any) -> Any:
-    return value.decode("utf-8") if isinstance(value, bytes) else value.item()
+    return value.decode("utf-8") if isinstance(value, bytes) else np.asarray(value).item()
 
 
 def _as_tuple(value: Any) -> tuple[str, ...]:

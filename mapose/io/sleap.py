@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import sleap_io as sio
 
 from mapose.arrays import Image, Ints, Singles
 from mapose.errors import FormatError, VideoError
 from mapose.files import leave_mark, write_atomically
-from mapose.io.instances import assign_columns, fill_array, name_columns, unname_slots
-from mapose.io.sources import VIDEO_SUFFIXES, find_video, list_videos, split_path
+from mapose.io.hdf5 import open_hdf5
+from mapose.io.images import check_pixels
+from mapose.io.instances import (
+    assign_columns,
+    check_room,
+    fill_array,
+    name_columns,
+    unname_slots,
+)
+from mapose.io.sources import (
+    VIDEO_SUFFIXES,
+    find_images,
+    find_video,
+    is_file,
+    list_videos,
+    name_videos,
+    split_path,
+    tell_apart,
+)
 from mapose.io.video import Video
 from mapose.labels import Labels
 from mapose.poses import Poses
@@ -40,6 +60,8 @@ class _Instances:
     tracks: list[str | None]
     video: list[int]
     number: Ints
+    skeleton: Any
+    left_out: tuple[str, ...] = ()
 
 
 def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
@@ -70,22 +92,26 @@ def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
     taken = _collect(source, path, "user" if by_hand else "predicted")
     names, sources = _name_videos(source, path, taken)
     videos = [names[v] for v in taken.video]
+    images: list[Path | None] = [None] * len(videos)
+    listed = _list_images(source, taken)
+    found = find_images(list(listed.values()), path.parent)
+    by_folder = name_videos(list(listed.values()), "images")
+    for row, image, name in zip(listed, found, by_folder, strict=True):
+        images[row], videos[row] = image, name
     columns, individuals, identified = assign_columns(
         taken.row, taken.tracks, videos, order=[t.name for t in source.tracks]
     )
     shape = (len(videos), len(individuals))
     return Labels(
         fill_array(taken.xy, taken.row, columns, shape),
-        _read_skeleton(source, path),
+        _read_skeleton(taken.skeleton),
         tuple(videos),
         taken.number,
-        tuple(
-            _find_listed_image(source.videos[v], int(n), path)
-            for v, n in zip(taken.video, taken.number, strict=True)
-        ),
+        tuple(images),
         tuple(individuals),
         identified,
         sources,
+        taken.left_out,
     )
 
 
@@ -113,22 +139,23 @@ def read_slp_poses(path: Path) -> Poses:
     source = _load(path, "slp")
     taken = _collect(source, path, "all")
     names, sources = _name_videos(source, path, taken)
-    used = sorted(set(taken.video))
+    used = sorted({names[v] for v in taken.video})
     if len(used) > 1:
-        listed = ", ".join(names[v] for v in used[:5])
+        listed = ", ".join(used[:5])
         raise FormatError(f"{path}: wanted the poses of one video, found {len(used)}: {listed}")
     columns, individuals = name_columns(
         taken.row, taken.tracks, order=[t.name for t in source.tracks]
     )
-    numbers = taken.number
+    numbers = np.unique(taken.number)
     if any(i for lf in source for i in lf.predicted_instances):
+        check_room((int(taken.number.max()) + 1,), len(taken.number), what=path)
         numbers = np.arange(int(taken.number.max()) + 1)
     values = np.concatenate([taken.xy, taken.score[..., None]], -1)
     rows = np.searchsorted(numbers, taken.number)[taken.row]
-    video = sources.get(names[used[0]])
+    video = sources.get(used[0])
     return Poses(
         fill_array(values, rows, columns, (len(numbers), len(individuals))),
-        _read_skeleton(source, path),
+        _read_skeleton(taken.skeleton),
         unname_slots(individuals),
         rate=_find_rate(video),
         frames=numbers,
@@ -154,17 +181,37 @@ def read_slp_images(path: Path, labels: Labels) -> Iterator[tuple[int, Image]]:
     source = _load(path, "slp", open_videos=True)
     names, _ = _name_videos(source, path, None)
     embedded = {
-        names[v]: video
+        (names[v], int(frame)): video
         for v, video in enumerate(source.videos)
         if getattr(video.backend, "has_embedded_images", False)
+        for frame in video.backend.frame_map
     }
     for row, (name, frame) in enumerate(zip(labels.videos, labels.frames, strict=True)):
-        if name in embedded and int(frame) in embedded[name].backend.frame_map:
-            image = np.asarray(embedded[name][int(frame)], np.uint8)
+        video = embedded.get((name, int(frame)))
+        image = None if video is None else _decode(video, int(frame), path)
+        if image is not None:
             yield row, image[..., 0] if image.shape[-1] == 1 else image
 
 
+def _decode(video: Any, frame: int, path: Path) -> Image | None:
+    """Decode an image of the file; None, and a warning, where it is damaged."""
+    try:
+        with h5py.File(path) as file:
+            stored = file[video.backend.dataset]
+            if "format" in stored.attrs:  # it is encoded, as PNG or JPEG
+                raw = np.asarray(stored[video.backend.frame_map[frame]]).astype(np.uint8)
+                check_pixels(BytesIO(raw.tobytes()), path)
+        image = np.asarray(video[frame], np.uint8)
+    except Exception as error:  # sleap-io raises whatever the damage leads to
+        log.warning("%s: the image of frame %d is damaged: %s", path.name, frame, error)
+        return None
+    return image if image.ndim == 3 and image.size else None
+
+
 def _load(path: Path, format: str, *, open_videos: bool = False) -> Any:
+    if h5py.is_hdf5(path):
+        with open_hdf5(path):
+            pass  # its sizes are true
     try:
         if format == "slp":
             return sio.load_slp(str(path), open_videos=open_videos)
@@ -173,13 +220,7 @@ def _load(path: Path, format: str, *, open_videos: bool = False) -> Any:
         raise FormatError(f"{path} cannot be read as {format}: {error}") from error
 
 
-def _read_skeleton(source: Any, path: Path) -> Skeleton:
-    if not source.skeletons:
-        raise FormatError(f"{path}: holds no skeleton, so there are no keypoints")
-    chosen = source.skeletons[0]
-    if any(s.node_names != chosen.node_names for s in source.skeletons):
-        lists = "; ".join(", ".join(s.node_names) for s in source.skeletons)
-        raise FormatError(f"{path}: wanted one skeleton, found {len(source.skeletons)}: {lists}")
+def _read_skeleton(chosen: Any) -> Skeleton:
     edges: dict[frozenset[str], tuple[str, str]] = {}
     for edge in chosen.edges:
         pair = (edge.source.name, edge.destination.name)
@@ -189,6 +230,13 @@ def _read_skeleton(source: Any, path: Path) -> Skeleton:
         sorted((n.name for n in s.nodes), key=chosen.node_names.index) for s in chosen.symmetries
     ]
     return Skeleton(chosen.node_names, edges.values(), sorted(m for m in mirror if len(m) == 2))
+
+
+def _choose_skeleton(instances: list[Any]) -> Any:
+    """Choose the skeleton whose keypoints most instances have; files keep unused ones, too."""
+    names = [frozenset(i.skeleton.node_names) for i in instances]
+    most = Counter(names).most_common(1)[0][0]
+    return instances[names.index(most)].skeleton
 
 
 def _collect(source: Any, path: Path, kind: str) -> _Instances:
@@ -208,16 +256,20 @@ def _collect(source: Any, path: Path, kind: str) -> _Instances:
             kept.append(lf)
     if not chosen:
         raise FormatError(f"{path}: holds no labelled or predicted instance")
-    names = source.skeletons[0].node_names
-    if any(len(i.skeleton.nodes) != len(names) for i in chosen):
-        raise FormatError(f"{path}: its instances do not share one skeleton")
-    xy = np.stack([i.points["xy"] for i in chosen]).astype(np.float32)
-    xy[~np.stack([i.points["visible"] for i in chosen])] = np.nan
+    skeleton = _choose_skeleton(chosen)
+    order = {name: k for k, name in enumerate(skeleton.node_names)}
+    fits = [set(i.skeleton.node_names) == set(order) for i in chosen]
+    left_out: tuple[str, ...] = ()
+    if not all(fits):
+        count = len(fits) - sum(fits)
+        left_out = (f"{count} instances with other keypoints than most are left out",)
+        rows = [r for r, fit in zip(rows, fits, strict=True) if fit]
+        chosen = [i for i, fit in zip(chosen, fits, strict=True) if fit]
+    points = [i.points[np.argsort([order[n] for n in i.skeleton.node_names])] for i in chosen]
+    xy = np.stack([p["xy"] for p in points]).astype(np.float32)
+    xy[~np.stack([p["visible"] for p in points])] = np.nan
     by_hand = [not isinstance(i, sio.PredictedInstance) for i in chosen]
-    score = [
-        np.ones(len(names)) if h else i.points["score"]
-        for i, h in zip(chosen, by_hand, strict=True)
-    ]
+    score = [np.ones(len(order)) if h else p["score"] for p, h in zip(points, by_hand, strict=True)]
     return _Instances(
         xy,
         np.clip(np.stack(score), 0, 1).astype(np.float32),
@@ -225,33 +277,70 @@ def _collect(source: Any, path: Path, kind: str) -> _Instances:
         [i.track.name if i.track is not None else None for i in chosen],
         [place[id(lf.video)] for lf in kept],
         np.array([lf.frame_idx for lf in kept], np.int64),
+        skeleton,
+        left_out,
     )
 
 
 def _name_videos(
     source: Any, path: Path, taken: _Instances | None
 ) -> tuple[list[str], dict[str, Path]]:
-    """Name each video by its stem, and find its file."""
+    """Name each video by its stem, with folders where two are called alike, and find its file."""
     stored = [_stored_name(video) for video in source.videos]
-    found: list[Path | None] = []
-    for name in stored:
-        last = Path(split_path(name)[-1]) if split_path(name) else Path("video")
-        exact = Path(name) if Path(name).is_absolute() else path.parent / Path(*split_path(name))
-        is_video = exact.is_file() and exact.suffix.lower() in VIDEO_SUFFIXES
-        found.append(
-            exact if is_video else find_video(last.name, [path.parent, path.parent.parent])
-        )
+    found = _find_files(stored, path)
     if len(stored) == 1 and found[0] is None and taken is not None:
         found = [_find_stand_in(source.videos[0], path, int(taken.number.max()))]
-    names: list[str] = []
-    for name, file in zip(stored, found, strict=True):
-        parts = split_path(str(file) if file else name) or ["video"]
-        stem = Path(parts[-1]).stem
-        # Two recordings may share a file name and lie in different folders.
-        names.append(
-            stem if stem not in names else "-".join([*parts[-2:-1], stem, str(len(names))])
-        )
+    parts = [
+        split_path(str(file) if file else name) or ["video"]
+        for name, file in zip(stored, found, strict=True)
+    ]
+    names = tell_apart([(*p[:-1], Path(p[-1]).stem) for p in parts])
     return names, {n: f for n, f in zip(names, found, strict=True) if f is not None}
+
+
+def _find_files(stored: list[str], path: Path) -> list[Path | None]:
+    """Find the file of each stored name; no two recordings get the same one.
+
+    A recording that is called like another one of the file is looked for with its folders. The
+    bare name beside the labels counts for the first of them only.
+    """
+    distinct = list(dict.fromkeys(stored))
+    found: dict[str, Path | None] = {}
+    for name in distinct:
+        parts = split_path(name)
+        tries = [Path(name)] if Path(name).is_absolute() else []
+        tails = [parts[-n:] for n in range(min(len(parts), 8), 1, -1)]
+        tries += [b.joinpath(*tail) for tail in tails for b in (path.parent, path.parent.parent)]
+        tries += [path.parent / Path(*parts)] if parts else []
+        videos = (t for t in tries if t.suffix.lower() in VIDEO_SUFFIXES and is_file(t))
+        found[name] = next(videos, None)
+    for name in distinct:
+        last = (split_path(name) or ["video"])[-1]
+        alike = [n for n in distinct if n != name and split_path(n)[-1:] == [last]]
+        if found[name] is None:
+            file = find_video(last, [path.parent, path.parent.parent])
+            free = file is not None and not any(_is_same(file, f) for f in found.values() if f)
+            found[name] = file if free else None
+            if free and alike:
+                log.warning(
+                    "%s names several recordings %s; that beside it, %s, is taken for that of %s",
+                    path.name, last, file, name,
+                )  # fmt: skip
+    return [found[name] for name in stored]
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    return a.resolve() == b.resolve()
+
+
+def _list_images(source: Any, taken: _Instances) -> dict[int, str]:
+    """Name the image file of each row whose video is a list of such."""
+    listed = {}
+    for row, (v, number) in enumerate(zip(taken.video, taken.number.tolist(), strict=True)):
+        files = source.videos[v].filename
+        if isinstance(files, list) and 0 <= number < len(files):
+            listed[row] = str(files[number])
+    return listed
 
 
 def _stored_name(video: Any) -> str:
@@ -286,17 +375,6 @@ def _find_stand_in(video: Any, path: Path, last: int) -> Path | None:
             n_frames,
         )
     return beside[0] if fits else None
-
-
-def _find_listed_image(video: Any, number: int, path: Path) -> Path | None:
-    """Find the image file of a frame where SLEAP's video is a list of image files."""
-    listed = video.filename
-    if not isinstance(listed, list) or number >= len(listed):
-        return None
-    parts = split_path(str(listed[number]))
-    tries = [Path(listed[number])]
-    tries += [path.parent.joinpath(*parts[-n:]) for n in range(min(3, len(parts)), 0, -1)]
-    return next((t for t in tries if t.is_file()), None)
 
 
 def _find_rate(video: Path | None) -> float | None:

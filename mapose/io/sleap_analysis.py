@@ -13,6 +13,7 @@ import numpy as np
 
 from mapose.arrays import Singles
 from mapose.errors import FormatError
+from mapose.io.hdf5 import get_dataset, open_hdf5
 from mapose.io.instances import assign_columns, fill_array
 from mapose.io.sources import find_video, list_videos, split_path
 from mapose.labels import Labels
@@ -40,15 +41,16 @@ def read_analysis_poses(path: Path) -> Poses:
     FormatError
         If a dataset is missing or the shapes do not fit.
     """
-    with h5py.File(path) as file:
+    with open_hdf5(path) as file:
         missing = [n for n in ("tracks", "node_names", "track_names") if n not in file]
         if missing:
             raise FormatError(f"{path}: wanted a SLEAP analysis file; missing {missing}")
-        nodes, names = _read_texts(file["node_names"]), _read_texts(file["track_names"])
-        xy = _order_axes(file["tracks"], len(nodes), len(names), path)
+        nodes = _read_texts(get_dataset(file, "node_names"))
+        names = _read_texts(get_dataset(file, "track_names"))
+        xy = _order_axes(get_dataset(file, "tracks"), len(nodes), len(names), path)
         score = np.ones(xy.shape[:-1], np.float32)
         if "point_scores" in file:
-            stored = file["point_scores"]
+            stored = get_dataset(file, "point_scores")
             order = _read_dims(stored) or ("track", "node", "frame")
             score = stored[()].transpose([order.index(d) for d in ("frame", "track", "node")])
         edges = file["edge_names"][()] if "edge_names" in file else []
@@ -65,7 +67,7 @@ def read_analysis_labels(path: Path) -> Labels:
     poses = read_analysis_poses(path)
     kept = np.flatnonzero((poses.confidence > 0).any((1, 2)))
     stored = path.name
-    with h5py.File(path) as file:
+    with open_hdf5(path) as file:
         if "video_path" in file:
             value = file["video_path"][()]
             stored = value.decode() if isinstance(value, bytes) else str(value)

@@ -6,8 +6,10 @@ seldom hold. What a path says is looked for beside the label file instead.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".wmv", ".mpg", ".mpeg", ".mts")
+# So many folders of a stored path are looked for beside the labels.
+_MOST_FOLDERS = 12
 # Folder names that say nothing about the video their images come from.
 _GENERIC = {
     "",
@@ -83,19 +87,50 @@ def name_videos(names: Sequence[str], otherwise: str) -> list[str]:
     """Name the video of each image after the folder that the image lies in.
 
     Folders called ``images``, ``labeled-data`` and the like are passed over; where nothing is
-    left, the name is ``otherwise``.
+    left, the name is ``otherwise``. Different folders have different names.
 
     Examples
     --------
     >>> name_videos(["labeled-data/m4s1/img1.png", "images/img1.png"], "mice")
     ['m4s1', 'mice']
+    >>> name_videos(["day1/cam1/1.png", "day2/cam1/1.png"], "mice")
+    ['day1-cam1', 'day2-cam1']
     """
+    folders = [[f for f in split_path(n)[:-1] if f.lower() not in _GENERIC] for n in names]
+    return tell_apart([tuple(f) or (otherwise,) for f in folders])
 
-    def name(path: str) -> str:
-        folders = [f for f in split_path(path)[:-1] if f.lower() not in _GENERIC]
-        return folders[-1] if folders else otherwise
 
-    return [name(path) for path in names]
+def tell_apart(paths: Sequence[tuple[str, ...]]) -> list[str]:
+    """Name each path by its last part, and by more of its end where another one ends alike.
+
+    Parameters
+    ----------
+    paths : sequence of tuple of str
+        Parts of each path. Same paths get the same name, different ones different names, also on
+        disks that take upper and lower case for the same.
+
+    Examples
+    --------
+    >>> tell_apart([("day1", "0001"), ("day2", "0001"), ("day2", "0002"), ("day1", "0001")])
+    ['day1-0001', 'day2-0001', '0002', 'day1-0001']
+    """
+    distinct = dict.fromkeys(paths)
+    named: dict[tuple[str, ...], str] = {}
+    used: set[str] = set()
+    most = min(max(map(len, distinct), default=0), _MOST_FOLDERS)
+    for count in range(1, most + 1):
+        tails = {p: "-".join(p[-count:]) for p in distinct if p not in named}
+        often = Counter(tail.casefold() for tail in tails.values())
+        for path, tail in tails.items():
+            if len(path) <= count or count == most or often[tail.casefold()] == 1:
+                number = next(n for n in itertools.count(1) if _add(tail, n).casefold() not in used)
+                named[path] = _add(tail, number)
+                used.add(named[path].casefold())
+    return [named[path] for path in paths]
+
+
+def _add(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
 
 
 def find_images(names: Sequence[str], folder: Path) -> list[Path | None]:
@@ -122,7 +157,7 @@ def find_images(names: Sequence[str], folder: Path) -> list[Path | None]:
 
     def candidates(name: str) -> Iterator[Path]:
         parts = split_path(name)
-        tails = [parts[-n:] for n in range(len(parts), 1, -1)]
+        tails = [parts[-n:] for n in range(min(len(parts), _MOST_FOLDERS), 1, -1)]
         if bare_is_enough or len(parts) == 1:
             tails.append(parts[-1:])
         suffixes = ("",) if Path(parts[-1]).suffix.lower() in IMAGE_SUFFIXES else IMAGE_SUFFIXES
@@ -133,7 +168,15 @@ def find_images(names: Sequence[str], folder: Path) -> list[Path | None]:
                 for suffix in suffixes:
                     yield base.joinpath(*tail[:-1], tail[-1] + suffix)
 
-    return [next((c for c in candidates(name) if c.is_file()), None) for name in names]
+    return [next((c for c in candidates(name) if is_file(c)), None) for name in names]
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; there is none of a name that no system takes."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a null
+        return False
 
 
 def find_video(name: str, folders: Iterable[Path]) -> Path | None:

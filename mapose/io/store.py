@@ -28,10 +28,12 @@ import h5py
 import numpy as np
 
 from mapose.doubts import Doubt
-from mapose.errors import FormatError, ShapeError, suggest_name
+from mapose.errors import FormatError, MaposeError, ShapeError, suggest_name
 from mapose.files import RESULT
+from mapose.io.hdf5 import check_sizes, get_dataset
 from mapose.io.poses_writer import OF_PAIR, OF_PEAK, SCHEMA, PosesWriter
 from mapose.poses import Peaks, Poses
+from mapose.reading import explain_damage
 from mapose.skeleton import Skeleton
 
 __all__ = [
@@ -80,15 +82,19 @@ class PosesFile:
         with self._explain():
             self._file = h5py.File(self.path, "r")
         try:
-            _check_kind(self._file, self.path)
             with self._explain():
+                check_sizes(self._file, self.path)
+            with self._explain():
+                _check_kind(self._file, self.path)
                 attributes = self._file.attrs
                 self.skeleton = _load_skeleton(self._file["skeleton"])
                 there = "individuals" in self._file
-                self.individuals = _read_texts(self._file["individuals"]) if there else None
+                self.individuals = (
+                    _read_texts(get_dataset(self._file, "individuals")) if there else None
+                )
                 self.rate = float(attributes["rate"]) if "rate" in attributes else None
                 self.unit = str(attributes["unit"])
-                self._length, self._count = self._file["poses"]["array"].shape[:2]
+                self._length, self._count = get_dataset(self._file, "poses/array").shape[:2]
         except BaseException:
             self.close()
             raise
@@ -113,9 +119,9 @@ class PosesFile:
 
     def read_poses(self, rows: slice | None = None) -> Poses:
         """Read poses; see `load`."""
+        part = _check_rows(rows, len(self))
         with self._explain():
             group = self._file["poses"]
-            part = _check_rows(rows, len(self))
             return Poses(
                 group["array"][part],
                 self.skeleton,
@@ -131,11 +137,18 @@ class PosesFile:
 
     def read_peaks(self, rows: slice | None = None) -> Peaks | None:
         """Read peaks; see `load_peaks`."""
+        _check_rows(rows, 0)
         with self._explain():
             if "peaks" not in self._file:
                 return None
             group = self._file["peaks"]
             counts = group["per_frame"][:]
+            total = [len(group["xy"]), len(group["edge"])]
+            if counts.ndim != 2 or (counts < 0).any() or counts.sum(0).tolist() != total:
+                raise FormatError(
+                    f"{self.path} is damaged: its frames do not add up to {total[0]} peaks and "
+                    f"{total[1]} links"
+                )
             part = _check_rows(rows, len(counts))
             ends = np.concatenate([np.zeros((1, 2), np.int64), np.cumsum(counts, axis=0)])
             (peak, pair), (peak_end, pair_end) = ends[part.start], ends[part.stop]
@@ -148,8 +161,8 @@ class PosesFile:
 
     def read_support(self, rows: slice | None = None) -> dict[str, Any]:
         """Read what 3D keypoints rest on; see `load_support`."""
+        part = _check_rows(rows, len(self))
         with self._explain():
-            part = _check_rows(rows, len(self))
             return {name: data[part] for name, data in self._file.get("support", {}).items()}
 
     def read_doubts(self) -> list[Doubt]:
@@ -158,26 +171,37 @@ class PosesFile:
             # Older files call them contacts.
             for name in ("doubts", "contacts"):
                 if name in self._file:
-                    return [Doubt.from_dict(d) for d in json.loads(_read_text(self._file[name]))]
+                    return [
+                        Doubt.from_dict(d)
+                        for d in json.loads(_read_text(get_dataset(self._file, name)))
+                    ]
             return []
 
     def read_provenance(self) -> dict[str, Any]:
         """Read what the file says about its origin; empty if it says nothing."""
         with self._explain():
             there = "provenance" in self._file
-            return dict(json.loads(_read_text(self._file["provenance"]))) if there else {}
+            return (
+                dict(json.loads(_read_text(get_dataset(self._file, "provenance")))) if there else {}
+            )
 
     def read_cameras(self) -> str | None:
         """Read the calibration stored with the poses, as TOML text; None if there is none."""
         with self._explain():
-            return _read_text(self._file["cameras"]) if "cameras" in self._file else None
+            return (
+                _read_text(get_dataset(self._file, "cameras")) if "cameras" in self._file else None
+            )
 
     @contextmanager
     def _explain(self) -> Iterator[None]:
         """Say clearly what is wrong with a file that cannot be read."""
         try:
-            yield
-        except (OSError, KeyError, RuntimeError) as fault:
+            with explain_damage(self.path):
+                yield
+        except FormatError as error:
+            fault = error.__cause__
+            if fault is None or isinstance(fault, MaposeError):
+                raise
             if not h5py.is_hdf5(self.path):
                 raise FormatError(
                     f"{self.path} is not a mapose file (not HDF5 at all); files of other tools "
@@ -371,7 +395,7 @@ def load_support(path: str | os.PathLike[str], *, rows: slice | None = None) -> 
 
 
 def _check_kind(file: Any, path: Path) -> None:
-    if file.attrs.get("format") != "mapose":
+    if not np.array_equal(file.attrs.get("format"), "mapose"):
         raise FormatError(
             f"{path} is an HDF5 file of another tool: read it with mapose.read(), or on the "
             "command line convert it with 'mapose export'"
@@ -392,8 +416,13 @@ def _check_rows(rows: slice | None, count: int) -> slice:
 
 
 def _load_skeleton(group: Any) -> Skeleton:
-    names = _read_texts(group["keypoints"])
-    pairs = {key: [(names[a], names[b]) for a, b in group[key][:]] for key in ("edges", "mirror")}
+    names = _read_texts(get_dataset(group, "keypoints"))
+    pairs = {}
+    for key in ("edges", "mirror"):
+        index = group[key][:]
+        if ((index < 0) | (index >= len(names))).any():
+            raise ShapeError(f"{key} join keypoints that are not there")
+        pairs[key] = [(names[a], names[b]) for a, b in index]
     return Skeleton(names, **pairs)
 
 

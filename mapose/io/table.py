@@ -22,7 +22,13 @@ from mapose.errors import FormatError
 from mapose.files import write_atomically
 from mapose.io.anipose import write_anipose
 from mapose.io.columns import read_rows
-from mapose.io.instances import assign_columns, fill_array, name_columns, unname_slots
+from mapose.io.instances import (
+    assign_columns,
+    check_room,
+    fill_array,
+    name_columns,
+    unname_slots,
+)
 from mapose.io.sources import (
     find_frame_numbers,
     find_images,
@@ -32,6 +38,7 @@ from mapose.io.sources import (
 )
 from mapose.labels import Labels
 from mapose.poses import Poses
+from mapose.reading import explain_damage
 from mapose.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
@@ -70,7 +77,8 @@ def read_table_labels(path: Path) -> Labels:
         If a column is missing or could be meant in two ways, a number is unreadable, or a
         keypoint is marked twice for one individual.
     """
-    rows = _read_folder(path) if path.is_dir() else read_rows(path)
+    left_out: list[str] = []
+    rows = _read_folder(path, left_out) if path.is_dir() else read_rows(path, left_out)
     folder = path if path.is_dir() else path.parent
     found = _find_instances(rows, path)
     frames = found.frames
@@ -105,6 +113,7 @@ def read_table_labels(path: Path) -> Labels:
         tuple(individuals),
         identified,
         sources,
+        tuple(left_out),
     )
 
 
@@ -157,17 +166,24 @@ def read_table_poses(path: Path, *, video: str | None = None) -> Poses:
     )
 
 
-def _read_folder(folder: Path) -> pd.DataFrame:
-    """Read all tables below a folder; one that names no image is about the image of its name."""
+def _read_folder(folder: Path, left_out: list[str]) -> pd.DataFrame:
+    """Read all tables below a folder; one that names no image is about the image of its name.
+
+    Damaged ones are left out if there are others.
+    """
     files = sorted(f for f in folder.rglob("*.csv") if not f.name.startswith("."))
     tables = []
     for file in files:
         try:
-            rows = read_rows(file)
+            with explain_damage(file):
+                rows = read_rows(file, left_out)
         except FormatError as error:
-            if len(files) == 1 or "wanted columns" not in str(error):
+            if len(files) == 1:
                 raise
-            continue  # another kind of table, which labels often lie beside
+            # Other kinds of tables often lie beside labels.
+            if "wanted columns" not in str(error):
+                left_out.append(f"{file.name} is left out: {error}")
+            continue
         if not (rows.image != "").any() and (rows.frame < 0).all():
             rows["image"] = file.relative_to(folder).with_suffix("").as_posix()
         elif file.parent != folder:
@@ -207,6 +223,7 @@ def _find_instances(rows: pd.DataFrame, path: Path) -> _Instances:
         )
     columns = ["x", "y", *(["z"] if "z" in rows else []), *(["score"] if "score" in rows else [])]
     first = rows[~pd.Series(number, rows.index).duplicated()]
+    check_room((len(first), len(keypoints), len(columns)), len(rows), what=path)
     values = np.full((len(first), len(keypoints), len(columns)), np.nan, np.float32)
     values[number, keypoint] = rows[columns].to_numpy(np.float32)
     if "score" not in rows:

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from mapose.anatomy import Anatomy
 from mapose.arrays import Floats
-from mapose.errors import FormatError, ShapeError
+from mapose.errors import FormatError
 from mapose.files import write_atomically
 from mapose.models.network import PoseNetwork, build_network
+from mapose.reading import explain_damage, load_yaml
 from mapose.skeleton import Pair, Skeleton
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.yaml"
@@ -170,12 +171,14 @@ class Model:
         for name in (DESCRIPTION, WEIGHTS):
             if not (folder / name).is_file():
                 raise FormatError(f"{folder}: wanted a model folder with {name} in it")
+        with explain_damage(folder / DESCRIPTION):
+            raw = load_yaml(
+                (folder / DESCRIPTION).read_text(encoding="utf-8"), folder / DESCRIPTION
+            )
         try:
-            raw = yaml.safe_load((folder / DESCRIPTION).read_text(encoding="utf-8"))
             if raw["schema"] > _SCHEMA:
                 raise FormatError(f"{folder}: made by a newer mapose; update mapose to open it")
-            network = build_network(**raw["network"])
-            network.load_state_dict(load_tensors(folder / WEIGHTS))
+            network = _load_network(raw["network"], load_tensors(folder / WEIGHTS))
             return cls(
                 network=network.eval(),
                 architecture=raw["network"],
@@ -191,8 +194,25 @@ class Model:
                 record=raw["record"],
                 name=folder.resolve().name,
             )
-        except (KeyError, TypeError, ShapeError, RuntimeError, yaml.YAMLError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+            if isinstance(error, FormatError):
+                raise
             raise FormatError(f"{folder}: not a complete model ({error})") from error
+
+
+def _load_network(architecture: dict[str, Any], weights: Mapping[str, Tensor]) -> PoseNetwork:
+    """Build a network of an architecture that is that of the weights, or nothing."""
+    depths = architecture["depths"]
+    if not all(isinstance(d, int) and 0 <= d <= len(weights) for d in depths):
+        raise ValueError(f"its depths {depths} are not those of the weights")
+    with torch.device("meta"):  # takes no memory, whatever sizes the description claims
+        wanted = build_network(**architecture).state_dict()
+    for name, tensor in wanted.items():
+        if name not in weights or weights[name].shape != tensor.shape:
+            raise ValueError(f"its network is not that of the weights, which differ in {name}")
+    network = build_network(**architecture)
+    network.load_state_dict(dict(weights))
+    return network
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -210,7 +230,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         If the file is damaged.
     """
     try:
-        return load_file(path)
+        with explain_damage(path):
+            return load_file(path)
     except SafetensorError as error:
         raise FormatError(f"{path}: damaged weights ({error}); copy the model again") from error
 

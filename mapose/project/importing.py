@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mapose.arrays import Image, Ints
-from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
+from mapose.errors import FormatError, SettingsError, ShapeError, VideoError, suggest_name
 from mapose.files import check_writable, make_folder, remove_debris
 from mapose.io import Video, read_embedded_images, read_image, read_labels, save_labels, write_image
+from mapose.io.labels import check_video_names
+from mapose.io.sources import tell_apart
 from mapose.labels import Labels
 from mapose.locks import lock_output
 from mapose.project.project import FILE, Project
 from mapose.skeleton import Skeleton
+
+# Labels beyond a video's end are left out if they are this few of all, or this near to the end;
+# else it is another video.
+_FEW, _NEAR = 0.1, 0.01
+# Sentences of what was left out that are told.
+_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -31,21 +42,27 @@ class ImportReport:
     twice : int
         Frames that were labelled here already and stayed as they were.
     without : int
-        Frames whose image was not found.
+        Frames without a picture: no image and no video were found, the image or that place of the
+        video is damaged, or the frame lies beyond the video's end.
+    left_out : tuple of str
+        What else of the source was left out, and why pictures are missing, a sentence each.
     """
 
     taken: int
     offered: int
     twice: int
     without: int
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         text = f"{self.taken} of {self.offered} labelled frames taken"
         if self.twice:
             text += f"; {self.twice} were here already and stayed as they were"
         if self.without:
-            text += f"; {self.without} have neither an image nor a video"
-        return text
+            text += f"; {self.without} have no picture"
+        more = len(self.left_out) - _TOLD
+        told = [*self.left_out[:_TOLD], *([f"and {more} more"] if more > 0 else [])]
+        return "; ".join([text, *told])
 
 
 def import_project(
@@ -79,9 +96,11 @@ def import_project(
     FormatError, ShapeError, SettingsError
         If the source cannot be read, or does not fit the project.
     """
+    path = Path(path)
     labels = read_labels(Path(source))
     if rename:
         labels = labels.renamed(dict(rename))
+    there = Path(path).exists()
     path = make_folder(path)
     with lock_output(path / FILE, wait=True):
         is_new = not (path / FILE).is_file()
@@ -98,9 +117,20 @@ def import_project(
             )
         except BaseException:
             if is_new:  # it would be in the way of the next try, with another skeleton say
-                shutil.rmtree(path)
+                _remove_project(path, whole=not there)
             raise
         return Project.load(path), report
+
+
+def _remove_project(path: Path, *, whole: bool) -> None:
+    """Remove a new project whose first labels did not come in; its folder, if that is new too."""
+    for inner in path.iterdir():
+        if inner.is_dir():
+            shutil.rmtree(inner)
+        elif inner.name == FILE:
+            inner.unlink()
+    if whole:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def import_labels(
@@ -160,34 +190,106 @@ def _import_labels(
     source: Path | None,
     on_progress: Callable[[int, int], None],
 ) -> ImportReport:
-    labels = _reorder(labels, project.skeleton)
+    labels = _fit_names(_reorder(labels, project.skeleton), project)
+    check_video_names(labels.videos)
+    left_out = list(labels.left_out)
+    labels = _drop_bad_videos(labels, left_out)
     # Another recording of the same name would mix its labels with those that are here.
-    project.with_videos((labels.sources or {}).values())
+    project.with_videos(labels.sources or {})
+    names = _name_images(labels)
     old = _try_labels(project)
-    offered, labels = len(labels), labels.take(_choose_rows(labels, count))
+    rows = _choose_rows(labels, count)
+    offered, labels, names = len(labels), labels.take(rows), [names[r] for r in rows]
     here = set() if old is None else _name_frames(old)
-    kept: list[int] = []
-    files: list[Path] = []
-    twice = 0
-    for done, (row, image) in enumerate(_read_images(labels, source), 1):
-        name = _name_image(labels, row)
-        if (labels.videos[row], name) in here:
-            twice += 1
-            continue
-        files.append(project.path / "labels" / labels.videos[row] / name)
-        _add_image(image, files[-1])
-        kept.append(row)
-        on_progress(done, len(labels))
-    if not kept and not twice:
-        raise FormatError(
-            f"none of the {len(labels)} labelled frames has an image: no image files, no "
-            "images in the label file and no video were found; put the video beside the labels"
-        )
-    if kept:
-        new = replace(labels.take(kept), images=tuple(files), sources={})
-        save_labels(new if old is None else join_labels(old, new), project.path / "labels")
-    project.add_videos((labels.sources or {}).values())
-    return ImportReport(len(kept), offered, twice, len(labels) - len(kept) - twice)
+    twice = sum((labels.videos[r], names[r]) in here for r in range(len(labels)))
+    places = {
+        row: project.path / "labels" / labels.videos[row] / name
+        for row, name in enumerate(names)
+        if (labels.videos[row], name) not in here
+    }
+    with _take_back_images() as made:
+        kept: list[int] = []
+        images = _read_images(labels.take(list(places)), source, left_out)
+        offering = list(places)
+        for done, (place, image) in enumerate(images, 1):
+            row = offering[place]
+            if _add_image(image, places[row]):
+                made.append(places[row])
+            kept.append(row)
+            on_progress(done, len(places))
+        if not kept and not twice:
+            told = f" ({'; '.join(left_out[:_TOLD])})" if left_out else ""
+            raise FormatError(
+                f"none of the {len(labels)} labelled frames has an image: no image files, no "
+                f"images in the label file and no video were found{told}; put the video beside "
+                "the labels"
+            )
+        if kept:
+            new = replace(labels.take(kept), images=tuple(places[row] for row in kept), sources={})
+            save_labels(new if old is None else join_labels(old, new), project.path / "labels")
+        project.add_videos(labels.sources or {})
+    without = len(labels) - len(kept) - twice
+    return ImportReport(len(kept), offered, twice, without, tuple(left_out))
+
+
+@contextmanager
+def _take_back_images() -> Iterator[list[Path]]:
+    """Remove the images listed in a block if it fails, those that no labels name by then."""
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException:
+        for image in made:
+            table = image.with_name("labels.csv")
+            if not table.is_file() or image.name not in table.read_text(encoding="utf-8"):
+                image.unlink(missing_ok=True)
+            with suppress(OSError):  # it holds others
+                image.parent.rmdir()
+        raise
+
+
+def _fit_names(labels: Labels, project: Project) -> Labels:
+    """Call recordings as the project does, and new ones otherwise than those it has."""
+    names = {name: name for name in labels.videos}
+    for name, file in (labels.sources or {}).items():
+        known = project.find_own(file)
+        if known is not None:
+            names[name] = known
+        elif name in project.videos:
+            others = {*project.videos, *names.values()}
+            tail = f"{file.resolve().parent.name}-{name}"
+            tries = (tail if n == 1 else f"{tail}-{n}" for n in itertools.count(1))
+            names[name] = next(n for n in tries if n not in others)
+    sources = {names.get(name, name): file for name, file in (labels.sources or {}).items()}
+    return replace(labels, videos=tuple(names[v] for v in labels.videos), sources=sources)
+
+
+def _drop_bad_videos(labels: Labels, left_out: list[str]) -> Labels:
+    """Leave aside video files that cannot be opened; their frames may have images all the same."""
+    sources = {}
+    for name, file in (labels.sources or {}).items():
+        try:
+            with Video(file):
+                sources[name] = file
+        except VideoError as error:
+            left_out.append(f"the video of {name} is left out: {error}")
+    return replace(labels, sources=sources)
+
+
+def _name_images(labels: Labels) -> list[str]:
+    """Name the image of each row in its recording's folder; no two images have the same name."""
+    plain = []
+    for row, image in enumerate(labels.images):
+        frame = int(labels.frames[row])
+        number = f"frame{frame if frame >= 0 else row:06d}.png"
+        plain.append(number if image is None else image.with_suffix(".png").name)
+    keys = [(v, n.casefold()) for v, n in zip(labels.videos, plain, strict=True)]
+    often = Counter(keys)
+    double = [r for r, key in enumerate(keys) if often[key] > 1 and labels.images[r] is not None]
+    longer = tell_apart([image.parts for r in double if (image := labels.images[r])])
+    for row, name in zip(double, longer, strict=True):
+        plain[row] = f"{name}.png"
+    return plain
 
 
 def join_labels(old: Labels, new: Labels) -> Labels:
@@ -233,41 +335,61 @@ def _choose_rows(labels: Labels, count: int | None) -> Ints:
     return np.floor(edges[:-1] + share * np.diff(edges)).astype(np.int64)
 
 
-def _read_images(labels: Labels, source: Path | None) -> Iterator[tuple[int, Path | Image]]:
-    """Give row and image of every labelled frame whose image exists somewhere."""
+def _read_images(
+    labels: Labels, source: Path | None, left_out: list[str]
+) -> Iterator[tuple[int, Path | Image]]:
+    """Give row and image of every labelled frame whose image exists somewhere, and is whole."""
     videos, sources = np.array(labels.videos), labels.sources or {}
     missing = []
     for row, image in enumerate(labels.images):
         if image is not None:
-            yield row, image
+            try:
+                read_image(image)
+            except FormatError as error:
+                left_out.append(str(error))
+            else:
+                yield row, image
         elif labels.videos[row] not in sources:
             missing.append(row)
     for name, path in sources.items():
         wanted = [int(r) for r in np.flatnonzero(videos == name) if labels.images[r] is None]
         if wanted:
-            yield from _read_frames(path, labels.frames, wanted)
+            yield from _read_frames(path, labels.frames, wanted, left_out)
     if missing and source is not None:
         for row, embedded in read_embedded_images(source, labels.take(missing)):
             yield missing[row], embedded
 
 
-def _read_frames(path: Path, frames: Ints, rows: Sequence[int]) -> Iterator[tuple[int, Image]]:
+def _read_frames(
+    path: Path, frames: Ints, rows: Sequence[int], left_out: list[str]
+) -> Iterator[tuple[int, Image]]:
     with Video(path) as video:
-        beyond = [int(frames[r]) for r in rows if not 0 <= frames[r] < len(video)]
-        if beyond:
-            raise FormatError(
-                f"the labels name frame {beyond[0]} of {path.name}, which has {len(video)} frames "
-                f"({len(beyond)} such labels): is this the video that was labelled?"
+        numbers = frames[list(rows)]
+        beyond = numbers[(numbers < 0) | (numbers >= len(video))]
+        if len(beyond):
+            what = (
+                f"the labels name frame {beyond.max()} of {path.name}, which has {len(video)} "
+                f"frames ({len(beyond)} such labels)"
             )
+            near = beyond.min() >= 0 and beyond.max() <= len(video) * (1 + _NEAR)
+            if len(beyond) == len(rows) or (len(beyond) > _FEW * len(rows) and not near):
+                raise FormatError(f"{what}: is this the video that was labelled?")
+            left_out.append(what)
         for row in sorted(rows, key=lambda r: int(frames[r])):
-            yield row, video.read(int(frames[row]))
+            if 0 <= frames[row] < len(video):
+                try:
+                    image = video.read(int(frames[row]))
+                except VideoError as error:
+                    left_out.append(str(error))
+                else:
+                    yield row, image
 
 
-def _add_image(image: Path | Image, place: Path) -> None:
+def _add_image(image: Path | Image, place: Path) -> bool:
     """Put an image into the project; one that is there already stays, and must be the same."""
     if not place.exists():
         write_image(image, place)
-        return
+        return True
     pixels = read_image(image) if isinstance(image, Path) else image
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
@@ -276,17 +398,11 @@ def _add_image(image: Path | Image, place: Path) -> None:
             f"{place} is there already and shows something else than the frame to import: move it "
             "elsewhere, or rename the video"
         )
+    return False
 
 
 def _name_frames(labels: Labels) -> set[tuple[str, str]]:
     return {(v, p.name) for v, p in zip(labels.videos, labels.images, strict=True) if p}
-
-
-def _name_image(labels: Labels, row: int) -> str:
-    image, frame = labels.images[row], int(labels.frames[row])
-    if image is not None:
-        return image.with_suffix(".png").name
-    return f"frame{frame if frame >= 0 else row:06d}.png"
 
 
 def _try_labels(project: Project) -> Labels | None:

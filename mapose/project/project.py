@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from mapose.config import parse_settings
@@ -20,12 +19,15 @@ from mapose.io.recordings import find_path, fingerprint
 from mapose.labels import Labels
 from mapose.locks import lock_output
 from mapose.models import Model, write_yaml
+from mapose.reading import explain_damage, is_plain_name, load_yaml
 from mapose.skeleton import Skeleton, find_mirror
 
 logger = logging.getLogger(__name__)
 
 FILE = "mapose.yaml"
 _FOLDERS = ("videos", "labels", "models", "results")
+#: Animals of a project at most; what a damaged file says more is not tried.
+MOST_ANIMALS = 10_000
 
 
 class _Description(BaseModel):
@@ -120,13 +122,13 @@ class Project:
         file = path / FILE
         if not file.is_file():
             raise SettingsError(f"{path}: not a project (no {FILE}); make one with `mapose new`")
-        try:
-            raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise SettingsError(f"{file}: not readable as YAML: {error}") from None
+        with explain_damage(file, SettingsError):
+            raw = load_yaml(file.read_text(encoding="utf-8-sig"), file, error=SettingsError)
         try:
             found = parse_settings(_Description, raw)
             skeleton = Skeleton(found.keypoints, found.edges, found.mirror)
+            _check_names(found.videos)
+            _check_individuals(found.individuals)
         except (SettingsError, ShapeError) as error:
             raise SettingsError(f"{file}: {error}") from None
         individuals = found.individuals
@@ -149,8 +151,15 @@ class Project:
         }
         write_yaml(description, self.path / FILE)
 
-    def add_videos(self, videos: Iterable[str | os.PathLike[str]]) -> Project:
+    def add_videos(
+        self, videos: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]
+    ) -> Project:
         """Take videos into the project; they stay where they are.
+
+        Parameters
+        ----------
+        videos : iterable of path, or dict of str to path
+            Video files, by name where that is not the stem of the file.
 
         Returns
         -------
@@ -170,7 +179,9 @@ class Project:
             project._save()
         return project
 
-    def with_videos(self, videos: Iterable[str | os.PathLike[str]]) -> Project:
+    def with_videos(
+        self, videos: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]
+    ) -> Project:
         """Give the project as it would be with more videos; nothing is written.
 
         Raises
@@ -179,9 +190,10 @@ class Project:
             As for `add_videos`.
         """
         known = dict(self.videos)
-        for video in videos:
+        given = videos.items() if isinstance(videos, Mapping) else ((None, v) for v in videos)
+        for chosen, video in given:
             with Video(video) as opened:
-                name = opened.name
+                name = chosen or opened.name
             place = find_path(video, self.path)
             if known.get(name, place) != place:
                 raise SettingsError(
@@ -292,3 +304,16 @@ def check_free(path: Path) -> None:
         empty = item.name in _FOLDERS and item.is_dir() and not any(item.iterdir())
         if not empty and not own.fullmatch(item.name):
             raise SettingsError(f"{path} exists already: name a new or empty folder")
+
+
+def _check_individuals(individuals: int | list[str]) -> None:
+    count = individuals if isinstance(individuals, int) else len(individuals)
+    if not 1 <= count <= MOST_ANIMALS:
+        raise SettingsError(f"individuals: wanted 1 to {MOST_ANIMALS} animals, came {count}")
+
+
+def _check_names(videos: Iterable[str]) -> None:
+    """Refuse names of videos that cannot be those of folders: labels lie in one per video."""
+    odd = [name for name in videos if not is_plain_name(name)]
+    if odd:
+        raise SettingsError(f"a video cannot be called {odd[0]!r}: its name becomes a folder's")

@@ -23,6 +23,7 @@ from mapose.files import write_atomically
 from mapose.io import Video
 from mapose.models import spare_cores
 from mapose.poses import Poses
+from mapose.reading import explain_damage, load_yaml
 from mapose.recognition.contrast import vary_light
 from mapose.recognition.crops import BodyTemplate, cut_crops, find_scale
 from mapose.recognition.network import CROP, AppearanceNetwork, to_images
@@ -192,7 +193,10 @@ class Appearance:
     @classmethod
     def unpack(cls, tensors: Tensors, description: dict[str, Any]) -> Appearance:
         """Make an appearance of what `pack` gave."""
-        network = AppearanceNetwork(description["channels"], description["dimensions"])
+        sides = description["channels"], description["dimensions"]
+        if sides[0] not in (1, 3) or sides[1] != len(tensors["network.project.weight"]):
+            raise FormatError(f"channels and dimensions {sides} are not those of the weights")
+        network = AppearanceNetwork(*sides)
         mark = "network."
         state = {k.removeprefix(mark): v for k, v in tensors.items() if k.startswith(mark)}
         network.load_state_dict(state)
@@ -345,8 +349,8 @@ def load_appearance(path: str | os.PathLike[str]) -> Appearance:
     FormatError
         If the file is missing, damaged, another kind of file, or from a newer mapose.
     """
-    tensors, description = load_parts(path, "appearance")
-    return Appearance.unpack(tensors, description)
+    with explain_damage(path):
+        return Appearance.unpack(*load_parts(path, "appearance"))
 
 
 def save_parts(path: str | os.PathLike[str], tensors: Tensors, description: dict[str, Any]) -> None:
@@ -372,14 +376,14 @@ def load_parts(path: str | os.PathLike[str], kind: str) -> tuple[Tensors, dict[s
     if not path.is_file():
         raise FormatError(f"no file {path.name} in {path.parent.resolve()}")
     try:
-        with safe_open(path, "pt") as file:
-            description = yaml.safe_load((file.metadata() or {}).get("mapose", "{}"))
+        with explain_damage(path), safe_open(path, "pt") as file:
+            description = load_yaml((file.metadata() or {}).get("mapose", "{}"), path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, yaml.YAMLError) as fault:
+    except SafetensorError as fault:
         raise FormatError(f"{path}: not a file of mapose, or damaged ({fault})") from fault
     if not isinstance(description, dict) or description.get("kind") != kind:
         raise FormatError(f"{path}: wanted a saved {kind}, this is something else")
-    if description["schema"] > _SCHEMA:
+    if not isinstance(description.get("schema"), int) or description["schema"] > _SCHEMA:
         raise FormatError(f"{path}: made by a newer mapose; update mapose to open it")
     return tensors, description
 

@@ -12,7 +12,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, vstack
 
 from mapose.arrays import AnyFloats, Bools, Floats, Ints
-from mapose.errors import ShapeError
+from mapose.errors import FormatError, ShapeError
+from mapose.reading import explain_damage
 
 #: Name of an animal that is not in the gallery.
 UNKNOWN = "unknown"
@@ -252,13 +253,18 @@ def load_gallery(path: str | os.PathLike[str]) -> Gallery:
     """
     from mapose.recognition.appearance import Appearance, load_parts
 
-    tensors, description = load_parts(path, "gallery")
-    animals = description["animals"]
-    return Gallery(
-        Appearance.unpack(tensors, description),
-        {a["name"]: tensors[f"pieces.{i}"].numpy() for i, a in enumerate(animals)},
-        {a["name"]: tuple(a["days"]) for a in animals},
-    )
+    with explain_damage(path):
+        tensors, description = load_parts(path, "gallery")
+        animals = description["animals"]
+        pieces = {str(a["name"]): tensors[f"pieces.{i}"].numpy() for i, a in enumerate(animals)}
+        days = {str(a["name"]): tuple(str(day) for day in a["days"]) for a in animals}
+        appearance = Appearance.unpack(tensors, description)
+        wide = appearance.dimensions
+        if any(
+            p.ndim != 2 or p.shape[1] != wide or len(p) != len(days[n]) for n, p in pieces.items()
+        ):
+            raise FormatError(f"{path}: its pieces are not those of its animals and network")
+        return Gallery(appearance, pieces, days)
 
 
 def find_middle(vectors: AnyFloats) -> AnyFloats:

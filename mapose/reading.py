@@ -1,0 +1,195 @@
+"""Reading files that may be damaged, or written by somebody who means no good.
+
+All readers go through `explain_damage`. JSON and YAML are read by `load_json` and `load_yaml`,
+whose limits keep a small file from taking all memory or time.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mapose.errors import FormatError, MaposeError, SettingsError, ShapeError
+
+#: How deep lists and mappings may lie in each other in YAML.
+MOST_DEEP = 50
+#: Characters of a YAML file, and values in it once all its repetitions (aliases) are written out.
+MOST_TEXT, MOST_VALUES = 4_000_000, 1_000_000
+#: Longest name, in bytes, of a folder or file that is made of a name in a file.
+MOST_NAME = 200
+
+# What data lead to that are not as expected, in our own code and in libraries. NameError,
+# AttributeError, AssertionError and ImportError are not among them: they are faults of ours.
+_DAMAGE: tuple[type[Exception], ...] = (csv.Error, struct.error, zlib.error)
+_DAMAGE += (OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError)
+# What leads to another folder, or what a terminal acts upon.
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]|^\.*$")
+
+
+@contextmanager
+def explain_damage(
+    path: str | os.PathLike[str], error: type[MaposeError] = FormatError
+) -> Iterator[None]:
+    """Turn whatever reading a file leads to into one clear sentence that names the file.
+
+    Our own errors stay as they are, but for those about shapes and settings, which become the
+    given kind: it is the file that does not fit.
+
+    Parameters
+    ----------
+    path : path
+        What is read; named in messages.
+    error : type of MaposeError
+        What to raise.
+
+    Raises
+    ------
+    MaposeError
+        For damage, lack of memory, and files that cannot be opened. What was behind it is its
+        ``__cause__``.
+
+    Examples
+    --------
+    >>> with explain_damage("poses.csv"):
+    ...     [][3]
+    Traceback (most recent call last):
+    ...
+    mapose.errors.FormatError: poses.csv cannot be read, it is damaged or of another kind ...
+    """
+    try:
+        yield
+    except (ShapeError, SettingsError) as fault:
+        if isinstance(fault, error) or str(path) in str(fault):
+            raise
+        raise error(f"{path}: {fault}") from fault
+    except MaposeError:
+        raise
+    except MemoryError as fault:
+        raise error(
+            f"{path} asks for more memory than there is; it is damaged, or too large for this "
+            "machine"
+        ) from fault
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as fault:
+        raise error(f"{path} cannot be opened: {fault.strerror or fault}") from fault
+    except _DAMAGE as fault:
+        raise error(
+            f"{path} cannot be read, it is damaged or of another kind than it seems "
+            f"({type(fault).__name__}: {fault})"
+        ) from fault
+
+
+def load_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    FormatError
+        If it is none, or nested too deeply.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except RecursionError as fault:
+        raise FormatError(f"{path}: its values are nested too deeply to be read") from fault
+    except ValueError as fault:
+        raise FormatError(f"{path} is not json: {fault}") from fault
+
+
+def load_yaml(text: str, source: object, *, error: type[MaposeError] = FormatError) -> Any:
+    """Read YAML of plain values.
+
+    Parameters
+    ----------
+    text : str
+        At most `MOST_TEXT` characters, nested at most `MOST_DEEP` deep, and with all aliases
+        written out at most `MOST_VALUES` values.
+    source : object
+        What messages call it.
+    error : type of MaposeError
+        What to raise.
+
+    Raises
+    ------
+    MaposeError
+        If it is no YAML, asks for more than plain values, or exceeds a limit.
+
+    Examples
+    --------
+    >>> load_yaml("keypoints: [snout, tail]", "mapose.yaml")
+    {'keypoints': ['snout', 'tail']}
+    """
+    if len(text) > MOST_TEXT:
+        raise error(f"{source}: wanted at most {MOST_TEXT} characters of YAML, came {len(text)}")
+    if measure_depth(text) > MOST_DEEP:
+        raise error(
+            f"{source}: lists and mappings may be nested {MOST_DEEP} deep, these are deeper"
+        )
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _count_values(node, {}) > MOST_VALUES:
+            raise error(f"{source}: its aliases stand for more than {MOST_VALUES} values")
+        return loader.construct_document(node)
+    except MaposeError:
+        raise
+    except RecursionError as fault:
+        raise error(f"{source}: its values are nested too deeply, or contain themselves") from fault
+    except (yaml.YAMLError, ValueError, TypeError, LookupError) as fault:
+        raise error(f"{source}: not readable as YAML: {fault}") from fault
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def measure_depth(text: str) -> int:
+    """Find how deep brackets and the dashes of lists are nested at most, by a look at the signs.
+
+    Examples
+    --------
+    >>> measure_depth("a: [[1, 2], {b: []}]"), measure_depth("- - 1")
+    (3, 2)
+    """
+    depth = most = 0
+    for found in re.finditer(r"[\[{]+|[\]}]+", text):
+        depth += len(found[0]) if found[0][0] in "[{" else -len(found[0])
+        depth = max(depth, 0)
+        most = max(most, depth)
+    dashes = max((len(d[0]) // 2 for d in re.finditer(r"(?:[-?] )+", text)), default=0)
+    return max(most, dashes)
+
+
+def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Count the values below a node, those behind an alias each time."""
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES  # of a node that contains itself
+        inner: list[Any] = []
+        if isinstance(node, yaml.MappingNode):
+            inner = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            inner = node.value
+        known[id(node)] = 1 + sum(_count_values(part, known) for part in inner)
+    return known[id(node)]
+
+
+def is_plain_name(name: str) -> bool:
+    r"""Tell whether a name from a file can be that of a folder or file, and leads nowhere else.
+
+    Examples
+    --------
+    >>> [is_plain_name(name) for name in ("day 1", "12:30", "..", "a/b", "a\\b", "", "a\n")]
+    [True, True, False, False, False, False, False]
+    """
+    fits = len(name.encode(errors="replace")) <= MOST_NAME and Path(name).name == name
+    return fits and not _NO_NAME.search(name)

@@ -1,0 +1,482 @@
+"""Small valid files of every kind that mapose reads, for `fuzz_readers.py` to damage.
+
+Each specimen is a folder with all that belongs together; `main` is what its reader is given, and
+`parts` are the files that are damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.io
+import sleap_io as sio
+import yaml
+
+from calibration.synthetic import make_ring
+from mapose.config import load_settings
+from mapose.doubts import Doubt
+from mapose.edits import Edit, Sighting, save_edits
+from mapose.io import VideoWriter, save, save_labels, write, write_image
+from mapose.labels import Labels
+from mapose.models import Model
+from mapose.models.network import build_network
+from mapose.poses import Peaks, Poses
+from mapose.project import Project
+from mapose.recognition.appearance import Appearance
+from mapose.recognition.crops import BodyTemplate
+from mapose.recognition.gallery import Gallery
+from mapose.recognition.network import AppearanceNetwork
+from mapose.skeleton import Skeleton
+
+SKELETON = Skeleton(["snout", "tail"], [("snout", "tail")])
+XY = np.array([[10.0, 20], [30, 40]])
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """One valid input.
+
+    Parameters
+    ----------
+    name : str
+        Of the specimen.
+    main : str
+        File or folder that the readers are given, from the specimen's folder; ``"."`` for itself.
+    readers : tuple of str
+        Names of `fuzz_readers.READERS`.
+    parts : tuple of str
+        Files to damage; `main` if none.
+    """
+
+    name: str
+    main: str
+    readers: tuple[str, ...]
+    parts: tuple[str, ...] = field(default=())
+
+
+_MAKERS: list[tuple[Specimen, Callable[[Path], None]]] = []
+
+
+def _specimen(main: str, *readers: str, parts: tuple[str, ...] = ()) -> Callable:
+    def keep(make: Callable[[Path], None]) -> Callable[[Path], None]:
+        name = make.__name__.removeprefix("_make_")
+        _MAKERS.append((Specimen(name, main, readers, parts or (main,)), make))
+        return make
+
+    return keep
+
+
+def make_specimens(folder: Path) -> list[Specimen]:
+    """Write all specimens, each into a folder of its own name."""
+    for specimen, make in _MAKERS:
+        place = folder / specimen.name
+        if not place.exists():
+            place.mkdir(parents=True)
+            make(place)
+    return [specimen for specimen, _ in _MAKERS]
+
+
+def _picture(number: int = 0) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8)
+
+
+def _film(path: Path) -> None:
+    with VideoWriter(path, 25) as writer:
+        for i in range(6):
+            writer.write(_picture(i))
+
+
+def _poses(dimensions: int = 2, frames: int = 6) -> Poses:
+    rng = np.random.default_rng(0)
+    array = rng.uniform(5, 40, (frames, 2, 2, dimensions + 1))
+    array[..., -1] = 0.9
+    return Poses(array, SKELETON, ["ann", "bob"], rate=25)
+
+
+@_specimen("r.mapose.h5", "read", "mapose")
+def _make_own_file(folder: Path) -> None:
+    n = 12
+    peaks = Peaks(
+        frame=np.repeat(np.arange(6), 2),
+        keypoint=np.tile([0, 1], 6),
+        xy=np.ones((n, 2)),
+        score=np.ones(n),
+        covariance=np.tile(np.eye(2), (n, 1, 1)),
+        pairs=np.arange(n).reshape(-1, 2),
+        edge=np.zeros(6, int),
+        affinity=np.ones(6),
+        n_frames=6,
+    )
+    doubts = [Doubt(1, 3, ("ann", "bob"), 0.2)]
+    save(_poses(), folder / "r.mapose.h5", peaks=peaks, provenance={"made": "x"}, doubts=doubts)
+
+
+@_specimen("r3.mapose.h5", "read", "mapose")
+def _make_own_file_in_space(folder: Path) -> None:
+    poses = _poses(3)
+    shape = poses.array.shape[:3]
+    support = {
+        "error": np.ones(shape, np.float32),
+        "n_views": np.full(shape, 3, np.int16),
+        "filled": np.zeros(shape, bool),
+    }
+    save(poses, folder / "r3.mapose.h5", support=support, cameras=make_ring(2).to_toml())
+
+
+def _make_written(name: str, format: str, dimensions: int = 2) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        write(_poses(dimensions), folder / name, format)
+
+    make.__name__ = f"_make_{format.replace('-', '_')}_poses"
+    return make
+
+
+for _name, _format, _dimensions in (
+    ("r.h5", "dlc-h5", 2),
+    ("r.csv", "dlc-csv", 2),
+    ("r.slp", "slp", 2),
+    ("r.nc", "movement", 2),
+    ("r.csv", "csv", 2),
+    ("r.trc", "trc", 3),
+):
+    _specimen(_name, "read")(_make_written(_name, _format, _dimensions))
+
+
+@_specimen("r.csv", "read", "support")
+def _make_anipose_csv(folder: Path) -> None:
+    write(_poses(3), folder / "r.csv", "csv")
+
+
+@_specimen("r.nc", "read")
+def _make_netcdf3(folder: Path) -> None:
+    _poses().to_xarray().to_netcdf(folder / "r.nc", engine="scipy")
+
+
+@_specimen("r.analysis.h5", "read", "labels", "import")
+def _make_sleap_analysis(folder: Path) -> None:
+    with h5py.File(folder / "r.analysis.h5", "w") as file:
+        file["tracks"] = np.random.default_rng(0).uniform(5, 40, (2, 2, 2, 6))
+        file["point_scores"] = np.ones((2, 2, 6))
+        file["node_names"] = [b"snout", b"tail"]
+        file["track_names"] = [b"ann", b"bob"]
+        file["edge_names"] = np.array([[b"snout", b"tail"]])
+        file["video_path"] = "clip.mp4"
+    _film(folder / "clip.mp4")
+
+
+@_specimen("people", "read", parts=("people/f_000001.json", "people/f_000000.json"))
+def _make_openpose(folder: Path) -> None:
+    (folder / "people").mkdir()
+    points = np.random.default_rng(0).uniform(1, 99, 54).tolist()
+    for frame in range(3):
+        text = json.dumps({"version": 1.3, "people": [{"pose_keypoints_2d": points}]})
+        (folder / "people" / f"f_{frame:06d}.json").write_text(text)
+
+
+def _frames() -> tuple[sio.Video, sio.Skeleton, list[sio.LabeledFrame]]:
+    skeleton = sio.Skeleton(["snout", "tail"], edges=[(0, 1)])
+    video = sio.Video("clip.mp4", open_backend=False)
+    frames = [
+        sio.LabeledFrame(video, i, [sio.Instance.from_numpy(XY + i, skeleton)]) for i in range(3)
+    ]
+    return video, skeleton, frames
+
+
+@_specimen("l.slp", "labels", "import")
+def _make_sleap_labels(folder: Path) -> None:
+    video, skeleton, frames = _frames()
+    labels = sio.Labels(frames, videos=[video], skeletons=[skeleton])
+    sio.save_slp(labels, str(folder / "l.slp"), embed=False, verbose=False)
+    _film(folder / "clip.mp4")
+
+
+@_specimen("l.pkg.slp", "labels", "images", "import")
+def _make_sleap_package(folder: Path) -> None:
+    files = [str(folder / f"img{i}.png") for i in range(3)]
+    for i, file in enumerate(files):
+        write_image(_picture(i), Path(file))
+    video = sio.Video.from_filename(files)
+    _, skeleton, _ = _frames()
+    frames = [
+        sio.LabeledFrame(video, i, [sio.Instance.from_numpy(XY + i, skeleton)]) for i in range(3)
+    ]
+    labels = sio.Labels(frames, videos=[video], skeletons=[skeleton])
+    sio.save_slp(labels, str(folder / "l.pkg.slp"), embed=True, verbose=False)
+    for file in files:
+        Path(file).unlink()
+
+
+@_specimen("set.h5", "labels", "images", "import", parts=("set.h5", "names.csv"))
+def _make_deepposekit(folder: Path) -> None:
+    with h5py.File(folder / "set.h5", "w") as file:
+        file["images"] = np.stack([_picture(i)[..., :1] for i in range(3)])
+        file["annotations"] = np.tile(XY, (3, 1, 1))
+        file["annotated"] = np.ones((3, 2), bool)
+        file["skeleton"] = np.array([[-1, -1], [0, -1]])
+    (folder / "names.csv").write_text("name,parent,swap\nsnout,,\ntail,snout,\n")
+
+
+@_specimen("l.json", "labels", "import", parts=("l.json", "l.json", "images/a1.png"))
+def _make_coco(folder: Path) -> None:
+    for i in range(3):
+        write_image(_picture(i), folder / "images" / f"a{i}.png")
+    document = {
+        "images": [{"id": i, "file_name": f"a{i}.png"} for i in range(3)],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": 1, "keypoints": [1, 2, 2, 3, 4, 2]}
+            for i in range(3)
+        ],
+        "categories": [
+            {"id": 1, "name": "m", "keypoints": ["snout", "tail"], "skeleton": [[1, 2]]}
+        ],
+    }
+    (folder / "l.json").write_text(json.dumps(document))
+
+
+@_specimen("at.json", "labels")
+def _make_alphatracker(folder: Path) -> None:
+    point = [{"class": "point", "x": 3.0, "y": 4.0}]
+    face = {"class": "Face", "height": 10, "width": 10, "x": 1.0, "y": 2.0}
+    frames = [
+        {"filename": f"i{i}.png", "class": "image", "annotations": [face, *point]} for i in range(2)
+    ]
+    (folder / "at.json").write_text(json.dumps(frames))
+
+
+_DLC = ("labeled-data/clip/CollectedData_me.csv", "config.yaml", "labeled-data/clip/img1.png")
+
+
+def _dlc_table(folder: Path) -> pd.DataFrame:
+    place = folder / "labeled-data" / "clip"
+    for i in range(3):
+        write_image(_picture(i), place / f"img{i}.png")
+    config = {"scorer": "me", "bodyparts": ["snout", "tail"], "skeleton": [["snout", "tail"]]}
+    config["video_sets"] = {"/rec/clip.mp4": {"crop": "0, 9, 0, 9"}}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    columns = pd.MultiIndex.from_product(
+        [["me"], ["snout", "tail"], ["x", "y"]], names=["scorer", "bodyparts", "coords"]
+    )
+    rows = pd.MultiIndex.from_tuples([("labeled-data", "clip", f"img{i}.png") for i in range(3)])
+    return pd.DataFrame(np.tile(XY.ravel(), (3, 1)), rows, columns)
+
+
+@_specimen(".", "labels", "import", parts=_DLC)
+def _make_deeplabcut_project(folder: Path) -> None:
+    _dlc_table(folder).to_csv(folder / _DLC[0])
+
+
+@_specimen(".", "labels", "import", parts=("labeled-data/clip/CollectedData_me.h5",))
+def _make_deeplabcut_project_h5(folder: Path) -> None:
+    _dlc_table(folder).to_hdf(
+        folder / "labeled-data/clip/CollectedData_me.h5", key="df_with_missing"
+    )
+
+
+@_specimen("t.csv", "labels", "import")
+def _make_long_table(folder: Path) -> None:
+    lines = ["image,individual,keypoint,x,y"]
+    for i in range(3):
+        write_image(_picture(i), folder / f"p{i}.png")
+        lines += [f"p{i}.png,ann,{part},{i + 1}.5,{i + 2}" for part in ("snout", "tail")]
+    (folder / "t.csv").write_text("\n".join(lines) + "\n")
+
+
+@_specimen("t.csv", "labels", "read")
+def _make_wide_table(folder: Path) -> None:
+    rows = [f"{i},{i}.5,2,{i},4" for i in range(4)]
+    (folder / "t.csv").write_text("\n".join(["frame,snout_x,snout_y,tail_x,tail_y", *rows]) + "\n")
+
+
+@_specimen("tables", "labels", parts=("tables/p1.csv",))
+def _make_folder_of_tables(folder: Path) -> None:
+    (folder / "tables").mkdir()
+    for i in range(3):
+        (folder / "tables" / f"p{i}.csv").write_text(f"keypoint,x,y\nsnout,{i},2\ntail,3,4\n")
+
+
+@_specimen("p", "project", parts=("p/mapose.yaml", "p/labels/clip/labels.csv"))
+def _make_project(folder: Path) -> None:
+    project = Project.create(folder / "p", SKELETON, individuals=["ann"])
+    images = [project.path / "labels" / "clip" / f"frame{i:06d}.png" for i in range(2)]
+    for image in images:
+        write_image(_picture(), image)
+    points = np.tile(XY, (2, 1, 1, 1))
+    save_labels(
+        Labels(points, SKELETON, ("clip",) * 2, np.arange(2), tuple(images), ("ann",), True),
+        project.path / "labels",
+    )
+
+
+@_specimen("r.edits.csv", "edits")
+def _make_edits(folder: Path) -> None:
+    seen = (Sighting(2, (3.0, 4.0)),)
+    edits = [Edit(3, ("ann", "bob"), "swap", (seen, seen), (seen, seen))] * 3
+    save_edits(edits, folder / "r.edits.csv")
+
+
+@_specimen("settings.yaml", "settings")
+def _make_settings(folder: Path) -> None:
+    text = yaml.safe_dump(load_settings("small").model_dump(mode="json"))
+    (folder / "settings.yaml").write_text(text)
+
+
+@_specimen("m", "model", parts=("m/model.yaml", "m/model.yaml", "m/weights.safetensors"))
+def _make_model(folder: Path) -> None:
+    architecture = {
+        "channels": 1,
+        "keypoints": 2,
+        "edges": 1,
+        "widths": [8, 8, 8],
+        "depths": [0, 0, 0],
+    }
+    Model(
+        build_network(**architecture), architecture, SKELETON, SKELETON.edges, 1, 1, 2,
+        np.full((2, 2), 30.0), np.ones(2), {"train": ["clip:1"], "test": []},
+    ).save(folder / "m")  # fmt: skip
+
+
+def _appearance() -> Appearance:
+    template = BodyTemplate(np.array([[0, -1.0], [0, 1]]), np.ones(2), np.array([[0, 1]]))
+    network = AppearanceNetwork(1, 8)
+    return Appearance(network, template, ("snout", "tail"), 1, {"steps": 3})
+
+
+@_specimen("a.safetensors", "appearance")
+def _make_appearance(folder: Path) -> None:
+    _appearance().save(folder / "a.safetensors")
+
+
+@_specimen("g.gallery", "gallery")
+def _make_gallery(folder: Path) -> None:
+    gallery = Gallery(_appearance())
+    for i, name in enumerate(("ann", "bob")):
+        gallery = gallery.add(name, np.tile(np.eye(8)[i], (30, 1)), day="monday")
+    gallery.save(folder / "g.gallery")
+
+
+@_specimen("c.toml", "cameras", "group")
+def _make_anipose_cameras(folder: Path) -> None:
+    make_ring(2).save(folder / "c.toml")
+
+
+@_specimen("c.toml", "cameras")
+def _make_caliscope_cameras(folder: Path) -> None:
+    matrix = [[900.0, 0, 320], [0, 900, 240], [0, 0, 1]]
+    lines = []
+    for i in range(2):
+        lines += [f"[cameras.{i}]", f"cam_id = {i}", "size = [640, 480]", f"matrix = {matrix}"]
+        lines += ["distortions = [0.1, 0, 0, 0, 0]", "rotation = [0.1, 0, 0]"]
+        lines += ["translation = [0.1, 0.2, 1.0]", "ignore = false"]
+    (folder / "c.toml").write_text("\n".join(lines) + "\n")
+
+
+@_specimen("c.qca.txt", "cameras")
+def _make_qualisys_cameras(folder: Path) -> None:
+    turn = " ".join(f'r{i}{j}="{float(i == j)}"' for i in (1, 2, 3) for j in (1, 2, 3))
+    camera = (
+        '<camera active="1" serial="7" video_resolution="1080p" viewrotation="0">'
+        '<fov_video left="0" top="0" right="1919" bottom="1079"/>'
+        f'<transform x="1" y="2" z="3" {turn}/>'
+        '<intrinsic focalLengthU="100000" focalLengthV="100000" centerPointU="60000" '
+        'centerPointV="34000" skew="0" radialDistortion1="0.1"/></camera>'
+    )
+    (folder / "c.qca.txt").write_text(f"<calibration><cameras>{camera}</cameras></calibration>")
+
+
+def _dannce() -> dict[str, np.ndarray]:
+    matrix = np.array([[900.0, 0, 320], [0, 900, 240], [0, 0, 1]])
+    lens = {"RDistort": np.zeros((1, 3)), "TDistort": np.zeros((1, 2))}
+    return {"K": matrix.T, "r": np.eye(3), "t": np.ones((1, 3)), **lens}
+
+
+@_specimen("c.mat", "cameras")
+def _make_dannce_cameras(folder: Path) -> None:
+    params = np.empty((2, 1), object)
+    params[:, 0] = [_dannce(), _dannce()]
+    names = np.array(["a", "b"], object)
+    scipy.io.savemat(folder / "c.mat", {"params": params, "camnames": names})
+
+
+@_specimen("c.mat", "cameras")
+def _make_dannce_hdf5(folder: Path) -> None:
+    with h5py.File(folder / "c.mat", "w", userblock_size=512) as file:
+        for name, value in _dannce().items():
+            file[name] = value.T
+            file[name].attrs["MATLAB_class"] = np.bytes_("double")
+
+
+def _storage(folder: Path, name: str) -> None:
+    storage = cv2.FileStorage(str(folder / name), cv2.FILE_STORAGE_WRITE)
+    storage.write("image_width", 640)
+    storage.write("image_height", 480)
+    storage.write("camera_matrix", np.array([[900.0, 0, 320], [0, 900, 240], [0, 0, 1]]))
+    storage.write("distortion_coefficients", np.zeros((1, 5)))
+    storage.release()
+
+
+@_specimen("c.yml", "cameras")
+def _make_opencv_yml(folder: Path) -> None:
+    _storage(folder, "c.yml")
+
+
+@_specimen("c.xml", "cameras")
+def _make_opencv_xml(folder: Path) -> None:
+    _storage(folder, "c.xml")
+
+
+@_specimen("c.json", "cameras")
+def _make_opencv_json(folder: Path) -> None:
+    _storage(folder, "c.json")
+
+
+@_specimen("cams", "cameras", parts=("cams/intri.yml",))
+def _make_opencv_folder(folder: Path) -> None:
+    (folder / "cams").mkdir()
+    _storage(folder / "cams", "intri.yml")
+    shutil.copy(folder / "cams" / "intri.yml", folder / "cams" / "cam2.yml")
+
+
+@_specimen("ros.yaml", "cameras")
+def _make_ros_camera(folder: Path) -> None:
+    matrix = {"rows": 3, "cols": 3, "data": [900.0, 0.0, 320.0, 0.0, 900.0, 240.0, 0.0, 0.0, 1.0]}
+    lens = {"rows": 1, "cols": 5, "data": [0.0] * 5}
+    table = {"image_width": 640, "image_height": 480, "camera_name": "a"}
+    table |= {"camera_matrix": matrix, "distortion_coefficients": lens}
+    (folder / "ros.yaml").write_text(yaml.safe_dump(table, default_flow_style=None))
+
+
+@_specimen("b.toml", "board")
+def _make_anipose_board(folder: Path) -> None:
+    lines = ['board_type = "charuco"', "board_size = [8, 11]", "board_marker_bits = 4"]
+    lines += ["board_marker_dict_number = 50", "board_marker_length = 18.75"]
+    lines += ["board_square_side_length = 25"]
+    (folder / "b.toml").write_text("\n".join(lines) + "\n")
+
+
+@_specimen("b.toml", "board")
+def _make_caliscope_board(folder: Path) -> None:
+    lines = ["columns = 4", "rows = 5", "board_height = 11", "board_width = 8.5"]
+    lines += ['dictionary = "DICT_4X4_50"', 'units = "inch"', "aruco_scale = 0.75"]
+    lines += ["square_size_override_cm = 5.4", "inverted = false", "legacy_pattern = false"]
+    (folder / "b.toml").write_text("\n".join(lines) + "\n")
+
+
+def _make_image(suffix: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        data = cv2.imencode(suffix, _picture())[1]
+        (folder / f"i{suffix}").write_bytes(data.tobytes())
+
+    make.__name__ = f"_make_image_{suffix[1:]}"
+    return make
+
+
+for _suffix in (".png", ".jpg", ".bmp", ".tif", ".webp"):
+    _specimen(f"i{_suffix}", "image")(_make_image(_suffix))
