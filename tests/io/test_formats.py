@@ -12,7 +12,7 @@ import sleap_io as sio
 import xarray as xr
 
 from mapose.errors import FormatError, MissingExtraError
-from mapose.io.formats import read, read_embedded_images, read_labels, write
+from mapose.io.formats import ENDINGS, read, read_embedded_images, read_labels, write
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -72,9 +72,7 @@ def test_every_format_is_read_back(
 def test_3d_and_gaps_between_frames(tmp_path: Path, rng: np.random.Generator, format: str) -> None:
     whole = make_poses(rng, ["a", "b"], d=3)
     poses = whole.sel(frames=[2, 5, 19])
-    path = tmp_path / f"r.{format}"
-    path = path.with_suffix(".h5" if format in ("dlc-h5", "mapose") else ".csv")
-    path = tmp_path / "r.nc" if format == "movement" else path
+    path = tmp_path / f"r{ENDINGS[format]}"
     write(poses, path, format)
     assert_same(read(path), poses, rtol=2e-7)
 
