@@ -173,3 +173,37 @@ def test_a_count_takes_every_frame_once(tmp_path):
         rows = _choose_rows(Many(size), count)
         assert len(set(rows.tolist())) == count and rows.max() < size
         assert np.diff(rows).max() <= 2 * -(-size // count)
+
+
+def test_what_a_killed_try_has_left_is_no_project(tmp_path, clip):
+    (tmp_path / "p" / "labels").mkdir(parents=True)
+    (tmp_path / "p" / "mapose.yaml.1-host.tmp").write_text("half", encoding="utf-8")
+    (tmp_path / "p" / "mapose.yaml.lock").touch()
+    with pytest.raises(VideoError):
+        Project.create(tmp_path / "p", Skeleton(["a"]), videos=[tmp_path / "none.mp4"])
+    Project.create(tmp_path / "p", Skeleton(["a"]), videos=[clip])
+    assert not (tmp_path / "p" / "mapose.yaml.lock").exists()
+    (tmp_path / "q" / "labels").mkdir(parents=True)
+    (tmp_path / "q" / "labels" / "mine.txt").touch()
+    with pytest.raises(SettingsError, match="exists already"):
+        Project.create(tmp_path / "q", Skeleton(["a"]))
+
+
+def test_an_import_that_fails_leaves_no_project_in_the_way(tmp_path, clip, monkeypatch):
+    labels = make_labels(clip, [3, 90])
+    monkeypatch.setattr("mapose.project.importing.read_labels", lambda _: labels)
+    with pytest.raises(FormatError):  # the video has 30 frames
+        import_project(tmp_path / "p", clip)
+    assert not (tmp_path / "p").exists()
+    labels = make_labels(clip, [3, 9])
+    project, report = import_project(tmp_path / "p", clip, rename={"a": "snout"})
+    assert report.taken == 2 and project.skeleton.keypoints == ("snout", "b")
+
+
+def test_projects_read_before_another_program_added_videos_lose_none(tmp_path, clip):
+    shutil.copy(clip, tmp_path / "other.mp4")
+    one = Project.create(tmp_path / "p", Skeleton(["a"]))
+    two = Project.load(tmp_path / "p")
+    one.add_videos([clip])
+    two.add_videos([tmp_path / "other.mp4"])
+    assert set(Project.load(tmp_path / "p").videos) == {"clip", "other"}
