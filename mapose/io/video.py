@@ -204,9 +204,7 @@ class Video:
 
     def _lies_ahead(self, wanted: int, cursor: int) -> bool:
         """Tell whether reading on is the shortest way to a frame."""
-        if not self._index.timed:
-            return wanted >= cursor
-        return cursor <= wanted and self._index.find_key(wanted) <= cursor
+        return cursor == wanted or (cursor < wanted and self._find_entry(wanted) <= cursor)
 
     def close(self) -> None:
         """Let go of the file; the next read opens it again."""
