@@ -156,15 +156,15 @@ class Video:
         if not 0 <= start <= len(self):
             raise VideoError(f"{self.path.name}: no frame {start}, it has 0 to {len(self) - 1}")
         stop = len(self) if stop is None else min(stop, len(self))
-        convert, at, top = _Converter(self.gray, self._turns, self._depth), start, start
-        held: dict[int, Any] = {}  # what came out of turn, as it does after damage
+        convert, at = _Converter(self.gray, self._turns, self._depth), start
+        held: dict[int, Any] = {}  # what comes before its turn, as it does after damage
         with closing(self._decode_from(self._find_entry(start))) as frames:
             while at < stop:
-                n, frame = next(frames, (_NEVER, None))
-                top = max(top, n)
-                if at <= n < _NEVER:
+                n, frame = next(frames, (None, None))
+                ended = n is None
+                if n is not None and n >= at:
                     held[n] = frame
-                while at < stop and (at in held or at + _LATE <= top):
+                while at < stop and (at in held or ended or len(held) >= _LATE):
                     if at not in held:
                         self._mark_gap(at)
                     yield at, convert(held.pop(at)) if at in held else None
@@ -204,9 +204,7 @@ class Video:
 
     def _lies_ahead(self, wanted: int, cursor: int) -> bool:
         """Tell whether reading on is the shortest way to a frame."""
-        if not self._index.timed:
-            return wanted >= cursor
-        return cursor <= wanted and self._index.find_key(wanted) <= cursor
+        return cursor == wanted or (cursor < wanted and self._find_entry(wanted) <= cursor)
 
     def close(self) -> None:
         """Let go of the file; the next read opens it again."""
@@ -315,9 +313,8 @@ class Video:
         return self._find_packets(stack, 0, strict=strict)
 
 
-#: Frames by which one may come too late, after damage, to be given in its place.
+#: Frames after which one that has not come in its turn, after damage, is no longer waited for.
 _LATE = 8
-_NEVER = 2**62
 #: Keyframes to look at for an entry before decoding begins at the start of the file.
 _TRIES = 4
 #: What the decoder makes of damage differs between one thread and several, and from run to run

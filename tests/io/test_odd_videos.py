@@ -251,3 +251,16 @@ def test_deep_pictures_show_the_bits_in_use_alike_in_images_and_videos(tmp_path,
     np.testing.assert_array_equal(read_image(tmp_path / "a.png")[..., 1], wanted)
     np.testing.assert_array_equal(Video(tmp_path / "a.mkv", gray=True)[0], wanted)
     np.testing.assert_allclose(Video(tmp_path / "a.mkv")[0][..., 1], wanted, atol=1)
+
+
+def test_reading_on_where_there_is_no_entry_does_not_begin_anew(tmp_path, monkeypatch):
+    video = Video(
+        encode(tmp_path / "a.mp4", "libx264", {"x264-params": "intra-refresh=1:keyint=20"})
+    )
+    asked = []
+    monkeypatch.setattr(
+        video, "_decode_from", lambda key: asked.append(key) or Video._decode_from(video, key)
+    )
+    for n in (30, 45, 70):
+        video.read(n)
+    assert asked == [0]
