@@ -11,7 +11,7 @@ not true, code where only data belong. Each is read by a worker process, which c
     refused     one of our own errors, in one line
     traceback   anything else
     crash       the process is gone
-    hang        over 20 s
+    hang        over 20 s of a processor
     memory      over 2 GB, or a library asked for more and was denied it
     strays      a file was made or changed outside the folder that was to be written
     executed    something in the file was run
@@ -196,6 +196,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the worker
 
     def read(self, reader: str, path: Path, out: Path) -> tuple[str, str]:
         """Have one input read; gives the kind of outcome and the worker's words."""
@@ -205,7 +206,7 @@ class Worker:
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=self._errors,
                 text=True,
             )
             self._ask({"reader": "image", "path": "none", "out": "none"}, 300)
@@ -222,16 +223,30 @@ class Worker:
             process.stdin.flush()
         except BrokenPipeError:
             return "crash", f"exit status {process.wait()}"
-        ready, _, _ = select.select([process.stdout], [], [], seconds)
-        if not ready:
-            return "hang", f"over {seconds} s"
+        if not self._wait(seconds):
+            return "hang", f"over {seconds} s of a processor"
         line = process.stdout.readline()
         if not line:
-            return "crash", f"exit status {process.wait()}"
+            return "crash", f"exit status {process.wait()}; {self._read_errors()}"
         answer = json.loads(line)
         if answer["rss"] > BYTES:
             return "memory", f"{answer['rss'] >> 20} MB; {answer['text']}"
         return answer["kind"], answer["text"]
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait for an answer, until so much time of a processor is used: machines are shared."""
+        assert self._process and self._process.stdout
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        start, before = time.monotonic(), _read_seconds(stat)
+        while not select.select([self._process.stdout], [], [], 0.5)[0]:
+            used, waited = _read_seconds(stat) - before, time.monotonic() - start
+            if used > seconds or waited > 10 * seconds:
+                return False
+        return True
+
+    def _read_errors(self) -> str:
+        self._errors.seek(0)
+        return " ".join(self._errors.read().decode(errors="replace").split()[-40:])
 
     def close(self) -> None:
         """End the process."""
@@ -239,6 +254,15 @@ class Worker:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+def _read_seconds(stat: Path) -> float:
+    """Read how much time of a processor a process has used."""
+    try:
+        fields = stat.read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _digest(folder: Path) -> dict[str, str]:
