@@ -201,15 +201,16 @@ class Model:
 
 
 def _load_network(architecture: dict[str, Any], weights: Mapping[str, Tensor]) -> PoseNetwork:
-    """Build a network of an architecture that is that of the weights, or nothing."""
-    depths = architecture["depths"]
-    if not all(isinstance(d, int) and 0 <= d <= len(weights) for d in depths):
-        raise ValueError(f"its depths {depths} are not those of the weights")
-    with torch.device("meta"):  # takes no memory, whatever sizes the description claims
-        wanted = build_network(**architecture).state_dict()
-    for name, tensor in wanted.items():
-        if name not in weights or weights[name].shape != tensor.shape:
-            raise ValueError(f"its network is not that of the weights, which differ in {name}")
+    """Build a network if its description can be that of the weights, before it takes memory."""
+    widths, depths = list(architecture["widths"]), list(architecture["depths"])
+    sides = {side for tensor in weights.values() for side in tensor.shape}
+    counts = [*widths, *depths, architecture["keypoints"], architecture["edges"]]
+    if not all(isinstance(n, int) and 0 <= n <= max(len(weights), *sides, 0) for n in counts):
+        raise ValueError("its network is not that of the weights")
+    stages = zip(widths, depths, [1, *widths], strict=False)
+    claimed = sum((1 + depth) * wide * max(wide, before) for wide, depth, before in stages)
+    if claimed > sum(tensor.numel() for tensor in weights.values()):
+        raise ValueError("its network is larger than the weights")
     network = build_network(**architecture)
     network.load_state_dict(dict(weights))
     return network

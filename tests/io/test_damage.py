@@ -263,12 +263,12 @@ def test_what_a_model_says_of_itself_must_be_true(tmp_path: Path) -> None:
     Model.load(tmp_path)
     for wide in (f"[{HUGE}, 8, 8]", "[8, 8, 100000]"):
         (tmp_path / "model.yaml").write_text(good.replace("widths: [8, 8, 8]", f"widths: {wide}"))
-        with pytest.raises(FormatError, match=r"not that of the weights|not a complete model"):
+        with pytest.raises(FormatError, match=r"not that of the weights|larger than the weights"):
             Model.load(tmp_path)
     (tmp_path / "model.yaml").write_text(
         good.replace("depths: [0, 0, 0]", f"depths: [{HUGE}, 0, 0]")
     )
-    with pytest.raises(FormatError, match=r"depths .* are not those of the weights"):
+    with pytest.raises(FormatError, match="not that of the weights"):
         Model.load(tmp_path)
 
 
