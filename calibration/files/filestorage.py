@@ -131,16 +131,21 @@ def _simplify(node: Any) -> Any:
 
 
 def _read_matrix(node: Any, parts: dict[str, Any]) -> Any:
-    """Read a matrix whose size is that of its data: OpenCV allocates what the file claims."""
+    """Read a matrix whose size is that of its data.
+
+    OpenCV allocates what the file claims, and writes what is there, however much that is.
+    """
     lengths = parts.get("sizes")
-    sides = [parts[name] for name in ("rows", "cols") if name in parts]
+    sides = [parts.get("rows"), parts.get("cols")]
     if lengths is not None:
         sides = [lengths.at(i) for i in range(min(lengths.size(), 32))]
-    if not sides or any(not side.isInt() or side.real() < 0 for side in sides):
-        raise CalibrationError("a matrix wants whole numbers of rows and cols")
-    count, stored = math.prod(int(side.real()) for side in sides), parts["data"].size()
-    if count > stored:
-        raise CalibrationError(f"a matrix of {count} numbers has only {stored}")
+    whole = [int(s.real()) if s is not None and s.isInt() else -1 for s in sides]
+    kind = re.fullmatch(r"(\d{0,3})[a-zA-Z]", parts["dt"].string())
+    if min(whole, default=-1) < 0 or kind is None:
+        raise CalibrationError("a matrix wants whole numbers of rows and cols, and a type dt")
+    count, stored = math.prod(whole) * int(kind[1] or 1), parts["data"].size()
+    if count != stored:
+        raise CalibrationError(f"a matrix of {count} numbers has {stored}")
     return node.mat()
 
 

@@ -214,7 +214,14 @@ def test_deep_files_of_cameras_do_not_break_the_stack(tmp_path: Path, name: str,
 
 
 @pytest.mark.parametrize(
-    "sides", ["<rows>100000</rows><cols>100000</cols>", "<rows>~</rows><cols>3</cols>"]
+    "sides",
+    [
+        "<rows>100000</rows><cols>100000</cols>",
+        "<rows>~</rows><cols>3</cols>",
+        "<rows>3</rows>",
+        "<cols>1</cols>",
+        "<rows>1</rows><cols>2</cols>",
+    ],
 )
 def test_a_matrix_is_as_large_as_its_data(tmp_path: Path, sides: str) -> None:
     path = tmp_path / "c.xml"
