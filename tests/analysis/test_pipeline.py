@@ -19,7 +19,7 @@ from mapose.analysis.pipeline import CHUNK, analyze, analyze_file, find_trained_
 from mapose.analysis.retracking import TrackOptions, track_file
 from mapose.anatomy import Anatomy
 from mapose.errors import FormatError, SettingsError, VideoError
-from mapose.io import VideoWriter, load, load_peaks, load_provenance
+from mapose.io import Video, VideoWriter, load, load_peaks, load_provenance
 from mapose.io.recordings import fingerprint
 from mapose.models import Model, build_network
 from mapose.results.result import Result
@@ -161,11 +161,14 @@ def test_one_individual_gets_a_place_for_every_keypoint(folder, tmp_path):
 
 
 def test_unknown_numbers_and_kept_peaks(folder, tmp_path):
-    target = tmp_path / "many.mapose.h5"
-    poses = analyze(folder / "dots.mp4", make_model(None), output=target, keep_peaks=True)
+    target, video = tmp_path / "many.mapose.h5", tmp_path / "short.mp4"
+    with VideoWriter(video, 25) as writer:  # a network that has learned nothing finds crowds
+        for _, image in Video(folder / "dots.mp4").iterate(0, 40):
+            writer.write(image)
+    poses = analyze(video, make_model(None), output=target, keep_peaks=True)
     peaks = load_peaks(target)
-    assert len(poses) == peaks.n_frames == FRAMES
-    assert poses.array.shape[1] >= 1 and len(peaks) > FRAMES
+    assert len(poses) == peaks.n_frames == 40
+    assert poses.array.shape[1] >= 1 and len(peaks) > 40
 
 
 SCRIPT = """
