@@ -97,7 +97,8 @@ def _log_progress(progress: Progress, after: float) -> Iterator[None]:
     finally:
         ended.set()
         logger.join()
-        if time.monotonic() - begun > after:
+        # Where the work was refused at once, the first line has said all there is to say.
+        if time.monotonic() - begun > after and progress.tasks[0].total is not None:
             _print_line(progress)
 
 

@@ -317,7 +317,7 @@ def detect_format(path: Path) -> str:
     with path.open("rb") as file:
         if file.read(3) == b"CDF":  # netCDF 3
             return "movement"
-    raise FormatError(f"{path}: not a file of poses or labels that mapose knows; say format=")
+    raise FormatError(f"{path}: not a file of poses or labels that mapose knows")
 
 
 def _detect_folder(path: Path) -> str:
