@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from mapose.arrays import AnyFloats, Ints
 
@@ -37,6 +36,9 @@ def assign(cost: AnyFloats, gate: float = np.inf) -> tuple[Ints, Ints]:
     >>> rows.tolist(), columns.tolist()
     ([0], [0])
     """
+    # Half a second to load, and most results have nobody to be assigned.
+    from scipy.optimize import linear_sum_assignment
+
     cost = np.asarray(cost, dtype=np.float64)
     allowed = np.isfinite(cost) & (cost <= gate)
     if not allowed.any():
@@ -68,6 +70,8 @@ def assign_worth(worth: AnyFloats | Ints) -> tuple[Ints, Ints]:
     >>> rows.tolist(), columns.tolist()
     ([0, 1], [1, 0])
     """
+    from scipy.optimize import linear_sum_assignment
+
     worth = np.maximum(worth, 0)
     rows, columns = linear_sum_assignment(worth, maximize=True)
     keep = worth[rows, columns] > 0
