@@ -198,6 +198,17 @@ def explain_write_fault(path: str | Path, fault: Exception) -> str:
     return f"cannot write {path}: {told or fault}"
 
 
+def find_tail(path: str | os.PathLike[str]) -> str:
+    """Name a file together with its folder, so that ``0001.mp4`` of two cameras are told apart.
+
+    Examples
+    --------
+    >>> find_tail("/data/monday/cam1/0001.mp4")
+    'cam1/0001.mp4'
+    """
+    return "/".join(Path(path).resolve().parts[-2:])
+
+
 def name_work(
     command: str, inputs: Iterable[str | os.PathLike[str]] = (), **options: object
 ) -> str:
@@ -217,7 +228,7 @@ def name_work(
     >>> name_work("track", ["monday/mice.mapose.h5"], individuals=4, online=False)
     'mapose track of monday/mice.mapose.h5; individuals 4'
     """
-    named = ", ".join("/".join(Path(path).resolve().parts[-2:]) for path in inputs)
+    named = ", ".join(find_tail(path) for path in inputs)
     given = [
         key.replace("_", " ") + ("" if value is True else f" {value}")
         for key, value in options.items()

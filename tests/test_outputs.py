@@ -23,11 +23,11 @@ from mapose.errors import MaposeError, SettingsError
 from mapose.files import check_output, name_work, read_mark
 from mapose.io import VideoWriter, load_provenance, read, save, write, write_image
 from mapose.labels import Labels
-from mapose.models import Model, build_network
 from mapose.poses import Poses
 from mapose.project.importing import import_labels
 from mapose.project.project import Project
 from mapose.skeleton import Skeleton
+from tests.untrained import make_untrained
 
 # What a command reads by an option or argument of type Path, and the folders that it works in.
 READ = {
@@ -138,29 +138,12 @@ def made(tmp_path_factory) -> Path:
         with VideoWriter(folder / name, 30) as writer:
             for level in range(60):
                 writer.write(np.full((64, 96), level + len(name), np.uint8))
-    make_model().save(folder / "model")
+    make_untrained().save(folder / "model")
     make_ring(2).save(folder / "rig.toml")
     (folder / "photos").mkdir()
     for name in ("a.mp4", "b.mp4", "board.toml", "mice.gallery", "photos/1.jpg"):
         (folder / name).write_text(f"not to be opened: {name}", encoding="utf-8")
     return folder
-
-
-def make_model() -> Model:
-    architecture = {
-        "channels": 1, "keypoints": 2, "edges": 1, "widths": [8, 8], "depths": [0, 0], "stride": 2,
-    }  # fmt: skip
-    return Model(
-        network=build_network(**architecture).eval(),
-        architecture=architecture,
-        skeleton=Skeleton(["a", "b"], [("a", "b")]),
-        links=(("a", "b"),),
-        factor=1,
-        channels=1,
-        individuals=2,
-        reach=np.full((2, 2), 60.0),
-        variance=np.ones(2),
-    )
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ from mapose.io import (
 from mapose.io.recordings import find_path, fingerprint
 from mapose.models import Model
 from mapose.poses import Peaks, Poses, join_peaks
+from mapose.reading import load_json
 from mapose.results.correcting import set_foreign_edits_aside
 from mapose.tracking import ChunkTracker, Rows
 
@@ -349,8 +350,8 @@ def _write_result(target: Path, parts: _Parts, rows: Rows, provenance: dict[str,
 def _read_json(path: Path) -> dict[str, Any]:
     """Read a description; an empty one where there is none or it is damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = load_json(path)
+    except (OSError, FormatError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -16,7 +16,15 @@ import numpy as np
 from calibration import CameraGroup, read_cameras
 from mapose.edits import find_edits_path
 from mapose.errors import FormatError, SettingsError
-from mapose.files import RESULT, check_output, cut_suffix, make_folder, name_file, name_work
+from mapose.files import (
+    RESULT,
+    check_output,
+    cut_suffix,
+    find_tail,
+    make_folder,
+    name_file,
+    name_work,
+)
 from mapose.io import save
 from mapose.io.formats import detect_format
 from mapose.io.table import read_table_poses
@@ -200,7 +208,7 @@ def _name_work(
     if given.get("match") is False:
         given["match"] = "off"
     if not isinstance(calibration, CameraGroup):
-        given["calibration"] = "/".join(Path(calibration).resolve().parts[-2:])
+        given["calibration"] = find_tail(calibration)
     return name_work("triangulate", sources.values(), **given)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,14 @@ from rich.logging import RichHandler
 from typer.core import TyperGroup
 
 from mapose import __version__
-from mapose.cli.terminal import errors, say_that_it_starts, show_progress, show_result
+from mapose.cli.terminal import (
+    errors,
+    explain_fault,
+    say_that_it_starts,
+    show_error,
+    show_progress,
+    show_result,
+)
 from mapose.errors import MaposeError, SettingsError
 from mapose.interruptions import Terminated, raise_on_kill
 
@@ -28,7 +34,7 @@ class _Commands(TyperGroup):
             told = getattr(stop, "__notes__", None) or [
                 "no file was left half-written, the same command begins again"
             ]
-            _show_error(f"stopped: {told[0]}", style="yellow")
+            show_error(f"stopped: {told[0]}", style="yellow")
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from stop
 
 
@@ -78,19 +84,8 @@ def main() -> None:
         told = isinstance(error, MaposeError) or type(error).__name__ == "CalibrationError"
         if not told and not isinstance(error, OSError):
             raise
-        _show_error(str(error) if told else _explain_fault(error))
+        show_error(explain_fault(error))
         sys.exit(1)
-
-
-def _explain_fault(fault: Any) -> str:
-    """Say what the operating system, or a library in its name, has told."""
-    reason = fault.strerror or str(fault) or type(fault).__name__
-    return f"{os.fsdecode(fault.filename)}: {reason}" if fault.filename else reason
-
-
-def _show_error(text: str, style: str = "red") -> None:
-    line = " ".join(text.split("\n"))
-    errors.print(f"mapose: {line}", style=style, markup=False, soft_wrap=True)
 
 
 def split_names(text: str) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from mapose.cli.terminal import errors
+from mapose.cli.terminal import explain_fault, show_error
 from mapose.errors import MaposeError
 
 
@@ -27,22 +27,19 @@ def work_each(files: Sequence[Path], work: Callable[[Path], None]) -> None:
         return work(files[0])
     failed = {file: f"there is no file {file}" for file in files if not file.exists()}
     for fault in failed.values():
-        _tell(fault)
+        show_error(fault)
     for file in files:
         if file in failed:
             continue
         try:
             work(file)
         except (MaposeError, OSError) as error:
-            failed[file] = str(error)
-            _tell(f"{file}: {error}")
+            failed[file] = explain_fault(error)
+            show_error(f"{file}: {failed[file]}")
     if failed:
-        _tell(f"{len(failed)} of {len(files)} failed; the others are done:")
+        rest = "" if len(failed) == len(files) else "; the others are done"
+        show_error(f"{len(failed)} of {len(files)} failed{rest}:")
         for file, fault in failed.items():
-            _tell(fault if str(file) in fault else f"{file}: {fault}")
+            show_error(fault if str(file) in fault else f"{file}: {fault}")
         raise typer.Exit(1)
     return None
-
-
-def _tell(fault: str) -> None:
-    errors.print(f"mapose: {fault}", style="red", markup=False, soft_wrap=True)

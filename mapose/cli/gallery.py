@@ -30,8 +30,7 @@ def add(
     Example: mapose gallery add mice.gallery monday.mapose.h5 --names track0=Anna,track1=Bea
     """
     from mapose.edits import find_edits_path
-    from mapose.files import check_output
-    from mapose.io.recordings import find_tail
+    from mapose.files import check_output, find_tail
     from mapose.locks import lock_output
     from mapose.recognition.gallery import load_gallery
     from mapose.recognition.learning import add_to_gallery

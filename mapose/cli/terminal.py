@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -21,6 +22,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from mapose.errors import MaposeError
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -116,6 +119,20 @@ def _print_line(progress: Progress) -> None:
 
 def _format_time(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
+
+
+def explain_fault(fault: Exception) -> str:
+    """Say what went wrong: in our own words, else what the operating system has told."""
+    if isinstance(fault, MaposeError) or not isinstance(fault, OSError):
+        return str(fault)
+    reason = fault.strerror or str(fault) or type(fault).__name__
+    return f"{os.fsdecode(fault.filename)}: {reason}" if fault.filename else reason
+
+
+def show_error(text: str, style: str = "red") -> None:
+    """Print an error as one line on standard error."""
+    line = " ".join(text.split("\n"))
+    errors.print(f"mapose: {line}", style=style, markup=False, soft_wrap=True)
 
 
 def show_result(value: Any, as_json: bool) -> None:

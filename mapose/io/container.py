@@ -53,11 +53,6 @@ class FrameIndex:
         at = int(np.searchsorted(self.keys, frame, side="right")) - 1 - back
         return int(self.keys[at]) if at >= 0 else 0
 
-    def find_next_key(self, frame: int) -> int:
-        """Find the first keyframe after a frame; the end if there is none."""
-        at = int(np.searchsorted(self.keys, frame, side="right"))
-        return int(self.keys[at]) if at < len(self.keys) else self.count
-
 
 def index_frames(container: av.container.InputContainer, stream: Any) -> FrameIndex:
     """Count the frames of a freshly opened video stream, without decoding.

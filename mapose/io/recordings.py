@@ -33,17 +33,6 @@ def is_fingerprint(text: object) -> bool:
     return isinstance(text, str) and re.fullmatch("[0-9a-f]{16}", text) is not None
 
 
-def find_tail(path: str | os.PathLike[str]) -> str:
-    """Name a file together with its folder, so that ``0001.mp4`` of two cameras are told apart.
-
-    Examples
-    --------
-    >>> find_tail("/data/monday/cam1/0001.mp4")
-    'cam1/0001.mp4'
-    """
-    return "/".join(Path(path).resolve().parts[-2:])
-
-
 def find_path(file: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
     """Find the path from a folder to a file, absolute only where there is no relative one."""
     file, folder = Path(file).resolve(), Path(folder).resolve()

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from mapose.arrays import Floats, Ints
 from mapose.config import TrainSettings
@@ -34,6 +33,7 @@ from mapose.models import (
     spare_cores,
     write_yaml,
 )
+from mapose.reading import load_yaml
 from mapose.training.runs import STATE
 from mapose.training.schedule import VALIDATIONS, Pace, Schedule
 
@@ -392,8 +392,8 @@ def _group_parameters(network: PoseNetwork, decay: float) -> list[dict[str, Any]
 def _read_states(path: Path) -> list[dict[str, Any]]:
     """Read the states of a run, the newest first; none where there are none or all is damaged."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        found = load_yaml(path.read_text(encoding="utf-8"), path)
+    except (OSError, ValueError, FormatError):
         return []
     states = found if isinstance(found, list) else [found]  # an older mapose wrote one
     return [s for s in states if isinstance(s, dict) and "step" in s]

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from mapose.config import Settings, load_settings, parse_settings
-from mapose.errors import SettingsError
+from mapose.errors import FormatError, SettingsError
 from mapose.files import make_folder, name_file
 from mapose.labels import Labels
 from mapose.locks import is_locked
 from mapose.models import write_yaml
 from mapose.models.checkpoint import WEIGHTS
 from mapose.project.project import Project
+from mapose.reading import load_yaml
 
 #: What there is of a run that is not finished.
 STATE = "state.yaml"
@@ -83,8 +83,8 @@ def find_run(project: Project, name: str | None) -> tuple[Path, Settings]:
 
 def _read_run(folder: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load((folder / _RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        found = load_yaml((folder / _RUN).read_text(encoding="utf-8"), folder / _RUN)
+    except (OSError, ValueError, FormatError):
         found = None
     if not isinstance(found, dict):
         raise SettingsError(

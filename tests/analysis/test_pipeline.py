@@ -13,7 +13,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from mapose.analysis.pipeline import CHUNK, analyze, analyze_file, find_trained_frames
 from mapose.analysis.retracking import TrackOptions, track_file
@@ -21,9 +20,9 @@ from mapose.anatomy import Anatomy
 from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.io import Video, VideoWriter, load, load_peaks, load_provenance
 from mapose.io.recordings import fingerprint
-from mapose.models import Model, build_network
+from mapose.models import Model
 from mapose.results.result import Result
-from mapose.skeleton import Skeleton
+from tests.untrained import make_untrained
 
 FRAMES = 2 * CHUNK + 37
 
@@ -46,27 +45,8 @@ def folder(tmp_path_factory) -> Path:
 
 
 def make_model(individuals: int | None) -> Model:
-    torch.manual_seed(1)
-    architecture = {
-        "channels": 1, "keypoints": 2, "edges": 1, "widths": [8, 8, 8], "depths": [0, 0, 0],
-        "stride": 4,
-    }  # fmt: skip
-    network = build_network(**architecture)
-    with torch.no_grad():  # enough signal for peaks to rise above the threshold
-        network.heads.weight.mul_(60)
-        network.heads.bias[:2] = -1.5
-    return Model(
-        network=network.eval(),
-        architecture=architecture,
-        skeleton=Skeleton(["a", "b"], [("a", "b")]),
-        links=(("a", "b"),),
-        factor=1,
-        channels=1,
-        individuals=individuals,
-        reach=np.full((2, 2), 60.0),
-        variance=np.ones(2),
-        split={"train": ["dots:3", "other:5"], "test": ["dots:4"]},
-    )
+    split = {"train": ["dots:3", "other:5"], "test": ["dots:4"]}
+    return make_untrained(individuals, lively=True, split=split)
 
 
 def read_all(path: Path) -> dict[str, np.ndarray]:

@@ -28,11 +28,11 @@ from calibration import CameraGroup
 from mapose.cli import main
 from mapose.doubts import Doubt
 from mapose.io import VideoWriter, save, write
-from mapose.models import Model, build_network
 from mapose.poses import Poses
 from mapose.project.importing import import_project
 from mapose.skeleton import Skeleton
 from mapose.synthetic import make_scene
+from tests.untrained import make_untrained
 
 pipeline.CHUNK = 24  # several chunks of a short video
 FRAMES = 90
@@ -105,8 +105,8 @@ def make_start(folder: Path) -> None:
     )
     made.save(folder / "mice.gallery")
     import_project(folder / "mice", folder / "walk.slp", count=8)
-    make_model().save(folder / "model")
-    make_model().save(folder / "mice/models/old")
+    make_untrained(lively=True, skeleton=SKELETON).save(folder / "model")
+    make_untrained(lively=True, skeleton=SKELETON).save(folder / "mice/models/old")
     film_board(folder)
     scene = make_scene(1, 40, cameras=2)
     cameras = [replace(camera, name=f"cam{i}") for i, camera in enumerate(scene.cameras)]
@@ -134,23 +134,6 @@ def draw_dots(poses: Poses, path: Path, seed: int) -> None:
                 image += 200 * np.exp(-((x - ax) ** 2 + (y - ay) ** 2) / 18)
                 image += 100 * np.exp(-((x - bx) ** 2 + (y - by) ** 2) / 18)
             writer.write(np.clip(image, 0, 255).astype(np.uint8))
-
-
-def make_model() -> Model:
-    torch.manual_seed(1)
-    architecture = {
-        "channels": 1, "keypoints": 2, "edges": 1, "widths": [8, 8, 8], "depths": [0, 0, 0],
-        "stride": 4,
-    }  # fmt: skip
-    network = build_network(**architecture)
-    with torch.no_grad():  # enough signal for peaks to rise above the threshold
-        network.heads.weight.mul_(60)
-        network.heads.bias[:2] = -1.5
-    return Model(
-        network=network.eval(), architecture=architecture, skeleton=SKELETON,
-        links=(("a", "b"),), factor=1, channels=1, individuals=2,
-        reach=np.full((2, 2), 60.0), variance=np.ones(2),
-    )  # fmt: skip
 
 
 def film_board(folder: Path) -> None:

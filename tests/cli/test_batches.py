@@ -4,16 +4,15 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from mapose.cli import app
 from mapose.errors import SettingsError
 from mapose.io import VideoWriter, load, save
-from mapose.models import Model, build_network
 from mapose.poses import Poses
 from mapose.project.project import Project
 from mapose.skeleton import Skeleton
+from tests.untrained import make_untrained
 
 BODY = Skeleton(["a", "b"], [("a", "b")])
 
@@ -30,23 +29,7 @@ def project(tmp_path):
     made = Project.create(
         tmp_path / "project", BODY, individuals=2, videos=[tmp_path / "raw" / "own.mp4"]
     )
-    torch.manual_seed(0)
-    architecture = {
-        "channels": 1, "keypoints": 2, "edges": 1, "widths": [8, 8, 8], "depths": [0, 0, 0],
-        "stride": 4,
-    }  # fmt: skip
-    Model(
-        network=build_network(**architecture).eval(),
-        architecture=architecture,
-        skeleton=BODY,
-        links=(("a", "b"),),
-        factor=1,
-        channels=1,
-        individuals=2,
-        reach=np.full((2, 2), 60.0),
-        variance=np.ones(2),
-        split={"train": [], "test": []},
-    ).save(made.path / "models" / "small-1")
+    make_untrained(split={"train": [], "test": []}).save(made.path / "models" / "small-1")
     return made
 
 

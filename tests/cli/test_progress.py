@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -15,11 +14,11 @@ from calibration import CameraGroup
 from mapose.cli import app, terminal
 from mapose.doubts import Doubt
 from mapose.io import VideoWriter, save, write
-from mapose.models import Model, build_network
 from mapose.poses import Poses
 from mapose.project.importing import import_project
 from mapose.skeleton import Skeleton
 from mapose.synthetic import make_scene
+from tests.untrained import make_untrained
 
 SKELETON = Skeleton(["a", "b"], [("a", "b")])
 
@@ -38,14 +37,7 @@ def made(tmp_path_factory):
             writer.write(np.full((64, 96), level, np.uint8))
     write(poses, folder / "walk.slp", video=folder / "walk.mp4")
     import_project(folder / "mice", folder / "walk.slp", count=4)
-    torch.manual_seed(0)
-    sizes = {"channels": 1, "keypoints": 2, "edges": 1, "widths": [8, 8], "depths": [0, 0]}
-    sizes["stride"] = 2
-    Model(
-        network=build_network(**sizes).eval(), architecture=sizes, skeleton=SKELETON,
-        links=(("a", "b"),), factor=1, channels=1, individuals=2,
-        reach=np.full((2, 2), 60.0), variance=np.ones(2),
-    ).save(folder / "model")  # fmt: skip
+    make_untrained().save(folder / "model")
     scene = make_scene(1, 20, cameras=2)
     scene.cameras.save(folder / "rig.toml")
     for i, name in enumerate(scene.cameras.names):
