@@ -12,7 +12,7 @@ from mapose.io import VideoWriter, load, load_doubts, load_provenance, save, wri
 from mapose.metrics import track_scores
 from mapose.poses import Poses
 from mapose.recognition.learning import add_to_gallery
-from mapose.results.correcting import add_edit
+from mapose.results.correcting import add_edit, list_edits, undo_edit
 from mapose.results.result import Result, find_doubtful
 from mapose.synthetic import degrade, make_scene
 from mapose.tracking import OnlineTracker, track, track_with_doubts
@@ -41,6 +41,23 @@ def test_file_is_tracked_as_poses_are(scene, tmp_path, monkeypatch):
     np.testing.assert_array_equal(load(place).identity, whole.poses.identity)
     assert [d.first for d in load_doubts(place)] == [c.first for c in whole.doubts]
     assert seen[-1] == ("tracking", 500, 500)
+
+
+def test_corrections_follow_every_tracking(scene, tmp_path):
+    truth, _ = scene
+    path = tmp_path / "found.mapose.h5"
+    save(truth, path)
+    first = add_edit(path, truth.names[:2], frame=200)
+    options = TrackOptions(individuals=3)
+    place = track_file(path, options=options)
+    assert list_edits(place) == [first]
+    undo_edit(place)
+    second = add_edit(path, truth.names[1:], frame=300)
+    assert track_file(path, options=options) == place
+    assert list_edits(place) == [second]  # the first was taken back there and stays away
+    undo_edit(path)
+    track_file(path, options=options)
+    assert list_edits(place) == []
 
 
 def test_online_follows_without_looking_ahead(scene, tmp_path):

@@ -13,7 +13,8 @@ from mapose.analysis.prediction import Predictor
 from mapose.config import TrainSettings
 from mapose.data import Augmentation, make_training_set
 from mapose.errors import FormatError, SettingsError
-from mapose.io import save_labels
+from mapose.io import VideoWriter, save_labels
+from mapose.io.recordings import fingerprint
 from mapose.labels import Labels
 from mapose.locks import lock_output
 from mapose.models import Model, build_network
@@ -102,6 +103,18 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def test_a_model_knows_the_recordings_it_was_trained_on(project, tmp_path):
+    with VideoWriter(tmp_path / "clip.mp4", 25) as writer:
+        writer.write(np.zeros((80, 100), np.uint8))
+    project = project.add_videos([tmp_path / "clip.mp4"])
+    quick = [*QUICK, "train.steps=2"]
+    mark = fingerprint(tmp_path / "clip.mp4")
+    assert train(project, "first", overrides=quick).record["recordings"] == {"clip": mark}
+    assert Model.load(project.path / "models" / "first").record["recordings"] == {"clip": mark}
+    (tmp_path / "clip.mp4").unlink()  # of what is not at hand, the name is all there is
+    assert train(project, "second", overrides=quick).record["recordings"] == {}
 
 
 def test_a_project_is_trained_evaluated_and_opened_again(project, tmp_path):
