@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,28 @@ from mapose.reading import explain_damage
 _PACKED = 1032
 # So much may be claimed without a byte in the file: empty datasets are filled on reading.
 _SMALL = 1 << 24
+# Where a value of varying length lies is a number in the file. If that is damaged HDF5 may walk on
+# for ever, or end the process, so a process of its own reads such values first. It may take
+# so many seconds of a processor, however busy that is; on Windows, that much of the clock.
+_MOST_SECONDS = 10 if sys.platform != "win32" else 60
+_TRY_LISTS = """
+import sys
+import h5py
+path, seconds = sys.argv[1], int(sys.argv[2])
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+except ImportError:
+    pass
+def read(name, node):
+    for key in node.attrs:
+        node.attrs[key]
+    if isinstance(node, h5py.Dataset) and node.dtype.hasobject:
+        node[()]
+with h5py.File(path, "r") as file:
+    read("", file)
+    file.visititems(read)
+"""
 
 
 @contextmanager
@@ -36,7 +60,36 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """
     with explain_damage(path), h5py.File(path, "r") as file:
         check_sizes(file, path)
+        if _has_lists(file):
+            _try_lists(path)
         yield file
+
+
+def _has_lists(file: h5py.File) -> bool:
+    """Tell whether anything in a file is of varying length, without reading it."""
+
+    def has(name: str, node: Any) -> bool | None:
+        types = [node.attrs.get_id(key).dtype for key in node.attrs]
+        types += [node.dtype] if isinstance(node, h5py.Dataset) else []
+        return True if any(t.hasobject for t in types) else None
+
+    return bool(has("", file) or file.visititems(has))
+
+
+def _try_lists(path: Path) -> None:
+    """Refuse a file in which values of varying length lead nowhere."""
+    words = [sys.executable, "-P", "-c", _TRY_LISTS, str(path.resolve()), str(_MOST_SECONDS)]
+    limit = _MOST_SECONDS if sys.platform == "win32" else None
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        done = None
+    if done is None or done.returncode:
+        *_, last = [""] + (done.stderr.splitlines() if done else [])
+        reason = f" ({last})" if last else ""
+        raise FormatError(
+            f"{path}: values of varying length in it cannot be read; it is damaged{reason}"
+        )
 
 
 def get_dataset(group: Any, name: str) -> Any:

@@ -21,7 +21,8 @@ from calibration.synthetic import make_ring
 from mapose.config import load_settings
 from mapose.edits import load_edits
 from mapose.errors import FormatError, MaposeError, SettingsError
-from mapose.io import PosesFile, read, read_image, read_labels, save, write
+from mapose.io import PosesFile, hdf5, read, read_image, read_labels, save, write
+from mapose.io.hdf5 import open_hdf5
 from mapose.io.labels import load_labels, save_labels
 from mapose.labels import Labels, join_double_frames
 from mapose.models import Model
@@ -83,6 +84,27 @@ def test_a_dataset_in_another_file_is_not_read(tmp_path: Path) -> None:
         file.create_dataset("poses/array", (4, 1, 2, 3), "<f4", external=outside)
     with pytest.raises(FormatError, match="lies in another file"):
         read(path)
+
+
+@pytest.mark.parametrize("size", [0, 2**40])
+def test_lists_that_lead_nowhere_end(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HDF5 itself walks for ever over a heap whose parts are of length 0."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs.create("names", ["snout", "tail"], dtype=h5py.string_dtype())
+        file["x"] = np.arange(4)
+    with open_hdf5(path) as file:  # while it is whole
+        assert list(file.attrs["names"]) == ["snout", "tail"]
+    raw = bytearray(path.read_bytes())
+    heap = raw.index(b"GCOL") + 16
+    struct.pack_into("<Q", raw, heap + 8, size)  # of the first value
+    path.write_bytes(raw)
+    monkeypatch.setattr(hdf5, "_MOST_SECONDS", 2)
+    wanted = r"a\.h5: values of varying length .* damaged"
+    with pytest.raises(FormatError, match=wanted), open_hdf5(path):
+        pass
 
 
 @pytest.mark.parametrize("name", ["poses/array", "individuals", "provenance", "skeleton/keypoints"])
