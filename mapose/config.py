@@ -20,6 +20,8 @@ class _Strict(BaseModel):
 class NetworkSettings(_Strict):
     """What the network looks like."""
 
+    encoder: Literal["residual", "efficientnet-lite0"] = "residual"
+    pretrained: bool = Field(True, description="encoder begins with weights of ImageNet's pictures")
     widths: tuple[int, ...] = Field((24, 48, 96, 128, 160), min_length=3, max_length=6)
     depths: tuple[int, ...] = (0, 1, 1, 2, 2)
     stride: Literal[2, 4, 8] = 4
@@ -53,6 +55,8 @@ class TrainSettings(_Strict):
     batch: int = Field(8, ge=1)
     view: int | None = Field(None, ge=64, description="side of training views, input pixels")
     rate: float = Field(2e-3, gt=0, description="highest learning rate")
+    encoder_rate: float = Field(1.0, gt=0, description="of the encoder, times the rate")
+    frozen: int = Field(0, ge=0, le=5, description="strides of a pretrained encoder not trained")
     decay: float = Field(1e-2, ge=0, description="weight decay")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the weight average")
     test: float = Field(0.1, ge=0, lt=1, description="share of frames kept for testing")

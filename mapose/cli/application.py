@@ -84,7 +84,8 @@ def main() -> None:
         told = isinstance(error, MaposeError) or type(error).__name__ == "CalibrationError"
         if not told and not isinstance(error, OSError):
             raise
-        show_error(explain_fault(error))
+        # Messages name the option and, for those who call from Python, the argument.
+        show_error(explain_fault(error).replace(" (force=True)", ""))
         sys.exit(1)
 
 

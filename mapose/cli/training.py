@@ -133,6 +133,8 @@ def evaluate(
 
     Example: mapose evaluate mice --model all
     """
+    from mapose.files import check_writable
+    from mapose.locks import lock_output
     from mapose.project.project import Project
     from mapose.training.evaluation import evaluate as evaluate_model
     from mapose.training.evaluation import write_evaluation
@@ -143,10 +145,12 @@ def evaluate(
     for name in project.list_models() if model == "all" else [model or None]:
         with show_progress("evaluating", after=QUICK):
             loaded = project.load_model(name)
-            found = evaluate_model(loaded, labels, cutoff=cutoff)
+            place = project.path / "models" / loaded.name / "evaluation"
+            with lock_output(place):
+                check_writable(place)  # of the same disk, before any work
+                found = evaluate_model(loaded, labels, cutoff=cutoff)
+                write_evaluation(found, labels, place)
             results[loaded.name] = found.to_dict()
-            folder = project.path / "models" / loaded.name / "evaluation"
-            place = write_evaluation(found, labels, folder)
         if not as_json:
             console.print(f"model {loaded.name}")
             show_result(found, False)

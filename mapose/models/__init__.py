@@ -1,11 +1,13 @@
 """Networks and their folders."""
 
 from mapose.models.checkpoint import Model, find_device, load_tensors, save_tensors, write_yaml
+from mapose.models.efficientnet import EfficientNetLite0
 from mapose.models.losses import Losses, find_losses
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
 from mapose.models.shards import Shards, Workers, spare_cores
 
 __all__ = [
+    "EfficientNetLite0",
     "Losses",
     "Maps",
     "Model",

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
-def make_convolution(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
-    """Make a 3x3 convolution with batch norm and ReLU.
+def make_convolution(inputs: int, outputs: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
+    """Make a convolution, 3x3 by default, with batch norm and ReLU.
 
     Batch norm rather than group norm, because it folds into the convolution for inference.
     """
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
@@ -65,3 +66,59 @@ class Encoder(nn.Module):
             x = stage(x)
             features.append(x)
         return features
+
+
+class ScaledConvolution(nn.Module):
+    """A convolution with a factor and a shift per channel, and no bend or ReLU6 after it.
+
+    It stands for a convolution with a batch norm that keeps the statistics it was pretrained
+    with: a few labelled frames are too few for new ones, and so the norm becomes a part of the
+    kernel and costs nothing per pixel. Factor and kernel are trained apart, as in the norm.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    size, stride : int
+        Side of the kernel, and its steps.
+    depthwise : bool
+        Each channel by itself.
+    bend : bool
+        Whether ReLU6 follows.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        size: int,
+        *,
+        stride: int = 1,
+        depthwise: bool = False,
+        bend: bool = True,
+    ) -> None:
+        super().__init__()
+        self.groups = inputs if depthwise else 1
+        self.stride, self.padding, self.bend = stride, size // 2, bend
+        self.weight = nn.Parameter(torch.empty(outputs, inputs // self.groups, size, size))
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        if depthwise:  # a fan of one channel, not of all
+            self.weight.data *= outputs**0.5
+        self.scale = nn.Parameter(torch.ones(outputs))
+        self.shift = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn float (B, inputs, H, W) into (B, outputs, H / stride, W / stride)."""
+        kernel = self.weight * self.scale[:, None, None, None]
+        x = functional.conv2d(x, kernel, self.shift, self.stride, self.padding, 1, self.groups)
+        return functional.relu6(x, inplace=True) if self.bend else x
+
+    def folded(self) -> nn.Module:
+        """Make an ordinary convolution of it, for inference."""
+        outputs, inputs, size, _ = self.weight.shape
+        convolution = nn.Conv2d(
+            inputs * self.groups, outputs, size, self.stride, self.padding, groups=self.groups
+        )
+        convolution.weight.data = self.weight.data * self.scale.data[:, None, None, None]
+        convolution.bias = nn.Parameter(self.shift.data.clone())
+        return nn.Sequential(convolution, nn.ReLU6(inplace=True)) if self.bend else convolution

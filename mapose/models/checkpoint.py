@@ -202,7 +202,8 @@ class Model:
 
 def _load_network(architecture: dict[str, Any], weights: Mapping[str, Tensor]) -> PoseNetwork:
     """Build a network if its description can be that of the weights, before it takes memory."""
-    widths, depths = list(architecture["widths"]), list(architecture["depths"])
+    widths = list(architecture["widths"])
+    depths = list(architecture["depths"]) or [0] * len(widths)  # of an encoder that has its own
     sides = {side for tensor in weights.values() for side in tensor.shape}
     counts = [*widths, *depths, architecture["keypoints"], architecture["edges"]]
     if not all(isinstance(n, int) and 0 <= n <= max(len(weights), *sides, 0) for n in counts):

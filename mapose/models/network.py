@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mapose.models.backbone import Encoder, make_convolution
+from mapose.models.backbone import Encoder, ScaledConvolution, make_convolution
+from mapose.models.efficientnet import EfficientNetLite0
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,15 @@ class PoseNetwork(nn.Module):
 
     Parameters
     ----------
-    encoder : Encoder
+    encoder : nn.Module
         Gives features at ascending strides, with ``widths`` and ``strides``.
     keypoints, edges : int
         Numbers of maps to predict.
     stride : int
         Input pixels per map cell; one of the encoder's strides.
+    widths : sequence of int, optional
+        Channels of the decoder at the encoder's strides, where they are to be others than the
+        encoder's. Then the features of the stride before the maps' are looked at as well.
 
     References
     ----------
@@ -52,14 +56,33 @@ class PoseNetwork(nn.Module):
     2016 (offsets beside scoremaps); skip connections are added, as in Lin et al. 2017 (FPN).
     """
 
-    def __init__(self, encoder: Encoder, *, keypoints: int, edges: int, stride: int = 4) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        *,
+        keypoints: int,
+        edges: int,
+        stride: int = 4,
+        widths: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.keypoints, self.edges, self.stride = keypoints, edges, stride
-        self.multiple = encoder.strides[-1]
-        level = encoder.strides.index(stride)
-        steps = list(reversed(range(level, len(encoder.widths) - 1)))
-        widths = encoder.widths
+        strides = cast(Sequence[int], encoder.strides)
+        given = cast(Sequence[int], encoder.widths)
+        self.multiple = strides[-1]
+        self.level = level = strides.index(stride)
+        steps = list(reversed(range(level, len(given) - 1)))
+        pairs = list(zip(given, widths or given, strict=True))[level:][::-1]
+        self.laterals = nn.ModuleList(
+            make_convolution(i, o, size=1) if widths else nn.Identity() for i, o in pairs
+        )
+        self.finer = (
+            make_convolution(given[level - 1], widths[level], stride=2)
+            if widths and level
+            else None
+        )
+        widths = widths or given
         self.narrow = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in steps)
         self.merge = nn.ModuleList(make_convolution(widths[i], widths[i]) for i in steps)
         width = max(64, widths[level])
@@ -86,10 +109,13 @@ class PoseNetwork(nn.Module):
             About 0 mean, unit spread; H and W multiples of `multiple`.
         """
         features = self.encoder(images)
-        x = features.pop()
-        for narrow, merge in zip(self.narrow, self.merge, strict=True):
+        x = self.laterals[0](features.pop())
+        for narrow, merge, lateral in zip(self.narrow, self.merge, self.laterals[1:], strict=True):
             x = functional.interpolate(narrow(x), scale_factor=2.0, mode="nearest")
-            x = merge(x + features.pop())
+            x = x + lateral(features.pop())
+            if self.finer is not None and len(features) == self.level:
+                x = x + self.finer(features.pop())
+            x = merge(x)
         maps = self.heads(self.neck(x))
         k = self.keypoints
         scores, offsets, fields = maps.split([k, 2 * k, 2 * self.edges], dim=1)
@@ -132,6 +158,7 @@ def build_network(
     widths: Sequence[int],
     depths: Sequence[int],
     stride: int = 4,
+    encoder: str = "residual",
 ) -> PoseNetwork:
     """Build a pose network from plain numbers.
 
@@ -145,15 +172,26 @@ def build_network(
         Channels and residual blocks of the encoder at stride 2, 4, 8, ...
     stride : int
         Input pixels per map cell.
+    encoder : str
+        ``"residual"``, or ``"efficientnet-lite0"``: then ``widths`` are those of the decoder, and
+        ``depths`` do not matter.
     """
+    is_own = encoder == "residual"
     return PoseNetwork(
-        Encoder(channels, widths, depths), keypoints=keypoints, edges=edges, stride=stride
+        Encoder(channels, widths, depths) if is_own else EfficientNetLite0(channels),
+        keypoints=keypoints,
+        edges=edges,
+        stride=stride,
+        widths=None if is_own else widths,
     )
 
 
 def _fuse(module: nn.Module) -> None:
-    for child in module.children():
-        _fuse(child)
+    for name, child in module.named_children():
+        if isinstance(child, ScaledConvolution):
+            setattr(module, name, child.folded())
+        else:
+            _fuse(child)
     if isinstance(module, nn.Sequential):
         for i in range(len(module) - 1):
             first, second = module[i], module[i + 1]

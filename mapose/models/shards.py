@@ -75,7 +75,7 @@ class Shards:
         self.count = self.workers.count
         self.network = network
         self.copies = [network, *(_share_weights(network) for _ in range(self.count - 1))]
-        self.parameters = list(network.parameters())
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
 
     def find_gradients(
         self, find_losses: Callable[[nn.Module, Share], Sequence[Tensor]], shares: Sequence[Share]
@@ -97,7 +97,8 @@ class Shards:
 
         def work(network: nn.Module, share: Share) -> tuple[Tensor, tuple[Tensor, ...]]:
             losses = find_losses(network, share)
-            found = torch.autograd.grad(losses[0], list(network.parameters()))
+            trained = [p for p in network.parameters() if p.requires_grad]
+            found = torch.autograd.grad(losses[0], trained)
             return torch.stack([loss.detach() for loss in losses]), found
 
         results = list(self.workers.map(work, self.copies, shares))

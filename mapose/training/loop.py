@@ -134,7 +134,9 @@ class Trainer:
         self.mixed = settings.mixed and has_bfloat16(self.device)
         self.average = copy.deepcopy(network).eval()
         self.optimizer = torch.optim.AdamW(
-            _group_parameters(network, settings.decay), lr=settings.rate, fused=True
+            _group_parameters(network, settings),
+            lr=settings.rate,
+            fused=True,
         )
         self.step, self.seconds = 0, 0.0
         self.best, self.waited = math.inf, 0
@@ -267,7 +269,7 @@ class Trainer:
         warm = min(1.0, (self.share + 1e-4) / 0.02)
         rate = self.settings.rate * warm * (0.505 + 0.495 * math.cos(math.pi * self.share))
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -382,11 +384,17 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(bool(getattr(torch.cpu, check, lambda: False)()) for check in checks)
 
 
-def _group_parameters(network: PoseNetwork, decay: float) -> list[dict[str, Any]]:
+def _group_parameters(network: PoseNetwork, settings: TrainSettings) -> list[dict[str, Any]]:
     """Weight decay is for convolutions only, not for biases and norms."""
-    flat = [p for p in network.parameters() if p.ndim < 2]
-    deep = [p for p in network.parameters() if p.ndim >= 2]
-    return [{"params": deep, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
+    pretrained = network.encoder.parameters() if settings.encoder_rate != 1 else ()
+    inside = {id(p) for p in pretrained}
+    groups: list[dict[str, Any]] = []
+    for factor, is_encoder in ((1.0, False), (settings.encoder_rate, True)):
+        mine = [p for p in network.parameters() if (id(p) in inside) == is_encoder]
+        for fall, is_deep in ((settings.decay, True), (0.0, False)):
+            chosen = [p for p in mine if p.requires_grad and (p.ndim >= 2) == is_deep]
+            groups.append({"params": chosen, "weight_decay": fall, "factor": factor})
+    return [group for group in groups if group["params"]]
 
 
 def _read_states(path: Path) -> list[dict[str, Any]]:

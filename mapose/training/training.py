@@ -33,6 +33,7 @@ from mapose.io import read_image
 from mapose.labels import Labels
 from mapose.locks import lock_output
 from mapose.models import (
+    EfficientNetLite0,
     Model,
     PoseNetwork,
     build_network,
@@ -113,13 +114,18 @@ def train(
         If there are no labels, or too few to train on.
     SettingsError
         If a setting is not usable, there is nothing to resume, or ``init`` has other keypoints;
-        if a run that is resumed was begun with other settings or labels.
+        if a run that is resumed was begun with other settings or labels, or is given an ``init``.
     KeyboardInterrupt
         After Ctrl-C; what is done is saved, and ``resume`` goes on.
     """
     project = project if isinstance(project, Project) else Project.load(project)
     labels = project.load_labels()
     start = None
+    if resume and init is not None:
+        raise SettingsError(
+            "--resume goes on with the weights of the run itself: leave --init out, or begin a new "
+            "run from the model without --resume"
+        )
     if resume:
         folder, settings = find_run(project, name)
         check_same(folder, settings, labels, list_wanted(preset, overrides))
@@ -386,10 +392,16 @@ def _build_network(
         "depths": list(settings.network.depths),
         "stride": settings.network.stride,
     }
+    if settings.network.encoder != "residual":
+        architecture |= {"encoder": settings.network.encoder, "depths": []}
     torch.manual_seed(settings.train.seed)
     network = build_network(**architecture)
     if init is not None:
         take_weights(network, skeleton.keypoints, links, init)
+    if isinstance(network.encoder, EfficientNetLite0):
+        if settings.network.pretrained and init is None:
+            network.encoder.load_pretrained()
+        network.encoder.freeze(settings.train.frozen)
     return network, architecture
 
 

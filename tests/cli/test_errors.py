@@ -76,6 +76,13 @@ def test_a_camera_whose_name_would_be_a_folder(tmp_path, result):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["rig.toml", "walk.mapose.h5"]
 
 
+def test_options_are_named_not_arguments_of_python(tmp_path, result):
+    (tmp_path / "mine.csv").write_text("of somebody else", encoding="utf-8")
+    done = run("export", result, "--to", "csv", "-o", tmp_path / "mine.csv")
+    expect_line(done, "--force")
+    assert "force=True" not in done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent to processes on POSIX only")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_is_told(result, number, status):

@@ -25,6 +25,7 @@ from mapose.skeleton import Skeleton
 from mapose.training.evaluation import evaluate, find_candidate_errors, write_evaluation
 from mapose.training.loop import COLUMNS, Trainer, has_bfloat16
 from mapose.training.training import calibrate_variance, find_known, find_reach, split_frames, train
+from tests.untrained import make_untrained
 
 SKELETON = Skeleton(["head", "tail"], [("head", "tail")])
 QUICK = [
@@ -298,6 +299,8 @@ def test_a_run_is_resumed_as_it_was_begun_or_not_at_all(project):
         train(project, "cut", overrides=QUICK, on_progress=stop_at(1))
     with pytest.raises(SettingsError, match=r"begun with train.batch=4, now wanted is 8"):
         train(project, "cut", overrides=["train.batch=8"], resume=True)
+    with pytest.raises(SettingsError, match="leave --init out"):
+        train(project, "cut", init=make_untrained(), resume=True)
     labels = project.load_labels()
     save_labels(replace(labels, points=labels.points + 1), project.path / "labels")
     with pytest.raises(SettingsError, match="labels have changed"):
