@@ -41,6 +41,10 @@ def import_(
     count: Annotated[int | None, typer.Option(help="frames to take, spread evenly")] = None,
     rename: Annotated[str, typer.Option(help="keypoints, old=new,...")] = "",
     individuals: Animals = None,
+    keep_empty: Annotated[
+        bool | None,
+        typer.Option("--keep-empty/--drop-empty", help="frames without a mark hold no animal"),
+    ] = None,
 ) -> None:
     """Bring labels from a DeepLabCut project, a SLEAP file, COCO json or csv.
 
@@ -55,7 +59,13 @@ def import_(
             progress.update(task, completed=done, total=total)
 
         project, report = import_project(
-            folder, source, count=count, rename=names, individuals=individuals, on_progress=show
+            folder,
+            source,
+            count=count,
+            rename=names,
+            individuals=individuals,
+            keep_empty=keep_empty,
+            on_progress=show,
         )
     console.print(f"{project.path}: {report}")
     console.print(
@@ -76,7 +86,7 @@ def train(
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
     name: Annotated[str | None, typer.Option(help="of the new model")] = None,
     init: Annotated[
-        str | None, typer.Option(help="model of these keypoints to start from: folder or zoo:NAME")
+        str | None, typer.Option(help="model to start from: folder or zoo:NAME; keypoints by name")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the last run")] = False,
     device: Device = None,

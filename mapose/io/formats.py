@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,13 @@ def read_support(path: str | Path, format: str | None = None) -> dict[str, Any]:
         return dict(_pick(chosen, _SUPPORT, path)(path)) if chosen in _SUPPORT else {}
 
 
-def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool = False) -> Labels:
+#: Formats in which a frame without any mark says that there is no animal.
+_TELL_EMPTY = ("slp",)
+
+
+def read_labels(
+    path: str | Path, *, format: str | None = None, keep_empty: bool | None = None
+) -> Labels:
     """Read labelled frames that another tool made.
 
     Parameters
@@ -149,9 +156,10 @@ def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool
         ``dlc``, ``slp``, ``sleap-h5``, ``deepposekit``, ``coco`` or ``csv``; by default found by
         looking into the file. Also ``leap``, ``alphatracker``, ``labelstudio``, ``jabs``,
         ``ultralytics`` and ``nwb``, as far as sleap-io reads them.
-    keep_empty : bool
-        Keep frames without any mark. Most tools list frames that nobody has labelled yet among
-        the others, so that they do not tell that there is no animal.
+    keep_empty : bool, optional
+        Keep frames without any mark, as frames in which there is no animal. By default only
+        those of SLEAP, where a person marks them so: most tools list frames that nobody has
+        labelled yet among the others.
 
     Returns
     -------
@@ -174,15 +182,19 @@ def read_labels(path: str | Path, *, format: str | None = None, keep_empty: bool
         else:
             labels = _pick(_ALIASES.get(chosen, chosen), _LABELS, path)(path)
         labels = join_double_frames(labels)
-    for sentence in labels.left_out:
-        log.warning("%s: %s", path.name, sentence)
     marked = np.isfinite(labels.points).any((1, 2, 3))
     if not marked.any():
         raise FormatError(f"{path}: none of its {len(labels)} frames has a marked keypoint")
-    if marked.all() or keep_empty:
-        return labels
-    log.info("%s: %d frames without any mark are left out", path.name, (~marked).sum())
-    return labels.take(np.flatnonzero(marked))
+    if not marked.all() and not (chosen in _TELL_EMPTY if keep_empty is None else keep_empty):
+        sentence = (
+            f"{(~marked).sum()} frames without any mark are left out (--keep-empty takes them as "
+            "frames without an animal)"
+        )
+        told = (*labels.left_out, sentence) if keep_empty is None else labels.left_out
+        labels = replace(labels.take(np.flatnonzero(marked)), left_out=told)
+    for sentence in labels.left_out:
+        log.warning("%s: %s", path.name, sentence)
+    return labels
 
 
 def read_embedded_images(path: str | Path, labels: Labels) -> Iterator[tuple[int, Image]]:

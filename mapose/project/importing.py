@@ -72,6 +72,7 @@ def import_project(
     count: int | None = None,
     rename: Mapping[str, str] | None = None,
     individuals: int | None = None,
+    keep_empty: bool | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Project, ImportReport]:
     """Bring labels of another tool into a project, which is made if it is not there.
@@ -88,6 +89,8 @@ def import_project(
         Old keypoint name to new name.
     individuals : int, optional
         Animals at most; by default as many as the fullest labelled frame has.
+    keep_empty : bool, optional
+        Take frames without any mark as frames without an animal, see `mapose.io.read_labels`.
     on_progress : function of (int, int), optional
         Called with images taken and images in all.
 
@@ -97,7 +100,7 @@ def import_project(
         If the source cannot be read, or does not fit the project.
     """
     path = Path(path)
-    labels = read_labels(Path(source))
+    labels = read_labels(Path(source), keep_empty=keep_empty)
     if rename:
         labels = labels.renamed(dict(rename))
     there = Path(path).exists()

@@ -61,8 +61,10 @@ logger = logging.getLogger(__name__)
 
 #: Labelled images that a validation looks at, of each kind; more would cost more than it tells.
 _VALIDATED = 20
-#: Of a training that starts from a model: learning rate, and steps as a share of one from nothing.
+#: Of a training that starts from a model: learning rate, and steps as a share of one from nothing;
+#: the same for a model that lacks some of the keypoints, which have to be learned anew.
 _FINE_RATE, _FINE_SHARE = 5e-4, 0.2
+_OTHER_RATE, _OTHER_SHARE = 1e-3, 0.5
 
 
 def train(
@@ -92,9 +94,10 @@ def train(
     overrides : iterable of str
         ``section.key=value`` each.
     init : Model or path, optional
-        Start from this model instead of from nothing: one of the same keypoints, in any order.
-        The network is then as large as that model's, and fewer steps are chosen. A run that is
-        resumed needs none.
+        Start from this model instead of from nothing. The network is then as large as that
+        model's, maps of keypoints and links that it knows begin with its own, and fewer steps
+        are chosen: a fifth where it knows all keypoints, else half. A run that is resumed needs
+        none.
     resume : bool
         Go on with the run of this name (by default the newest one that is not finished), with
         the settings and labels it was begun with.
@@ -113,8 +116,8 @@ def train(
     FormatError
         If there are no labels, or too few to train on.
     SettingsError
-        If a setting is not usable, there is nothing to resume, or ``init`` has other keypoints;
-        if a run that is resumed was begun with other settings or labels, or is given an ``init``.
+        If a setting is not usable, there is nothing to resume, or a run that is resumed was
+        begun with other settings or labels, or is given an ``init``.
     KeyboardInterrupt
         After Ctrl-C; what is done is saved, and ``resume`` goes on.
     """
@@ -263,24 +266,29 @@ def follow_model(settings: Settings, init: Model, skeleton: Skeleton) -> Setting
     Returns
     -------
     Settings
-
-    Raises
-    ------
-    SettingsError
-        If the model has other keypoints.
     """
-    if set(init.skeleton.keypoints) != set(skeleton.keypoints):
-        raise SettingsError(
-            f"--init: wanted a model of the keypoints {', '.join(skeleton.keypoints)}, came one "
-            f"of {', '.join(init.skeleton.keypoints)}; train from nothing, or rename on import"
+    anew = find_unknown(init, skeleton)
+    if anew:
+        logger.warning(
+            "%s does not know %s: learned anew; all else begins as it is there",
+            init.name or "the model",
+            ", ".join(anew),
         )
     shape = {key: init.architecture[key] for key in ("widths", "depths", "stride")}
-    network = {**shape, "channels": init.channels, "links": init.links or None}
-    rate = {} if "rate" in settings.train.model_fields_set else {"rate": _FINE_RATE}
+    shape["encoder"] = init.architecture.get("encoder", "residual")
+    network = {**shape, "channels": init.channels, "links": (not anew and init.links) or None}
     raw = settings.model_dump(exclude_unset=True)
+    was = init.record.get("settings", {}).get("train", {})
+    kept = {key: was[key] for key in ("encoder_rate", "frozen") if key in was}
+    rate = {"rate": _OTHER_RATE if anew else _FINE_RATE}
     raw["network"] = {**raw.get("network", {}), **network}
-    raw["train"] = {**raw.get("train", {}), **rate}
+    raw["train"] = {**kept, **rate, **raw.get("train", {})}
     return Settings.model_validate(raw)
+
+
+def find_unknown(init: Model, skeleton: Skeleton) -> list[str]:
+    """Find the keypoints that a model to start from does not know."""
+    return [name for name in skeleton.keypoints if name not in init.skeleton.keypoints]
 
 
 def _make_trainer(run: _Run, folder: Path) -> Trainer:
@@ -348,7 +356,9 @@ def _prepare(
         heads = 3 * len(labels.skeleton.keypoints) + 2 * len(links)
         batch = settings.train.batch
         steps = choose_steps(len(train_rows), channels=heads, view=view, batch=batch)
-        steps = steps if init is None else max(20, round(_FINE_SHARE * steps))
+        if init is not None:
+            share = _OTHER_SHARE if find_unknown(init, labels.skeleton) else _FINE_SHARE
+            steps = max(20, round(share * steps))
         chosen = settings.train.model_copy(update={"steps": steps})
         settings = settings.model_copy(update={"train": chosen})
     known = find_known(labels, settings.train.missing)

@@ -1,5 +1,4 @@
 import importlib.metadata
-import logging
 from pathlib import Path
 from types import ModuleType
 
@@ -244,14 +243,27 @@ def test_labels_of_every_kind_are_recognised(
     assert read_labels(recordings / path).points.shape == shape
 
 
-def test_frames_without_a_mark_are_left_out_unless_wanted(
-    recordings: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO):
-        labels = read_labels(recordings / "birds_montblanc")
-    assert "1 frames without any mark" in caplog.text
+def test_frames_without_a_mark_are_left_out_unless_wanted(recordings: Path) -> None:
+    labels = read_labels(recordings / "birds_montblanc")
+    assert labels.left_out[-1].startswith("1 frames without any mark are left out (--keep-empty")
     assert 792 not in labels.frames
     assert 792 in read_labels(recordings / "birds_montblanc", keep_empty=True).frames
+    assert not read_labels(recordings / "birds_montblanc", keep_empty=False).left_out
+
+
+def test_a_frame_marked_as_empty_in_sleap_stays(tmp_path: Path) -> None:
+    skeleton = sio.Skeleton(["a", "b"])
+    video = sio.Video("gone.mp4", open_backend=False)
+    instance = sio.Instance.from_numpy(np.ones((2, 2)), skeleton)
+    frames = [
+        sio.LabeledFrame(video=video, frame_idx=3, instances=[instance]),
+        sio.LabeledFrame(video=video, frame_idx=8, instances=[], is_negative=True),
+    ]
+    sio.Labels(frames).save(tmp_path / "a.slp")
+    labels = read_labels(tmp_path / "a.slp")
+    assert labels.frames.tolist() == [3, 8] and not labels.left_out
+    assert np.isfinite(labels.points[0]).all() and np.isnan(labels.points[1]).all()
+    assert read_labels(tmp_path / "a.slp", keep_empty=False).frames.tolist() == [3]
 
 
 @pytest.mark.parametrize(

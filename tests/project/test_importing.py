@@ -263,3 +263,20 @@ def test_an_image_is_one_frame(tmp_path: Path) -> None:
     file.write_text(text.replace("frame000001.png,1,ann,tail", "frame000001.png,7,ann,tail"))
     with pytest.raises(FormatError, match=r"frame000001.png is said to be frames 1 and 7"):
         project.load_labels()
+
+
+def test_frames_without_an_animal_come_in_when_they_are_wanted(tmp_path: Path) -> None:
+    folder = tmp_path / "labeled-data" / "walk"
+    folder.mkdir(parents=True)
+    header = "scorer,ann,ann,ann,ann\nbodyparts,snout,snout,tail,tail\ncoords,x,y,x,y\n"
+    rows = [f"labeled-data/walk/img{i:03d}.png,{'10,20,30,40' if i else ',,,'}" for i in range(3)]
+    for i in range(3):
+        cv2.imwrite(str(folder / f"img{i:03d}.png"), paint(50 + i))
+    table = folder / "CollectedData_ann.csv"
+    table.write_text(header + "\n".join(rows) + "\n", encoding="utf-8")
+    _, report = import_project(tmp_path / "few", table)
+    assert report.taken == 2 and "--keep-empty" in str(report)
+    project, report = import_project(tmp_path / "all", table, keep_empty=True)
+    labels = project.load_labels()
+    assert report.taken == 3 and labels.frames.tolist() == [0, 1, 2]
+    assert np.isnan(labels.points[0]).all() and np.isfinite(labels.points[1:]).all()

@@ -382,12 +382,25 @@ def test_a_model_is_the_beginning_of_another(project, tmp_path):
     chosen = train(other, init=project.path / "models" / "old", overrides=["train.steps=1",
                    "train.rate=0.001", "train.view=64", "train.batch=2"])  # fmt: skip
     assert chosen.record["settings"]["train"]["rate"] == 1e-3
-    strange = Project.create(tmp_path / "strange", Skeleton(["nose", "tail"]), individuals=2)
-    import_labels(
-        strange, replace(make_labels(tmp_path / "x"), skeleton=Skeleton(["nose", "tail"]))
+
+
+def test_a_model_of_other_keypoints_is_a_beginning_too(project, tmp_path, caplog):
+    old = train(project, "old", overrides=QUICK)
+    names = Skeleton(["nose", "tail"], [("nose", "tail")])
+    strange = Project.create(tmp_path / "strange", names, individuals=2)
+    import_labels(strange, replace(make_labels(tmp_path / "x"), skeleton=names))
+    few = ["train.steps=1", "train.rate=1e-6", "train.view=64", "train.batch=2"]
+    new = train(strange, init=old, overrides=few)
+    assert "old does not know nose" in caplog.text
+    mine, theirs = (m.network.state_dict() for m in (new, old))
+    torch.testing.assert_close(
+        mine["encoder.stages.0.0.0.weight"],
+        theirs["encoder.stages.0.0.0.weight"],
+        atol=1e-5,
+        rtol=0,
     )
-    with pytest.raises(SettingsError, match=r"nose, tail.*head, tail"):
-        train(strange, init=old)
+    torch.testing.assert_close(mine["heads.bias"][1], theirs["heads.bias"][1], atol=1e-5, rtol=0)
+    assert mine["heads.bias"][0].item() == pytest.approx(-4.6, abs=1e-4)  # as it begins
 
 
 def test_training_stops_when_the_test_error_no_longer_falls(tmp_path):
