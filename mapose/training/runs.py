@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,60 @@ def _is_free(folder: Path) -> bool:
         and all(p.name == _RUN or p.suffix in (".tmp", ".safetensors") for p in folder.iterdir())
         and not (folder / WEIGHTS).exists()
     )
+
+
+@dataclass(frozen=True)
+class ModelList:
+    """The models of a project, the newest last.
+
+    Parameters
+    ----------
+    models : list of dict
+        Of each its ``name``, ``encoder``, ``labels`` that it was trained on, ``steps``, and
+        ``mean`` and ``median`` error, px, and OKS ``map`` on test frames; None = not measured.
+    """
+
+    models: list[dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make plain values, ready for JSON."""
+        return {"models": self.models}
+
+    def __str__(self) -> str:
+        if not self.models:
+            return "no models yet: mapose train DIR"
+        head = f"{'model':<20} {'encoder':<20} {'labels':>6} {'steps':>7} {'mean':>8} {'median':>8}"
+        lines = [f"{head} {'mAP':>6}"]
+        for model in self.models:
+            errors = [_show(model[key], " px", 2, 8) for key in ("mean", "median")]
+            lines.append(
+                f"{model['name']:<20} {model['encoder']:<20} {model['labels']:>6} "
+                f"{model['steps']:>7} {' '.join(errors)} {_show(model['map'], '', 3, 6)}"
+            )
+        return "\n".join(lines)
+
+
+def _show(value: float | None, unit: str, digits: int, width: int) -> str:
+    return f"{'-' if value is None else f'{value:.{digits}f}{unit}':>{width}}"
+
+
+def list_models(project: Project) -> ModelList:
+    """List the models of a project with the errors that they had when they were trained."""
+    rows = []
+    for name in project.list_models():
+        model = project.load_model(name)
+        test = model.record.get("metrics", {}).get("test", {})
+        chosen = model.record.get("settings", {}).get("network", {})
+        rows.append(
+            {
+                "name": name,
+                "encoder": chosen.get("encoder", "residual"),
+                "labels": len(model.split.get("train", [])),
+                "steps": model.record.get("steps", 0),
+                **{key: test.get(key) for key in ("mean", "median", "map")},
+            }
+        )
+    return ModelList(rows)
 
 
 def begin_run(folder: Path, settings: Settings, labels: Labels) -> None:

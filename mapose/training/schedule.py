@@ -10,6 +10,9 @@ from mapose.grid import round_up
 #: What a training may cost, and what a view of 192 x 192 pixels costs in a step: seconds of a core
 #: without AVX-512 (a step of 8 views took 0.42 s with 12 channels of the heads, 0.55 s with 91).
 _BUDGET, _VIEW, _CHANNEL = 1000.0, 0.051, 0.0002
+#: What a step costs with another encoder, as a multiple: 0.28 s where `small` takes 0.215 s (views
+#: of 192 pixels, two strides frozen). Those of the hub differ, and are larger.
+_ENCODERS = {"residual": 1.0, "efficientnet-lite0": 1.3, "hub": 4.0}
 #: Labelled frames up to which the budget holds; more of them deserve more steps.
 _LABELS = 200
 #: Validations of a training; each also saves what is needed to go on.
@@ -20,7 +23,9 @@ _FIRST, _SMALL = 0.5, 2 / 3
 _SETTLING, _WINDOW = 3, 40
 
 
-def choose_steps(labels: int, *, channels: int, view: int, batch: int) -> int:
+def choose_steps(
+    labels: int, *, channels: int, view: int, batch: int, encoder: str = "residual"
+) -> int:
     """Choose how many steps to train, from what there is to learn and what a step costs.
 
     Parameters
@@ -33,6 +38,8 @@ def choose_steps(labels: int, *, channels: int, view: int, batch: int) -> int:
         Side of the views, pixels at the network's scale.
     batch : int
         Views per step.
+    encoder : str
+        Its kind, see `mapose.models.build_network`.
 
     Returns
     -------
@@ -44,11 +51,14 @@ def choose_steps(labels: int, *, channels: int, view: int, batch: int) -> int:
     --------
     >>> choose_steps(82, channels=12, view=192, batch=8)
     3240
+    >>> choose_steps(82, channels=12, view=192, batch=8, encoder="efficientnet-lite0")
+    2520
     >>> choose_steps(3200, channels=12, view=192, batch=8)
     12960
     """
     plan = Schedule(1000, view)
-    cost = batch * plan.work / plan.steps / 192**2 * (_VIEW + _CHANNEL * channels)
+    one = _ENCODERS[encoder] * _VIEW + _CHANNEL * channels
+    cost = batch * plan.work / plan.steps / 192**2 * one
     much = math.sqrt(max(1.0, labels / _LABELS))
     return max(20, 20 * round(_BUDGET * much / cost / 20))
 

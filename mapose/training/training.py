@@ -34,10 +34,12 @@ from mapose.labels import Labels
 from mapose.locks import lock_output
 from mapose.models import (
     EfficientNetLite0,
+    HubEncoder,
     Model,
     PoseNetwork,
     build_network,
     find_device,
+    read_config,
 )
 from mapose.plots import plot_training, save_figure
 from mapose.poses import Peaks
@@ -275,11 +277,12 @@ def follow_model(settings: Settings, init: Model, skeleton: Skeleton) -> Setting
             ", ".join(anew),
         )
     shape = {key: init.architecture[key] for key in ("widths", "depths", "stride")}
-    shape["encoder"] = init.architecture.get("encoder", "residual")
     network = {**shape, "channels": init.channels, "links": (not anew and init.links) or None}
     raw = settings.model_dump(exclude_unset=True)
-    was = init.record.get("settings", {}).get("train", {})
-    kept = {key: was[key] for key in ("encoder_rate", "frozen") if key in was}
+    was = init.record.get("settings", {})
+    network["encoder"] = was.get("network", {}).get("encoder", "residual")
+    learned = was.get("train", {})
+    kept = {key: learned[key] for key in ("encoder_rate", "frozen") if key in learned}
     rate = {"rate": _OTHER_RATE if anew else _FINE_RATE}
     raw["network"] = {**raw.get("network", {}), **network}
     raw["train"] = {**kept, **rate, **raw.get("train", {})}
@@ -354,8 +357,13 @@ def _prepare(
     )
     if settings.train.steps is None:
         heads = 3 * len(labels.skeleton.keypoints) + 2 * len(links)
-        batch = settings.train.batch
-        steps = choose_steps(len(train_rows), channels=heads, view=view, batch=batch)
+        steps = choose_steps(
+            len(train_rows),
+            channels=heads,
+            view=view,
+            batch=settings.train.batch,
+            encoder=architecture.get("encoder", "residual"),
+        )
         if init is not None:
             share = _OTHER_SHARE if find_unknown(init, labels.skeleton) else _FINE_SHARE
             steps = max(20, round(share * steps))
@@ -394,24 +402,27 @@ def _build_network(
     init: Model | None,
 ) -> tuple[PoseNetwork, dict[str, Any]]:
     """Build a network with the weights of the seed or of a model, and say what it is like."""
-    architecture: dict[str, Any] = {
-        "channels": channels,
-        "keypoints": len(skeleton.keypoints),
-        "edges": len(links),
-        "widths": list(settings.network.widths),
-        "depths": list(settings.network.depths),
-        "stride": settings.network.stride,
-    }
-    if settings.network.encoder != "residual":
-        architecture |= {"encoder": settings.network.encoder, "depths": []}
+    net = settings.network
+    kind, _, name = net.encoder.partition(":")
+    if init is not None:
+        architecture = dict(init.architecture)
+    else:
+        architecture = {"channels": channels, "widths": list(net.widths), "stride": net.stride}
+        architecture |= {"depths": list(net.depths)} if kind == "residual" else {"depths": []}
+        architecture |= {"encoder": kind} if kind != "residual" else {}
+        architecture |= {"config": read_config(name)} if kind == "hub" else {}
+    architecture |= {"keypoints": len(skeleton.keypoints), "edges": len(links)}
     torch.manual_seed(settings.train.seed)
     network = build_network(**architecture)
+    encoder = network.encoder
     if init is not None:
         take_weights(network, skeleton.keypoints, links, init)
-    if isinstance(network.encoder, EfficientNetLite0):
-        if settings.network.pretrained and init is None:
-            network.encoder.load_pretrained()
-        network.encoder.freeze(settings.train.frozen)
+    elif isinstance(encoder, HubEncoder) and net.pretrained:
+        encoder.load_pretrained(name)
+    elif isinstance(encoder, EfficientNetLite0) and net.pretrained:
+        encoder.load_pretrained()
+    if isinstance(encoder, (EfficientNetLite0, HubEncoder)):
+        encoder.freeze(settings.train.frozen)
     return network, architecture
 
 

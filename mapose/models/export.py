@@ -1,0 +1,151 @@
+"""A network for programs that know neither mapose nor, in one of two forms, torch."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mapose.errors import FormatError, MissingExtraError
+from mapose.files import claim_output, make_mark, name_work, write_atomically
+from mapose.models.checkpoint import Model
+from mapose.models.network import Maps, PoseNetwork
+
+Kind = Literal["onnx", "torchscript"]
+ENDINGS: dict[str, str] = {"onnx": ".onnx", "torchscript": ".pt"}
+#: What goes in, and what comes out, in this order.
+_INPUT, _OUTPUTS = "images", ("scores", "offsets", "fields")
+_AXES = {0: "batch", 1: "height", 2: "width"}
+_EXAMPLE = 4  # multiples of the network's own
+_ONNX = "ONNX needs libraries of its own: pip install 'mapose[onnx]'"
+
+
+class _Plain(nn.Module):
+    """A network from uint8 images to a tuple of maps."""
+
+    def __init__(self, network: PoseNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict scores, offsets and fields of images, uint8 (B, H, W, C)."""
+        maps = self.network.predict(images)
+        return maps.scores, maps.offsets, maps.fields
+
+
+def export_model(
+    model: Model, path: str | os.PathLike[str], *, to: Kind = "onnx", force: bool = False
+) -> Path:
+    """Write a model's network as ONNX or TorchScript.
+
+    Parameters
+    ----------
+    model : Model
+        What to write.
+    path : path
+        File to write, ``.onnx`` or ``.pt``.
+    to : {"onnx", "torchscript"}
+        ONNX for onnxruntime, TensorRT, OpenVINO and others; TorchScript for torch without mapose.
+    force : bool
+        Replace a file that something else has made.
+
+    Returns
+    -------
+    Path
+        The file. In goes ``images``, uint8 (B, H, W, C), any B, with H and W multiples of
+        `PoseNetwork.multiple`; out come ``scores``, ``offsets`` and ``fields`` as in `Maps`. What
+        they stand for is written in it as JSON under ``mapose``: in ONNX among the metadata, in
+        TorchScript as an extra file.
+
+    Raises
+    ------
+    MissingExtraError
+        If the library for it is not installed.
+    SettingsError
+        If the output may not be written.
+    """
+    path = Path(path)
+    made = name_work("models export", [model.name or "model"], to=to)
+    about = json.dumps({**model.describe(), "made": make_mark(made)})
+    network = _Plain(model.network.fused()).eval()
+    side = _EXAMPLE * model.network.multiple
+    example = torch.zeros(2, side, side + model.network.multiple, model.channels, dtype=torch.uint8)
+    with (
+        claim_output(path, force=force, made=made, suffixes=[ENDINGS[to]]),
+        write_atomically(path) as partial,
+        warnings.catch_warnings(),
+        torch.inference_mode(),
+    ):
+        warnings.simplefilter("ignore")  # of libraries, about their own future
+        if to == "torchscript":
+            traced = torch.jit.trace(network, example, check_trace=False)
+            traced.save(str(partial), _extra_files={"mapose": about})
+        else:
+            _write_onnx(network, example, partial, about)
+    return path
+
+
+def _write_onnx(network: nn.Module, example: Tensor, path: Path, about: str) -> None:
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError(_ONNX) from error
+    torch.onnx.export(
+        network,
+        (example,),
+        path,
+        input_names=[_INPUT],
+        output_names=list(_OUTPUTS),
+        dynamic_axes={_INPUT: _AXES, **{name: {0: "batch"} for name in _OUTPUTS}},
+        opset_version=17,
+        dynamo=False,
+    )
+    written = onnx.load(path)
+    written.metadata_props.add(key="mapose", value=about)
+    onnx.save(written, path)
+
+
+class OnnxNetwork:
+    """An exported network in onnxruntime, in the place of a `PoseNetwork`.
+
+    Parameters
+    ----------
+    path : path
+        Written by `export_model`.
+
+    Raises
+    ------
+    MissingExtraError
+        If onnxruntime is not installed.
+    FormatError
+        If the file is damaged, or no network of ours.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtraError(_ONNX) from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = logging.ERROR // 10
+        try:
+            self.session: Any = onnxruntime.InferenceSession(
+                os.fspath(path), options, providers=onnxruntime.get_available_providers()
+            )
+        except Exception as error:  # onnxruntime raises kinds of its own for whatever is damaged
+            raise FormatError(f"{path} cannot be opened as ONNX: {error}") from error
+        names = [output.name for output in self.session.get_outputs()]
+        if names != list(_OUTPUTS):
+            raise FormatError(f"{path}: wanted the outputs {list(_OUTPUTS)}, found {names}")
+
+    def predict(self, images: Tensor) -> Maps:
+        """Predict maps of images, uint8 (B, H, W, C), as `PoseNetwork.predict` does."""
+        found = self.session.run(None, {_INPUT: np.ascontiguousarray(images.cpu().numpy())})
+        return Maps(*(torch.from_numpy(array) for array in found))

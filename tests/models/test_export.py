@@ -1,0 +1,59 @@
+"""Exported networks say the same as ours, for any batch and size."""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mapose.errors import FormatError, SettingsError
+from mapose.models.export import ENDINGS, OnnxNetwork, export_model
+from tests.untrained import make_untrained
+
+
+@pytest.mark.parametrize("to", ENDINGS)
+@pytest.mark.parametrize("shape", [(1, 32, 48, 1), (3, 64, 32, 1)])
+def test_maps_are_those_of_the_network(tmp_path: Path, to: str, shape: tuple[int, ...]) -> None:
+    if to == "onnx":
+        pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    model = make_untrained(lively=True)
+    path = export_model(model, tmp_path / f"mice{ENDINGS[to]}", to=to)
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    with torch.inference_mode():
+        wanted = model.network.predict(images)
+    if to == "onnx":
+        maps = OnnxNetwork(path).predict(images)
+        found = (maps.scores, maps.offsets, maps.fields)
+    else:
+        said = {"mapose": ""}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of torch, for those after 3.14
+            found = torch.jit.load(str(path), _extra_files=said)(images)
+        assert json.loads(said["mapose"])["skeleton"]["keypoints"] == ["a", "b"]
+    for a, b in zip(found, (wanted.scores, wanted.offsets, wanted.fields), strict=True):
+        assert a.shape == b.shape and len(a) == shape[0]
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("to", ENDINGS)
+def test_an_export_may_be_done_again_but_replaces_nothing_else(tmp_path: Path, to: str) -> None:
+    if to == "onnx":
+        pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    path = tmp_path / f"mice{ENDINGS[to]}"
+    export_model(make_untrained(), path, to=to)
+    export_model(make_untrained(), path, to=to)
+    path.write_bytes(b"of somebody else")
+    with pytest.raises(SettingsError, match="nothing in it says that mapose made it"):
+        export_model(make_untrained(), path, to=to)
+    with pytest.raises(SettingsError, match="ends in"):
+        export_model(make_untrained(), tmp_path / "mice.bin", to=to)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name]
+
+
+def test_what_is_no_network_of_ours_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    (tmp_path / "a.onnx").write_bytes(b"no network")
+    with pytest.raises(FormatError, match=r"a\.onnx cannot be opened as ONNX"):
+        OnnxNetwork(tmp_path / "a.onnx")
