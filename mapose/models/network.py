@@ -162,8 +162,7 @@ def build_network(
     widths: Sequence[int],
     depths: Sequence[int],
     stride: int = 4,
-    encoder: str = "residual",
-    config: dict[str, Any] | None = None,
+    encoder: str | dict[str, Any] = "residual",
 ) -> PoseNetwork:
     """Build a pose network from plain values.
 
@@ -177,19 +176,18 @@ def build_network(
         Channels and residual blocks of the encoder at stride 2, 4, 8, ...
     stride : int
         Input pixels per map cell.
-    encoder : str
-        ``"residual"``, ``"efficientnet-lite0"`` or ``"hub"``. With the last two ``widths`` are
-        those of the decoder, and ``depths`` do not matter.
-    config : dict, optional
-        Of an encoder of the hub, see `mapose.models.hub.HubEncoder`.
+    encoder : str or dict
+        ``"residual"``, ``"efficientnet-lite0"``, or what describes one of the hub, see
+        `mapose.models.hub.HubEncoder`. But for the first, ``widths`` are those of the decoder, and
+        ``depths`` do not matter.
     """
     built: nn.Module
     if encoder == "residual":
         built = Encoder(channels, widths, depths)
-    elif encoder == "hub":
-        built = HubEncoder(config or {})
-    else:
+    elif isinstance(encoder, str):
         built = EfficientNetLite0(channels)
+    else:
+        built = HubEncoder(encoder)
     return PoseNetwork(
         built,
         keypoints=keypoints,

@@ -356,17 +356,8 @@ def _prepare(
         poses / np.float32(factor), max(map(max, sizes)) // factor
     )
     if settings.train.steps is None:
-        heads = 3 * len(labels.skeleton.keypoints) + 2 * len(links)
-        steps = choose_steps(
-            len(train_rows),
-            channels=heads,
-            view=view,
-            batch=settings.train.batch,
-            encoder=architecture.get("encoder", "residual"),
-        )
-        if init is not None:
-            share = _OTHER_SHARE if find_unknown(init, labels.skeleton) else _FINE_SHARE
-            steps = max(20, round(share * steps))
+        share = _find_share(init, labels.skeleton)
+        steps = _find_steps(settings, model, view=view, share=share)
         chosen = settings.train.model_copy(update={"steps": steps})
         settings = settings.model_copy(update={"train": chosen})
     known = find_known(labels, settings.train.missing)
@@ -382,6 +373,24 @@ def _prepare(
         view,
         project.find_fingerprints(labels.videos),
     )
+
+
+def _find_share(init: Model | None, skeleton: Skeleton) -> float:
+    """Find how many of the steps of a training from nothing are needed."""
+    if init is None:
+        return 1.0
+    return _OTHER_SHARE if find_unknown(init, skeleton) else _FINE_SHARE
+
+
+def _find_steps(settings: Settings, model: Model, *, view: int, share: float) -> int:
+    steps = choose_steps(
+        len(model.split["train"]),
+        channels=3 * len(model.skeleton.keypoints) + 2 * len(model.links),
+        view=view,
+        batch=settings.train.batch,
+        encoder=settings.network.encoder.partition(":")[0],
+    )
+    return steps if share == 1 else max(20, round(share * steps))
 
 
 def _choose_augmentation(settings: Settings, poses: Singles) -> Augmentation:
@@ -410,7 +419,7 @@ def _build_network(
         architecture = {"channels": channels, "widths": list(net.widths), "stride": net.stride}
         architecture |= {"depths": list(net.depths)} if kind == "residual" else {"depths": []}
         architecture |= {"encoder": kind} if kind != "residual" else {}
-        architecture |= {"config": read_config(name)} if kind == "hub" else {}
+        architecture |= {"encoder": read_config(name)} if kind == "hub" else {}
     architecture |= {"keypoints": len(skeleton.keypoints), "edges": len(links)}
     torch.manual_seed(settings.train.seed)
     network = build_network(**architecture)

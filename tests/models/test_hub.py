@@ -59,7 +59,7 @@ def test_a_network_with_one_learns_and_is_opened_again_without_the_hub(
     config = read_config(str(save_backbone(tmp_path / "hub", kind)))
     architecture = {
         "channels": 1, "keypoints": 2, "edges": 0, "widths": [8] * 5,
-        "depths": [], "encoder": "hub", "config": config,
+        "depths": [], "encoder": config,
     }  # fmt: skip
     network = build_network(**architecture).train()
     assert not any(
