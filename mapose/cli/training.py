@@ -9,6 +9,7 @@ import typer
 
 from mapose.cli.application import Animals, Device, Dir, Json, app, split_names, split_pairs
 from mapose.cli.terminal import QUICK, console, show_progress, show_result
+from mapose.errors import SettingsError
 
 
 @app.command()
@@ -78,30 +79,39 @@ def import_(
 def train(
     folder: Dir,
     preset: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="small (10 to 20 minutes on two cores), large (a GPU or a night), or a file"
+            help="pretrained (the default where installed) or small, both 10 to 20 minutes on two "
+            "cores; large, a GPU or a night; or a file"
         ),
-    ] = "small",
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value")] = None,
     name: Annotated[str | None, typer.Option(help="of the new model")] = None,
     init: Annotated[
         str | None, typer.Option(help="model to start from: folder or zoo:NAME; keypoints by name")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the last run")] = False,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="cross-validate: so many models; goes on by itself")
+    ] = None,
     device: Device = None,
 ) -> None:
     """Train a network on the project's labels.
 
-    The number of steps is chosen from the labels: 10 to 20 minutes on two processor cores.
+    The number of steps is chosen from the labels: 10 to 20 minutes on two processor cores. With
+    --folds every labelled frame is tested by a model that was trained on the others.
 
     Example: mapose train mice --init old-mice/models/small-3
     """
     from mapose.project.project import Project
+    from mapose.training.folds import cross_validate
     from mapose.training.training import train as train_model
     from mapose.zoo import find_model
 
     project = Project.load(folder)
+    if resume and folds:
+        raise SettingsError("--folds goes on by itself: leave --resume out")
+    start = find_model(init) if init else None
     with show_progress("training") as (progress, task):
         said: list[str] = []
 
@@ -113,16 +123,14 @@ def train(
             note = f"step {p.step} of {p.steps}, {p.note}"
             progress.update(task, completed=round(1000 * p.share), total=1000, note=note)
 
-        model = train_model(
-            project,
-            name,
-            preset=preset,
-            overrides=set_ or [],
-            init=find_model(init) if init else None,
-            resume=resume,
-            device=device,
-            on_progress=show,
-        )
+        options = {"preset": preset, "init": start, "overrides": set_ or [], "device": device}
+        if folds:
+            found = cross_validate(project, folds, name or "fold", on_progress=show, **options)
+        else:
+            model = train_model(project, name, resume=resume, on_progress=show, **options)
+    if folds:
+        show_result(found, False)
+        return
     console.print(f"model {model.name}: {folder / 'models' / model.name}")
     for part, found in model.record["metrics"].items():
         if found["mean"] is None:

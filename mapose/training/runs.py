@@ -23,8 +23,8 @@ from mapose.reading import load_yaml
 
 #: What there is of a run that is not finished.
 STATE = "state.yaml"
-#: What is known of a run from its beginning: its settings, and its labels' fingerprint.
-_RUN, _LABELS = "run.yaml", "labels"
+#: What is known of a run from its beginning: its settings, their preset, its labels' fingerprint.
+_RUN, _PRESET, _LABELS = "run.yaml", "preset", "labels"
 
 
 def name_run(project: Project, name: str | None, preset: str | Path) -> Path:
@@ -109,12 +109,13 @@ def list_models(project: Project) -> ModelList:
     return ModelList(rows)
 
 
-def begin_run(folder: Path, settings: Settings, labels: Labels) -> None:
+def begin_run(folder: Path, settings: Settings, labels: Labels, preset: str | Path) -> None:
     """Make the folder of a run, with what it is to be known by when it is taken up."""
     if folder.exists():
         shutil.rmtree(folder)
     make_folder(folder)
-    known = {**settings.model_dump(mode="json"), _LABELS: _fingerprint(labels)}
+    known = {**settings.model_dump(mode="json"), _PRESET: str(preset)}
+    known[_LABELS] = _fingerprint(labels)
     write_yaml(known, folder / _RUN)
 
 
@@ -132,7 +133,8 @@ def find_run(project: Project, name: str | None) -> tuple[Path, Settings]:
         raise SettingsError(f"{models}: no interrupted training to resume")
     folder = max(chosen, key=lambda p: (p / STATE).stat().st_mtime)
     raw = _read_run(folder)
-    raw.pop(_LABELS, None)
+    for key in (_LABELS, _PRESET):
+        raw.pop(key, None)
     return folder, parse_settings(Settings, raw)
 
 
@@ -149,18 +151,14 @@ def _read_run(folder: Path) -> dict[str, Any]:
     return found
 
 
-def list_wanted(preset: str | Path, overrides: Iterable[str]) -> dict[str, Any]:
-    """List the settings that were asked for beside --resume, by section and key."""
-    overrides = list(overrides)
-    if preset != "small":  # what is wanted of a preset by default is nothing
-        asked = load_settings(preset, overrides).model_dump(mode="json", exclude_unset=True)
-        return {f"{a}.{b}": value for a, part in asked.items() for b, value in part.items()}
-    every = load_settings(preset, overrides).model_dump(mode="json")
-    names = [text.partition("=")[0].strip() for text in overrides]
-    return {name: every[name.partition(".")[0]][name.partition(".")[2]] for name in names}
-
-
-def check_same(folder: Path, settings: Settings, labels: Labels, wanted: dict[str, Any]) -> None:
+def check_same(
+    folder: Path,
+    settings: Settings,
+    labels: Labels,
+    *,
+    preset: str | Path | None = None,
+    overrides: Iterable[str] = (),
+) -> None:
     """Make sure that a run goes on as it began: with its settings, on its labels.
 
     Raises
@@ -169,16 +167,20 @@ def check_same(folder: Path, settings: Settings, labels: Labels, wanted: dict[st
         If another setting is asked for, or labels have changed: frames that were trained on
         would become frames to test with.
     """
-    has = settings.model_dump(mode="json")
-    for name, value in wanted.items():
+    run, has = _read_run(folder), settings.model_dump(mode="json")
+    pairs = [("--preset", run.get(_PRESET), preset and str(preset))]
+    overrides = list(overrides)
+    every = load_settings(overrides=overrides).model_dump(mode="json")
+    for name in (text.partition("=")[0].strip() for text in overrides):
         section, _, key = name.partition(".")
-        if value is not None and has[section][key] != value:
+        pairs.append((name, has[section][key], every[section][key]))
+    for name, began, wanted in pairs:
+        if None not in (began, wanted) and began != wanted:
             raise SettingsError(
-                f"--resume: the run {folder.name} was begun with {name}={has[section][key]}, now "
-                f"wanted is {value}: leave it out to go on as begun, or train anew without --resume"
+                f"--resume: the run {folder.name} was begun with {name}={began}, now wanted is "
+                f"{wanted}: leave it out to go on as begun, or train anew without --resume"
             )
-    began = _read_run(folder).get(_LABELS)
-    if began not in (None, _fingerprint(labels)):
+    if run.get(_LABELS) not in (None, _fingerprint(labels)):
         raise SettingsError(
             f"--resume: the labels have changed since the run {folder.name} was begun; train anew "
             "without --resume, or put the labels back as they were"

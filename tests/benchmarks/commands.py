@@ -65,7 +65,8 @@ COMMANDS = {
     "import": Command("import rats --from walk.slp --count 6"),
     "import more": Command("import mice --from other.slp --count 6"),
     "train": Command(
-        "train mice --name mine " + " ".join(f"--set {s}" for s in TINY), again=resume_training
+        "train mice --preset small --name mine " + " ".join(f"--set {s}" for s in TINY),
+        again=resume_training,
     ),
     "evaluate": Command("evaluate mice --model old"),
     "analyze": Command("analyze model other.mp4"),

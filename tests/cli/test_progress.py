@@ -109,7 +109,7 @@ def test_a_command_that_loads_long_says_that_it_starts(log, monkeypatch):
 
 LONG = {
     "import": "import rats --from walk.slp --count 4",
-    "train": "train mice --set network.widths=[8,8,8] --set network.depths=[0,0,0] "
+    "train": "train mice --preset small --set network.widths=[8,8,8] --set network.depths=[0,0,0] "
     "--set train.steps=2 --set train.batch=2 --set train.view=64",
     "analyze": "analyze model walk.mp4 -o results",
     "track": "track walk.mapose.h5 --animals 2",

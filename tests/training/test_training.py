@@ -4,6 +4,7 @@ import csv
 import signal
 import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from mapose.analysis.prediction import Predictor
 from mapose.config import TrainSettings
 from mapose.data import Augmentation, make_training_set
-from mapose.errors import FormatError, SettingsError
+from mapose.errors import SettingsError
 from mapose.io import VideoWriter, save_labels
 from mapose.io.recordings import fingerprint
 from mapose.labels import Labels
@@ -22,11 +23,13 @@ from mapose.poses import Peaks
 from mapose.project.importing import import_labels
 from mapose.project.project import Project
 from mapose.skeleton import Skeleton
+from mapose.training import training
 from mapose.training.evaluation import evaluate, find_candidate_errors, write_evaluation
 from mapose.training.loop import COLUMNS, Trainer, has_bfloat16
-from mapose.training.training import calibrate_variance, find_known, find_reach, split_frames, train
+from mapose.training.training import calibrate_variance, find_known, find_reach
 from tests.untrained import make_untrained
 
+train = partial(training.train, preset="small")
 SKELETON = Skeleton(["head", "tail"], [("head", "tail")])
 QUICK = [
     "network.widths=[8,12,16]", "network.depths=[0,0,0]", "train.steps=40", "train.every=20",
@@ -422,15 +425,6 @@ def test_bfloat16_is_not_used_where_its_instructions_are_switched_off(monkeypatc
 def test_resuming_nothing_is_told(project):
     with pytest.raises(SettingsError, match="no interrupted training"):
         train(project, resume=True)
-
-
-def test_too_few_labels_are_told(tmp_path):
-    labels = make_labels(tmp_path)
-    with pytest.raises(FormatError, match="at least two frames"):
-        split_frames(labels.take([0]), 0.2, 0)
-    train_rows, test_rows = split_frames(labels, 0.2, 0)
-    assert len(train_rows) == 13 and len(test_rows) == 3
-    assert not set(train_rows) & set(test_rows)
 
 
 def test_a_keypoint_no_video_ever_marks_was_not_looked_for(tmp_path):

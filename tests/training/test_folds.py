@@ -1,0 +1,43 @@
+"""Cross-validation: every frame is found by a model that has not seen it."""
+
+import numpy as np
+import pytest
+
+from mapose.errors import SettingsError
+from mapose.project.importing import import_labels
+from mapose.project.project import Project
+from mapose.training.folds import cross_validate
+from tests.training.test_training import QUICK, SKELETON, make_labels
+
+FEW = [text for text in QUICK if not text.startswith(("train.steps", "train.test"))]
+FEW += ["train.steps=3"]
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Project.create(tmp_path / "worms", SKELETON, individuals=2)
+    import_labels(project, make_labels(tmp_path / "source", frames=9))
+    return Project.load(project.path)
+
+
+def test_every_frame_is_tested_once_and_what_was_stopped_goes_on(project):
+    shares = []
+
+    def stop(progress):
+        if progress.share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(project, 3, preset="small", overrides=FEW, on_progress=stop)
+    found = cross_validate(
+        project, 3, preset="small", overrides=FEW, on_progress=lambda p: shares.append(p.share)
+    )
+    assert found.models == ["fold-1", "fold-2", "fold-3"] and len(found.parts) == 3
+    assert found.error.labelled == 9 * 2 * 2
+    tested = [project.load_model(name).split["test"] for name in found.models]
+    assert sorted(row for rows in tested for row in rows) == sorted(project.load_labels().row_names)
+    assert len(shares) == 4 and shares[0] > 0.3 and shares[-1] == 1  # the first is not done again
+    again = cross_validate(project, 3, preset="small", overrides=FEW)
+    np.testing.assert_equal(again.to_dict(), found.to_dict())
+    with pytest.raises(SettingsError, match="not of part 1 of 4"):
+        cross_validate(project, 4, preset="small", overrides=FEW)
