@@ -17,6 +17,7 @@ from .models.checkpoint import Model
 from .multiview.matching.identities import match_views
 from .multiview.reconstruction.reconstruction import Reconstruction, triangulate
 from .poses import Peaks, Poses
+from .project.extracting import extract_frames, select_frames
 from .project.importing import import_project
 from .project.project import Project
 from .recognition.appearance import Appearance, find_embeddings, load_appearance
@@ -53,6 +54,7 @@ __all__ = [
     "compare_files",
     "evaluate",
     "export_result",
+    "extract_frames",
     "find_doubtful",
     "find_embeddings",
     "find_swaps",
@@ -72,6 +74,7 @@ __all__ = [
     "render_video",
     "save",
     "save_plots",
+    "select_frames",
     "synthetic",
     "track",
     "track_file",

@@ -4,6 +4,7 @@ from mapose.cli import (  # noqa: F401 - they register their commands
     cameras,
     gallery,
     identity,
+    labels,
     models,
     training,
     videos,

@@ -170,6 +170,36 @@ class Video:
                     yield at, convert(held.pop(at)) if at in held else None
                     at += 1
 
+    def glimpse(self, least: int, most: int) -> Generator[tuple[int, Image]]:
+        """Decode frames here and there over the whole video, far quicker than all of them.
+
+        Parameters
+        ----------
+        least : int
+            Frames that are enough: only keyframes are decoded where there are so many, without a
+            long stretch between them.
+        most : int
+            Frames to give at most; where keyframes are too few, so many are given.
+
+        Yields
+        ------
+        index : int
+            Frame number, ascending.
+        image : uint8, (H, W, 3) RGB or (H, W)
+            What cannot be decoded does not come.
+        """
+        convert, stretch = _Converter(self.gray, self._turns, self._depth), -1
+        keys, every = self._index.keys, max(1, -(-len(self) // max(most, 1)))
+        longest = np.diff(np.r_[0, keys, len(self)]).max()
+        enough = len(keys) >= least and longest <= 4 * len(self) / least
+        # Of frames without times, none can be left out: they are told by counting.
+        skip = ("NONKEY" if enough else "NONREF") if self._index.timed else "DEFAULT"
+        with closing(self._decode_from(0, skip=skip)) as frames:
+            for n, frame in frames:
+                if n // every > stretch:
+                    stretch = n // every
+                    yield n, convert(frame)
+
     def read(self, index: int) -> Image:
         """Decode one frame; reading on from the last one is as fast as iterating.
 
@@ -269,11 +299,15 @@ class Video:
                 return False
         return False
 
-    def _decode_from(self, key: int) -> Generator[tuple[int, Any]]:
-        """Decode from a keyframe to the end of the file: frame numbers and frames."""
+    def _decode_from(self, key: int, *, skip: str = "DEFAULT") -> Generator[tuple[int, Any]]:
+        """Decode from a keyframe to the end of the file: frame numbers and frames.
+
+        ``skip`` is what FFmpeg calls the frames that the decoder leaves out.
+        """
         index = self._index
         with ExitStack() as stack:
             packets, stream = self._find_packets(stack, key)
+            stream.codec_context.skip_frame = skip
             ordinal, n = 0, -1
             for packet in packets:
                 if not index.timed and packet.size and not is_hidden(packet, stream):

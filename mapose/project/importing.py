@@ -200,7 +200,7 @@ def _import_labels(
     # Another recording of the same name would mix its labels with those that are here.
     project.with_videos(labels.sources or {})
     names = _name_images(labels)
-    old = _try_labels(project)
+    old = try_labels(project)
     rows = _choose_rows(labels, count)
     offered, labels, names = len(labels), labels.take(rows), [names[r] for r in rows]
     here = set() if old is None else _name_frames(old)
@@ -216,7 +216,7 @@ def _import_labels(
         offering = list(places)
         for done, (place, image) in enumerate(images, 1):
             row = offering[place]
-            if _add_image(image, places[row]):
+            if add_image(image, places[row]):
                 made.append(places[row])
             kept.append(row)
             on_progress(done, len(places))
@@ -388,7 +388,7 @@ def _read_frames(
                     yield row, image
 
 
-def _add_image(image: Path | Image, place: Path) -> bool:
+def add_image(image: Path | Image, place: Path) -> bool:
     """Put an image into the project; one that is there already stays, and must be the same."""
     if not place.exists():
         write_image(image, place)
@@ -408,6 +408,7 @@ def _name_frames(labels: Labels) -> set[tuple[str, str]]:
     return {(v, p.name) for v, p in zip(labels.videos, labels.images, strict=True) if p}
 
 
-def _try_labels(project: Project) -> Labels | None:
+def try_labels(project: Project) -> Labels | None:
+    """Read the labels of a project; None if it has none yet."""
     has = any((project.path / "labels").glob("*/labels.csv"))
     return project.load_labels() if has else None

@@ -421,3 +421,17 @@ def test_prefetched_video(clips):
     assert [(n, read_number(i)) for n, i in prefetch(video.iterate())] == [
         (n, n) for n in range(COUNT)
     ]
+
+
+def test_glimpses_are_the_frames_of_their_numbers(tmp_path):
+    path = tmp_path / "clip.mp4"
+    with VideoWriter(path, 25) as writer:
+        for n in range(200):
+            writer.write(np.full((48, 64), n, np.uint8))
+    with Video(path, gray=True) as video:
+        few = dict(video.glimpse(1000, 20))
+        assert 15 <= len(few) <= 20 and max(np.diff(list(few))) <= 20
+        for n, image in few.items():
+            np.testing.assert_array_equal(image, video[n])
+        keys = dict(video.glimpse(1, 200))
+        assert 0 in keys and len(keys) <= len(few)
