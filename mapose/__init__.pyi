@@ -20,11 +20,14 @@ from .poses import Peaks, Poses
 from .project.extracting import extract_frames, select_frames
 from .project.importing import import_project
 from .project.project import Project
+from .project.proposals import accept_proposals, drop_proposals, load_proposals
+from .project.refining import refine_project
 from .recognition.appearance import Appearance, find_embeddings, load_appearance
 from .recognition.gallery import Gallery, load_gallery
 from .recognition.learning import add_to_gallery, learn_appearance, name_by_gallery
 from .results.comparison import compare_files
 from .results.correcting import add_edit, export_result, undo_edit
+from .results.outliers import find_outliers
 from .results.rendering import render_video, save_plots
 from .results.result import Result, find_doubtful, load, read, save, write
 from .skeleton import Skeleton
@@ -45,6 +48,7 @@ __all__ = [
     "Reconstruction",
     "Result",
     "Skeleton",
+    "accept_proposals",
     "add_edit",
     "add_to_gallery",
     "analyze",
@@ -52,11 +56,13 @@ __all__ = [
     "assemble",
     "calibrate_cameras",
     "compare_files",
+    "drop_proposals",
     "evaluate",
     "export_result",
     "extract_frames",
     "find_doubtful",
     "find_embeddings",
+    "find_outliers",
     "find_swaps",
     "import_project",
     "io",
@@ -65,12 +71,14 @@ __all__ = [
     "load",
     "load_appearance",
     "load_gallery",
+    "load_proposals",
     "match_views",
     "metrics",
     "name_by_gallery",
     "plots",
     "predict",
     "read",
+    "refine_project",
     "render_video",
     "save",
     "save_plots",

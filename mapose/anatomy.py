@@ -19,6 +19,9 @@ NARROWEST = 0.1
 #: Squared Mahalanobis distance up to which a label counts fully; of good ones 0.0004 % are further.
 _FARTHEST = 25.0
 _ROUNDS = 20
+#: Degrees of freedom of the distribution of a keypoint about its place: wide tails, so that one
+#: wrong keypoint neither turns the body nor is impossible. 2 to 8 differ by less than 0.2 %.
+FREEDOM = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +179,42 @@ def fit_shape(
     doubt = (1 + np.abs(mean - m_mean) ** 2 / square) / w
     shift = z_mean - turn * m_mean + centre
     return np.where(there, turn, 1), shift, np.where(there, doubt, np.inf)
+
+
+def lay_bodies(
+    z: Complexes, score: Floats, mean: Complexes, *, spread: Floats
+) -> tuple[Complexes, Complexes, Floats]:
+    """Find how a body lies around each keypoint, whatever that keypoint says.
+
+    Parameters
+    ----------
+    z : complex128, (..., K)
+        Poses, see `fit_shape`.
+    score : float64, (..., K)
+        How much each keypoint counts; 0 = missing.
+    mean : complex128, (K,)
+        The shape, body sizes.
+    spread : float64, (K, 2, 2)
+        See `Anatomy`.
+
+    Returns
+    -------
+    turn, shift, doubt
+        As of `fit_shape`.
+
+    References
+    ----------
+    A fit that is robust by Student's density with `FREEDOM` degrees (iteratively reweighted).
+    """
+    base = score * 2 / np.trace(spread, axis1=1, axis2=2)
+    weight = base
+    for _ in range(4):
+        turn, shift, doubt = fit_shape(z, weight, mean)
+        sure = np.isfinite(doubt)
+        gap = np.where(sure, (z - shift) / turn - mean, 0)
+        far = find_mahalanobis(gap, spread, np.where(sure, doubt, 0))
+        weight = base * (FREEDOM + 2) / (FREEDOM + far)
+    return fit_shape(z, weight, mean)
 
 
 def find_mahalanobis(gap: Complexes, spread: Floats, doubt: Floats) -> Floats:

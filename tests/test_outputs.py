@@ -31,7 +31,8 @@ from tests.untrained import make_untrained
 
 # What a command reads by an option or argument of type Path, and the folders that it works in.
 READ = {
-    "analyze": "target videos", "train": "folder", "evaluate": "folder", "extract": "folder", "new": "folder videos",
+    "analyze": "target videos", "train": "folder", "evaluate": "folder", "new": "folder videos",
+    "extract": "folder", "refine": "folder against calibration",
     "import": "folder source", "track": "files gallery video", "render": "video file",
     "plot": "file", "metrics": "truth files", "export": "file", "demo": "folder",
     "swaps": "file video", "swap": "file", "name": "file", "gallery add": "gallery file video",

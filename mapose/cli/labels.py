@@ -1,13 +1,16 @@
-"""Commands about what to label: extract."""
+"""Commands about what to label: extract, refine."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mapose.cli.application import Dir, Json, app, split_names
+from mapose.cli.cameras import read_sources
 from mapose.cli.terminal import console, show_progress, show_result
+from mapose.errors import SettingsError
 
 Seed = Annotated[int, typer.Option(help="of the chance")]
 
@@ -54,3 +57,76 @@ def extract(
     show_result(found, as_json)
     if not as_json:
         console.print(f"to be labelled: {folder / 'labels'}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def refine(
+    folder: Dir,
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE...]", help="results; CAM=FILE of a session")
+    ] = None,
+    count: Annotated[int, typer.Option(help="frames in all")] = 20,
+    reasons: Annotated[
+        str,
+        typer.Option(
+            help="which count: confidence, jump, swap, pose, identity, reprojection, disagreement; "
+            "all by default"
+        ),
+    ] = "",
+    against: Annotated[Path | None, typer.Option(help="another model's result")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="with CAM=FILE: of the cameras")] = None,
+    accept: Annotated[
+        str, typer.Option(metavar="FRAMES", help="all or VIDEO:FRAME,...: make them labels")
+    ] = "",
+    drop: Annotated[
+        str, typer.Option(metavar="FRAMES", help="all or VIDEO:FRAME,...: no longer propose them")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Find the frames of results that are worth correcting, and propose them as labels.
+
+    What the model found in them waits in labels/VIDEO/proposals.csv, to be corrected there or in
+    another tool; nothing is trained on it before --accept makes it labels.
+
+    Example: mapose refine mice mice/results/monday.mapose.h5 --count 20
+    """
+    from mapose.project.project import Project
+    from mapose.project.proposals import accept_proposals, drop_proposals
+    from mapose.project.refining import refine_project
+    from mapose.selection import KINDS
+
+    if bool(files) + bool(accept) + bool(drop) != 1:
+        raise SettingsError("wanted one of FILE..., --accept FRAMES, --drop FRAMES")
+    project = Project.load(folder)
+    if accept:
+        taken = accept_proposals(project, _list_frames(accept))
+        console.print(f"{len(taken)} frames are labels now; next: mapose train {folder}")
+        return
+    if drop:
+        console.print(f"{drop_proposals(project, _list_frames(drop))} frames no longer wait")
+        return
+    given = files or []
+    session = all("=" in file for file in given)
+    with show_progress("looking for outliers") as (progress, task):
+        found = refine_project(
+            project,
+            read_sources(given) if session else given,
+            count=count,
+            against=against,
+            calibration=calibration,
+            kinds=split_names(reasons) or KINDS,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    show_result(found, as_json)
+    if not as_json:
+        console.print(
+            f"{found.added} frames wait in {folder / 'labels'} to be corrected, then: "
+            f"mapose refine {folder} --accept all",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _list_frames(text: str) -> list[str] | None:
+    """List the frames that are named; None for all."""
+    return None if text == "all" else split_names(text)

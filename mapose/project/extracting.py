@@ -188,50 +188,53 @@ def extract_frames(
         with _Recording(group) as recording:
             chosen = _choose(
                 recording,
-                _find_known(project, tuple(group)),
+                find_known_pictures(project, tuple(group)),
                 count=count,
                 method=method,
                 seed=seed,
                 on_progress=show,
             )
-        frames = {name: [int(n) for n in chosen] for name in group}
-        put_frames(project, group, frames, reason=f"chosen by {method}")
-        taken |= frames
+        frames = [int(n) for n in chosen]
+        _put_frames(project, group, frames, f"chosen by {method}")
+        taken |= dict.fromkeys(group, frames)
     return Extraction(taken, count, method)
 
 
-def put_frames(
-    project: Project,
-    files: Mapping[str, Path],
-    frames: Mapping[str, Sequence[int]],
-    *,
-    reason: str,
+def write_frames(project: Project, name: str, file: Path, frames: Iterable[int]) -> list[Path]:
+    """Write frames of a video as images beside the labels of the project.
+
+    Returns
+    -------
+    list of Path
+        In the order of the frames.
+    """
+    places = []
+    with Video(file) as video:
+        for n in frames:
+            places.append(project.path / "labels" / name / name_image(n))
+            add_image(video.read(n), places[-1])
+    return places
+
+
+def _put_frames(
+    project: Project, files: Mapping[str, Path], frames: Sequence[int], reason: str
 ) -> None:
-    """Write frames of videos as images, and put them among those that wait to be labelled."""
-    places, videos, numbers = [], [], []
-    for name, file in files.items():
-        with Video(file) as video:
-            for n in frames[name]:
-                place = project.path / "labels" / name / name_image(n)
-                add_image(video.read(n), place)
-                places.append(place)
-                videos.append(name)
-                numbers.append(n)
+    """Put the same frames of videos among those that wait to be labelled."""
+    places = [p for name, file in files.items() for p in write_frames(project, name, file, frames)]
     names = list_names(project)
     shape = (len(places), len(names), len(project.skeleton.keypoints))
-    empty = np.full(shape, np.nan, np.float32)
     labels = Labels(
         np.full((*shape, 2), np.nan, np.float32),
         project.skeleton,
-        tuple(videos),
-        np.array(numbers, np.int64),
+        tuple(place.parent.name for place in places),
+        np.tile(np.array(frames, np.int64), len(files)),
         tuple(places),
         names,
         len(names) == 1,
     )
-    reasons = (reason,) * len(places)
-    blank = Proposals(labels, np.zeros(len(places), bool), np.full(shape, ""), empty, reasons)
-    add_proposals(project, blank)
+    nobody, unknown = np.full(shape, ""), np.full(shape, np.nan, np.float32)
+    looked, reasons = np.zeros(len(places), bool), (reason,) * len(places)
+    add_proposals(project, Proposals(labels, looked, nobody, unknown, reasons))
 
 
 def name_image(frame: int) -> str:
@@ -323,7 +326,7 @@ def _choose(
     return np.sort(np.array(found, np.int64))
 
 
-def _find_known(project: Project, group: tuple[str, ...]) -> list[Image]:
+def find_known_pictures(project: Project, group: tuple[str, ...]) -> list[Image]:
     """Make small pictures of what is labelled or waits: of one camera, of all videos.
 
     Of several cameras, only moments count that are labelled in all of them.
