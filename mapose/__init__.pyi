@@ -4,6 +4,7 @@ from . import kinematics as kinematics
 from . import metrics as metrics
 from . import plots as plots
 from . import synthetic as synthetic
+from .analysis.mirroring import find_mirrored
 from .analysis.pipeline import analyze, analyze_file
 from .analysis.prediction import predict
 from .analysis.retracking import track_file
@@ -62,6 +63,7 @@ __all__ = [
     "extract_frames",
     "find_doubtful",
     "find_embeddings",
+    "find_mirrored",
     "find_outliers",
     "find_swaps",
     "import_project",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from mapose.cli.application import Dir, Json, app, split_names
 from mapose.cli.cameras import read_sources
 from mapose.cli.terminal import console, show_progress, show_result
 from mapose.errors import SettingsError
+
+if TYPE_CHECKING:
+    from mapose.project.project import Project
 
 Seed = Annotated[int, typer.Option(help="of the chance")]
 
@@ -74,6 +77,9 @@ def refine(
         ),
     ] = "",
     against: Annotated[Path | None, typer.Option(help="another model's result")] = None,
+    mirrored: Annotated[
+        str, typer.Option(metavar="MODEL", help="hold against what this model finds in mirrors")
+    ] = "",
     calibration: Annotated[Path | None, typer.Option(help="with CAM=FILE: of the cameras")] = None,
     accept: Annotated[
         str, typer.Option(metavar="FRAMES", help="all or VIDEO:FRAME,...: make them labels")
@@ -91,19 +97,16 @@ def refine(
     Example: mapose refine mice mice/results/monday.mapose.h5 --count 20
     """
     from mapose.project.project import Project
-    from mapose.project.proposals import accept_proposals, drop_proposals
     from mapose.project.refining import refine_project
     from mapose.selection import KINDS
 
+    if against and mirrored:
+        raise SettingsError("wanted one of --against FILE, --mirrored MODEL")
     if bool(files) + bool(accept) + bool(drop) != 1:
         raise SettingsError("wanted one of FILE..., --accept FRAMES, --drop FRAMES")
     project = Project.load(folder)
-    if accept:
-        taken = accept_proposals(project, _list_frames(accept))
-        console.print(f"{len(taken)} frames are labels now; next: mapose train {folder}")
-        return
-    if drop:
-        console.print(f"{drop_proposals(project, _list_frames(drop))} frames no longer wait")
+    if accept or drop:
+        console.print(_settle(project, accept, drop), markup=False, soft_wrap=True)
         return
     given = files or []
     session = all("=" in file for file in given)
@@ -112,7 +115,7 @@ def refine(
             project,
             read_sources(given) if session else given,
             count=count,
-            against=against,
+            against=project.load_model(mirrored) if mirrored else against,
             calibration=calibration,
             kinds=split_names(reasons) or KINDS,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
@@ -125,6 +128,16 @@ def refine(
             markup=False,
             soft_wrap=True,
         )
+
+
+def _settle(project: Project, accept: str, drop: str) -> str:
+    """Make proposals labels, or let them go; say what was done."""
+    from mapose.project.proposals import accept_proposals, drop_proposals
+
+    if drop:
+        return f"{drop_proposals(project, _list_frames(drop))} frames no longer wait"
+    taken = accept_proposals(project, _list_frames(accept))
+    return f"{len(taken)} frames are labels now; next: mapose train {project.path}"
 
 
 def _list_frames(text: str) -> list[str] | None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mapose.analysis.mirroring import find_mirrored
 from mapose.arrays import Image, Ints
 from mapose.errors import SettingsError, ShapeError, VideoError, suggest_name
 from mapose.files import cut_suffix
 from mapose.io import Video
 from mapose.io.proposals import Proposals
 from mapose.labels import Labels
+from mapose.models import Model
 from mapose.poses import Poses
 from mapose.project.extracting import find_known_pictures, join_pictures, write_frames
 from mapose.project.importing import try_labels
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 Path_ = str | os.PathLike[str]
 # Outliers that are looked at for each frame that is wanted: some look like what is labelled.
 _SPARE = 4
+# Where too little is out of the ordinary, what is a quarter as rare serves as well.
+_LEAST = (1.0, 0.25)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def refine_project(
     results: Sequence[Path_] | Mapping[str, Path_],
     *,
     count: int = 20,
-    against: Path_ | None = None,
+    against: Path_ | Model | None = None,
     calibration: Path_ | CameraGroup | None = None,
     kinds: Sequence[str] = KINDS,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
@@ -88,7 +92,10 @@ def refine_project(
         moments of all of them are proposed.
     count : int
         Frames, or moments, wanted in all.
-    against, calibration, kinds
+    against : path or Model, optional
+        What another model found in the same video; or the model that made the results, which then
+        looks at some frames of each once more, mirrored: see `mapose.find_mirrored`.
+    calibration, kinds
         As for `mapose.find_outliers`.
     on_progress : function of (int, int)
         Called with results looked at and results in all.
@@ -113,22 +120,29 @@ def refine_project(
     groups: list[Mapping[str, Path_]] = (
         [results] if isinstance(results, Mapping) else [{"": file} for file in results]
     )
-    if against is not None and (session or len(groups) > 1):
+    if against is not None and (session or (len(groups) > 1 and not isinstance(against, Model))):
         raise SettingsError("another model's result: wanted one result to hold it against")
     labels = try_labels(project)
     chosen: list[tuple[list[_View], Outlier]] = []
     for done, group in enumerate(groups):
         views = [_open_view(project, Path(file)) for file in group.values()]
         project = project.add_videos({view.name: view.video for view in views})
-        ranked = find_outliers(
-            group if session else group[""],
-            _SPARE * count,
-            labels=labels,
-            against=against,
-            calibration=calibration,
-            kinds=kinds,
-        )
-        kept = _leave_out_known(project, ranked, views, count)
+        other: Path_ | Poses | None = against if not isinstance(against, Model) else None
+        if isinstance(against, Model):
+            other = find_mirrored(views[0].video, against)
+        for least in _LEAST:
+            ranked = find_outliers(
+                group if session else group[""],
+                _SPARE * count,
+                labels=labels,
+                against=other,
+                calibration=calibration,
+                kinds=kinds,
+                least=least,
+            )
+            kept = _leave_out_known(project, ranked, views, count)
+            if len(kept) == count:
+                break
         chosen += [(views, outlier) for outlier in kept]
         on_progress(done + 1, len(groups) + 1)
     if len(groups) > 1:

@@ -46,6 +46,7 @@ def find_outliers(
     against: Source | None = None,
     calibration: str | os.PathLike[str] | CameraGroup | None = None,
     kinds: Sequence[str] = KINDS,
+    least: float = 1.0,
 ) -> list[Outlier]:
     """Rank the frames of a result that are probably wrong, each with its reasons in words.
 
@@ -58,13 +59,17 @@ def find_outliers(
     labels : Labels, optional
         Labelled frames, which tell what poses an animal takes; by default the result does.
     against : path or Poses, optional
-        What another model finds in the same video.
+        What another model finds in the same video, or this one in changed pictures: see
+        `mapose.find_mirrored`.
     calibration : path or CameraGroup, optional
         Of the cameras: frames in which one sees something else than the others do.
     kinds : sequence of str
         Which reasons count: ``confidence``, ``jump`` (of an animal or of a keypoint), ``swap``
         (two animals each go on where the other was), ``pose`` (a keypoint is far from where the
         others put it), ``identity`` (the tracker's doubts), ``reprojection``, ``disagreement``.
+    least : float
+        Score from which on a reason counts; 1 = as rare as one in a hundred of the recording, and
+        worth a look anywhere. With less, also what is quite usual is ranked.
 
     Returns
     -------
@@ -95,12 +100,18 @@ def find_outliers(
             raise SettingsError(f"no kind of reason {kind!r}: {suggest_name(kind, KINDS)}")
     learned = None if labels is None else labels.points.reshape(-1, *labels.points.shape[2:])
     if isinstance(source, Mapping):
-        found, rate = _find_in_views(source, learned, calibration)
+        found, rate = _find_in_views(source, learned, calibration, least)
     elif calibration is not None:
         raise SettingsError("a calibration: wanted the results of several cameras, by camera")
     else:
         poses, doubts = _open(source)
-        found, rate = _find_in_one(poses, doubts, learned, against), poses.rate
+        found = _find_in_one(poses, doubts, learned, least)
+        rate = poses.rate
+        if against is not None:
+            what = "a second look" if isinstance(against, Poses) else Path(against).name
+            span = _find_span(rate)
+            other = _open(against)[0]
+            found += find_disagreements(poses, other, what=what, apart=span, least=least)
     wanted = [(frame, reason) for frame, reason in found if reason.kind in kinds]
     return rank_outliers(wanted, count, apart=_find_span(rate))
 
@@ -118,45 +129,45 @@ def _open(source: Source) -> tuple[Poses, Sequence[Doubt]]:
 
 
 def _find_in_one(
-    poses: Poses, doubts: Iterable[Doubt], learned: Singles | None, against: Source | None = None
+    poses: Poses, doubts: Iterable[Doubt], learned: Singles | None, least: float
 ) -> list[tuple[int, Reason]]:
     """Find what is odd in the result of one video."""
     if not len(poses):
         return []
     span = _find_span(poses.rate)
-    found = find_low_confidence(poses, apart=span)
+    found = find_low_confidence(poses, apart=span, least=least)
     if poses.individuals is not None or poses.array.shape[1] == 1:
-        found += find_exchanges(poses, apart=span) + find_jumps(poses, apart=span)
+        found += find_exchanges(poses, apart=span, least=least)
+        found += find_jumps(poses, apart=span, least=least)
     if poses.dimensions == 2:
-        found += find_odd_poses(poses, learned, apart=span)
-    found += find_unsure_names(poses, doubts)
-    if against is not None:
-        what = "the other model" if isinstance(against, Poses) else Path(against).name
-        found += find_disagreements(poses, _open(against)[0], what=what, apart=span)
-    return found
+        found += find_odd_poses(poses, learned, apart=span, least=least)
+    return found + find_unsure_names(poses, doubts, least=least)
 
 
 def _find_in_views(
     sources: Mapping[str, Source],
     learned: Singles | None,
     calibration: str | os.PathLike[str] | CameraGroup | None,
+    least: float,
 ) -> tuple[list[tuple[int, Reason]], float | None]:
     """Find what is odd in the results of several cameras; whom it is about is told by camera."""
     opened = {camera: _open(source) for camera, source in sources.items()}
     views = {camera: poses for camera, (poses, _) in opened.items()}
     found = []
     for camera, (poses, doubts) in opened.items():
-        for frame, reason in _find_in_one(poses, doubts, learned):
+        for frame, reason in _find_in_one(poses, doubts, learned, least):
             who = tuple(f"{camera}/{name}" for name in reason.individuals)
             text = f"{camera}: {reason.text}"
             found.append((frame, replace(reason, text=text, individuals=who)))
     if calibration is not None:
-        found += _find_between_views(views, calibration)
+        found += _find_between_views(views, calibration, least)
     return found, next((poses.rate for poses in views.values() if poses.rate), None)
 
 
 def _find_between_views(
-    views: Mapping[str, Poses], calibration: str | os.PathLike[str] | CameraGroup
+    views: Mapping[str, Poses],
+    calibration: str | os.PathLike[str] | CameraGroup,
+    least: float,
 ) -> list[tuple[int, Reason]]:
     """Find where one camera sees keypoints elsewhere than the others do."""
     from calibration import CameraGroup, read_cameras
@@ -178,5 +189,6 @@ def _find_between_views(
     for v, camera in enumerate(views):
         array = np.concatenate([stack.pixels[v], stack.confidence[v][..., None]], -1)
         seen = Poses(array, stack.skeleton, stack.individuals, stack.rate, frames=stack.frames)
-        found += find_view_errors(seen, gaps[v], camera=camera, apart=_find_span(stack.rate))
+        span = _find_span(stack.rate)
+        found += find_view_errors(seen, gaps[v], camera=camera, apart=span, least=least)
     return found

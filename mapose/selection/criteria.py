@@ -1,7 +1,7 @@
 """What tells that a pose is probably wrong: one function for each sort of evidence.
 
 Each takes poses (F, I, K) and gives video frames with their reasons; `rank_outliers` makes one list
-of all of them.
+of all of them. `apart` and `least` are those of `find_peaks_in_time`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SMALLEST = 0.5
 _POSES = 3000
 
 
-def find_low_confidence(poses: Poses, *, apart: int = 8) -> Found:
+def find_low_confidence(poses: Poses, *, apart: int = 8, least: float = 1.0) -> Found:
     """Find where a network is less sure than it usually is of the same keypoints.
 
     Keypoints that are missing while others of the animal are there count as confidence 0; what is
@@ -45,7 +45,7 @@ def find_low_confidence(poses: Poses, *, apart: int = 8) -> Found:
     lack = np.maximum(np.nan_to_num(usual) - sure, 0)
     score = compare_with_usual(lack.mean(-1), _LACK)
     found = []
-    for f, i in find_peaks_in_time(score, apart):
+    for f, i in find_peaks_in_time(score, poses.frames, apart=apart, least=least):
         name = poses.names[i]
         worst = [k for k in np.argsort(-lack[f, i], kind="stable")[:3] if lack[f, i, k] > _LACK]
         said = ", ".join(f"{poses.skeleton.keypoints[k]} {sure[f, i, k]:.2f}" for k in worst)
@@ -54,11 +54,11 @@ def find_low_confidence(poses: Poses, *, apart: int = 8) -> Found:
     return found
 
 
-def find_exchanges(poses: Poses, *, apart: int = 8) -> Found:
+def find_exchanges(poses: Poses, *, apart: int = 8, least: float = 1.0) -> Found:
     """Find where two animals each go on where the other one was: their names were swapped."""
     found = []
     score, pairs = _score_exchanges(poses)
-    for f, p in find_peaks_in_time(score, apart):
+    for f, p in find_peaks_in_time(score, poses.frames, apart=apart, least=least):
         names = tuple(poses.names[i] for i in pairs[p])
         text = f"{names[0]} and {names[1]} seem to be swapped: each goes on where the other was"
         found.append(_report(poses, f, Reason("swap", score[f, p], text, names)))
@@ -78,7 +78,7 @@ def _score_exchanges(poses: Poses) -> tuple[AnyFloats, list[tuple[int, int]]]:
     return compare_with_usual(gain, _EXCHANGE), pairs
 
 
-def find_jumps(poses: Poses, *, apart: int = 8) -> Found:
+def find_jumps(poses: Poses, *, apart: int = 8, least: float = 1.0) -> Found:
     """Find where an animal, or a keypoint on its body, jumps as animals do not.
 
     It jumps there and back, or makes one long step between short ones; an animal that runs makes
@@ -95,21 +95,23 @@ def find_jumps(poses: Poses, *, apart: int = 8) -> Found:
         whole[f - 1 : f + 2, pairs[p]] = 0
     found = []
     score = compare_with_usual(whole / length, _STEP)
-    for f, i in find_peaks_in_time(score, apart):
+    for f, i in find_peaks_in_time(score, poses.frames, apart=apart, least=least):
         far, name = steps[f, i], poses.names[i]
         text = f"{name} jumps by {far:.0f} {poses.unit} ({far / length:.1f} body lengths)"
         found.append(_report(poses, f, Reason("jump", score[f, i], text, (name,))))
     twitch = np.maximum(each - np.nan_to_num(whole)[..., None], 0) / length
     for k, keypoint in enumerate(poses.skeleton.keypoints):
         score = compare_with_usual(twitch[..., k], _TWITCH)
-        for f, i in find_peaks_in_time(score, apart):
+        for f, i in find_peaks_in_time(score, poses.frames, apart=apart, least=least):
             name = poses.names[i]
             text = f"{keypoint} of {name} jumps {twitch[f, i, k]:.1f} body lengths and back"
             found.append(_report(poses, f, Reason("jump", score[f, i], text, (name,), keypoint)))
     return found
 
 
-def find_odd_poses(poses: Poses, labelled: Singles | None = None, *, apart: int = 8) -> Found:
+def find_odd_poses(
+    poses: Poses, labelled: Singles | None = None, *, apart: int = 8, least: float = 1.0
+) -> Found:
     """Find poses that an animal does not take: a keypoint far from where the others put it.
 
     Parameters
@@ -118,8 +120,8 @@ def find_odd_poses(poses: Poses, labelled: Singles | None = None, *, apart: int 
         In 2D.
     labelled : float32, (N, K, 2), optional
         Labelled poses to learn the anatomy from; where they are too few, the result's own serve.
-    apart : int
-        Frames to either side that belong together.
+    apart, least
+        As for `find_peaks_in_time`.
     """
     own = poses.points.reshape(-1, *poses.points.shape[2:])
     anatomy = None if labelled is None else learn_anatomy(labelled)
@@ -132,7 +134,7 @@ def find_odd_poses(poses: Poses, labelled: Singles | None = None, *, apart: int 
     found = []
     for k, keypoint in enumerate(poses.skeleton.keypoints):
         score = compare_with_usual(deviation[..., k], _PLACE)
-        for f, i in find_peaks_in_time(score, apart):
+        for f, i in find_peaks_in_time(score, poses.frames, apart=apart, least=least):
             name = poses.names[i]
             text = (
                 f"improbable pose: {keypoint} of {name} is {gap[f, i, k]:.1f} sizes from where "
@@ -172,11 +174,14 @@ def find_places(poses: Poses, anatomy: Anatomy) -> tuple[Floats, Floats]:
     return np.where(sure, np.sqrt(far), np.nan), np.where(sure, np.abs(gap), np.nan)
 
 
-def find_unsure_names(poses: Poses, doubts: Iterable[Doubt]) -> Found:
+def find_unsure_names(poses: Poses, doubts: Iterable[Doubt], *, least: float = 1.0) -> Found:
     """Find the moments in which the tracker doubts who is who."""
     found = []
     for doubt in doubts:
-        if doubt.probability >= _SWAP and poses.frames[0] <= doubt.frame <= poses.frames[-1]:
+        if (
+            doubt.probability >= least * _SWAP
+            and poses.frames[0] <= doubt.frame <= poses.frames[-1]
+        ):
             names = doubt.individuals
             text = (
                 f"{names[0]} and {names[1]} were swapped with probability {doubt.probability:.2f}"
@@ -186,7 +191,9 @@ def find_unsure_names(poses: Poses, doubts: Iterable[Doubt]) -> Found:
     return found
 
 
-def find_view_errors(poses: Poses, errors: AnyFloats, *, camera: str, apart: int = 8) -> Found:
+def find_view_errors(
+    poses: Poses, errors: AnyFloats, *, camera: str, apart: int = 8, least: float = 1.0
+) -> Found:
     """Find where a camera sees keypoints elsewhere than the other cameras do.
 
     Parameters
@@ -197,13 +204,13 @@ def find_view_errors(poses: Poses, errors: AnyFloats, *, camera: str, apart: int
         Pixels from the robust 3D point of all cameras to what this one sees; NaN = none.
     camera : str
         Its name.
-    apart : int
-        Frames to either side that belong together.
+    apart, least
+        As for `find_peaks_in_time`.
     """
     found = []
     for k, keypoint in enumerate(poses.skeleton.keypoints):
         score = compare_with_usual(errors[..., k], _PIXELS)
-        for f, i in find_peaks_in_time(score, apart):
+        for f, i in find_peaks_in_time(score, poses.frames, apart=apart, least=least):
             name = poses.names[i]
             text = (
                 f"{camera} sees {keypoint} of {name} {errors[f, i, k]:.0f} px from where the other "
@@ -214,7 +221,9 @@ def find_view_errors(poses: Poses, errors: AnyFloats, *, camera: str, apart: int
     return found
 
 
-def find_disagreements(poses: Poses, other: Poses, *, what: str, apart: int = 8) -> Found:
+def find_disagreements(
+    poses: Poses, other: Poses, *, what: str, apart: int = 8, least: float = 1.0
+) -> Found:
     """Find where two models, or one model on a changed picture, find different things.
 
     Parameters
@@ -225,8 +234,8 @@ def find_disagreements(poses: Poses, other: Poses, *, what: str, apart: int = 8)
         need not be called the same.
     what : str
         What found them, such as ``"model large-1"``.
-    apart : int
-        Frames to either side that belong together.
+    apart, least
+        As for `find_peaks_in_time`.
     """
     length = find_body_length(poses)
     _, rows, others = np.intersect1d(poses.frames, other.frames, return_indices=True)
@@ -240,14 +249,14 @@ def find_disagreements(poses: Poses, other: Poses, *, what: str, apart: int = 8)
     alone[rows, 0] = np.abs(counts[0][rows] - counts[1][others])
     found = []
     score = compare_with_usual(_find_mean(gap) / length, _APART)
-    for f, i in find_peaks_in_time(score, apart):
+    for f, i in find_peaks_in_time(score, poses.frames, apart=apart, least=least):
         k, name = int(np.nanargmax(gap[f, i])), poses.names[i]
         keypoint = poses.skeleton.keypoints[k]
         text = f"{what} puts {keypoint} of {name} {gap[f, i, k]:.0f} {poses.unit} elsewhere"
         found.append(
             _report(poses, f, Reason("disagreement", score[f, i], text, (name,), keypoint))
         )
-    for f, _ in find_peaks_in_time(2 * alone, apart):
+    for f, _ in find_peaks_in_time(2 * alone, poses.frames, apart=apart, least=least):
         text = f"{what} finds {int(alone[f, 0])} animals more or fewer"
         found.append(_report(poses, f, Reason("disagreement", 2 * alone[f, 0], text)))
     return found

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mapose.arrays import AnyFloats
+from mapose.arrays import AnyFloats, Ints
 
 #: Reasons that count; see `mapose.selection.criteria` for what each of them measures.
 KINDS = ("confidence", "jump", "swap", "pose", "identity", "reprojection", "disagreement")
@@ -213,26 +213,33 @@ def compare_with_usual(values: AnyFloats, least: float) -> AnyFloats:
     return np.nan_to_num(values / max(usual, least), nan=0.0, posinf=0.0)
 
 
-def find_peaks_in_time(score: AnyFloats, apart: int) -> list[tuple[int, ...]]:
-    """Find where scores of at least 1 are the highest of their surroundings in time.
+def find_peaks_in_time(
+    score: AnyFloats, frames: Ints, *, apart: int, least: float = 1.0
+) -> list[tuple[int, ...]]:
+    """Find where scores are the highest of their surroundings in time.
 
     Parameters
     ----------
     score : float, (F, ...)
         0 or more.
+    frames : int64, (F,)
+        Video frames of the rows, ascending.
     apart : int
         Frames to either side that belong together.
+    least : float
+        Lowest score that counts; with 1, what is out of the ordinary.
 
     Returns
     -------
     list of tuple of int
         Places, highest score first.
     """
-    from scipy.ndimage import maximum_filter1d
-
-    if not score.size:
-        return []
-    top = (score >= 1) & (score == maximum_filter1d(score, 2 * apart + 1, axis=0, mode="nearest"))
+    top = np.asarray((score >= least) & (score > 0))
+    for shift in range(1, min(apart, len(score) - 1) + 1):
+        near = frames[shift:] - frames[:-shift] <= apart
+        far = ~near.reshape(-1, *[1] * (score.ndim - 1))
+        top[:-shift] &= far | (score[:-shift] >= score[shift:])
+        top[shift:] &= far | (score[shift:] > score[:-shift])
     places = np.argwhere(top)
     order = np.argsort(-score[top], kind="stable")[:_MOST]
     return [tuple(int(n) for n in place) for place in places[order]]
