@@ -1,5 +1,6 @@
 """Mirrored pictures: what a model finds there is brought back to where it is."""
 
+import cv2
 import numpy as np
 
 from mapose.analysis.mirroring import find_mirrored, mirror_poses
@@ -21,20 +22,17 @@ def test_mirroring_twice_changes_nothing(rng):
     assert once.frames.tolist() == [3, 5, 9, 11]
 
 
-def test_a_symmetric_picture_is_found_mirrored(tmp_path, rng):
-    """Of pictures that are their own mirror image, a model finds the same places, mirrored."""
-    model = make_untrained(lively=True)
-    half = rng.integers(0, 255, (30, 64, 48), np.uint8)
+def test_in_a_symmetric_picture_the_same_is_found_on_the_other_side(tmp_path, rng):
+    """A mirror image that is the picture itself: what is found there is what the model found."""
+    model = make_untrained(individuals=1, lively=True)
     path = tmp_path / "clip.mp4"
     with VideoWriter(path, 25, quality=100) as writer:
-        for image in half:
-            writer.write(np.concatenate([image, image[:, ::-1]], axis=1))
+        for _ in range(30):
+            half = cv2.resize(rng.integers(0, 255, (6, 5), np.uint8), (48, 64))
+            writer.write(np.concatenate([half, half[:, ::-1]], axis=1))
     found = find_mirrored(path, model, count=7)
-    plain = assemble(predict(path, model), model.body, individuals=model.individuals)
     assert found.frames.tolist() == np.linspace(0, 29, 7).astype(int).tolist()
-    there = plain.take(found.frames)
-    wanted = mirror_poses(there, 96).points
-    seen = np.isfinite(wanted).all(-1) & np.isfinite(found.points).all(-1)
-    assert seen.mean() > 0.3
-    off = np.linalg.norm(found.points - wanted, axis=-1)[seen]
-    assert np.median(off) < 1 < np.median(np.abs(found.points - there.points)[seen, 0])
+    plain = assemble(predict(path, model), model.body, individuals=1).take(found.frames)
+    off = np.linalg.norm(found.points - mirror_poses(plain, 96).points, axis=-1)
+    assert (off < 1).mean() > 0.7
+    assert (np.linalg.norm(found.points - plain.points, axis=-1) > 5).mean() > 0.7
