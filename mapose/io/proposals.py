@@ -24,6 +24,8 @@ from mapose.reading import explain_damage, is_plain_name
 from mapose.skeleton import Skeleton
 
 FILE = "proposals.csv"
+# A whole number that a float holds exactly.
+_MOST_FRAMES = 2**53
 _KEYS = ("image", "frame", "individual", "keypoint")
 COLUMNS = (*_KEYS, "x", "y", "visible", "origin", "confidence", "reason")
 
@@ -57,7 +59,8 @@ class Proposals:
 
     def take(self, rows: npt.ArrayLike) -> Proposals:
         """Pick frames by row."""
-        index = np.arange(len(self))[np.asarray(rows)] if len(self) else np.empty(0, np.int64)
+        wanted = np.asarray(rows)
+        index = np.arange(len(self))[wanted if wanted.size else wanted.astype(np.int64)]
         return Proposals(
             self.labels.take(index),
             self.looked[index],
@@ -96,7 +99,7 @@ def save_proposals(proposals: Proposals, folder: str | Path) -> list[Path]:
 def load_proposals(
     folder: str | Path, skeleton: Skeleton, *, individuals: tuple[str, ...] = ()
 ) -> Proposals:
-    """Read what waits to be labelled in a project; nothing, where nothing does.
+    """Read what waits to be labelled in a project; without frames whose images are gone.
 
     Parameters
     ----------
@@ -110,7 +113,7 @@ def load_proposals(
     Raises
     ------
     FormatError
-        If a file cannot be read, an image does not exist, or a name or number is none.
+        If a file cannot be read, or a name or number is none.
     """
     tables = []
     for file in sorted(Path(folder).glob(f"*/{FILE}")):
@@ -208,8 +211,11 @@ def _read_table(path: Path, skeleton: Skeleton) -> pd.DataFrame:
     for name in ("origin", "confidence", "reason"):
         rows[name] = rows.get(name, "")
     for image in rows.image.unique():
-        if not is_plain_name(image) or not (path.parent / image).is_file():
-            raise FormatError(f"{path}: there is no image {image!r} beside it; remove its rows")
+        if not is_plain_name(image):
+            raise FormatError(f"{path}: wanted the names of images beside it, came {image!r}")
+    # What was dropped while its image went, or whose image a person removed, no longer waits.
+    there = {image for image in rows.image.unique() if (path.parent / image).is_file()}
+    rows = rows[rows.image.isin(there)].copy()
     for name in dict.fromkeys(rows.keypoint):
         if name not in skeleton.keypoints:
             hint = suggest_name(name, skeleton.keypoints)
@@ -225,6 +231,9 @@ def _read_table(path: Path, skeleton: Skeleton) -> pd.DataFrame:
                 f"{path}, line {wrong.index[0] + 2}: {name} is {wrong.iloc[0]!r}, not a number"
             )
         rows[name] = numbers
+    number = rows.frame.fillna(-1)
+    if (number % 1 != 0).any() or number.abs().max() > _MOST_FRAMES:
+        raise FormatError(f"{path}: wanted whole frame numbers of at most {_MOST_FRAMES}")
     return rows.assign(video=path.parent.name)
 
 

@@ -109,7 +109,7 @@ def accept_proposals(project: Project, frames: Iterable[str] | None = None) -> L
         taken = waiting.take(rows)
         if len(taken):
             _add_to_labels(project, taken)
-            _keep(project, waiting, np.setdiff1d(np.arange(len(waiting)), rows))
+        _keep(project, waiting, np.setdiff1d(np.arange(len(waiting)), rows))
     return taken.labels
 
 
@@ -129,10 +129,10 @@ def drop_proposals(project: Project, frames: Iterable[str] | None = None) -> int
     with lock_output(project.path / PROJECT, wait=True):
         waiting = load_proposals(project)
         rows = _find_rows(waiting, frames, only=np.ones(len(waiting), bool))
-        _keep(project, waiting, np.setdiff1d(np.arange(len(waiting)), rows))
         for image in waiting.take(rows).labels.images:
             if image is not None:
                 image.unlink(missing_ok=True)
+        _keep(project, waiting, np.setdiff1d(np.arange(len(waiting)), rows))
     return len(rows)
 
 
@@ -146,8 +146,9 @@ def _add_to_labels(project: Project, taken: Proposals) -> None:
 def _keep(project: Project, waiting: Proposals, rows: Ints) -> None:
     """Write down which of the waiting frames still wait."""
     kept = waiting.take(rows)
-    for video in set(waiting.labels.videos) - set(kept.labels.videos):
-        (project.path / "labels" / video / FILE).unlink(missing_ok=True)
+    for file in (project.path / "labels").glob(f"*/{FILE}"):
+        if file.parent.name not in kept.labels.videos:
+            file.unlink(missing_ok=True)
     save_proposals(kept, project.path / "labels")
 
 

@@ -168,8 +168,15 @@ def _open_view(project: Project, file: Path) -> _View:
     """Open a result and find its video; the keypoints must be those of the project."""
     with Result(file) as result:
         poses = result.poses
-        stem = cut_suffix(file.name).removesuffix(".tracked")
-        video = project.find_video(stem) if stem in project.videos else result.find_video()
+        # Other tools put the name of the video first, and more after it.
+        own = [name for name in project.videos if cut_suffix(file.name).startswith(name)]
+        try:
+            video = project.find_video(max(own, key=len)) if own else result.find_video()
+        except VideoError as error:
+            raise VideoError(
+                f"{file.name}: the project has no video of this name, and none lies beside the "
+                "result: call the result after its video, or put them into one folder"
+            ) from error
     if poses.dimensions != 2:
         raise ShapeError(f"{file.name}: wanted 2D poses, came 3D; name the cameras' results")
     for keypoint in poses.skeleton.keypoints:

@@ -28,6 +28,8 @@ _STEP, _EXCHANGE, _TWITCH, _APART = 0.2, 0.4, 0.4, 0.15
 # Standard deviations that a keypoint is out of place; pixels from where other cameras put it;
 # probability of a swap.
 _PLACE, _PIXELS, _SWAP = 3.5, 4.0, 0.1
+# Frames whose bodies are laid at once, so that memory stays small.
+_ROWS = 20_000
 # Least size of an animal, of the median.
 _SMALLEST = 0.5
 # Poses that are enough to learn what an animal looks like.
@@ -130,7 +132,9 @@ def find_odd_poses(
         anatomy, by = learn_anatomy(own[:: max(1, len(own) // _POSES)]), "the recording"
     if anatomy is None:
         return []
-    deviation, gap = find_places(poses, anatomy)
+    starts = range(0, len(poses), _ROWS)
+    parts = [find_places(poses.take(slice(n, n + _ROWS)), anatomy) for n in starts]
+    deviation, gap = (np.concatenate(part) for part in zip(*parts, strict=True))
     found = []
     for k, keypoint in enumerate(poses.skeleton.keypoints):
         score = compare_with_usual(deviation[..., k], _PLACE)

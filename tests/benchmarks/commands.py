@@ -30,6 +30,7 @@ from mapose.doubts import Doubt
 from mapose.io import VideoWriter, save, write
 from mapose.poses import Poses
 from mapose.project.importing import import_project
+from mapose.project.refining import refine_project
 from mapose.skeleton import Skeleton
 from mapose.synthetic import make_scene
 from tests.untrained import make_untrained
@@ -70,6 +71,10 @@ COMMANDS = {
     ),
     "evaluate": Command("evaluate mice --model old"),
     "analyze": Command("analyze model other.mp4"),
+    "extract": Command("extract mice --method random --count 3"),
+    "refine": Command("refine mice walk.mapose.h5 --count 3"),
+    "accept": Command("refine mice --accept all"),
+    "drop": Command("refine mice --drop all"),
     "track": Command("track walk.mapose.h5 --animals 2"),
     "render": Command("render walk.mp4 walk.mapose.h5 --stop 30"),
     "plot": Command("plot walk.mapose.h5"),
@@ -105,7 +110,8 @@ def make_start(folder: Path) -> None:
         None, folder / "walk.mp4", poses=poses, names={"x": "x", "y": "y"}, steps=3, day="sunday"
     )
     made.save(folder / "mice.gallery")
-    import_project(folder / "mice", folder / "walk.slp", count=8)
+    mice, _ = import_project(folder / "mice", folder / "walk.slp", count=8)
+    refine_project(mice, [folder / "walk.mapose.h5"], count=2)
     make_untrained(lively=True, skeleton=SKELETON).save(folder / "model")
     make_untrained(lively=True, skeleton=SKELETON).save(folder / "mice/models/old")
     film_board(folder)

@@ -82,6 +82,13 @@ def _read_project(path: Path, out: Path) -> None:
         project.find_video(name)
 
 
+def _read_proposals(path: Path, out: Path) -> None:
+    from mapose.project import Project
+    from mapose.project.proposals import load_proposals
+
+    load_proposals(Project.load(path))
+
+
 def _import(path: Path, out: Path) -> None:
     from mapose.project import import_project
 
@@ -108,6 +115,7 @@ READERS: dict[str, Callable[[Path, Path], None]] = {
     "images": _read_images,
     "import": _import,
     "project": _read_project,
+    "proposals": _read_proposals,
     "edits": _call("mapose.edits", "load_edits"),
     "settings": _call("mapose.config", "load_settings"),
     "model": _call("mapose.models", "Model.load"),

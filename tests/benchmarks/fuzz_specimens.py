@@ -25,6 +25,7 @@ from mapose.config import load_settings
 from mapose.doubts import Doubt
 from mapose.edits import Edit, Sighting, save_edits
 from mapose.io import VideoWriter, save, save_labels, write, write_image
+from mapose.io.proposals import Proposals, save_proposals
 from mapose.labels import Labels
 from mapose.models import Model
 from mapose.models.network import build_network
@@ -313,6 +314,21 @@ def _make_project(folder: Path) -> None:
         Labels(points, SKELETON, ("clip",) * 2, np.arange(2), tuple(images), ("ann",), True),
         project.path / "labels",
     )
+
+
+@_specimen("w", "proposals", parts=("w/labels/clip/proposals.csv",))
+def _make_waiting(folder: Path) -> None:
+    project = Project.create(folder / "w", SKELETON, individuals=["ann"])
+    images = [project.path / "labels" / "clip" / f"frame{i:06d}.png" for i in range(2)]
+    for image in images:
+        write_image(_picture(), image)
+    labels = Labels(
+        np.tile(XY, (2, 1, 1, 1)), SKELETON, ("clip",) * 2, np.arange(2), tuple(images), ("ann",)
+    )
+    shape = labels.points.shape[:3]
+    origins, sure = np.full(shape, "model"), np.full(shape, 0.5, np.float32)
+    waiting = Proposals(labels, np.ones(2, bool), origins, sure, ("a jump", "a swap"))
+    save_proposals(waiting, project.path / "labels")
 
 
 @_specimen("r.edits.csv", "edits")

@@ -114,6 +114,43 @@ def test_labels_filled_in_by_hand_are_taken_over(project):
     assert not waiting.exists() and labels.images[0].exists() and not path.exists()
 
 
+def test_frames_whose_images_are_gone_no_longer_wait(project):
+    extract_frames(project, 3, videos=["a"])
+    first, *_ = load_proposals(project).labels.images
+    first.unlink()
+    assert len(load_proposals(project)) == 2
+
+
+def test_all_that_waited_is_labelled_elsewhere(project):
+    extract_frames(project, 2, videos=["a"])
+    frames = load_proposals(project).labels.frames.tolist()
+    labels = make_labels(project.find_video("a"), frames, ("snout", "tail"))
+    import_labels(project, replace(labels, videos=("a",) * 2, sources={}, images=tuple(
+        load_proposals(project).labels.images)))  # fmt: skip
+    assert len(load_proposals(project)) == 0
+    assert len(accept_proposals(project)) == 0
+    assert not (project.path / "labels" / "a" / "proposals.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("image", "../x.png", "names of images"),
+        ("keypoint", "snuot", "did you mean 'snout'"),
+        ("x", "left", "not a number"),
+        ("frame", "1.5", "whole frame numbers"),
+    ],
+)
+def test_tables_that_make_no_sense_are_refused(project, column, value, told):
+    extract_frames(project, 2, videos=["a"])
+    path = project.path / "labels" / "a" / "proposals.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table.loc[1, column] = value
+    table.to_csv(path, index=False)
+    with pytest.raises(FormatError, match=told):
+        load_proposals(project)
+
+
 def test_the_command_extracts(project):
     words = ["extract", str(project.path), "--count", "2", "--json", "--session", "a,b"]
     result = CliRunner().invoke(app, words, catch_exceptions=False)

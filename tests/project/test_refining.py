@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mapose.cli import app
-from mapose.errors import FormatError, SettingsError, ShapeError
+from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
 from mapose.poses import Poses
 from mapose.project import Project
 from mapose.project.proposals import accept_proposals, load_proposals
@@ -89,6 +89,16 @@ def test_animals_take_the_names_of_the_project(place):
     assert waiting.labels.individuals == ("ann", "bob")
     assert np.isfinite(waiting.labels.points[0, 0]).all()
     assert np.isnan(waiting.labels.points[0, 1]).all()
+
+
+def test_the_video_of_another_tools_result_is_found_by_its_name(place):
+    folder, project = place
+    path = folder / "aDLC_resnet50_shuffle1.mapose.h5"
+    (folder / "a.mapose.h5").rename(path)
+    assert refine_project(project, [path], count=1).added == 1
+    path.rename(folder / "b.mapose.h5")
+    with pytest.raises(VideoError, match="call the result after its video"):
+        refine_project(project, [folder / "b.mapose.h5"])
 
 
 def test_other_keypoints_are_refused(place):
