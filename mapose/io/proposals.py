@@ -8,7 +8,7 @@ Whoever corrects it by hand writes ``person`` there, or leaves it empty.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -132,12 +132,14 @@ def join_proposals(first: Proposals, second: Proposals) -> Proposals:
     here = set(name_images(first.labels))
     second = second.take([i for i, n in enumerate(name_images(second.labels)) if n not in here])
     a, b = first.labels, second.labels
-    labels = replace(
-        a,
-        points=np.concatenate([a.points, b.points]),
-        videos=a.videos + b.videos,
-        frames=np.concatenate([a.frames, b.frames]),
-        images=a.images + b.images,
+    labels = Labels(
+        np.concatenate([a.points, b.points]),
+        a.skeleton,
+        a.videos + b.videos,
+        np.concatenate([a.frames, b.frames]),
+        a.images + b.images,
+        a.individuals,
+        a.identified,
     )
     return Proposals(
         labels,
@@ -164,12 +166,10 @@ def _widen(proposals: Proposals, names: tuple[str, ...]) -> Proposals:
     points[:, columns] = labels.points
     origins[:, columns] = proposals.origins
     confidence[:, columns] = proposals.confidence
-    return replace(
-        proposals,
-        labels=replace(labels, points=points, individuals=names),
-        origins=origins,
-        confidence=confidence,
+    widened = Labels(
+        points, labels.skeleton, labels.videos, labels.frames, labels.images, names, len(names) == 1
     )
+    return Proposals(widened, proposals.looked, origins, confidence, proposals.reasons)
 
 
 def _make_table(proposals: Proposals) -> pd.DataFrame:
