@@ -9,14 +9,16 @@ them from nothing. Then 40 more are chosen among what is left: by chance (`rando
 (`uniform`), by appearance (`kmeans`), unlike the first 20 (`different`), or by the reasons of
 `mapose refine` in what that network finds: `confidence`, `pose`, `disagreement` with what it finds
 in mirrored pictures, or all together (`refine`). Of jumps nothing can be told, as the frames do not
-follow each other. Each choice gets a network from nothing with the same number of steps. "error"
-is the mean distance in px from the labels set aside to the strongest candidates; one that is
-missing counts as an animal's length.
+follow each other. From each choice the first network goes on learning (`mapose train --init`), all
+with the same number of steps. "error" is the mean distance in px from the labels set aside to the
+strongest candidates; one that is missing counts as an animal's length.
 
-Results, base networks and what they found are kept in the cache; the script goes on where it was
-stopped. With 400 steps a training takes some 3 minutes on two quiet cores: 2 sets, 3 seeds and 9
-trainings of each are some 3 hours. The open field has but 51 frames to choose 40 from, so that all
-choices are much alike: see the flies first.
+Results, first networks and what they found are kept in the cache; the script goes on where it was
+stopped. With 400 steps (800 of the first network) a choice takes some 2 to 3 minutes on two quiet
+cores: 2 sets, 3 seeds, a first network and 8 choices of each are some 3 hours. Networks from
+nothing are no measure after so few steps: with 300, one had 2.6 px after 20 labels and another 31.7
+after 60. The open field has but 51 frames to choose 40 from, so that all choices are much alike:
+see the flies first.
 """
 
 import argparse
@@ -88,8 +90,10 @@ class Set:
         return found.take([at[int(n)] for n in labels.frames[rows]])
 
 
-def train_on(data: Set, rows: np.ndarray, name: str, steps: int) -> Model:
-    """Train from nothing on some rows; a training that was stopped goes on."""
+def train_on(
+    data: Set, rows: np.ndarray, name: str, steps: int, *, init: Model | None = None
+) -> Model:
+    """Train on some rows, from nothing or from a model; a training that was stopped goes on."""
     place = data.folder / name
     if not (place / "mapose.yaml").is_file():
         animals = data.labels.points.shape[1]
@@ -102,7 +106,12 @@ def train_on(data: Set, rows: np.ndarray, name: str, steps: int) -> Model:
     settings = {"steps": steps, "test": 0, "every": max(1, steps // 2), "seed": data.seed}
     begun = (place / "models" / "net" / "state.yaml").is_file()
     overrides = [] if begun else [f"train.{key}={value}" for key, value in settings.items()]
-    return train(project, "net", overrides=overrides, resume=begun)
+    return train(project, "net", overrides=overrides, resume=begun, init=None if begun else init)
+
+
+def train_first(data: Set, steps: int) -> Model:
+    """Train the first network of a set, from nothing on the first labels."""
+    return train_on(data, data.start, "first", 2 * steps)
 
 
 def find_poses(data: Set, model: Model, *, mirrored: bool = False) -> Poses:
@@ -149,7 +158,7 @@ def choose(data: Set, method: str, steps: int) -> np.ndarray:
             else order_different(own, known, MORE)
         )
         return data.left[order[:MORE]]
-    model = train_on(data, data.start, "first", steps)
+    model = train_first(data, steps)
     poses = keep_poses(data, model, "found")
     second = keep_poses(data, model, "mirrored") if method in ("disagreement", "refine") else None
     ranked = find_outliers(
@@ -172,10 +181,10 @@ def measure(data: Set, method: str, steps: int) -> dict[str, float]:
     """Train on a choice and measure it on what was set aside; once."""
     path = data.folder / f"{method}-{steps}.json"
     if not path.is_file():
-        rows = data.start
+        model = train_first(data, steps)
         if method != "first":
             rows = np.concatenate([data.start, choose(data, method, steps)])
-        model = train_on(data, rows, method, steps)
+            model = train_on(data, rows, method, steps, init=model)
         held = data.labels.take(data.held)
         images = [read_image(image) for image in held.images]
         found = evaluate(model, held, images=images)
