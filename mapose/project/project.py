@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from mapose.config import parse_settings
-from mapose.errors import SettingsError, ShapeError, suggest_name
+from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
 from mapose.files import RESULT, make_folder, remove_debris
-from mapose.io import Video, load_labels
+from mapose.io import Video
+from mapose.io.labels import check_exist
 from mapose.io.recordings import find_path, fingerprint
 from mapose.labels import Labels
 from mapose.locks import lock_output
-from mapose.models import Model, write_yaml
-from mapose.reading import explain_damage, is_plain_name, load_yaml
+from mapose.models import Model
+from mapose.project.description import (
+    FILE,
+    Description,
+    check_individuals,
+    load_description,
+    save_description,
+)
+from mapose.project.history import History
+from mapose.project.labelling import Labelling
 from mapose.skeleton import Skeleton, find_mirror
 
-logger = logging.getLogger(__name__)
-
-FILE = "mapose.yaml"
 _FOLDERS = ("videos", "labels", "models", "results")
-#: Animals of a project at most; what a damaged file says more is not tried.
-MOST_ANIMALS = 10_000
-
-
-class _Description(BaseModel):
-    """What ``mapose.yaml`` holds."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    keypoints: list[str]
-    edges: list[list[str]] = []
-    mirror: list[list[str]] = []
-    individuals: int | list[str] = Field(1, description="how many, or their names")
-    videos: dict[str, str] = Field({}, description="name: path from this folder")
 
 
 @dataclass(frozen=True)
-class Project:
+class Project(Labelling):
     """A project folder.
+
+    Projects do not change: whatever changes one gives it as it is now. What is done to labels is
+    described at `mapose.project.labelling.Labelling`.
 
     Parameters
     ----------
@@ -56,12 +47,19 @@ class Project:
         Names of the animals, or how many there are at most.
     videos : dict of str to Path
         Video files by name, each as a path from the project's folder.
+    recordings : dict of str to str
+        Fingerprints of the videos by name, by which they are found again.
     """
 
     path: Path
     skeleton: Skeleton
     individuals: int | tuple[str, ...]
     videos: Mapping[str, Path]
+    recordings: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _past: History = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_past", History(self.path))
 
     @classmethod
     def create(
@@ -100,6 +98,7 @@ class Project:
         count = individuals if isinstance(individuals, int) else tuple(individuals)
         if not count or (isinstance(count, int) and count < 1):
             raise SettingsError(f"individuals: wanted at least one animal, came {individuals!r}")
+        check_individuals(count)
         project = cls(path, skeleton, count, {}).with_videos(videos)
         make_folder(path)
         with lock_output(path / FILE, wait=True):
@@ -119,23 +118,16 @@ class Project:
             If it is not a project, or its ``mapose.yaml`` is not usable.
         """
         path = Path(path)
-        file = path / FILE
-        if not file.is_file():
-            raise SettingsError(f"{path}: not a project (no {FILE}); make one with `mapose new`")
-        with explain_damage(file, SettingsError):
-            raw = load_yaml(file.read_text(encoding="utf-8-sig"), file, error=SettingsError)
-        try:
-            found = parse_settings(_Description, raw)
-            skeleton = Skeleton(found.keypoints, found.edges, found.mirror)
-            _check_names(found.videos)
-            _check_individuals(found.individuals)
-        except (SettingsError, ShapeError) as error:
-            raise SettingsError(f"{file}: {error}") from None
-        individuals = found.individuals
-        if not isinstance(individuals, int):
-            individuals = tuple(individuals)
+        past = History(path)
+        load_description(path)
+        past.look()  # what was interrupted is put in order before it is read
+        found = load_description(path)
+        count = found.individuals
+        individuals = count if isinstance(count, int) else tuple(count)
         videos = {name: Path(p) for name, p in found.videos.items()}
-        return cls(path, skeleton, individuals, videos)
+        project = cls(path, found.skeleton, individuals, videos, found.recordings)
+        object.__setattr__(project, "_past", past)
+        return project
 
     @property
     def count(self) -> int:
@@ -144,12 +136,13 @@ class Project:
 
     def _save(self) -> None:
         count = self.individuals
-        description = {
+        plain = {
             **self.skeleton.to_dict(),
             "individuals": count if isinstance(count, int) else list(count),
             "videos": {name: p.as_posix() for name, p in self.videos.items()},
+            "recordings": dict(self.recordings),
         }
-        write_yaml(description, self.path / FILE)
+        save_description(Description.model_validate(plain), self.path)
 
     def add_videos(
         self, videos: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]
@@ -189,7 +182,7 @@ class Project:
         VideoError, SettingsError
             As for `add_videos`.
         """
-        known = dict(self.videos)
+        known, recordings = dict(self.videos), dict(self.recordings)
         given = videos.items() if isinstance(videos, Mapping) else ((None, v) for v in videos)
         for chosen, video in given:
             with Video(video) as opened:
@@ -201,7 +194,8 @@ class Project:
                     f"already, and {place}; rename one of them"
                 )
             known[name] = place
-        return replace(self, videos=known)
+            recordings[name] = fingerprint(video)
+        return replace(self, videos=known, recordings=recordings)
 
     def find_video(self, name: str) -> Path:
         """Find the file of a video by name.
@@ -216,8 +210,8 @@ class Project:
         file = self.path / self.videos[name]
         if not file.is_file():
             raise SettingsError(
-                f"video {name!r} is no longer at {file}: put it there, or correct its path in "
-                f"{self.path / FILE}"
+                f"video {name!r} is no longer at {file}: put it there, or find it again with "
+                f"`mapose relink {self.path} FOLDER`"
             )
         return file
 
@@ -251,7 +245,15 @@ class Project:
         FormatError
             If there are none, or they do not fit their images or the skeleton.
         """
-        return load_labels(self.path / "labels", self.skeleton)
+        folder = self.path / "labels"
+        state = self._past.read()
+        if not state.frames:
+            raise FormatError(
+                f"no labels in {folder}: label some frames, or import labels with `mapose import`"
+            )
+        labels = state.to_labels(folder)
+        check_exist([p for p in labels.images if p is not None], folder)
+        return labels
 
     def list_models(self) -> list[str]:
         """List the names of the trained models, oldest first."""
@@ -304,16 +306,3 @@ def check_free(path: Path) -> None:
         empty = item.name in _FOLDERS and item.is_dir() and not any(item.iterdir())
         if not empty and not own.fullmatch(item.name):
             raise SettingsError(f"{path} exists already: name a new or empty folder")
-
-
-def _check_individuals(individuals: int | list[str]) -> None:
-    count = individuals if isinstance(individuals, int) else len(individuals)
-    if not 1 <= count <= MOST_ANIMALS:
-        raise SettingsError(f"individuals: wanted 1 to {MOST_ANIMALS} animals, came {count}")
-
-
-def _check_names(videos: Iterable[str]) -> None:
-    """Refuse names of videos that cannot be those of folders: labels lie in one per video."""
-    odd = [name for name in videos if not is_plain_name(name)]
-    if odd:
-        raise SettingsError(f"a video cannot be called {odd[0]!r}: its name becomes a folder's")

@@ -1,0 +1,556 @@
+"""The past of a project's labels: changes made, taken back, and any earlier state restored.
+
+The journal is the truth (`mapose.project.journal`). ``labels.csv`` of each video and the skeleton
+in ``mapose.yaml`` show its last state, for people and git; what a person changes in them becomes
+an entry of the journal. Two more files beside it only save time, and may be removed: a snapshot,
+from which a long journal is read, and a record of how the tables were last written, by which a
+person's change is told from a table that a killed program did not come to write.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mapose.errors import FormatError, MaposeError, SettingsError
+from mapose.files import make_folder, write_atomically
+from mapose.io.labels import FILE as TABLE
+from mapose.io.labels import list_files, load_labels, save_labels
+from mapose.locks import lock_output
+from mapose.project.changes import (
+    LabelState,
+    Step,
+    apply_steps,
+    find_steps,
+    find_touched,
+    invert_steps,
+    list_spots,
+)
+from mapose.project.description import FILE, Description, load_description, save_description
+from mapose.project.journal import Entry, Journal
+from mapose.reading import explain_damage, load_json
+
+logger = logging.getLogger(__name__)
+
+JOURNAL, _SNAPSHOT, _RECORD = "journal.jsonl", "journal.snapshot.json", "journal.tables.json"
+# A snapshot is made after so many entries or bytes: these are read in some hundredths of a second.
+_MOST_ENTRIES, _MOST_BYTES = 2000, 1 << 21
+# Entries that are taken back in one go.
+_BLOCK = 5000
+
+
+class ConflictError(SettingsError):
+    """Somebody else has changed the same label since it was looked at."""
+
+
+class History:
+    """The labels of a project with their past.
+
+    One object sees the labels as they were when it last looked: whoever else changes a point
+    after that is not overwritten without a word.
+
+    Parameters
+    ----------
+    folder : Path
+        The project folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.labels = folder / "labels"
+        self.journal = Journal(self.labels / JOURNAL)
+        self._state = LabelState()
+        self._last: Entry | None = None
+        self._end = 0
+        self._looked = False
+        self._saved: tuple[int, int] | None = None  # number and end of the snapshot
+        self._digests: dict[Path, tuple[tuple[int, int, int], str]] = {}
+        self._description: tuple[str, Description] | None = None
+
+    @property
+    def number(self) -> int:
+        """Number of the last change that this object has seen; 0 = the journal has not begun."""
+        return 0 if self._last is None else self._last.number
+
+    @property
+    def state(self) -> LabelState:
+        """The labels as this object has last seen them; not to be changed."""
+        return self._state
+
+    def look(self) -> None:
+        """See the labels as they are now; tables that cannot be read wait for who needs them."""
+        self._looked = True
+        if self.journal.size:
+            self._looked = False
+            try:
+                self.read()
+            except FormatError as fault:
+                logger.info("%s", fault)
+
+    def read(self) -> LabelState:
+        """Give the labels as they are now; what was interrupted or done by hand is put in order.
+
+        Where nothing may be written, or no journal has begun, files stay as they are.
+        """
+        self._catch_up()
+        if self._last is None:
+            return self._read_files()
+        by_hand = self._find_by_hand()
+        if by_hand is None and self._read_record().get("number") == self.number:
+            return self._state
+        try:
+            with lock_output(self.folder / FILE, wait=True):
+                self._settle()
+            return self._state
+        except FormatError:
+            raise
+        except MaposeError as fault:  # a disk that takes no files
+            logger.warning("%s", fault)
+            return by_hand or self._state
+
+    def change(self, what: str, make: Callable[[LabelState], list[Step]]) -> Entry | None:
+        """Make a change, on the disk when this returns.
+
+        Parameters
+        ----------
+        what : str
+            The change in words.
+        make : function of LabelState to list of dict
+            Finds the steps from the present state, which it may not touch; no steps, no change.
+
+        Returns
+        -------
+        Entry or None
+            What stands in the journal; None where nothing was to be changed.
+
+        Raises
+        ------
+        ConflictError
+            If another program has changed one of the same points since this object last looked.
+        """
+        return self._change(lambda: (what, make(self._state)), "change")
+
+    def undo(self) -> Entry:
+        """Take back the last change that is not taken back yet.
+
+        Raises
+        ------
+        SettingsError
+            If there is none.
+        """
+        return self._take_back("undo")
+
+    def redo(self) -> Entry:
+        """Make the change again that was taken back last.
+
+        Raises
+        ------
+        SettingsError
+            If there is none, or something was changed since.
+        """
+        return self._take_back("redo")
+
+    def restore(self, at: int | str) -> Entry | None:
+        """Bring back the labels as they were after an entry, or at a time.
+
+        Parameters
+        ----------
+        at : int or str
+            Number of an entry, or a time in UTC such as ``2026-11-29T12:00``.
+
+        Returns
+        -------
+        Entry or None
+            A change like any other, which can be taken back; None where all is like that already.
+        """
+
+        def find() -> tuple[str, list[Step]]:
+            number = self.find_number(at)
+            return f"restored to {number}", find_steps(self._state, self._rewind(number))
+
+        return self._change(find, "change")
+
+    def find_number(self, at: int | str) -> int:
+        """Find the number of the entry that is meant by a number or a time.
+
+        Raises
+        ------
+        SettingsError
+            If there is none.
+        """
+        text = str(at).strip()
+        if text.isdigit():
+            if 1 <= int(text) <= self.number:
+                return int(text)
+            raise SettingsError(
+                f"restore: wanted a change from 1 to {self.number}, came {text}; `mapose history` "
+                "lists them"
+            )
+        try:
+            time = datetime.fromisoformat(text)
+        except ValueError:
+            raise SettingsError(
+                f"restore: wanted the number of a change or a time such as 2026-11-29T12:00, came "
+                f"{text!r}"
+            ) from None
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        found = self.journal.find_time(_write_time(time))
+        if found is None:
+            raise SettingsError(f"restore: the journal begins after {text}")
+        return found.number
+
+    def get_state(self, number: int) -> LabelState:
+        """Give the labels as they were after an entry; 0 = before the first one."""
+        self._catch_up()
+        return self._rewind(number)
+
+    def list_entries(self, last: int | None = None) -> list[Entry]:
+        """List the entries, oldest first; the last ones, or all."""
+        self._catch_up()
+        if last is None or last >= self.number:
+            return [entry for entry, _ in self.journal.read()]
+        found = self.journal.find(self.number - last + 1)
+        return [entry for entry, _ in self.journal.read(found[1])] if found and last > 0 else []
+
+    def _change(self, find: Callable[[], tuple[str, list[Step]]], kind: str) -> Entry | None:
+        make_folder(self.labels)
+        with lock_output(self.folder / FILE, wait=True):
+            foreign = self._catch_up() | self._settle()
+            if self._last is None:
+                self._begin()
+            what, steps = find()
+            if kind == "change":
+                _check_conflicts(steps, foreign)
+            entry = self._append(what, steps, kind) if steps else None
+            if entry is not None:
+                self._write_files(find_touched(steps))
+                self._save_snapshot()
+            return entry
+
+    def _take_back(self, kind: str) -> Entry:
+        def find() -> tuple[str, list[Step]]:
+            number = 0 if self._last is None else getattr(self._last, kind)
+            found = self.journal.find(number) if number else None
+            if found is None:
+                raise SettingsError(f"nothing to {kind}")
+            back = found[0].what.removeprefix("undo: ").removeprefix("redo: ")
+            return f"{kind}: {back}", invert_steps(found[0].steps)
+
+        entry = self._change(find, kind)
+        assert entry is not None
+        return entry
+
+    def _begin(self) -> None:
+        """Begin the journal with the labels that are there."""
+        self._append("the history begins", find_steps(LabelState(), self._read_files()), "begin")
+        self._save_record()
+
+    def _settle(self) -> dict[Any, tuple[Any, Entry]]:
+        """Take up what was done by hand, and write what a killed program did not come to write."""
+        if self._last is None:
+            return {}
+        by_hand = self._find_by_hand()
+        steps = [] if by_hand is None else find_steps(self._state, by_hand)
+        entry = self._append("edited by hand", steps, "change") if steps else None
+        if by_hand is not None or self._read_record().get("number") != self.number:
+            self._write_files(None)
+        return {} if entry is None else _note_spots(entry)
+
+    def _append(self, what: str, steps: list[Step], kind: str) -> Entry:
+        last, number = self._last, self.number + 1
+        undo, redo, below = number, 0, 0 if last is None else last.undo
+        if last is None:
+            undo = 0
+        elif kind != "change":
+            number_back = getattr(last, kind)
+            found = self.journal.find(number_back)
+            assert found is not None
+            undo, redo = (found[0].below, number) if kind == "undo" else (number, found[0].below)
+            below = last.redo if kind == "undo" else last.undo
+        when = _write_time(datetime.now(UTC))
+        entry = Entry(number, when, _find_user(), what, steps, undo, redo, below)
+        try:
+            apply_steps(self._state, steps)
+            self._end = self.journal.append(entry, self._end)
+        except BaseException:
+            self._forget()
+            raise
+        self._last = entry
+        return entry
+
+    def _forget(self) -> None:
+        self._state, self._last, self._end, self._saved = LabelState(), None, 0, None
+
+    def _catch_up(self) -> dict[Any, tuple[Any, Entry]]:
+        """Read what others have added since; list the points that they have changed."""
+        with explain_damage(self.journal.path):
+            size = self.journal.size
+            if size < self._end:  # another journal was put in its place
+                self._forget()
+            knew = self._looked
+            if self._last is None and size:
+                self._load_snapshot()
+            foreign: dict[Any, tuple[Any, Entry]] = {}
+            for entry, end in self.journal.read(self._end):
+                try:
+                    apply_steps(self._state, entry.steps)
+                except FormatError as fault:
+                    self._forget()
+                    raise FormatError(
+                        f"{self.journal.path}, entry {entry.number}: {fault}"
+                    ) from None
+                self._last, self._end = entry, end
+                if knew and entry.number > 1:  # what the journal began with was there before
+                    foreign |= _note_spots(entry)
+            self._looked = True
+            return foreign
+
+    def _rewind(self, number: int) -> LabelState:
+        """Give the state after an entry: from the start, or back from now, whichever is nearer."""
+        if number < self.number / 2:
+            state = LabelState()
+            for entry, _ in self.journal.read():
+                if entry.number > number:
+                    break
+                apply_steps(state, entry.steps)
+            return state
+        state, stop = self._state.copy(), self._end
+        for above in range(self.number, number, -_BLOCK):
+            found = self.journal.find(max(above - _BLOCK, number) + 1)
+            assert found is not None
+            for entry in reversed([entry for entry, _ in self.journal.read(found[1], stop)]):
+                apply_steps(state, invert_steps(entry.steps))
+            stop = found[1]
+        return state
+
+    def _read_files(self) -> LabelState:
+        """Read the labels as the tables and ``mapose.yaml`` have them."""
+        description = self._describe()
+        state = LabelState(description.skeleton.to_dict(), description.individuals)
+        if list_files(self.labels):
+            state.add_labels(load_labels(self.labels, description.skeleton))
+        return state
+
+    def _find_by_hand(self) -> LabelState | None:
+        """Give the state with what a person has changed in the files; None where nobody has."""
+        record = self._read_record()
+        known = record.get("files", {})
+        files = {file.parent.name: file for file in list_files(self.labels)}
+        odd = {v for v, file in files.items() if self._digest(file) != known.get(v)}
+        odd = {v for v in odd if not self._is_shown(v)} | (known.keys() - files.keys())
+        description = self._describe()
+        said = _digest_description(description)
+        is_other = said not in (record.get("description"), _digest_state(self._state))
+        if not odd and not is_other:
+            return None
+        written = record.get("number", self.number)
+        base = self._state if written >= self.number else self._rewind(written)
+        hand = base.copy()
+        if is_other:
+            hand.skeleton = description.skeleton.to_dict()
+            hand.individuals = description.individuals
+        for frame in [f for f in hand.frames if f[0] in odd]:
+            del hand.frames[frame]
+            hand.marks.pop(frame, None)
+        _check_keypoints(hand, self.folder)
+        there = odd & files.keys()
+        if there:
+            hand.add_labels(load_labels(self.labels, hand.make_skeleton(), videos=there))
+        if base is self._state:
+            return hand
+        return _overlay(self._state, base, hand)
+
+    def _is_shown(self, video: str) -> bool:
+        """Tell whether the table of a video says what the state says."""
+        shown, state = LabelState(columns=list(self._state.columns)), self._state
+        try:
+            skeleton = state.make_skeleton()
+            shown.add_labels(load_labels(self.labels, skeleton, videos=[video]))
+        except FormatError:
+            return False
+        frames = {frame: n for frame, n in state.frames.items() if frame[0] == video}
+        marks = {frame: spots for frame, spots in state.marks.items() if frame[0] == video}
+        return (shown.frames, shown.marks, shown.columns) == (frames, marks, state.columns)
+
+    def _write_files(self, videos: Iterable[str] | None) -> None:
+        """Write the tables of videos, or all, and the skeleton, as the state has them."""
+        state = self._state
+        there = set(state.list_videos())
+        known = {file.parent.name for file in list_files(self.labels)}
+        for video in sorted((there | known) if videos is None else videos):
+            table = self.labels / video / TABLE
+            if video in there:
+                save_labels(state.to_labels(self.labels, [video]), self.labels)
+            elif table.exists():  # its last frame was removed; pictures stay
+                table.unlink()
+        description = self._describe()
+        shown = description.model_copy(update={**state.skeleton, "individuals": state.individuals})
+        if shown != description:
+            save_description(shown, self.folder)
+        self._save_record()
+
+    def _save_record(self) -> None:
+        files = {file.parent.name: self._digest(file) for file in list_files(self.labels)}
+        record = {
+            "number": self.number,
+            "description": _digest_description(self._describe()),
+            "files": files,
+        }
+        with write_atomically(self.labels / _RECORD) as temporary:
+            temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    def _read_record(self) -> dict[str, Any]:
+        file = self.labels / _RECORD
+        with suppress(MaposeError, OSError):
+            found = load_json(file)
+            if isinstance(found, dict):
+                return found
+        return {}
+
+    def _describe(self) -> Description:
+        """Read ``mapose.yaml``, again only if it is another than before."""
+        file = self.folder / FILE
+        digest = self._digest(file) if file.is_file() else ""
+        if self._description is None or self._description[0] != digest:
+            self._description = digest, load_description(self.folder)
+        return self._description[1]
+
+    def _digest(self, file: Path) -> str:
+        """Tell the content of a file from others; one that is not touched is not read again."""
+        stat = file.stat()
+        key = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if self._digests.get(file, (None, ""))[0] != key:
+            self._digests[file] = key, hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        return self._digests[file][1]
+
+    def _save_snapshot(self) -> None:
+        """Save the state from time to time, so that a long journal need not be read."""
+        file = self.labels / _SNAPSHOT
+        if self._saved is None:
+            found = _read_snapshot(file)
+            self._saved = (found.get("number", 0), found.get("end", 0))
+        number, end = self._saved
+        if self.number - number < _MOST_ENTRIES and self._end - end < _MOST_BYTES:
+            return
+        assert self._last is not None
+        snapshot = {
+            "number": self.number,
+            "end": self._end,
+            "last": self.journal.digest_line(self._end),
+            "state": self._state.to_plain(),
+        }
+        with write_atomically(file) as temporary:
+            temporary.write_text(json.dumps(snapshot, ensure_ascii=False), encoding="utf-8")
+        self._saved = self.number, self._end
+
+    def _load_snapshot(self) -> None:
+        """Begin with the snapshot, if it is one of this journal."""
+        found = _read_snapshot(self.labels / _SNAPSHOT)
+        if not found or self.journal.digest_line(found["end"]) != found["last"]:
+            return
+        entry = self.journal.find(found["number"])
+        if entry is not None:
+            self._state = LabelState.from_plain(found["state"])
+            self._last, self._end = entry[0], found["end"]
+            self._saved = entry[0].number, self._end
+
+
+def _read_snapshot(file: Path) -> dict[str, Any]:
+    with suppress(MaposeError, OSError):
+        found = load_json(file)
+        if isinstance(found, dict) and {"number", "end", "last", "state"} <= found.keys():
+            return found
+    return {}
+
+
+def _note_spots(entry: Entry) -> dict[Any, tuple[Any, Entry]]:
+    return {spot: (after, entry) for spot, after in list_spots(entry.steps).items()}
+
+
+def _check_conflicts(steps: list[Step], foreign: dict[Any, tuple[Any, Entry]]) -> None:
+    """Refuse to overwrite what another program has said since this one last looked."""
+    found = []
+    for spot, after in list_spots(steps).items():
+        theirs, entry = foreign.get(spot, (after, None))
+        if entry is not None and (theirs and list(theirs)) != (after and list(after)):
+            found.append((spot, theirs, entry))
+    if not found:
+        return
+    (video, image, individual, keypoint), theirs, entry = found[0]
+    place = "removed" if theirs is None else f"put at {theirs[0]}, {theirs[1]} ({theirs[2]})"
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    raise ConflictError(
+        f"{keypoint} of {individual} in {image} of {video} was {place} by {entry.who or 'another'} "
+        f"at {entry.when} (change {entry.number}{more}), after these labels were looked at: look "
+        "at it, then make the change again"
+    )
+
+
+def _check_keypoints(state: LabelState, folder: Path) -> None:
+    """Refuse a skeleton, changed by hand, that lacks keypoints which labels have."""
+    known = set(state.skeleton["keypoints"])
+    used = {spot[1] for spots in state.marks.values() for spot in spots}
+    lost = sorted(used - known)
+    if lost:
+        raise FormatError(
+            f"{folder / FILE} has no keypoint {lost[0]!r}, but labels have: put it back there, and "
+            f"rename or remove it with `mapose skeleton {folder}`, which changes labels as well"
+        )
+
+
+def _overlay(state: LabelState, base: LabelState, hand: LabelState) -> LabelState:
+    """Put what differs between two states onto a third one; what is there differently gives way."""
+    target = state.copy()
+    if hand.skeleton != base.skeleton:
+        target.skeleton = hand.skeleton
+    if hand.individuals != base.individuals:
+        target.individuals = hand.individuals
+    target.columns += [name for name in hand.columns if name not in target.columns]
+    target.frames.update({f: n for f, n in hand.frames.items() if base.frames.get(f) != n})
+    for frame in base.frames.keys() - hand.frames.keys():
+        target.frames.pop(frame, None)
+        target.marks.pop(frame, None)
+    for frame in target.frames:
+        before, after = base.marks.get(frame, {}), hand.marks.get(frame, {})
+        for spot in before.keys() | after.keys():
+            if before.get(spot) != after.get(spot):
+                spots = target.marks.setdefault(frame, {})
+                spots.pop(spot, None)
+                if spot in after:
+                    spots[spot] = after[spot]
+        if not target.marks.get(frame, True):
+            del target.marks[frame]
+    return target
+
+
+def _digest_description(description: Description) -> str:
+    return _digest_plan(description.skeleton.to_dict(), description.individuals)
+
+
+def _digest_state(state: LabelState) -> str:
+    return _digest_plan(state.skeleton, state.individuals)
+
+
+def _digest_plan(skeleton: dict[str, Any], individuals: int | list[str]) -> str:
+    """Tell skeleton and animals from others."""
+    return hashlib.sha256(json.dumps([skeleton, individuals]).encode()).hexdigest()[:16]
+
+
+def _write_time(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _find_user() -> str:
+    """Find the name of the account; empty where the system knows none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return os.environ.get("USERNAME", "")
