@@ -211,13 +211,13 @@ def _import_labels(
         for row, name in enumerate(names)
         if (labels.videos[row], name) not in here
     }
-    with _take_back_images() as made:
+    with take_back_images() as made:
         kept: list[int] = []
         images = _read_images(labels.take(list(places)), source, left_out)
         offering = list(places)
         for done, (place, image) in enumerate(images, 1):
             row = offering[place]
-            if _add_image(image, places[row]):
+            if add_image(image, places[row]):
                 made.append(places[row])
             kept.append(row)
             on_progress(done, len(places))
@@ -238,7 +238,7 @@ def _import_labels(
 
 
 @contextmanager
-def _take_back_images() -> Iterator[list[Path]]:
+def take_back_images() -> Iterator[list[Path]]:
     """Remove the images listed in a block if it fails, those that no labels name by then."""
     made: list[Path] = []
     try:
@@ -368,7 +368,7 @@ def _read_frames(
                     yield row, image
 
 
-def _add_image(image: Path | Image, place: Path) -> bool:
+def add_image(image: Path | Image, place: Path) -> bool:
     """Put an image into the project; one that is there already stays, and must be the same."""
     if not place.exists():
         write_image(image, place)

@@ -224,6 +224,23 @@ class Labelling:
 
         return self._change(what, change)
 
+    def read_state(self) -> LabelState:
+        """Give the labels as the journal has them, not to be changed; arrays: `load_labels`."""
+        return self._past.read()
+
+    def put_state(self, state: LabelState, what: str) -> Self:
+        """Make the labels what a state says, as one change.
+
+        Parameters
+        ----------
+        state : LabelState
+            A copy of that of `read_state`, changed.
+        what : str
+            The change in words, for `history`.
+        """
+        self._past.change(what, lambda now: find_steps(now, state))
+        return self._renew()
+
     def add_keypoint(self, name: str, *, after: str | None = None) -> Self:
         """Add a keypoint: unmarked everywhere, last or after another one."""
 
