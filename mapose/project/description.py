@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mapose.config import parse_settings
 from mapose.errors import SettingsError, ShapeError
-from mapose.models import write_yaml
+from mapose.files import write_yaml
 from mapose.reading import explain_damage, is_plain_name, load_yaml
 from mapose.skeleton import Skeleton
 

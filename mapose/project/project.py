@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
-from mapose.files import RESULT, make_folder, remove_debris
+from mapose.files import RESULT, check_output, make_folder, remove_debris, write_atomically
 from mapose.io import Video
 from mapose.io.labels import check_exist
 from mapose.io.recordings import find_path, fingerprint
 from mapose.labels import Labels
 from mapose.locks import lock_output
-from mapose.models import Model
 from mapose.project.description import (
     FILE,
     Description,
@@ -26,6 +27,9 @@ from mapose.project.description import (
 from mapose.project.history import History
 from mapose.project.labelling import Labelling
 from mapose.skeleton import Skeleton, find_mirror
+
+if TYPE_CHECKING:
+    from mapose.models import Model
 
 _FOLDERS = ("videos", "labels", "models", "results")
 
@@ -105,7 +109,7 @@ class Project(Labelling):
             check_free(path)
             for folder in _FOLDERS:
                 make_folder(path / folder)
-            project._save()
+            project.save()
         return project
 
     @classmethod
@@ -134,7 +138,8 @@ class Project(Labelling):
         """How many animals there are at most."""
         return self.individuals if isinstance(self.individuals, int) else len(self.individuals)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write ``mapose.yaml``; whoever calls this holds the lock of the project."""
         count = self.individuals
         plain = {
             **self.skeleton.to_dict(),
@@ -145,7 +150,10 @@ class Project(Labelling):
         save_description(Description.model_validate(plain), self.path)
 
     def add_videos(
-        self, videos: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]
+        self,
+        videos: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]],
+        *,
+        copy: bool = False,
     ) -> Project:
         """Take videos into the project; they stay where they are.
 
@@ -153,6 +161,8 @@ class Project(Labelling):
         ----------
         videos : iterable of path, or dict of str to path
             Video files, by name where that is not the stem of the file.
+        copy : bool
+            Copy the files into ``videos/`` of the project instead.
 
         Returns
         -------
@@ -168,9 +178,22 @@ class Project(Labelling):
         """
         with lock_output(self.path / FILE, wait=True):
             # Another program may have added some since this one read the project.
-            project = Project.load(self.path).with_videos(videos)
-            project._save()
-        return project
+            project = Project.load(self.path)
+            new = project.with_videos(videos)
+            if copy:
+                given = videos if isinstance(videos, Mapping) else {Path(v).stem: v for v in videos}
+                copied = {n: self._copy_video(n, Path(v)) for n, v in given.items()}
+                new = project.with_videos(copied)
+            new.save()
+        return new
+
+    def _copy_video(self, name: str, video: Path) -> Path:
+        place = self.path / "videos" / f"{name}{video.suffix}"
+        if not (place.exists() and fingerprint(place) == fingerprint(video)):
+            check_output(place, inputs=[video])
+            with write_atomically(place) as temporary:
+                shutil.copyfile(video, temporary)
+        return place
 
     def with_videos(
         self, videos: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]
@@ -268,6 +291,8 @@ class Project(Labelling):
         SettingsError
             If there is none, or none of this name.
         """
+        from mapose.models import Model  # with torch, which takes two seconds to load
+
         names = self.list_models()
         if not names:
             raise SettingsError(f"{self.path}: no model yet; train one with `mapose train`")
