@@ -25,7 +25,9 @@ from typing import Any
 import numpy as np
 
 from mapose.errors import FormatError
+from mapose.io.instances import check_room
 from mapose.labels import ABSENT, ORIGINS, STATES, UNMARKED, Labels
+from mapose.reading import is_plain_name
 from mapose.skeleton import Skeleton
 
 #: x and y in px (None where absent from the picture), a name of `STATES`, and one of `ORIGINS`.
@@ -88,12 +90,16 @@ class LabelState:
             These only; all by default.
         """
         wanted = None if videos is None else set(videos)
+        for name in {name for frame in self.frames for name in frame}:
+            if not is_plain_name(name):
+                raise FormatError(f"{name!r} cannot be the name of a video or an image")
         frames = [f for f in self.frames if wanted is None or f[0] in wanted]
         frames.sort(key=lambda f: (f[0], self.frames[f], f[1]))
         skeleton = self.make_skeleton()
         column = {name: i for i, name in enumerate(self.columns)}
         keypoint = {name: k for k, name in enumerate(skeleton.keypoints)}
         shape = (len(frames), len(column), len(keypoint))
+        check_room(shape, sum(len(self.marks.get(f, ())) for f in frames), what=folder)
         points = np.full((*shape, 2), np.nan, np.float32)
         states, origins = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
         for row, frame in enumerate(frames):
@@ -199,6 +205,8 @@ def apply_steps(state: LabelState, steps: Iterable[Step]) -> None:
     """
     for step in steps:
         for kind, value in step.items():
+            if kind not in _APPLY:
+                raise FormatError(f"a change of kind {kind!r} is not known; update mapose")
             _APPLY[kind](state, value)
 
 

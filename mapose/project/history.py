@@ -99,7 +99,16 @@ class History:
         """Give the labels as they are now; what was interrupted or done by hand is put in order.
 
         Where nothing may be written, or no journal has begun, files stay as they are.
+
+        Raises
+        ------
+        FormatError
+            If the journal, or a table that a person has changed, cannot be read.
         """
+        with explain_damage(self.journal.path):
+            return self._read()
+
+    def _read(self) -> LabelState:
         self._catch_up()
         if self._last is None:
             return self._read_files()
@@ -291,27 +300,25 @@ class History:
 
     def _catch_up(self) -> dict[Any, tuple[Any, Entry]]:
         """Read what others have added since; list the points that they have changed."""
-        with explain_damage(self.journal.path):
-            size = self.journal.size
-            if size < self._end:  # another journal was put in its place
-                self._forget()
-            knew = self._looked
-            if self._last is None and size:
-                self._load_snapshot()
-            foreign: dict[Any, tuple[Any, Entry]] = {}
-            for entry, end in self.journal.read(self._end):
-                try:
+        size = self.journal.size
+        if size < self._end:  # another journal was put in its place
+            self._forget()
+        knew = self._looked
+        if self._last is None and size:
+            self._load_snapshot()
+        foreign: dict[Any, tuple[Any, Entry]] = {}
+        for entry, end in self.journal.read(self._end):
+            try:
+                with explain_damage(f"{self.journal.path}, entry {entry.number}"):
                     apply_steps(self._state, entry.steps)
-                except FormatError as fault:
-                    self._forget()
-                    raise FormatError(
-                        f"{self.journal.path}, entry {entry.number}: {fault}"
-                    ) from None
-                self._last, self._end = entry, end
-                if knew and entry.number > 1:  # what the journal began with was there before
-                    foreign |= _note_spots(entry)
-            self._looked = True
-            return foreign
+            except FormatError:
+                self._forget()
+                raise
+            self._last, self._end = entry, end
+            if knew and entry.number > 1:  # what the journal began with was there before
+                foreign |= _note_spots(entry)
+        self._looked = True
+        return foreign
 
     def _rewind(self, number: int) -> LabelState:
         """Give the state after an entry: from the start, or back from now, whichever is nearer."""
@@ -342,6 +349,13 @@ class History:
     def _find_by_hand(self) -> LabelState | None:
         """Give the state with what a person has changed in the files; None where nobody has."""
         record = self._read_record()
+        if record.get("number", 0) > self.number:
+            # The journal has lost its end, or is an older one: the tables have more than it.
+            logger.warning(
+                "%s ends at change %d, but %d were made: labels are taken as the tables have them",
+                self.journal.path, self.number, record["number"],
+            )  # fmt: skip
+            record = {}
         known = record.get("files", {})
         files = {file.parent.name: file for file in list_files(self.labels)}
         odd = {v for v, file in files.items() if self._digest(file) != known.get(v)}
@@ -458,7 +472,11 @@ class History:
             return
         entry = self.journal.find(found["number"])
         if entry is not None:
-            self._state = LabelState.from_plain(found["state"])
+            try:
+                with explain_damage(self.labels / _SNAPSHOT):
+                    self._state = LabelState.from_plain(found["state"])
+            except FormatError:  # the journal has it all
+                return
             self._last, self._end = entry[0], found["end"]
             self._saved = entry[0].number, self._end
 

@@ -24,8 +24,9 @@ from mapose.project.description import (
     load_description,
     save_description,
 )
-from mapose.project.history import History
+from mapose.project.history import JOURNAL, History
 from mapose.project.labelling import Labelling
+from mapose.reading import explain_damage
 from mapose.skeleton import Skeleton, find_mirror
 
 if TYPE_CHECKING:
@@ -274,7 +275,8 @@ class Project(Labelling):
             raise FormatError(
                 f"no labels in {folder}: label some frames, or import labels with `mapose import`"
             )
-        labels = state.to_labels(folder)
+        with explain_damage(folder / JOURNAL):
+            labels = state.to_labels(folder)
         check_exist([p for p in labels.images if p is not None], folder)
         return labels
 

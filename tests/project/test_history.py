@@ -337,3 +337,18 @@ def test_entries_are_found_by_number_and_time(tmp_path, mice):
         assert found is not None and found[0] == entry
     assert journal.find(0) is None and journal.find(len(entries) + 1) is None
     assert journal.find_last() == entries[-1]
+
+
+def test_an_older_journal_takes_no_labels_away(mice):
+    """Such as one that git has brought back, or whose end a bad disk has lost."""
+    journal = mice.path / "labels/journal.jsonl"
+    mice = mice.set_points("film", 1, {"snout": (1, 1)}, individual="ann")
+    older = journal.read_bytes()
+    mice = mice.set_points("film", 1, {"snout": (2, 2), "earR": (5, 5)}, individual="ann")
+    mice = mice.add_keypoint("tail").set_points("film", 2, {"tail": (3, 3)}, individual="bob")
+    state = mice.read_state().copy()
+    journal.write_bytes(older)
+    again = Project.load(mice.path)
+    assert again.read_state() == state
+    assert [entry.what for entry in again.history()][-1] == "edited by hand"
+    assert again.skeleton == mice.skeleton
