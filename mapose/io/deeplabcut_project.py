@@ -18,6 +18,7 @@ from mapose.files import make_folder, write_atomically, write_yaml
 from mapose.io.deeplabcut import store_frame
 from mapose.io.images import read_image
 from mapose.labels import Labels
+from mapose.locks import is_locked, lock_output
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +57,29 @@ def write_deeplabcut_project(
     ----------
     Project layout: https://deeplabcut.github.io/DeepLabCut/docs/standardDeepLabCut_UserGuide.html
     """
-    if folder.exists() and any(folder.iterdir()):
+    is_locked(folder)  # what a killed program has left is removed
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SettingsError(f"{folder} is there already: name a new or empty folder")
     check_word(task)
     check_word(scorer)
+    # All is written beside, so that there is the whole project or none.
+    partial = folder.with_name(f"{folder.name}.partial")
+    with lock_output(folder):
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            make_folder(partial)
+            _write_project(labels, partial, folder.resolve(), (task, scorer))
+            if folder.exists():
+                folder.rmdir()
+            partial.replace(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return folder / "config.yaml"
+
+
+def _write_project(labels: Labels, folder: Path, final: Path, names: tuple[str, str]) -> None:
+    """Write a project into a folder that becomes the final one."""
+    scorer = names[1]
     with_h5 = find_spec("tables") is not None
     if not with_h5:
         log.warning('no PyTables, so csv only: pip install "mapose[dlc]" and export again for h5')
@@ -82,9 +102,7 @@ def write_deeplabcut_project(
             video, (labels.sources or {}).get(video), make_folder(folder / "videos")
         )
         sets[str(file)] = {"crop": f"0, {wide}, 0, {high}"}
-    config = folder / "config.yaml"
-    write_yaml(_make_config(labels, folder, (task, scorer), sets), config)
-    return config
+    write_yaml(_make_config(labels, final, names, sets), folder / "config.yaml")
 
 
 def check_word(name: str) -> None:
@@ -136,17 +154,17 @@ def _is_multi(labels: Labels) -> bool:
 
 
 def _place_video(name: str, file: Path | None, folder: Path) -> Path:
-    """Find a path to a video whose stem is the name of its folder of labels, as it has to be."""
+    """Give the path to a video, from ``videos/``, with the stem that its folder of labels has."""
     if file is None:  # its labels count all the same
-        return folder.resolve() / f"{name}.mp4"
+        return Path(f"{name}.mp4")
     if file.stem == name:
         return file.resolve()
-    place = folder.resolve() / f"{name}{file.suffix}"
+    place = folder / f"{name}{file.suffix}"
     with suppress(OSError):
         place.symlink_to(file.resolve())
     if not place.exists():
         shutil.copyfile(file, place)
-    return place
+    return Path(place.name)
 
 
 def _make_config(
@@ -167,7 +185,7 @@ def _make_config(
         "date": f"{date.today():%b%d}",
         "multianimalproject": multi,
         "identity": bool(multi and labels.identified),
-        "project_path": str(folder.resolve()),
+        "project_path": str(folder),
         "engine": "pytorch",
         "video_sets": sets,
         **(animals if multi else {"bodyparts": parts}),

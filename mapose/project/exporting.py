@@ -13,7 +13,6 @@ from mapose.io.coco import write_coco_labels
 from mapose.io.deeplabcut_project import check_word, write_deeplabcut_project
 from mapose.io.sleap import write_slp_labels
 from mapose.labels import Labels
-from mapose.locks import lock_output
 from mapose.project.description import FILE
 from mapose.project.project import Project
 
@@ -63,9 +62,8 @@ def export_labels(
     labels = _find_sources(project, project.load_labels())
     place = find_export_path(project, format, scorer=scorer) if path is None else Path(path)
     if format == "dlc":
-        with lock_output(place):
-            task = "".join(sign for sign in project.path.resolve().name if sign.isalnum())
-            return write_deeplabcut_project(labels, place, task=task or "mapose", scorer=scorer)
+        task = "".join(sign for sign in project.path.resolve().name if sign.isalnum())
+        return write_deeplabcut_project(labels, place, task=task or "mapose", scorer=scorer)
     made = name_work("export", [project.path / FILE], format=format)
     inputs = [project.path / FILE, *(labels.sources or {}).values()]
     inputs += [image for image in labels.images if image is not None]

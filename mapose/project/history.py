@@ -24,7 +24,7 @@ from mapose.errors import FormatError, MaposeError, SettingsError
 from mapose.files import make_folder, write_atomically
 from mapose.io.labels import FILE as TABLE
 from mapose.io.labels import list_files, load_labels, save_labels
-from mapose.locks import lock_output
+from mapose.locks import is_locked, lock_output
 from mapose.project.changes import (
     LabelState,
     Step,
@@ -90,6 +90,7 @@ class History:
         self._looked = True
         if self.journal.size:
             self._looked = False
+            is_locked(self.folder / FILE)  # a lock that a killed program has left is removed
             try:
                 self.read()
             except FormatError as fault:

@@ -11,7 +11,7 @@ from mapose.edits import find_edits_path
 from mapose.errors import MaposeError, SettingsError, suggest_name
 from mapose.files import RESULT, cut_suffix
 from mapose.io import load_provenance
-from mapose.locks import lock_output
+from mapose.locks import is_locked
 from mapose.project.project import Project
 
 
@@ -87,12 +87,14 @@ def remove_parts(removal: Removal) -> None:
     SettingsError
         If another program is working on it.
     """
+    busy = [path for path in removal.paths if is_locked(path)]
+    if busy:
+        raise SettingsError(f"another mapose is working on {busy[0]}: wait until it has ended")
     for path in removal.paths:
-        with lock_output(path):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _list_results(project: Project, folder: Path) -> list[str]:

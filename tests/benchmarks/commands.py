@@ -89,7 +89,7 @@ COMMANDS = {
     "merge": Command("merge mice theirs --prefer theirs"),
     "relink": Command("relink theirs elsewhere"),
     "export labels": Command("export mice --to slp -o labels.slp"),
-    "export project": Command("export mice --to dlc -o dlc --force"),
+    "export project": Command("export mice --to dlc -o dlc"),
     "delete": Command("delete mice old --yes", again=delete_again),
     "train": Command(
         "train mice --preset small --name mine " + " ".join(f"--set {s}" for s in TINY),
