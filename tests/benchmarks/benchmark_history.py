@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from mapose.io import VideoWriter, load_labels
+from mapose.labels import Labels
 from mapose.project.changes import LabelState, apply_steps
 from mapose.project.history import ConflictError, History
 from mapose.project.merging import merge_projects
@@ -269,9 +271,22 @@ def find_silent(project: Project) -> list[str]:
     return []
 
 
+def add_many(project: Project) -> Project:
+    """Add 500 frames, so that there are 4,160 keypoints to change."""
+    place = project.path / "labels" / "film"
+    images = tuple(place / f"frame{1000 + i:06d}.png" for i in range(500))
+    for image in images:
+        shutil.copy(place / "frame000000.png", image)
+    points = np.full((500, 2, len(PARTS), 2), np.nan)
+    numbers = np.arange(1000, 1500)
+    return project.put_labels(
+        Labels(points, project.skeleton, ("film",) * 500, numbers, images, ("ann", "bob"))
+    )
+
+
 def try_million(folder: Path, count: int) -> list[str]:
     """Write a journal of so many changes as the product does, but for waiting for the disk."""
-    project = make_project(folder)
+    project = add_many(make_project(folder))
     past, rng = project._past, np.random.default_rng(0)
     past.read()
     real, os.fsync = os.fsync, lambda _: None
