@@ -19,7 +19,7 @@ from mapose.files import check_writable, make_folder, remove_debris
 from mapose.io import Video, read_embedded_images, read_image, read_labels, write_image
 from mapose.io.labels import check_video_names
 from mapose.io.sources import tell_apart
-from mapose.labels import Labels
+from mapose.labels import ABSENT, UNMARKED, Labels
 from mapose.locks import lock_output
 from mapose.project.description import FILE
 from mapose.project.project import Project
@@ -230,6 +230,7 @@ def _import_labels(
             )
         if kept:
             new = replace(labels.take(kept), images=tuple(places[row] for row in kept))
+            new = _mark_empty(new)
             told = "labels" if source is None else source.name
             project.put_labels(new, f"import {len(kept)} frames of {told}")
         project.add_videos(labels.sources or {})
@@ -304,6 +305,13 @@ def _reorder(labels: Labels, skeleton: Skeleton) -> Labels:
             hint = suggest_name(name, skeleton.keypoints)
             raise ShapeError(f"the project has no keypoint {name!r}: {hint}; use --rename old=new")
     return labels.arrange(skeleton)
+
+
+def _mark_empty(labels: Labels) -> Labels:
+    """Say of frames without any mark that all is absent there: no animal, not: not labelled yet."""
+    states = labels.find_states().copy()
+    states[(states == UNMARKED).all((1, 2))] = ABSENT
+    return replace(labels, states=states)
 
 
 def _choose_rows(labels: Labels, count: int | None) -> Ints:
@@ -390,4 +398,4 @@ def _name_frames(labels: Labels) -> set[tuple[str, str]]:
 
 def _try_labels(project: Project) -> Labels | None:
     has = any((project.path / "labels").glob("*/labels.csv"))
-    return project.load_labels() if has else None
+    return project.load_labels(unmarked=True) if has else None

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
 from mapose.files import RESULT, check_output, make_folder, remove_debris, write_atomically
 from mapose.io import Video
 from mapose.io.labels import check_exist
 from mapose.io.recordings import find_path, fingerprint
-from mapose.labels import Labels
+from mapose.labels import UNMARKED, Labels
 from mapose.locks import lock_output
 from mapose.project.description import (
     FILE,
@@ -261,8 +263,14 @@ class Project(Labelling):
         files = {n: self.path / self.videos[n] for n in dict.fromkeys(names) if n in self.videos}
         return {name: fingerprint(file) for name, file in files.items() if file.is_file()}
 
-    def load_labels(self) -> Labels:
+    def load_labels(self, *, unmarked: bool = False) -> Labels:
         """Read all labels.
+
+        Parameters
+        ----------
+        unmarked : bool
+            Give frames, too, that nobody has labelled yet: none of their keypoints is marked,
+            nor said to be absent, as all are where there is no animal.
 
         Raises
         ------
@@ -277,6 +285,13 @@ class Project(Labelling):
             )
         with explain_damage(folder / JOURNAL):
             labels = state.to_labels(folder)
+        if not unmarked:
+            rows = np.flatnonzero((labels.find_states() != UNMARKED).any((1, 2)))
+            if not len(rows):
+                raise FormatError(
+                    f"no labels in {folder}: {len(labels)} frames are to be labelled, none is yet"
+                )
+            labels = labels.take(rows)
         check_exist([p for p in labels.images if p is not None], folder)
         return labels
 

@@ -20,7 +20,7 @@ def read_table(project):
 
 
 def find_point(project, row, individual, keypoint):
-    labels = project.load_labels()
+    labels = project.load_labels(unmarked=True)
     place = row, labels.individuals.index(individual), labels.skeleton.index(keypoint)
     point = labels.points[place].tolist()
     return point, int(labels.states[place]), ORIGINS[labels.origins[place]]
@@ -54,7 +54,7 @@ def test_points_keep_their_place_state_and_origin(mice):
     assert find_point(mice, 1, "ann", "earL") == ([1, 2], VISIBLE, "person")
     assert find_point(mice, 1, "ann", "snout")[1] == 0
     from_table = load_labels(mice.path / "labels", mice.skeleton)
-    labels = mice.load_labels()
+    labels = mice.load_labels(unmarked=True)
     np.testing.assert_array_equal(from_table.points, labels.points)
     np.testing.assert_array_equal(from_table.states, labels.states)
     np.testing.assert_array_equal(from_table.origins, labels.origins)
@@ -352,3 +352,13 @@ def test_an_older_journal_takes_no_labels_away(mice):
     assert again.read_state() == state
     assert [entry.what for entry in again.history()][-1] == "edited by hand"
     assert again.skeleton == mice.skeleton
+
+
+def test_frames_that_nobody_has_labelled_are_no_labels(mice):
+    with pytest.raises(FormatError, match="3 frames are to be labelled, none is yet"):
+        mice.load_labels()
+    mice = mice.set_points("film", 2, {"snout": (1, 1)}, individual="ann")
+    for name in ("ann", "bob"):  # no animal there, says a person
+        mice = mice.set_state("film", 3, ["snout", "earL", "earR"], "absent", individual=name)
+    assert mice.load_labels().frames.tolist() == [2, 3]
+    assert mice.load_labels(unmarked=True).frames.tolist() == [1, 2, 3]
