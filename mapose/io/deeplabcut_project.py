@@ -98,10 +98,9 @@ def _write_project(labels: Labels, folder: Path, final: Path, names: tuple[str, 
             with write_atomically(csv.with_suffix(".h5"), error=FormatError) as partial:
                 store_frame(table, partial, layout="fixed")
         high, wide = read_image(place / images[0]).shape[:2]
-        file = _place_video(
-            video, (labels.sources or {}).get(video), make_folder(folder / "videos")
-        )
-        sets[str(file)] = {"crop": f"0, {wide}, 0, {high}"}
+        file = (labels.sources or {}).get(video)
+        name = _place_video(video, file, make_folder(folder / "videos"))
+        sets[str(final / "videos" / name)] = {"crop": f"0, {wide}, 0, {high}"}
     write_yaml(_make_config(labels, final, names, sets), folder / "config.yaml")
 
 

@@ -67,6 +67,24 @@ def test_a_deeplabcut_project_has_what_deeplabcut_reads(labelled):
         export_labels(labelled, "dlc", scorer="../Zoe")
 
 
+def test_videos_of_a_deeplabcut_project_are_called_like_their_labels(labelled, tmp_path):
+    """Its ``create_training_dataset`` finds labels by the names of the videos in the config."""
+    film = labelled.find_video("film")
+    other = labelled.add_videos({"day2-film": film}).add_frames("day2-film", [5])
+    other = other.set_points("day2-film", 5, {"snout": (1, 2)}, individual="ann")
+    film.rename(tmp_path / "moved.mp4")
+    config = export_labels(other, "dlc", path=tmp_path / "gone")
+    videos = yaml.safe_load(config.read_text(encoding="utf-8"))["video_sets"]
+    assert [Path(v) for v in videos] == [
+        tmp_path / "gone" / "videos" / f"{name}.mp4" for name in ("day2-film", "film")
+    ]
+    (tmp_path / "moved.mp4").rename(film)
+    config = export_labels(other, "dlc", path=tmp_path / "there")
+    videos = yaml.safe_load(config.read_text(encoding="utf-8"))["video_sets"]
+    assert [Path(v).stem for v in videos] == ["day2-film", "film"]
+    assert all(Path(v).samefile(film) for v in videos)
+
+
 def test_sleap_opens_the_labels_with_their_video(labelled):
     place = export_labels(labelled, "slp")
     loaded = sio.load_slp(str(place))
