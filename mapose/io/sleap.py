@@ -37,7 +37,7 @@ from mapose.io.sources import (
     tell_apart,
 )
 from mapose.io.video import Video
-from mapose.labels import Labels
+from mapose.labels import ORIGINS, Labels
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -101,9 +101,10 @@ def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
     columns, individuals, identified = assign_columns(
         taken.row, taken.tracks, videos, order=[t.name for t in source.tracks]
     )
-    shape = (len(videos), len(individuals))
+    points = fill_array(taken.xy, taken.row, columns, (len(videos), len(individuals)))
+    origin = ORIGINS.index("person" if by_hand else "model")
     return Labels(
-        fill_array(taken.xy, taken.row, columns, shape),
+        points,
         _read_skeleton(taken.skeleton),
         tuple(videos),
         taken.number,
@@ -112,6 +113,7 @@ def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
         identified,
         sources,
         taken.left_out,
+        origins=np.where(np.isfinite(points).all(-1), origin, 0),
     )
 
 

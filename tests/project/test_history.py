@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -362,3 +364,39 @@ def test_frames_that_nobody_has_labelled_are_no_labels(mice):
         mice = mice.set_state("film", 3, ["snout", "earL", "earR"], "absent", individual=name)
     assert mice.load_labels().frames.tolist() == [2, 3]
     assert mice.load_labels(unmarked=True).frames.tolist() == [1, 2, 3]
+
+
+# Changes labels for ever, and says the number of each change once it is acknowledged.
+WORKER = """
+import random, sys
+from mapose.project.project import Project
+project, rng = Project.load(sys.argv[1]), random.Random(sys.argv[2])
+for number in range(10**6):
+    part = rng.choice(project.skeleton.keypoints)
+    if number % 5 == 4:
+        project = project.rename_keypoint(part, f"part{number}-{sys.argv[2]}")
+    elif number % 7 == 6:
+        project = project.undo()
+    else:
+        project = project.set_points("film", rng.choice([1, 2, 3]), {part: (rng.random(), 1)},
+                                     individual=rng.choice(["ann", "bob"]))
+    print(project._past.number, flush=True)
+"""
+
+
+def test_what_a_killed_process_has_acknowledged_is_there(mice):
+    for run, count in enumerate((1, 4, 9)):
+        words = [sys.executable, "-c", WORKER, str(mice.path), str(run)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+            said = [int(process.stdout.readline()) for _ in range(count)]
+            process.kill()
+            said += [int(line) for line in process.stdout if line.endswith("\n")]
+        again = Project.load(mice.path)
+        assert again._past.number >= said[-1]
+        state = again.read_state()
+        assert replay(again, again._past.number) == state
+        assert "edited by hand" not in {entry.what for entry in again.history()}
+        table = load_labels(mice.path / "labels", again.skeleton)
+        labels = again.load_labels(unmarked=True)
+        np.testing.assert_array_equal(table.points, labels.points)
+        assert again.skeleton.to_dict() == state.skeleton
