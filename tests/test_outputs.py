@@ -35,7 +35,7 @@ READ = {
     "import": "folder source", "track": "files gallery video", "render": "video file",
     "plot": "file", "metrics": "truth files", "export": "file", "demo": "folder",
     "swaps": "file video", "swap": "file", "name": "file", "gallery add": "gallery file video",
-    "add": "folder videos", "info": "path", "history": "folder", "restore": "folder",
+    "add": "folder", "info": "path", "history": "folder", "restore": "folder",
     "merge": "folder other", "relink": "folder place", "skeleton": "folder", "delete": "folder",
     "gallery list": "gallery", "calibrate": "lenses check", "triangulate": "calibration",
 }  # fmt: skip

@@ -16,7 +16,10 @@ from mapose.errors import SettingsError
 @app.command()
 def add(
     folder: Dir,
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...")],
+    videos: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="files; CAM=FILE")],
+    session: Annotated[
+        str, typer.Option(help="they are one recording of several cameras: CAM=FILE CAM=FILE")
+    ] = "",
     copy: Annotated[bool, typer.Option("--copy", help="copy them into the project")] = False,
 ) -> None:
     """Take videos into a project; they stay where they are, unless --copy.
@@ -28,9 +31,18 @@ def add(
     project = Project.load(folder)
     known = set(project.videos)
     with show_progress("adding", after=QUICK) as (progress, task):
-        for done, video in enumerate(videos):
-            progress.update(task, completed=done, total=len(videos))
-            project = project.add_videos([video], copy=copy)
+        if session:
+            cameras = {}
+            for text in videos:
+                camera, mark, file = text.partition("=")
+                if not (camera and mark and file):
+                    raise SettingsError(f"--session: wanted CAM=FILE, came {text!r}")
+                cameras[camera] = file
+            project = project.add_session(session, cameras, copy=copy)
+        else:
+            for done, video in enumerate(videos):
+                progress.update(task, completed=done, total=len(videos))
+                project = project.add_videos([video], copy=copy)
     new = [name for name in project.videos if name not in known]
     console.print(f"{folder}: {len(new)} new videos, {len(project.videos)} in all", soft_wrap=True)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mapose.config import parse_settings
-from mapose.errors import SettingsError, ShapeError
+from mapose.errors import SettingsError, ShapeError, suggest_name
 from mapose.files import write_yaml
 from mapose.reading import explain_damage, is_plain_name, load_yaml
 from mapose.skeleton import Skeleton
@@ -29,6 +29,7 @@ class Description(BaseModel):
     individuals: int | list[str] = Field(1, description="how many, or their names")
     videos: dict[str, str] = Field({}, description="name: path from this folder")
     recordings: dict[str, str] = Field({}, description="name: fingerprint of the video")
+    sessions: dict[str, dict[str, str]] = Field({}, description="name: camera: name of its video")
 
     @property
     def skeleton(self) -> Skeleton:
@@ -54,6 +55,7 @@ def load_description(folder: Path) -> Description:
         _ = found.skeleton
         _check_names(found.videos)
         check_individuals(found.individuals)
+        check_sessions(found.sessions, found.videos)
     except (SettingsError, ShapeError) as error:
         raise SettingsError(f"{file}: {error}") from None
     return found
@@ -62,8 +64,9 @@ def load_description(folder: Path) -> Description:
 def save_description(description: Description, folder: Path) -> None:
     """Write the ``mapose.yaml`` of a project folder, whole or not at all."""
     plain = description.model_dump(mode="json")
-    if not plain["recordings"]:
-        del plain["recordings"]
+    for name in ("recordings", "sessions"):
+        if not plain[name]:
+            del plain[name]
     write_yaml(plain, folder / FILE)
 
 
@@ -82,6 +85,31 @@ def check_individuals(individuals: int | Iterable[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SettingsError(f"individuals: names must differ, repeated: {', '.join(twice)}")
+
+
+def check_sessions(sessions: Mapping[str, Mapping[str, str]], videos: Iterable[str]) -> None:
+    """Refuse sessions of videos that are not there, or that another session has.
+
+    Raises
+    ------
+    SettingsError
+        If one cannot be.
+    """
+    known = set(videos)
+    owner: dict[str, str] = {}
+    for name, cameras in sessions.items():
+        if len(cameras) < 2:
+            raise SettingsError(f"session {name}: wanted two cameras or more, came {len(cameras)}")
+        for video in cameras.values():
+            if video not in known:
+                raise SettingsError(f"session {name}: no video {video!r}: "
+                                    f"{suggest_name(video, known)}")  # fmt: skip
+            if video in owner:
+                raise SettingsError(
+                    f"the video {video} would be in the sessions {owner[video]} and {name}: a "
+                    "recording belongs to one"
+                )
+            owner[video] = name
 
 
 def _check_names(videos: Iterable[str]) -> None:

@@ -353,4 +353,12 @@ def _add_videos(
     new = {name: file for name, file in new.items() if name not in project.videos}
     lost = [name for name, file in new.items() if not file.is_file()]
     report.told += [f"the video {name} was not found, only its labels came" for name in lost]
-    return project.add_videos({n: file for n, file in new.items() if n not in lost})
+    project = project.add_videos({n: file for n, file in new.items() if n not in lost})
+    for session, its in giving.sessions.items():
+        cameras = {camera: names[video] for camera, video in its.items()}
+        taken = {video for own in project.sessions.values() for video in own.values()}
+        if session not in project.sessions and not set(cameras.values()) & {*taken, *lost}:
+            project = project.add_session(session, cameras)
+        elif project.sessions.get(session) != cameras:
+            report.told.append(f"the session {session} was left out")
+    return project

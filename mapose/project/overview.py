@@ -118,6 +118,7 @@ def _describe_project(project: Project) -> Overview:
             "edges": ", ".join(f"{a}-{b}" for a, b in project.skeleton.edges) or "none",
             "animals": count,
             "videos": videos,
+            **({"sessions": _list_sessions(project)} if project.sessions else {}),
             **({} if labels is None else _count_marks(labels)),
             "models": [_describe_model(project.path / "models" / n) for n in project.list_models()],
             "results": [
@@ -127,6 +128,13 @@ def _describe_project(project: Project) -> Overview:
             "last change": str(last[-1]) if last else "none yet",
         },
     )
+
+
+def _list_sessions(project: Project) -> list[str]:
+    return [
+        f"{name}: {', '.join(f'{camera} = {video}' for camera, video in cameras.items())}"
+        for name, cameras in project.sessions.items()
+    ]
 
 
 def _describe_model(folder: Path) -> str:

@@ -23,6 +23,7 @@ from mapose.project.description import (
     FILE,
     Description,
     check_individuals,
+    check_sessions,
     load_description,
     save_description,
 )
@@ -56,6 +57,8 @@ class Project(Labelling):
         Video files by name, each as a path from the project's folder.
     recordings : dict of str to str
         Fingerprints of the videos by name, by which they are found again.
+    sessions : dict of str to dict
+        Recordings of several synchronized cameras: the name of each camera's video, by camera.
     """
 
     path: Path
@@ -63,6 +66,7 @@ class Project(Labelling):
     individuals: int | tuple[str, ...]
     videos: Mapping[str, Path]
     recordings: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    sessions: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     _past: History = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -132,7 +136,7 @@ class Project(Labelling):
         count = found.individuals
         individuals = count if isinstance(count, int) else tuple(count)
         videos = {name: Path(p) for name, p in found.videos.items()}
-        project = cls(path, found.skeleton, individuals, videos, found.recordings)
+        project = cls(path, found.skeleton, individuals, videos, found.recordings, found.sessions)
         object.__setattr__(project, "_past", past)
         return project
 
@@ -149,6 +153,7 @@ class Project(Labelling):
             "individuals": count if isinstance(count, int) else list(count),
             "videos": {name: p.as_posix() for name, p in self.videos.items()},
             "recordings": dict(self.recordings),
+            "sessions": {name: dict(cameras) for name, cameras in self.sessions.items()},
         }
         save_description(Description.model_validate(plain), self.path)
 
@@ -189,6 +194,47 @@ class Project(Labelling):
                 new = project.with_videos(copied)
             new.save()
         return new
+
+    def add_session(
+        self, name: str, cameras: Mapping[str, str | os.PathLike[str]], *, copy: bool = False
+    ) -> Project:
+        """Say that the videos of several synchronized cameras are one recording.
+
+        Parameters
+        ----------
+        name : str
+            Of the session; one of this name is replaced.
+        cameras : dict of str to path
+            The video of each camera: a file, or the name of a video that is here already. Files
+            are taken in under ``NAME-CAMERA`` where their own name is taken.
+        copy : bool
+            Copy files into the project.
+
+        Returns
+        -------
+        Project
+            With the session.
+
+        Raises
+        ------
+        SettingsError
+            If there is one camera only, or a video belongs to another session.
+        """
+        with lock_output(self.path / FILE, wait=True):
+            project = Project.load(self.path)
+            chosen: dict[str, str] = {}
+            for camera, video in cameras.items():
+                own = str(video) if str(video) in project.videos else project.find_own(video)
+                if own is None:
+                    own = Path(video).stem
+                    own = own if own not in project.videos else f"{name}-{camera}"
+                    project = project.add_videos({own: video}, copy=copy)
+                chosen[camera] = own
+            sessions = {**project.sessions, name: chosen}
+            check_sessions(sessions, project.videos)
+            project = replace(project, sessions=sessions)
+            project.save()
+        return project
 
     def _copy_video(self, name: str, video: Path) -> Path:
         place = self.path / "videos" / f"{name}{video.suffix}"

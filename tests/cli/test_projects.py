@@ -61,7 +61,9 @@ def test_the_skeleton_is_changed_and_labels_stay(mice):
 
 
 def test_videos_are_added_and_found_again(mice, tmp_path):
-    assert "1 new videos, 2 in all" in run("add", "mice", "more.mp4")
+    words = ("add", "mice", "top=film.mp4", "side=more.mp4", "--session", "monday")
+    assert "1 new videos, 2 in all" in run(*words)
+    assert "monday: top = film, side = more" in run("info", "mice")
     (tmp_path / "away").mkdir()
     shutil.move("more.mp4", "away/renamed.mp4")
     assert "is gone" in run("info", "mice")

@@ -96,6 +96,19 @@ def test_recordings_are_the_same_by_content_and_others_are_told_apart(both, tmp_
     assert merged.find_video("other-film").samefile(tmp_path / "sub" / "film.mp4")
 
 
+def test_sessions_come_along(both, tmp_path, film):
+    mine, theirs = both
+    with VideoWriter(tmp_path / "side.mp4", 25) as writer:
+        for i in range(30):
+            writer.write(np.full((48, 64), 3 * i, np.uint8))
+    theirs.add_session("monday", {"top": "film", "side": tmp_path / "side.mp4"})
+    merged, _ = merge_projects(mine.path, theirs.path)
+    assert merged.sessions == {"monday": {"top": "film", "side": "side"}}
+    assert "left out" not in str(merge_projects(mine.path, theirs.path)[1])
+    theirs.add_session("monday", {"under": "film", "side": "side"})
+    assert "session monday was left out" in str(merge_projects(mine.path, theirs.path)[1])
+
+
 def test_animals_without_names_are_matched_by_their_places(tmp_path, film):
     made = []
     for name, order in (("one", (0, 1)), ("two", (1, 0))):

@@ -54,6 +54,23 @@ def test_videos_are_copied_in_where_that_is_wanted(mice, film, tmp_path):
     assert Project.load(mice.path).find_video("more").is_file()
 
 
+def test_cameras_of_one_recording_are_one_session(mice, film, tmp_path):
+    (tmp_path / "side").mkdir()
+    shutil.copy(film, tmp_path / "side" / "film.mp4")
+    project = mice.add_session("monday", {"top": film, "side": tmp_path / "side" / "film.mp4"})
+    assert project.sessions == {"monday": {"top": "film", "side": "monday-side"}}
+    again = Project.load(mice.path)
+    assert again.sessions == project.sessions
+    assert again.find_video("monday-side").samefile(tmp_path / "side" / "film.mp4")
+    assert again.set_points("film", 1, {"snout": (1, 1)}, individual="ann").sessions
+    assert describe(mice.path).facts["sessions"] == ["monday: top = film, side = monday-side"]
+    with pytest.raises(SettingsError, match="sessions monday and tuesday"):
+        again.add_session("tuesday", {"top": "film", "side": "monday-side"})
+    with pytest.raises(SettingsError, match="two cameras or more"):
+        again.add_session("tuesday", {"top": "film"})
+    assert Project.load(mice.path).sessions == project.sessions
+
+
 @pytest.fixture
 def used(mice):
     """A project with a model, a result that it made, and corrections of that."""
