@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 JOURNAL, _SNAPSHOT, _RECORD = "journal.jsonl", "journal.snapshot.json", "journal.tables.json"
 # A snapshot is made after so many entries or bytes: these are read in some hundredths of a second.
 _MOST_ENTRIES, _MOST_BYTES = 2000, 1 << 21
+# A second of reading, or more.
+_SLOW_BYTES = 1 << 23
 # Entries that are taken back in one go.
 _BLOCK = 5000
 
@@ -155,6 +157,8 @@ class History:
         ------
         SettingsError
             If there is none.
+        ConflictError
+            If another program has changed something since this object last looked.
         """
         return self._take_back("undo")
 
@@ -233,9 +237,16 @@ class History:
     def _change(self, find: Callable[[], tuple[str, list[Step]]], kind: str) -> Entry | None:
         make_folder(self.labels)
         with lock_output(self.folder / FILE, wait=True):
+            seen = self.number if self._looked else None
             foreign = self._catch_up() | self._settle()
             if self._last is None:
                 self._begin()
+            elif kind != "change" and seen not in (None, 0, self.number):
+                raise ConflictError(
+                    f"changes {seen + 1} to {self.number} were made by others since this project "
+                    f"was looked at, the last by {self._last.who or 'another'} "
+                    f"({self._last.what}): look at them, then {kind} again"
+                )
             what, steps = find()
             if kind == "change":
                 _check_conflicts(steps, foreign)
@@ -307,6 +318,10 @@ class History:
         knew = self._looked
         if self._last is None and size:
             self._load_snapshot()
+            if size - self._end > _SLOW_BYTES:
+                logger.warning(
+                    "reading %d MB of history, as there is no snapshot: some seconds", size >> 20
+                )
         foreign: dict[Any, tuple[Any, Entry]] = {}
         for entry, end in self.journal.read(self._end):
             try:

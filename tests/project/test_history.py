@@ -275,6 +275,11 @@ def test_two_who_change_one_frame_keep_both_or_are_told(mice):
         two.set_points("film", 1, {"earL": (4, 4)}, individual="ann")
     two.set_points("film", 1, {"earL": (4, 4)}, individual="ann")  # now it was looked at
     assert find_point(one, 0, "ann", "earL")[0] == [4, 4]
+    with pytest.raises(ConflictError, match=r"made by others .* then undo again"):
+        one.set_points("film", 1, {"snout": (5, 5)}, individual="bob")
+        two.undo()
+    two = two.undo()  # what the other one has done, and both have seen
+    assert find_point(two, 0, "bob", "snout")[1] == 0
     one.remove_keypoint("earR")
     with pytest.raises(ShapeError, match="earR"):
         two.set_points("film", 1, {"earR": (4, 4)}, individual="ann")
