@@ -1,20 +1,17 @@
 """The past of a project's labels: changes made, taken back, and any earlier state restored.
 
-The journal is the truth (`mapose.project.journal`). ``labels.csv`` of each video and the skeleton
-in ``mapose.yaml`` show its last state, for people and git; what a person changes in them becomes
-an entry of the journal. Two more files beside it only save time, and may be removed: a snapshot,
-from which a long journal is read, and a record of how the tables were last written, by which a
-person's change is told from a table that a killed program did not come to write.
+The journal is the truth (`mapose.project.journal`); the tables that people read follow it
+(`mapose.project.tables`), and what a person changes in them becomes an entry of the journal. A
+snapshot beside the journal only saves time and may be removed.
 """
 
 from __future__ import annotations
 
 import getpass
-import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +19,6 @@ from typing import Any
 
 from mapose.errors import FormatError, MaposeError, SettingsError
 from mapose.files import make_folder, write_atomically
-from mapose.io.labels import FILE as TABLE
-from mapose.io.labels import list_files, load_labels, save_labels
 from mapose.locks import is_locked, lock_output
 from mapose.project.changes import (
     LabelState,
@@ -34,13 +29,14 @@ from mapose.project.changes import (
     invert_steps,
     list_spots,
 )
-from mapose.project.description import FILE, Description, load_description, save_description
+from mapose.project.description import FILE
 from mapose.project.journal import Entry, Journal
+from mapose.project.tables import Tables
 from mapose.reading import explain_damage, load_json
 
 logger = logging.getLogger(__name__)
 
-JOURNAL, _SNAPSHOT, _RECORD = "journal.jsonl", "journal.snapshot.json", "journal.tables.json"
+JOURNAL, _SNAPSHOT = "journal.jsonl", "journal.snapshot.json"
 # A snapshot is made after so many entries or bytes: these are read in some hundredths of a second.
 _MOST_ENTRIES, _MOST_BYTES = 2000, 1 << 21
 # A second of reading, or more.
@@ -69,13 +65,12 @@ class History:
         self.folder = folder
         self.labels = folder / "labels"
         self.journal = Journal(self.labels / JOURNAL)
+        self.tables = Tables(folder)
         self._state = LabelState()
         self._last: Entry | None = None
         self._end = 0
         self._looked = False
         self._saved: tuple[int, int] | None = None  # number and end of the snapshot
-        self._digests: dict[Path, tuple[tuple[int, int, int], str]] = {}
-        self._description: tuple[str, Description] | None = None
 
     @property
     def number(self) -> int:
@@ -114,9 +109,9 @@ class History:
     def _read(self) -> LabelState:
         self._catch_up()
         if self._last is None:
-            return self._read_files()
+            return self.tables.read()
         by_hand = self._find_by_hand()
-        if by_hand is None and self._read_record().get("number") == self.number:
+        if by_hand is None and self.tables.number == self.number:
             return self._state
         try:
             with lock_output(self.folder / FILE, wait=True):
@@ -252,7 +247,7 @@ class History:
                 _check_conflicts(steps, foreign)
             entry = self._append(what, steps, kind) if steps else None
             if entry is not None:
-                self._write_files(find_touched(steps))
+                self.tables.write(self._state, self.number, find_touched(steps))
                 self._save_snapshot()
             return entry
 
@@ -271,8 +266,12 @@ class History:
 
     def _begin(self) -> None:
         """Begin the journal with the labels that are there."""
-        self._append("the history begins", find_steps(LabelState(), self._read_files()), "begin")
-        self._save_record()
+        state = self.tables.read()
+        self._append("the history begins", find_steps(LabelState(), state), "begin")
+        self.tables.write(state, self.number, None)
+
+    def _find_by_hand(self) -> LabelState | None:
+        return self.tables.find_by_hand(self._state, self.number, self._rewind)
 
     def _settle(self) -> dict[Any, tuple[Any, Entry]]:
         """Take up what was done by hand, and write what a killed program did not come to write."""
@@ -281,8 +280,8 @@ class History:
         by_hand = self._find_by_hand()
         steps = [] if by_hand is None else find_steps(self._state, by_hand)
         entry = self._append("edited by hand", steps, "change") if steps else None
-        if by_hand is not None or self._read_record().get("number") != self.number:
-            self._write_files(None)
+        if by_hand is not None or self.tables.number != self.number:
+            self.tables.write(self._state, self.number, None)
         return {} if entry is None else _note_spots(entry)
 
     def _append(self, what: str, steps: list[Step], kind: str) -> Entry:
@@ -354,113 +353,6 @@ class History:
             stop = found[1]
         return state
 
-    def _read_files(self) -> LabelState:
-        """Read the labels as the tables and ``mapose.yaml`` have them."""
-        description = self._describe()
-        state = LabelState(description.skeleton.to_dict(), description.individuals)
-        if list_files(self.labels):
-            state.add_labels(load_labels(self.labels, description.skeleton))
-        return state
-
-    def _find_by_hand(self) -> LabelState | None:
-        """Give the state with what a person has changed in the files; None where nobody has."""
-        record = self._read_record()
-        if record.get("number", 0) > self.number:
-            # The journal has lost its end, or is an older one: the tables have more than it.
-            logger.warning(
-                "%s ends at change %d, but %d were made: labels are taken as the tables have them",
-                self.journal.path, self.number, record["number"],
-            )  # fmt: skip
-            record = {}
-        known = record.get("files", {})
-        files = {file.parent.name: file for file in list_files(self.labels)}
-        odd = {v for v, file in files.items() if self._digest(file) != known.get(v)}
-        odd = {v for v in odd if not self._is_shown(v)} | (known.keys() - files.keys())
-        description = self._describe()
-        said = _digest_description(description)
-        is_other = said not in (record.get("description"), _digest_state(self._state))
-        if not odd and not is_other:
-            return None
-        written = record.get("number", self.number)
-        base = self._state if written >= self.number else self._rewind(written)
-        hand = base.copy()
-        if is_other:
-            hand.skeleton = description.skeleton.to_dict()
-            hand.individuals = description.individuals
-        for frame in [f for f in hand.frames if f[0] in odd]:
-            del hand.frames[frame]
-            hand.marks.pop(frame, None)
-        _check_keypoints(hand, self.folder)
-        there = odd & files.keys()
-        if there:
-            hand.add_labels(load_labels(self.labels, hand.make_skeleton(), videos=there))
-        if base is self._state:
-            return hand
-        return _overlay(self._state, base, hand)
-
-    def _is_shown(self, video: str) -> bool:
-        """Tell whether the table of a video says what the state says."""
-        shown, state = LabelState(columns=list(self._state.columns)), self._state
-        try:
-            skeleton = state.make_skeleton()
-            shown.add_labels(load_labels(self.labels, skeleton, videos=[video]))
-        except FormatError:
-            return False
-        frames = {frame: n for frame, n in state.frames.items() if frame[0] == video}
-        marks = {frame: spots for frame, spots in state.marks.items() if frame[0] == video}
-        return (shown.frames, shown.marks, shown.columns) == (frames, marks, state.columns)
-
-    def _write_files(self, videos: Iterable[str] | None) -> None:
-        """Write the tables of videos, or all, and the skeleton, as the state has them."""
-        state = self._state
-        there = set(state.list_videos())
-        known = {file.parent.name for file in list_files(self.labels)}
-        for video in sorted((there | known) if videos is None else videos):
-            table = self.labels / video / TABLE
-            if video in there:
-                save_labels(state.to_labels(self.labels, [video]), self.labels)
-            elif table.exists():  # its last frame was removed; pictures stay
-                table.unlink()
-        description = self._describe()
-        shown = description.model_copy(update={**state.skeleton, "individuals": state.individuals})
-        if shown != description:
-            save_description(shown, self.folder)
-        self._save_record()
-
-    def _save_record(self) -> None:
-        files = {file.parent.name: self._digest(file) for file in list_files(self.labels)}
-        record = {
-            "number": self.number,
-            "description": _digest_description(self._describe()),
-            "files": files,
-        }
-        with write_atomically(self.labels / _RECORD) as temporary:
-            temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
-
-    def _read_record(self) -> dict[str, Any]:
-        file = self.labels / _RECORD
-        with suppress(MaposeError, OSError):
-            found = load_json(file)
-            if isinstance(found, dict):
-                return found
-        return {}
-
-    def _describe(self) -> Description:
-        """Read ``mapose.yaml``, again only if it is another than before."""
-        file = self.folder / FILE
-        digest = self._digest(file) if file.is_file() else ""
-        if self._description is None or self._description[0] != digest:
-            self._description = digest, load_description(self.folder)
-        return self._description[1]
-
-    def _digest(self, file: Path) -> str:
-        """Tell the content of a file from others; one that is not touched is not read again."""
-        stat = file.stat()
-        key = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        if self._digests.get(file, (None, ""))[0] != key:
-            self._digests[file] = key, hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-        return self._digests[file][1]
-
     def _save_snapshot(self) -> None:
         """Save the state from time to time, so that a long journal need not be read."""
         file = self.labels / _SNAPSHOT
@@ -526,56 +418,6 @@ def _check_conflicts(steps: list[Step], foreign: dict[Any, tuple[Any, Entry]]) -
         f"at {entry.when} (change {entry.number}{more}), after these labels were looked at: look "
         "at it, then make the change again"
     )
-
-
-def _check_keypoints(state: LabelState, folder: Path) -> None:
-    """Refuse a skeleton, changed by hand, that lacks keypoints which labels have."""
-    known = set(state.skeleton["keypoints"])
-    used = {spot[1] for spots in state.marks.values() for spot in spots}
-    lost = sorted(used - known)
-    if lost:
-        raise FormatError(
-            f"{folder / FILE} has no keypoint {lost[0]!r}, but labels have: put it back there, and "
-            f"rename or remove it with `mapose skeleton {folder}`, which changes labels as well"
-        )
-
-
-def _overlay(state: LabelState, base: LabelState, hand: LabelState) -> LabelState:
-    """Put what differs between two states onto a third one; what is there differently gives way."""
-    target = state.copy()
-    if hand.skeleton != base.skeleton:
-        target.skeleton = hand.skeleton
-    if hand.individuals != base.individuals:
-        target.individuals = hand.individuals
-    target.columns += [name for name in hand.columns if name not in target.columns]
-    target.frames.update({f: n for f, n in hand.frames.items() if base.frames.get(f) != n})
-    for frame in base.frames.keys() - hand.frames.keys():
-        target.frames.pop(frame, None)
-        target.marks.pop(frame, None)
-    for frame in target.frames:
-        before, after = base.marks.get(frame, {}), hand.marks.get(frame, {})
-        for spot in before.keys() | after.keys():
-            if before.get(spot) != after.get(spot):
-                spots = target.marks.setdefault(frame, {})
-                spots.pop(spot, None)
-                if spot in after:
-                    spots[spot] = after[spot]
-        if not target.marks.get(frame, True):
-            del target.marks[frame]
-    return target
-
-
-def _digest_description(description: Description) -> str:
-    return _digest_plan(description.skeleton.to_dict(), description.individuals)
-
-
-def _digest_state(state: LabelState) -> str:
-    return _digest_plan(state.skeleton, state.individuals)
-
-
-def _digest_plan(skeleton: dict[str, Any], individuals: int | list[str]) -> str:
-    """Tell skeleton and animals from others."""
-    return hashlib.sha256(json.dumps([skeleton, individuals]).encode()).hexdigest()[:16]
 
 
 def _write_time(time: datetime) -> str:

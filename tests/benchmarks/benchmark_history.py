@@ -300,7 +300,7 @@ def try_million(folder: Path, count: int) -> list[str]:
         before = past.state.marks.get(frame, {}).get(spot)
         after = (round(x, 3), round(y, 3), "visible", "person")
         past._append(f"set {spot[1]}", [{"marks": [[*frame, [[*spot, before, after]]]]}], "change")
-    past._write_files(None)
+    past.tables.write(past.state, past.number, None)
     os.fsync = real
     size = past.journal.size / 1e6
     print(f"{count} changes written in {time.monotonic() - begun:.0f} s, {size:.0f} MB")

@@ -202,7 +202,8 @@ def test_a_damaged_line_in_the_middle_is_told(mice):
         Project.load(mice.path).load_labels()
 
 
-@pytest.mark.parametrize("moment", ["_write_files", "_save_record", "save_description"])
+@pytest.mark.parametrize("moment", ["Tables.write", "save_labels", "save_description",
+                                    "write_atomically"])  # fmt: skip
 def test_tables_follow_the_journal_after_a_kill(mice, monkeypatch, moment):
     """Whatever is written after the journal was, or was not: the change is there."""
     mice = mice.set_points("film", 1, {"snout": (1, 1)}, individual="ann")
@@ -213,9 +214,8 @@ def test_tables_follow_the_journal_after_a_kill(mice, monkeypatch, moment):
     def kill(*_):
         raise Kill
 
-    target = "mapose.project.history." + ("" if moment[0] == "s" else "History.") + moment
     with monkeypatch.context() as patch, pytest.raises(Kill):
-        patch.setattr(target, kill)
+        patch.setattr(f"mapose.project.tables.{moment}", kill)
         mice.rename_keypoint("snout", "nose")
     again = Project.load(mice.path)
     assert again.skeleton.keypoints[0] == "nose" and "nose" in read_table(again)
@@ -255,7 +255,7 @@ def test_a_keypoint_added_by_hand_is_taken_up_and_a_lost_one_is_told(mice):
 def test_what_a_person_edits_after_a_kill_is_added_to_what_was_acknowledged(mice, monkeypatch):
     mice = mice.set_points("film", 1, {"snout": (1, 1), "earL": (2, 2)}, individual="ann")
     with monkeypatch.context() as patch:
-        patch.setattr("mapose.project.history.History._write_files", lambda *_: None)
+        patch.setattr("mapose.project.tables.Tables.write", lambda *_: None)
         mice.set_points("film", 1, {"earL": (5, 5)}, individual="ann")
     table = mice.path / "labels/film/labels.csv"
     table.write_text(read_table(mice).replace("1.000,1.000", "30,31"), encoding="utf-8")
@@ -405,3 +405,20 @@ def test_what_a_killed_process_has_acknowledged_is_there(mice):
         labels = again.load_labels(unmarked=True)
         np.testing.assert_array_equal(table.points, labels.points)
         assert again.skeleton.to_dict() == state.skeleton
+
+
+def test_what_a_person_edits_at_that_very_moment_is_not_overwritten(mice, monkeypatch):
+    """A table is saved in an editor after it was looked at, and before it is written."""
+    mice = mice.set_points("film", 1, {"snout": (1, 1), "earL": (2, 2)}, individual="ann")
+    table, real = mice.path / "labels/film/labels.csv", Journal.append
+
+    def append_late(journal, entry, end):
+        table.write_text(read_table(mice).replace("1.000,1.000", "30,31"), encoding="utf-8")
+        return real(journal, entry, end)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mapose.project.journal.Journal.append", append_late)
+        mice.set_points("film", 1, {"earL": (5, 5)}, individual="ann")
+    again = Project.load(mice.path)
+    assert find_point(again, 0, "ann", "snout")[0] == [30, 31]
+    assert find_point(again, 0, "ann", "earL")[0] == [5, 5]
