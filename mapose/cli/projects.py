@@ -50,11 +50,11 @@ def add(
 @app.command()
 def info(
     path: Annotated[
-        Path, typer.Argument(metavar="DIR|FILE", help="project, result, labels, video")
+        Path, typer.Argument(metavar="DIR|FILE", help="project, model, result, labels, video")
     ],
     as_json: Json = False,
 ) -> None:
-    """Say what a project, a result, a file of labels or a video holds.
+    """Say what a project, a model, a result, a file of labels or a video holds.
 
     Example: mapose info mice
     """

@@ -1,4 +1,4 @@
-"""What a project, a result, a file of labels or a video holds, in a few lines."""
+"""What a project, a model, a result, a file of labels or a video holds, in a few lines."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from mapose.io.sources import VIDEO_SUFFIXES
 from mapose.labels import ORIGINS, STATES, Labels
 from mapose.project.description import FILE
 from mapose.project.project import Project
-from mapose.reading import load_yaml
+from mapose.reading import explain_damage, load_yaml
 from mapose.results.result import Result
 
-_LAST = 1
+_LAST, _MODEL = 1, "model.yaml"
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Overview:
     ----------
     path : Path
     kind : str
-        ``project``, ``result``, ``labels`` or ``video``.
+        ``project``, ``model``, ``poses (FORMAT)``, ``labels`` or ``video``.
     facts : dict
         Plain values by name.
     """
@@ -56,12 +56,12 @@ class Overview:
 
 
 def describe(path: str | os.PathLike[str]) -> Overview:
-    """Say what a project folder, a result, a file of labels or a video holds.
+    """Say what a project or model folder, a result, a file of labels or a video holds.
 
     Parameters
     ----------
     path : path
-        A project, a video, or whatever `mapose.read` or `mapose.io.read_labels` reads.
+        A project, a model, a video, or whatever `mapose.read` or `mapose.io.read_labels` reads.
 
     Raises
     ------
@@ -81,6 +81,8 @@ def describe(path: str | os.PathLike[str]) -> Overview:
         raise SettingsError(f"there is no {path}")
     if (path / FILE).is_file():
         return _describe_project(Project.load(path))
+    if (path / _MODEL).is_file():
+        return _describe_model_folder(path)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return _describe_video(path)
     try:
@@ -137,14 +139,38 @@ def _list_sessions(project: Project) -> list[str]:
     ]
 
 
+def _read_model(folder: Path) -> dict[str, Any]:
+    file = folder / _MODEL
+    with explain_damage(file):
+        found = load_yaml(file.read_text(encoding="utf-8"), file)
+        if not isinstance(found, dict) or not isinstance(found.get("record", {}), dict):
+            raise FormatError(f"{file}: wanted the description of a model")
+    return found
+
+
 def _describe_model(folder: Path) -> str:
     try:
-        file = folder / "model.yaml"
-        found = load_yaml(file.read_text(encoding="utf-8"), file)
-        error = found["record"]["metrics"]["test"]["mean"]
+        error = _read_model(folder)["record"]["metrics"]["test"]["mean"]
         return f"{folder.name}: mean error {error:.2f} px on test frames"
-    except (MaposeError, OSError, LookupError, TypeError, ValueError):
+    except (MaposeError, LookupError, TypeError, ValueError):
         return f"{folder.name}: no figures"
+
+
+def _describe_model_folder(folder: Path) -> Overview:
+    found = _read_model(folder)
+    with explain_damage(folder / _MODEL):
+        record = found.get("record") or {}
+        split = found.get("split") or {}
+        counts = [len(split.get(part, [])) for part in ("train", "test")]
+        facts = {
+            "keypoints": ", ".join(found["skeleton"]["keypoints"]),
+            "animals": found["individuals"],
+            "steps": record.get("steps"),
+            "frames": f"{counts[0]} to train, {counts[1]} to test",
+            "figures": _describe_model(folder).partition(": ")[2],
+            "made by": f"mapose {record.get('mapose', 'not known')}",
+        }
+    return Overview(folder, "model", facts)
 
 
 def _describe_video(path: Path) -> Overview:

@@ -1,6 +1,7 @@
 """Labels written for other tools are what their own readers find there."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,13 @@ def test_coco_keeps_what_is_hidden(labelled, tmp_path):
     assert again.states[0, 0, 1] == OCCLUDED
     labels = labelled.load_labels()
     np.testing.assert_allclose(again.points[0, :2], labels.points[0], atol=1e-3)
+
+
+def test_no_export_is_written_over_what_it_reads(labelled, tmp_path):
+    for name, file in (("a.slp", "mapose.yaml"), ("b.slp", "labels/film/frame000001.png")):
+        os.link(labelled.path / file, tmp_path / name)
+        with pytest.raises(SettingsError, match="is read"):
+            export_labels(labelled, "slp", path=tmp_path / name, force=True)
 
 
 def test_what_cannot_be_exported_is_told(mice, tmp_path):

@@ -111,7 +111,9 @@ def test_an_overview_tells_what_there_is(used, film):
     assert "absent: earR of ann" in found["last change"]
     assert describe(film).facts == {"frames": 30, "size": "64 x 48", "rate": 25.0, "seconds": 1.2}
     of_result = describe(used.path / "results" / "film.mapose.h5")
-    assert of_result.facts["animals"] == "bob, ann" or of_result.facts["corrections"] == 1
+    assert of_result.kind == "poses (mapose)" and of_result.facts["corrections"] == 1
+    of_model = describe(used.path / "models" / "first")
+    assert of_model.kind == "model" and of_model.facts["keypoints"] == "snout, earL, earR"
     film.unlink()
     assert "mapose relink" in str(describe(used.path))
     with pytest.raises(SettingsError, match="there is no"):
