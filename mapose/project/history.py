@@ -123,12 +123,14 @@ class History:
             logger.warning("%s", fault)
             return by_hand or self._state
 
-    def change(self, what: str, make: Callable[[LabelState], list[Step]]) -> Entry | None:
+    def change(
+        self, what: str | Callable[[LabelState], str], make: Callable[[LabelState], list[Step]]
+    ) -> Entry | None:
         """Make a change, on the disk when this returns.
 
         Parameters
         ----------
-        what : str
+        what : str, or function of LabelState to str
             The change in words.
         make : function of LabelState to list of dict
             Finds the steps from the present state, which it may not touch; no steps, no change.
@@ -143,7 +145,12 @@ class History:
         ConflictError
             If another program has changed one of the same points since this object last looked.
         """
-        return self._change(lambda: (what, make(self._state)), "change")
+
+        def find() -> tuple[str, list[Step]]:
+            told = what if isinstance(what, str) else what(self._state)
+            return told, make(self._state)
+
+        return self._change(find, "change")
 
     def undo(self) -> Entry:
         """Take back the last change that is not taken back yet.

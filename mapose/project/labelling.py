@@ -422,11 +422,14 @@ class Labelling:
         find: Callable[[Mark | None, str], Mark | None],
     ) -> Self:
         """Change the marks of some keypoints of one animal; only these are looked at."""
-        said = individual
+
+        def tell(state: LabelState) -> str:
+            who = _choose_individual(state, individual)
+            return f"{verb} {_list_some(keypoints)} of {who} in {video}:{frame}"
 
         def make(state: LabelState) -> list[Step]:
             key, skeleton = _find_frame(state, video, frame), state.make_skeleton()
-            name = _choose_individual(state, said)
+            name = _choose_individual(state, individual)
             spots = state.marks.get(key, {})
             changes = []
             for keypoint in keypoints:
@@ -442,10 +445,7 @@ class Labelling:
                 steps.insert(0, {"columns": [state.columns, [*state.columns, name]]})
             return steps
 
-        who = individual or "the animal"
-        if individual is None:
-            who = _choose_individual(self._past.read(), None)
-        self._past.change(f"{verb} {_list_some(keypoints)} of {who} in {video}:{frame}", make)
+        self._past.change(tell, make)
         return self._renew()
 
     def _change_pairs(self, what: str, verb: str, pair: tuple[str, str]) -> Self:

@@ -285,6 +285,16 @@ def test_two_who_change_one_frame_keep_both_or_are_told(mice):
         two.set_points("film", 1, {"earR": (4, 4)}, individual="ann")
 
 
+def test_two_who_label_one_animal_are_told_as_well(mice, tmp_path, film):
+    made = Project.create(tmp_path / "alone", mice.skeleton, individuals=["eve"], videos=[film])
+    made.add_frames("film", [1])
+    one, two = Project.load(made.path), Project.load(made.path)
+    one = one.set_points("film", 1, {"snout": (1, 1)})
+    assert one.history()[-1].what == "set snout of eve in film:1"
+    with pytest.raises(ConflictError, match="snout of eve"):
+        two.set_points("film", 1, {"snout": (2, 2)})
+
+
 def test_snapshots_give_what_the_whole_journal_gives(mice, monkeypatch):
     monkeypatch.setattr("mapose.project.history._MOST_ENTRIES", 4)
     monkeypatch.setattr("mapose.project.history._BLOCK", 3)
