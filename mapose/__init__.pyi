@@ -17,8 +17,14 @@ from .models.checkpoint import Model
 from .multiview.matching.identities import match_views
 from .multiview.reconstruction.reconstruction import Reconstruction, triangulate
 from .poses import Peaks, Poses
+from .project.exporting import export_labels
+from .project.history import ConflictError
 from .project.importing import import_project
+from .project.merging import merge_projects
+from .project.overview import describe
 from .project.project import Project
+from .project.relinking import relink_project
+from .project.removing import find_removal, remove_parts
 from .recognition.appearance import Appearance, find_embeddings, load_appearance
 from .recognition.gallery import Gallery, load_gallery
 from .recognition.learning import add_to_gallery, learn_appearance, name_by_gallery
@@ -33,6 +39,7 @@ from .training.training import train
 
 __all__ = [
     "Appearance",
+    "ConflictError",
     "Doubt",
     "Gallery",
     "Labels",
@@ -51,10 +58,13 @@ __all__ = [
     "assemble",
     "calibrate_cameras",
     "compare_files",
+    "describe",
     "evaluate",
+    "export_labels",
     "export_result",
     "find_doubtful",
     "find_embeddings",
+    "find_removal",
     "find_swaps",
     "import_project",
     "io",
@@ -64,11 +74,14 @@ __all__ = [
     "load_appearance",
     "load_gallery",
     "match_views",
+    "merge_projects",
     "metrics",
     "name_by_gallery",
     "plots",
     "predict",
     "read",
+    "relink_project",
+    "remove_parts",
     "render_video",
     "save",
     "save_plots",

@@ -35,6 +35,8 @@ READ = {
     "import": "folder source", "track": "files gallery video", "render": "video file",
     "plot": "file", "metrics": "truth files", "export": "file", "demo": "folder",
     "swaps": "file video", "swap": "file", "name": "file", "gallery add": "gallery file video",
+    "add": "folder", "info": "path", "history": "folder", "restore": "folder",
+    "merge": "folder other", "relink": "folder place", "skeleton": "folder", "delete": "folder",
     "gallery list": "gallery", "models list": "folder", "calibrate": "lenses check",
     "triangulate": "calibration",
 }  # fmt: skip
