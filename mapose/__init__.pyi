@@ -18,11 +18,17 @@ from .models.checkpoint import Model
 from .multiview.matching.identities import match_views
 from .multiview.reconstruction.reconstruction import Reconstruction, triangulate
 from .poses import Peaks, Poses
+from .project.exporting import export_labels
 from .project.extracting import extract_frames, select_frames
+from .project.history import ConflictError
 from .project.importing import import_project
+from .project.merging import merge_projects
+from .project.overview import describe
 from .project.project import Project
 from .project.proposals import accept_proposals, drop_proposals, load_proposals
 from .project.refining import refine_project
+from .project.relinking import relink_project
+from .project.removing import find_removal, remove_parts
 from .recognition.appearance import Appearance, find_embeddings, load_appearance
 from .recognition.gallery import Gallery, load_gallery
 from .recognition.learning import add_to_gallery, learn_appearance, name_by_gallery
@@ -38,6 +44,7 @@ from .training.training import train
 
 __all__ = [
     "Appearance",
+    "ConflictError",
     "Doubt",
     "Gallery",
     "Labels",
@@ -58,13 +65,16 @@ __all__ = [
     "calibrate_cameras",
     "compare_files",
     "drop_proposals",
+    "describe",
     "evaluate",
+    "export_labels",
     "export_result",
     "extract_frames",
     "find_doubtful",
     "find_embeddings",
     "find_mirrored",
     "find_outliers",
+    "find_removal",
     "find_swaps",
     "import_project",
     "io",
@@ -75,12 +85,15 @@ __all__ = [
     "load_gallery",
     "load_proposals",
     "match_views",
+    "merge_projects",
     "metrics",
     "name_by_gallery",
     "plots",
     "predict",
     "read",
     "refine_project",
+    "relink_project",
+    "remove_parts",
     "render_video",
     "save",
     "save_plots",

@@ -6,6 +6,7 @@ from mapose.cli import (  # noqa: F401 - they register their commands
     identity,
     labels,
     models,
+    projects,
     training,
     videos,
 )

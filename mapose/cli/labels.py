@@ -32,7 +32,9 @@ def extract(
     videos: Annotated[str, typer.Option(help="names, separated by commas; all by default")] = "",
     session: Annotated[
         list[str] | None,
-        typer.Option(help="names of videos of synchronized cameras, a,b,c: the same moments"),
+        typer.Option(
+            help="videos of synchronized cameras, a,b,c, beside the project's own sessions"
+        ),
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,

@@ -225,17 +225,33 @@ def metrics(
 
 @app.command()
 def export(
-    file: Path,
-    to: Annotated[str, typer.Option(help="dlc-h5, dlc-csv, slp, coco, movement, nwb, trc, csv")],
+    file: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="poses, or a project")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="dlc-h5, dlc-csv, slp, coco, movement, nwb, trc, csv; of a project dlc, slp, coco"
+        ),
+    ],
     output: Output = None,
+    scorer: Annotated[str, typer.Option(help="who labelled, for --to dlc")] = "mapose",
     force: Force = False,
 ) -> None:
-    """Write poses for another tool.
+    """Write poses, or the labels of a project, for another tool.
+
+    --to dlc makes a DeepLabCut project of a project, with its images.
 
     Example: mapose export monday.mapose.h5 --to dlc-h5
     """
     from mapose.io.formats import ENDINGS
     from mapose.results.correcting import export_result
+
+    if file.is_dir() and (file / "mapose.yaml").is_file():
+        from mapose.project.exporting import export_labels
+
+        with show_progress("exporting", after=QUICK):
+            written = export_labels(file, to, path=output, scorer=scorer, force=force)
+        console.print(str(written), soft_wrap=True)
+        return
 
     ending = ".dlc.csv" if to == "dlc-csv" else ENDINGS.get(to, f".{to}")
     place = output or file.with_name(cut_suffix(file.name) + ending)

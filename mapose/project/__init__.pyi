@@ -1,8 +1,27 @@
+from .exporting import export_labels
+from .history import ConflictError, History
 from .importing import import_labels, import_project
+from .merging import Conflict, MergeReport, merge_projects
+from .overview import Overview, describe
 from .project import Project
+from .relinking import RelinkReport, relink_project
+from .removing import Removal, find_removal, remove_parts
 
 __all__ = [
+    "Conflict",
+    "ConflictError",
+    "History",
+    "MergeReport",
+    "Overview",
     "Project",
+    "RelinkReport",
+    "Removal",
+    "describe",
+    "export_labels",
+    "find_removal",
     "import_labels",
     "import_project",
+    "merge_projects",
+    "relink_project",
+    "remove_parts",
 ]

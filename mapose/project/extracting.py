@@ -159,7 +159,8 @@ def extract_frames(
     videos : iterable of str, optional
         Names of the videos; all by default.
     sessions : iterable of sequences of str
-        Names of videos that synchronized cameras made: of these, the same moments are taken.
+        Names of videos that synchronized cameras made: of these, the same moments are taken, as of
+        the project's own sessions.
     on_progress : function of (int, int)
         Called with work done and work in all.
 
@@ -358,6 +359,9 @@ def _group_videos(
     """Group the videos that are wanted: each session together, every other video alone."""
     wanted = list(project.videos) if videos is None else list(videos)
     groups = [list(session) for session in sessions]
+    given = {name for group in groups for name in group}
+    own = [list(cameras.values()) for cameras in project.sessions.values()]
+    groups += [group for group in own if not given & set(group)]
     together = [name for group in groups for name in group]
     if len(set(together)) < len(together):
         raise SettingsError("a video belongs to one session only, came one twice")

@@ -12,7 +12,6 @@ import numpy as np
 
 from mapose.arrays import Ints
 from mapose.errors import SettingsError, suggest_name
-from mapose.io import save_labels
 from mapose.io.proposals import (
     FILE,
     Proposals,
@@ -21,9 +20,9 @@ from mapose.io.proposals import (
     save_proposals,
 )
 from mapose.io.proposals import load_proposals as read_proposals
-from mapose.labels import Labels
+from mapose.labels import ORIGINS, Labels
 from mapose.locks import lock_output
-from mapose.project.importing import join_labels, try_labels
+from mapose.project.importing import try_labels
 from mapose.project.project import FILE as PROJECT
 from mapose.project.project import Project
 
@@ -138,9 +137,11 @@ def drop_proposals(project: Project, frames: Iterable[str] | None = None) -> int
 
 def _add_to_labels(project: Project, taken: Proposals) -> None:
     """Add proposals to the label store: the one door from here to it."""
-    old = try_labels(project)
-    labels = replace(taken.labels, sources={})
-    save_labels(labels if old is None else join_labels(old, labels), project.path / "labels")
+    codes = {name: code for code, name in enumerate(ORIGINS)}
+    origins = np.vectorize(lambda name: codes.get(name, codes["person"]))(taken.origins)
+    origins = np.where(np.isfinite(taken.labels.points).all(-1), origins, 0)
+    labels = replace(taken.labels, sources={}, origins=origins.astype(np.uint8))
+    project.put_labels(labels, f"{len(taken)} proposals accepted")
 
 
 def _keep(project: Project, waiting: Proposals, rows: Ints) -> None:

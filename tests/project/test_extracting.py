@@ -98,6 +98,13 @@ def test_cameras_of_a_session_get_the_same_moments(project):
         extract_frames(project, 2, sessions=[("a", "b"), ("b",)])
 
 
+def test_sessions_of_the_project_are_known(project):
+    third = film(project.path.parent / "c.mp4", 5)
+    project = project.add_session("may", {"top": third, "side": project.find_video("b")})
+    found = extract_frames(project, 3).frames
+    assert found["b"] == found["c"] and set(found) == {"a", "b", "c"}
+
+
 def test_labels_filled_in_by_hand_are_taken_over(project):
     extract_frames(project, 2, videos=["a"])
     path = project.path / "labels" / "a" / "proposals.csv"

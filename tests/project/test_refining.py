@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from mapose.cli import app
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
+from mapose.labels import ORIGINS
 from mapose.poses import Poses
 from mapose.project import Project
 from mapose.project.proposals import accept_proposals, load_proposals
@@ -73,6 +74,7 @@ def test_corrected_proposals_become_labels(place):
     labels = project.load_labels()
     assert labels.row_names == ["a:105"]
     np.testing.assert_allclose(labels.points[0, 0, 0], [80, 30])
+    assert [ORIGINS[code] for code in labels.origins[0, 0]] == ["person", "model", "model"]
 
 
 def test_animals_take_the_names_of_the_project(place):
