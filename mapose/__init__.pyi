@@ -12,6 +12,7 @@ from .cameras.triangulating import triangulate_files
 from .decode.assembly import assemble
 from .doubts import Doubt, find_swaps
 from .errors import MaposeError
+from .kinematics.filters import filter_poses
 from .labels import Labels
 from .models.checkpoint import Model
 from .multiview.matching.identities import match_views
@@ -24,6 +25,7 @@ from .recognition.gallery import Gallery, load_gallery
 from .recognition.learning import add_to_gallery, learn_appearance, name_by_gallery
 from .results.comparison import compare_files
 from .results.correcting import add_edit, export_result, undo_edit
+from .results.filtering import filter_file
 from .results.rendering import render_video, save_plots
 from .results.result import Result, find_doubtful, load, read, save, write
 from .skeleton import Skeleton
@@ -53,6 +55,8 @@ __all__ = [
     "compare_files",
     "evaluate",
     "export_result",
+    "filter_file",
+    "filter_poses",
     "find_doubtful",
     "find_embeddings",
     "find_swaps",

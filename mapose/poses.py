@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Names = str | Sequence[str]
 
+#: Confidence of a point that was not seen but filled in; above 0, which would mean missing.
+FILLED = 0.01
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Poses:

@@ -36,6 +36,7 @@ READ = {
     "plot": "file", "metrics": "truth files", "export": "file", "demo": "folder",
     "swaps": "file video", "swap": "file", "name": "file", "gallery add": "gallery file video",
     "gallery list": "gallery", "calibrate": "lenses check", "triangulate": "calibration",
+    "filter": "files",
 }  # fmt: skip
 # Every option that names an output: the words before it, the inputs, and, where it is a folder,
 # what is written there.
@@ -49,6 +50,7 @@ CASES: dict[tuple[str, str], list[tuple[str, str, str]]] = {
             "",
         ),
     ],
+    ("filter", "output"): [("filter walk.mapose.h5", "walk.mapose.h5 walk.edits.csv", "")],
     ("render", "output"): [
         ("render walk.mp4 walk.mapose.h5", "walk.mp4 walk.mapose.h5 walk.edits.csv", "")
     ],
@@ -279,6 +281,7 @@ REFRESHED = [
     ("export walk.mapose.h5 --to movement", "walk.nc"),
     ("export walk.mapose.h5 --to nwb", "walk.nwb"),
     ("track walk.mapose.h5", "walk.tracked.mapose.h5"),
+    ("filter walk.mapose.h5", "walk.filtered.mapose.h5"),
     ("swaps walk.mapose.h5 --pictures doubtful", "doubtful/001-frame000030-x-y.png"),
     ("calibrate --board chessboard:9x6:30mm --print board.pdf", "board.pdf"),
     ("calibrate --board chessboard:9x6:30mm --print board.png", "board.png"),
@@ -329,6 +332,7 @@ def test_tables_that_cannot_say_whose_they_are_are_kept(place, to, name):
         ("render walk.mp4 walk.mapose.h5", "render walk.mp4 walk.mapose.h5 --start 5 --stop 9",
          r"frames 5-9"),
         ("track walk.mapose.h5", "track walk.mapose.h5 --animals 3", "individuals 3"),
+        ("filter walk.mapose.h5", "filter walk.mapose.h5 --method median", "kalman.*median"),
         ("track walk.mapose.h5 -o t.mapose.h5", "track view.mapose.h5 -o t.mapose.h5",
          r"walk\.mapose.*view\.mapose"),
         ("track walk.mapose.h5 -o t.mapose.h5", "export walk.mapose.h5 --to mapose -o t.mapose.h5",

@@ -5,6 +5,7 @@ from mapose.cli import (  # noqa: F401 - they register their commands
     gallery,
     identity,
     models,
+    motion,
     training,
     videos,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from mapose.cli.terminal import explain_fault, show_error
-from mapose.errors import MaposeError
+from mapose.errors import MaposeError, SettingsError
 
 
 def work_each(files: Sequence[Path], work: Callable[[Path], None]) -> None:
@@ -43,3 +43,9 @@ def work_each(files: Sequence[Path], work: Callable[[Path], None]) -> None:
             show_error(fault if str(file) in fault else f"{file}: {fault}")
         raise typer.Exit(1)
     return None
+
+
+def check_one_output(output: Path | None, files: list[Path]) -> None:
+    """Refuse one output file for several results."""
+    if output is not None and len(files) > 1:
+        raise SettingsError(f"--output: one file for {len(files)} results; leave it out")

@@ -10,7 +10,7 @@ import typer
 from rich.progress import Progress, TaskID
 
 from mapose.cli.application import Animals, Device, Force, Json, Output, app
-from mapose.cli.batches import work_each
+from mapose.cli.batches import check_one_output, work_each
 from mapose.cli.terminal import QUICK, console, show_progress, show_result
 from mapose.errors import SettingsError
 from mapose.files import cut_suffix
@@ -112,8 +112,7 @@ def track(
     from mapose.results.correcting import list_edits
     from mapose.results.result import Result
 
-    if output is not None and len(files) > 1:
-        raise SettingsError(f"--output: one file for {len(files)} results; leave it out")
+    check_one_output(output, files)
     check_distinct((file, find_tracked(file)) for file in files)
 
     def work(file: Path) -> None:

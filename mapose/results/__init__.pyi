@@ -1,5 +1,6 @@
 from .comparison import Comparison, compare_files, compare_many, compare_poses
 from .correcting import add_edit, export_result, list_edits, undo_edit
+from .filtering import filter_file
 from .rendering import project_poses, render_video, save_plots, save_swap_pictures
 from .result import Result, find_doubtful, load, read, save, write
 
@@ -11,6 +12,7 @@ __all__ = [
     "compare_many",
     "compare_poses",
     "export_result",
+    "filter_file",
     "find_doubtful",
     "list_edits",
     "load",

@@ -132,14 +132,21 @@ def project_poses(poses: Poses, camera: Camera, *, filled: Bools | None = None) 
     """
     if poses.dimensions != 3:
         raise ShapeError("projecting: wanted poses in 3D, came 2D")
-    confidence = poses.confidence
-    if filled is not None:
-        if np.shape(filled) != confidence.shape:
-            raise ShapeError(f"filled: wanted {confidence.shape}, came {np.shape(filled)}")
-        confidence = np.where(filled & (confidence > 0), np.float32(_FILLED), confidence)
+    poses = _show_filled(poses, filled)
     pixels = camera.project(poses.points.astype(np.float64))
-    array = np.concatenate([pixels, confidence[..., None]], axis=-1)
+    array = np.concatenate([pixels, poses.confidence[..., None]], axis=-1)
     return replace(poses, array=array, unit="px", covariance=None)
+
+
+def _show_filled(poses: Poses, filled: Bools | None) -> Poses:
+    """Give points that were filled in the confidence that is drawn as hollow."""
+    if filled is None:
+        return poses
+    if np.shape(filled) != poses.confidence.shape:
+        raise ShapeError(f"filled: wanted {poses.confidence.shape}, came {np.shape(filled)}")
+    array = poses.array.copy()
+    array[filled & (poses.confidence > 0), -1] = _FILLED
+    return replace(poses, array=array)
 
 
 def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
@@ -166,14 +173,13 @@ def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
     """
     path = Path(path)
     with Result(path) as result:
-        poses = result.poses
+        poses, filled = result.poses, result.support.get("filled")
         if poses.dimensions == 2:
             if camera is not None:
                 raise SettingsError(
                     f"{path.name} holds 2D poses of one camera: leave out the camera"
                 )
-            return poses
-        filled = result.support.get("filled")
+            return _show_filled(poses, filled)
         text = result.calibration
     if text is None:
         raise FormatError(

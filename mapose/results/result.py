@@ -220,7 +220,7 @@ class Result:
             if not places or not is_result(places[-1]) or not places[-1].is_file():
                 break
             given = Result(places[-1]).provenance
-        stem = cut_suffix(self.path.name).removesuffix(".tracked")
+        stem = cut_suffix(self.path.name).removesuffix(".filtered").removesuffix(".tracked")
         places += [place for place in (find_video(stem, [folder]),) if place]
         there = [p for p in places if p.is_file() and p.suffix.lower() in VIDEO_SUFFIXES]
         right = (p for p in there if self.recording in ("", fingerprint(p)))
