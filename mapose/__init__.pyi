@@ -26,6 +26,7 @@ from .recognition.learning import add_to_gallery, learn_appearance, name_by_gall
 from .results.comparison import compare_files
 from .results.correcting import add_edit, export_result, undo_edit
 from .results.filtering import filter_file
+from .results.measuring import measure_file
 from .results.rendering import render_video, save_plots
 from .results.result import Result, find_doubtful, load, read, save, write
 from .skeleton import Skeleton
@@ -68,6 +69,7 @@ __all__ = [
     "load_appearance",
     "load_gallery",
     "match_views",
+    "measure_file",
     "metrics",
     "name_by_gallery",
     "plots",

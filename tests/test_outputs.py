@@ -36,7 +36,7 @@ READ = {
     "plot": "file", "metrics": "truth files", "export": "file", "demo": "folder",
     "swaps": "file video", "swap": "file", "name": "file", "gallery add": "gallery file video",
     "gallery list": "gallery", "calibrate": "lenses check", "triangulate": "calibration",
-    "filter": "files",
+    "filter": "files", "kinematics": "files zones",
 }  # fmt: skip
 # Every option that names an output: the words before it, the inputs, and, where it is a folder,
 # what is written there.
@@ -51,6 +51,10 @@ CASES: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ),
     ],
     ("filter", "output"): [("filter walk.mapose.h5", "walk.mapose.h5 walk.edits.csv", "")],
+    ("kinematics", "output"): [("kinematics walk.mapose.h5", "walk.mapose.h5 walk.edits.csv", "")],
+    ("kinematics", "plots"): [
+        ("kinematics walk.mapose.h5", "walk.mapose.h5 walk.edits.csv", "speeds.png")
+    ],
     ("render", "output"): [
         ("render walk.mp4 walk.mapose.h5", "walk.mp4 walk.mapose.h5 walk.edits.csv", "")
     ],
@@ -214,7 +218,9 @@ def test_every_option_that_writes_is_known():
 @pytest.mark.parametrize("spell", SPELLINGS)
 @pytest.mark.parametrize(("command", "option"), CASES)
 def test_an_input_is_never_written_over(place, command, option, spell, force):
-    flag = {"output": "-o", "print_": "--print", "pictures": "--pictures"}[option]
+    flag = {"output": "-o", "print_": "--print", "pictures": "--pictures", "plots": "--plots"}[
+        option
+    ]
     for number, (words, inputs, inside) in enumerate(CASES[command, option]):
         for name in inputs.split():
             link = place / f"out{number}-{name.replace('/', '-')}"
@@ -282,6 +288,7 @@ REFRESHED = [
     ("export walk.mapose.h5 --to nwb", "walk.nwb"),
     ("track walk.mapose.h5", "walk.tracked.mapose.h5"),
     ("filter walk.mapose.h5", "walk.filtered.mapose.h5"),
+    ("kinematics walk.mapose.h5 -o k.nc", "k.nc"),
     ("swaps walk.mapose.h5 --pictures doubtful", "doubtful/001-frame000030-x-y.png"),
     ("calibrate --board chessboard:9x6:30mm --print board.pdf", "board.pdf"),
     ("calibrate --board chessboard:9x6:30mm --print board.png", "board.png"),

@@ -2,6 +2,7 @@ from .calibration import plot_calibration
 from .colours import find_identity_colours, find_keypoint_colours
 from .evaluation import draw_evaluation, plot_errors
 from .figures import save_figure
+from .motion import plot_speeds, plot_zones
 from .overlay import draw_poses, draw_trails, draw_video
 from .reconstruction import plot_reconstruction
 from .scene3d import plot_scene_3d
@@ -27,8 +28,10 @@ __all__ = [
     "plot_positions",
     "plot_reconstruction",
     "plot_scene_3d",
+    "plot_speeds",
     "plot_swap",
     "plot_training",
     "plot_trajectories",
+    "plot_zones",
     "save_figure",
 ]

@@ -72,6 +72,7 @@ COMMANDS = {
     "analyze": Command("analyze model other.mp4"),
     "track": Command("track walk.mapose.h5 --animals 2"),
     "filter": Command("filter walk.mapose.h5"),
+    "kinematics": Command("kinematics walk.mapose.h5 -o walk.nc --moving 5 --plots figures"),
     "render": Command("render walk.mp4 walk.mapose.h5 --stop 30"),
     "plot": Command("plot walk.mapose.h5"),
     "export csv": Command("export walk.mapose.h5 --to csv"),
