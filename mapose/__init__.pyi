@@ -12,6 +12,7 @@ from .cameras.triangulating import triangulate_files
 from .decode.assembly import assemble
 from .doubts import Doubt, find_swaps
 from .errors import MaposeError
+from .io.cutting import cut_video
 from .kinematics.filters import filter_poses
 from .labels import Labels
 from .models.checkpoint import Model
@@ -54,6 +55,7 @@ __all__ = [
     "assemble",
     "calibrate_cameras",
     "compare_files",
+    "cut_video",
     "evaluate",
     "export_result",
     "filter_file",

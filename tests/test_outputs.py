@@ -32,8 +32,9 @@ from tests.untrained import make_untrained
 # What a command reads by an option or argument of type Path, and the folders that it works in.
 READ = {
     "analyze": "target videos", "train": "folder", "evaluate": "folder", "new": "folder videos",
-    "import": "folder source", "track": "files gallery video", "render": "video file",
-    "plot": "file", "metrics": "truth files", "export": "file", "demo": "folder",
+    "import": "folder source", "track": "files gallery video", "render": "paths",
+    "plot": "files", "metrics": "truth files", "export": "files", "video": "videos",
+    "demo": "folder",
     "swaps": "file video", "swap": "file", "name": "file", "gallery add": "gallery file video",
     "gallery list": "gallery", "calibrate": "lenses check", "triangulate": "calibration",
     "filter": "files", "kinematics": "files zones",
@@ -51,6 +52,7 @@ CASES: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ),
     ],
     ("filter", "output"): [("filter walk.mapose.h5", "walk.mapose.h5 walk.edits.csv", "")],
+    ("video", "output"): [("video walk.mp4 --stop 9", "walk.mp4", "")],
     ("kinematics", "output"): [("kinematics walk.mapose.h5", "walk.mapose.h5 walk.edits.csv", "")],
     ("kinematics", "plots"): [
         ("kinematics walk.mapose.h5", "walk.mapose.h5 walk.edits.csv", "speeds.png")
@@ -281,6 +283,7 @@ def test_a_new_project_needs_a_new_folder(place, words):
 REFRESHED = [
     ("render walk.mp4 walk.mapose.h5", "walk.labelled.mp4"),
     ("plot walk.mapose.h5", "walk-plots/positions.png"),
+    ("video walk.mp4 --stop 9", "walk.cut.mp4"),
     ("export walk.mapose.h5 --to slp", "walk.slp"),
     ("export walk.mapose.h5 --to coco", "walk.json"),
     ("export walk.mapose.h5 --to dlc-h5", "walk.h5"),
@@ -344,6 +347,7 @@ def test_tables_that_cannot_say_whose_they_are_are_kept(place, to, name):
          r"walk\.mapose.*view\.mapose"),
         ("track walk.mapose.h5 -o t.mapose.h5", "export walk.mapose.h5 --to mapose -o t.mapose.h5",
          "mapose track of .*mapose export of"),
+        ("video walk.mp4 -o o.mp4", "video walk.mp4 -o o.mp4 --scale 0.5", "scale 0.5"),
         ("plot walk.mapose.h5 -o p", "plot view.mapose.h5 -o p", r"walk\.mapose.*view\.mapose"),
         ("analyze model walk.mp4 -o .", "analyze model walk.mp4 -o . --force",
          "mapose of files that it does not name.*mapose analyze of"),

@@ -4,11 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from mapose.cli.terminal import explain_fault, show_error
 from mapose.errors import MaposeError, SettingsError
+
+Recursive = Annotated[bool, typer.Option("--recursive", help="also folders within folders")]
+Pattern = Annotated[
+    str, typer.Option("--filter", metavar="PATTERN", help="of a folder, only files like '*cam1*'")
+]
+# Videos of ours that are no recordings.
+_DRAWN = "mapose render"
+
+
+def list_inputs(
+    paths: Sequence[Path], endings: Sequence[str], *, recursive: bool = False, pattern: str = "*"
+) -> list[Path]:
+    """Put in place of each folder the files in it; videos that mapose has drawn are left out.
+
+    Raises
+    ------
+    SettingsError
+        If a folder holds none.
+    """
+    from mapose.files import read_mark
+    from mapose.io.sources import find_files
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = find_files(path, endings, recursive=recursive, pattern=pattern)
+        inside = [file for file in inside if not (read_mark(file) or "").startswith(_DRAWN)]
+        if not inside:
+            like = "" if pattern == "*" else f" like {pattern}"
+            deeper = "" if recursive else "; --recursive looks into its folders as well"
+            raise SettingsError(f"{path}: no {' or '.join(endings)}{like} in this folder{deeper}")
+        found += inside
+    return list(dict.fromkeys(found))
 
 
 def work_each(files: Sequence[Path], work: Callable[[Path], None]) -> None:

@@ -1,3 +1,4 @@
+from .cutting import Cut, cut_video
 from .formats import read, read_embedded_images, read_labels, read_support, write
 from .images import read_image, write_image
 from .labels import load_labels, save_labels
@@ -16,11 +17,13 @@ from .store import (
 from .video import Video, VideoWriter, prefetch
 
 __all__ = [
+    "Cut",
     "PosesFile",
     "PosesWriter",
     "Video",
     "VideoWriter",
     "count_frames",
+    "cut_video",
     "load",
     "load_cameras",
     "load_doubts",

@@ -74,6 +74,7 @@ COMMANDS = {
     "filter": Command("filter walk.mapose.h5"),
     "kinematics": Command("kinematics walk.mapose.h5 -o walk.nc --moving 5 --plots figures"),
     "render": Command("render walk.mp4 walk.mapose.h5 --stop 30"),
+    "video": Command("video walk.mp4 --stop 30 --scale 0.5"),
     "plot": Command("plot walk.mapose.h5"),
     "export csv": Command("export walk.mapose.h5 --to csv"),
     "export dlc-h5": Command("export walk.mapose.h5 --to dlc-h5"),
