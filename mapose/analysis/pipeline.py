@@ -42,7 +42,7 @@ from mapose.io import (
     prefetch,
     save,
 )
-from mapose.io.recordings import find_path, fingerprint
+from mapose.io.recordings import find_path, fingerprint, name_beside
 from mapose.models import Model
 from mapose.poses import Peaks, Poses, join_peaks
 from mapose.reading import load_json
@@ -79,6 +79,7 @@ class AnalysisOptions(TypedDict, total=False):
 
     keep_peaks: bool
     device: str | None
+    rate: float | None
 
 
 def analyze(
@@ -109,8 +110,9 @@ def analyze(
     on_progress : function of AnalysisProgress, optional
         Called after every chunk.
     **options
-        ``keep_peaks``, whether to keep the candidates in the file (default False), and
-        ``device``, where to compute, the fastest by default.
+        ``keep_peaks``, whether to keep the candidates in the file (default False); ``device``,
+        where to compute, the fastest by default; ``rate``, frames per second, of recordings that
+        do not say, such as stills and time-lapse.
 
     Returns
     -------
@@ -181,7 +183,9 @@ def analyze_file(
         on_progress(AnalysisProgress(resumed, len(source), resumed))
         predictor = Predictor(model, individuals=count, device=options.get("device"))
         stack.enter_context(_tell_how_to_go_on(target))
+        rate = job.get("rate", source.rate or None)
         for poses, peaks in _find_chunks(source, predictor, count, resumed):
+            poses = replace(poses, rate=rate)
             parts.add(poses, peaks if keep_peaks else None)
             tracker.add(poses)
             on_progress(AnalysisProgress(int(poses.frames[-1]) + 1, len(source), resumed))
@@ -205,8 +209,8 @@ def find_result(
     video: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None
 ) -> Path:
     """Find where the result of a video lies: beside it, or in a folder for results."""
-    video = Path(video)
-    return (Path(folder) / video.name if folder else video).with_suffix(RESULT)
+    place = name_beside(video, RESULT)
+    return Path(folder) / place.name if folder else place
 
 
 def _load_job(target: Path) -> Any:
@@ -239,7 +243,7 @@ def _find_chunks(
                 joined, model.body, individuals=count, reach=model.reach, anatomy=model.anatomy
             )
             frames = np.arange(start, start + size)
-            yield replace(poses, frames=frames, rate=video.rate, skeleton=model.skeleton), joined
+            yield replace(poses, frames=frames, skeleton=model.skeleton), joined
             waiting, start = [], start + size
 
 
@@ -363,6 +367,7 @@ def _describe_job(
     *,
     keep_peaks: bool = False,
     device: str | None = None,  # decides nothing but the time
+    rate: float | None = None,
 ) -> dict[str, Any]:
     """Say what decides the result: an unfinished analysis goes on only if all of it is equal."""
     count = individuals or model.individuals
@@ -375,6 +380,7 @@ def _describe_job(
         "model": model.hash,
         "individuals": count,
         "keep_peaks": keep_peaks,
+        **({} if rate is None else {"rate": rate}),
     }
 
 
@@ -387,6 +393,7 @@ def _name_job(job: dict[str, Any], model: Model, video: str | os.PathLike[str]) 
         model=f"{model.name} {job['model'][:8]}".strip(),
         individuals=job["individuals"],
         keep_peaks=job["keep_peaks"],
+        rate=job.get("rate"),
         version=job["mapose"],
     )
 

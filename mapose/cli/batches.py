@@ -15,14 +15,36 @@ Recursive = Annotated[bool, typer.Option("--recursive", help="also folders withi
 Pattern = Annotated[
     str, typer.Option("--filter", metavar="PATTERN", help="of a folder, only files like '*cam1*'")
 ]
-# Videos of ours that are no recordings.
-_DRAWN = "mapose render"
 
 
 def list_inputs(
-    paths: Sequence[Path], endings: Sequence[str], *, recursive: bool = False, pattern: str = "*"
+    paths: Sequence[Path], *, recursive: bool = False, pattern: str = "*"
 ) -> list[Path]:
-    """Put in place of each folder the files in it; videos that mapose has drawn are left out.
+    """Put in place of each folder the results in it.
+
+    Raises
+    ------
+    SettingsError
+        If a folder holds none.
+    """
+    from mapose.files import RESULT
+    from mapose.io.openpose import is_openpose_folder
+    from mapose.io.sources import find_files
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir() or is_openpose_folder(path):
+            found.append(path)
+            continue
+        inside = find_files(path, [RESULT], recursive=recursive, pattern=pattern)
+        found += _check_found(inside, path, f"results, NAME{RESULT}", pattern, recursive)
+    return list(dict.fromkeys(found))
+
+
+def list_recordings(
+    paths: Sequence[Path], *, recursive: bool = False, pattern: str = "*"
+) -> list[Path]:
+    """Put in place of each folder the recordings in it; what mapose has drawn is none.
 
     Raises
     ------
@@ -30,21 +52,31 @@ def list_inputs(
         If a folder holds none.
     """
     from mapose.files import read_mark
-    from mapose.io.sources import find_files
+    from mapose.io.stills import find_recordings
 
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = find_files(path, endings, recursive=recursive, pattern=pattern)
-        inside = [file for file in inside if not (read_mark(file) or "").startswith(_DRAWN)]
-        if not inside:
-            like = "" if pattern == "*" else f" like {pattern}"
-            deeper = "" if recursive else "; --recursive looks into its folders as well"
-            raise SettingsError(f"{path}: no {' or '.join(endings)}{like} in this folder{deeper}")
-        found += inside
+        inside = find_recordings(path, recursive=recursive, pattern=pattern)
+        inside = [p for p in inside if p.is_dir() or not _is_drawn(read_mark(p))]
+        found += _check_found(inside, path, "videos", pattern, recursive)
     return list(dict.fromkeys(found))
+
+
+def _is_drawn(mark: str | None) -> bool:
+    return (mark or "").startswith("mapose render")
+
+
+def _check_found(
+    inside: list[Path], folder: Path, what: str, pattern: str, recursive: bool
+) -> list[Path]:
+    if inside:
+        return inside
+    like = "" if pattern == "*" else f" like {pattern}"
+    deeper = "" if recursive else "; --recursive looks into its folders as well"
+    raise SettingsError(f"{folder}: no {what}{like} in this folder{deeper}")
 
 
 def work_each(files: Sequence[Path], work: Callable[[Path], None]) -> None:

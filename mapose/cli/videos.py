@@ -11,7 +11,14 @@ import typer
 from rich.progress import Progress, TaskID
 
 from mapose.cli.application import Animals, Device, Force, Json, Output, app
-from mapose.cli.batches import Pattern, Recursive, check_one_output, list_inputs, work_each
+from mapose.cli.batches import (
+    Pattern,
+    Recursive,
+    check_one_output,
+    list_inputs,
+    list_recordings,
+    work_each,
+)
 from mapose.cli.terminal import QUICK, console, show_progress, show_result
 from mapose.errors import SettingsError, VideoError
 from mapose.files import cut_suffix
@@ -29,19 +36,19 @@ def analyze(
     keep_peaks: Annotated[bool, typer.Option("--keep-peaks", help="keep candidates")] = False,
     recursive: Recursive = False,
     pattern: Pattern = "*",
+    rate: Annotated[float | None, typer.Option(help="frames/s of stills, of time-lapse")] = None,
     device: Device = None,
     force: Force = False,
 ) -> None:
     """Find and track the animals of videos: VIDEO -> VIDEO.mapose.h5; resumes by itself.
 
-    A folder stands for the videos in it. Results of the project's own videos, all of them if none
-    is named, go to its folder results.
+    A folder stands for the recordings in it, and is one itself if it holds stills. Results of
+    the project's own videos, all of them if none is named, go to its folder results.
 
     Example: mapose analyze mice monday.mp4 tuesday.mp4
     """
     from mapose.analysis.pipeline import analyze_file, find_result
     from mapose.files import check_distinct, make_folder
-    from mapose.io.sources import VIDEO_SUFFIXES
     from mapose.models import Model
     from mapose.results.correcting import list_edits
 
@@ -60,7 +67,7 @@ def analyze(
         raise SettingsError("no video: name at least one, mapose analyze TARGET VIDEO...")
     if output is not None:
         make_folder(output)
-    files = list_inputs(files, VIDEO_SUFFIXES, recursive=recursive, pattern=pattern)
+    files = list_recordings(files, recursive=recursive, pattern=pattern)
     check_distinct((v, find_result(v, output) if output else find_place(v)) for v in files)
 
     def work(video: Path) -> None:
@@ -77,6 +84,7 @@ def analyze(
                 output=find_result(video, output) if output else find_place(video),
                 keep_peaks=keep_peaks,
                 device=device,
+                rate=rate,
                 force=force,
                 on_progress=show,
             )
@@ -166,20 +174,24 @@ def render(
 
     Example: mapose render monday.mp4 monday.mapose.h5
     """
-    from mapose.files import RESULT, check_distinct
+    from mapose.files import check_distinct
+    from mapose.io.recordings import name_beside
     from mapose.io.sources import VIDEO_SUFFIXES
+    from mapose.io.stills import STACK_SUFFIXES
     from mapose.results.rendering import render_video
 
-    videos = [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES]
+    videos = [p for p in paths if p.suffix.lower() in (*VIDEO_SUFFIXES, *STACK_SUFFIXES)]
+    if len(paths) == 2 and paths[0].is_dir() and not paths[1].is_dir():
+        videos = paths[:1]  # a folder of stills
     poses = [path for path in paths if path not in videos]
     if len(videos) > 1 or (videos and len(poses) != 1) or not poses:
         raise SettingsError("render: wanted VIDEO FILE, or files of poses whose videos are found")
-    files = list_inputs(poses, [RESULT], recursive=recursive, pattern=pattern)
+    files = list_inputs(poses, recursive=recursive, pattern=pattern)
     check_one_output(output, files)
 
     def find_place(file: Path) -> Path:
-        named = videos[0] if videos else file
-        return output or named.with_name(f"{cut_suffix(named.name)}.labelled.mp4")
+        named = name_beside(videos[0], "") if videos else file.with_name(cut_suffix(file.name))
+        return output or named.with_name(f"{named.name}.labelled.mp4")
 
     check_distinct((file, find_place(file)) for file in files)
 
@@ -225,10 +237,10 @@ def plot(
 
     Example: mapose plot monday.mapose.h5
     """
-    from mapose.files import RESULT, check_distinct
+    from mapose.files import check_distinct
     from mapose.results.rendering import save_plots
 
-    files = list_inputs(files, [RESULT], recursive=recursive, pattern=pattern)
+    files = list_inputs(files, recursive=recursive, pattern=pattern)
     check_one_output(output, files)
 
     def find_folder(file: Path) -> Path:
@@ -282,12 +294,12 @@ def export(
 
     Example: mapose export monday.mapose.h5 --to dlc-h5
     """
-    from mapose.files import RESULT, check_distinct
+    from mapose.files import check_distinct
     from mapose.io.formats import ENDINGS
     from mapose.results.correcting import export_result
 
     ending = ".dlc.csv" if to == "dlc-csv" else ENDINGS.get(to, f".{to}")
-    files = list_inputs(files, [RESULT], recursive=recursive, pattern=pattern)
+    files = list_inputs(files, recursive=recursive, pattern=pattern)
     check_one_output(output, files)
 
     def find_place(file: Path) -> Path:
@@ -324,9 +336,8 @@ def video_(
     from mapose.files import check_distinct
     from mapose.io import Cut, Video, cut_video
     from mapose.io.cutting import find_cut
-    from mapose.io.sources import VIDEO_SUFFIXES
 
-    files = list_inputs(videos, VIDEO_SUFFIXES, recursive=recursive, pattern=pattern)
+    files = list_recordings(videos, recursive=recursive, pattern=pattern)
     check_one_output(output, files)
     check_distinct((file, find_cut(file)) for file in files)
     part = _read_crop(crop)

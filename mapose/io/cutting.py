@@ -13,8 +13,9 @@ import numpy as np
 from mapose.arrays import Image
 from mapose.errors import SettingsError, VideoError
 from mapose.files import claim_output, name_work
+from mapose.io.recordings import name_beside
 from mapose.io.video import Video, prefetch
-from mapose.io.video_writer import VIDEO_ENDINGS, VideoWriter
+from mapose.io.video_writer import UNKNOWN_RATE, VIDEO_ENDINGS, VideoWriter
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def cut_video(
     Parameters
     ----------
     video : path
-        The recording; a frame that cannot be decoded is replaced by the one before.
+        The recording, also a folder of stills, which becomes a video of 25 frames/s; a frame
+        that cannot be decoded is replaced by the one before.
     output : path, optional
         ``NAME.cut.mp4`` beside it by default.
     cut : Cut
@@ -129,7 +131,8 @@ def cut_video(
         total = len(range(cut.start, stop, cut.every))
         if not total:
             raise VideoError(f"{source.path.name} has {len(source)} frames, none from {cut.start}")
-        with VideoWriter(target, source.rate / cut.every, quality=quality, made=made) as writer:
+        rate = (source.rate or UNKNOWN_RATE) / cut.every
+        with VideoWriter(target, rate, quality=quality, made=made) as writer:
             for done, image in enumerate(prefetch(_read_images(source, cut, stop)), 1):
                 writer.write(image)
                 on_progress(done, total)
@@ -138,8 +141,7 @@ def cut_video(
 
 def find_cut(video: str | os.PathLike[str]) -> Path:
     """Find where a part of a video lies: ``NAME.cut.mp4`` beside it."""
-    path = Path(video)
-    return path.with_name(f"{path.stem}.cut.mp4")
+    return name_beside(video, ".cut.mp4")
 
 
 def _check_crop(cut: Cut, source: Video) -> None:

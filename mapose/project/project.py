@@ -15,7 +15,7 @@ from mapose.config import parse_settings
 from mapose.errors import SettingsError, ShapeError, suggest_name
 from mapose.files import RESULT, make_folder, remove_debris
 from mapose.io import Video, load_labels
-from mapose.io.recordings import find_path, fingerprint
+from mapose.io.recordings import find_path, fingerprint, name_beside
 from mapose.labels import Labels
 from mapose.locks import lock_output
 from mapose.models import Model, write_yaml
@@ -214,7 +214,7 @@ class Project:
         if name not in self.videos:
             raise SettingsError(f"no video {name!r} here: {suggest_name(name, self.videos)}")
         file = self.path / self.videos[name]
-        if not file.is_file():
+        if not file.exists():
             raise SettingsError(
                 f"video {name!r} is no longer at {file}: put it there, or correct its path in "
                 f"{self.path / FILE}"
@@ -235,13 +235,13 @@ class Project:
         """
         name = self.find_own(video)
         if name is None:
-            return Path(video).with_suffix(RESULT)
+            return name_beside(video, RESULT)
         return self.path / "results" / f"{name}{RESULT}"
 
     def find_fingerprints(self, names: Iterable[str]) -> dict[str, str]:
         """Find the fingerprints of those videos that are at hand."""
         files = {n: self.path / self.videos[n] for n in dict.fromkeys(names) if n in self.videos}
-        return {name: fingerprint(file) for name, file in files.items() if file.is_file()}
+        return {name: fingerprint(file) for name, file in files.items() if file.exists()}
 
     def load_labels(self) -> Labels:
         """Read all labels.

@@ -19,7 +19,7 @@ from mapose.edits import find_edits_path
 from mapose.errors import FormatError, SettingsError, ShapeError
 from mapose.files import check_output, claim_output, make_folder, name_file, name_work
 from mapose.io import Video, VideoWriter, prefetch
-from mapose.io.video_writer import VIDEO_ENDINGS
+from mapose.io.video_writer import UNKNOWN_RATE, VIDEO_ENDINGS
 from mapose.poses import Poses
 from mapose.results.correcting import find_span
 from mapose.results.result import Result
@@ -99,7 +99,8 @@ def render_video(
         drawn = plots.draw_video(
             prefetch(source.iterate(start, stop)), poses, stamp=True, **options
         )
-        with VideoWriter(output, source.rate, made=made) as writer:
+        rate = source.rate or poses.rate or UNKNOWN_RATE
+        with VideoWriter(output, rate, made=made) as writer:
             for done, image in enumerate(prefetch(drawn), 1):
                 writer.write(image)
                 on_progress(done, stop - start)
