@@ -22,7 +22,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from mapose import __version__
-from mapose.analysis.prediction import Predictor, read_batches
+from mapose.analysis.prediction import Crop, Predictor, read_batches
 from mapose.decode import assemble
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
 from mapose.files import (
@@ -42,6 +42,7 @@ from mapose.io import (
     prefetch,
     save,
 )
+from mapose.io.cutting import check_crop
 from mapose.io.recordings import find_path, fingerprint, name_beside
 from mapose.models import Model
 from mapose.poses import Peaks, Poses, join_peaks
@@ -80,6 +81,7 @@ class AnalysisOptions(TypedDict, total=False):
     keep_peaks: bool
     device: str | None
     rate: float | None
+    crop: Crop | None
 
 
 def analyze(
@@ -112,7 +114,8 @@ def analyze(
     **options
         ``keep_peaks``, whether to keep the candidates in the file (default False); ``device``,
         where to compute, the fastest by default; ``rate``, frames per second, of recordings that
-        do not say, such as stills and time-lapse.
+        do not say, such as stills and time-lapse; ``crop``, the part in which to look, left, top,
+        width and height in px: positions stay those in the whole picture.
 
     Returns
     -------
@@ -181,7 +184,9 @@ def analyze_file(
             tracker.add(poses)
         resumed = min(parts.count * CHUNK, len(source))
         on_progress(AnalysisProgress(resumed, len(source), resumed))
-        predictor = Predictor(model, individuals=count, device=options.get("device"))
+        predictor = Predictor(
+            model, individuals=count, device=options.get("device"), crop=options.get("crop")
+        )
         stack.enter_context(_tell_how_to_go_on(target))
         rate = job.get("rate", source.rate or None)
         for poses, peaks in _find_chunks(source, predictor, count, resumed):
@@ -368,6 +373,7 @@ def _describe_job(
     keep_peaks: bool = False,
     device: str | None = None,  # decides nothing but the time
     rate: float | None = None,
+    crop: Crop | None = None,
 ) -> dict[str, Any]:
     """Say what decides the result: an unfinished analysis goes on only if all of it is equal."""
     count = individuals or model.individuals
@@ -381,6 +387,7 @@ def _describe_job(
         "individuals": count,
         "keep_peaks": keep_peaks,
         **({} if rate is None else {"rate": rate}),
+        **({} if crop is None else {"crop": check_crop(crop, video.size, video.path.name)}),
     }
 
 
@@ -394,6 +401,7 @@ def _name_job(job: dict[str, Any], model: Model, video: str | os.PathLike[str]) 
         individuals=job["individuals"],
         keep_peaks=job["keep_peaks"],
         rate=job.get("rate"),
+        crop=job.get("crop"),
         version=job["mapose"],
     )
 

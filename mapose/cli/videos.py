@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress, TaskID
@@ -23,6 +23,9 @@ from mapose.cli.terminal import QUICK, console, show_progress, show_result
 from mapose.errors import SettingsError, VideoError
 from mapose.files import cut_suffix
 
+if TYPE_CHECKING:
+    from mapose.models import Model
+
 
 @app.command()
 def analyze(
@@ -37,6 +40,9 @@ def analyze(
     recursive: Recursive = False,
     pattern: Pattern = "*",
     rate: Annotated[float | None, typer.Option(help="frames/s of stills, of time-lapse")] = None,
+    crop: Annotated[
+        str, typer.Option(help="look only in left,top,width,height; positions stay as they are")
+    ] = "",
     device: Device = None,
     force: Force = False,
 ) -> None:
@@ -49,20 +55,10 @@ def analyze(
     """
     from mapose.analysis.pipeline import analyze_file, find_result
     from mapose.files import check_distinct, make_folder
-    from mapose.models import Model
     from mapose.results.correcting import list_edits
 
-    find_place: Callable[[Path], Path] = find_result
-    if (target / "model.yaml").is_file():
-        loaded, files = Model.load(target), videos or []
-    else:
-        from mapose.project.project import Project
-
-        project = Project.load(target)
-        loaded = project.load_model(model)
-        project.check_model(loaded)
-        files = videos or [project.path / place for place in project.videos.values()]
-        find_place = project.find_result
+    loaded, files, find_place = _open_target(target, model, videos or [])
+    part = _read_crop(crop)
     if not files:
         raise SettingsError("no video: name at least one, mapose analyze TARGET VIDEO...")
     if output is not None:
@@ -85,12 +81,31 @@ def analyze(
                 keep_peaks=keep_peaks,
                 device=device,
                 rate=rate,
+                crop=part,
                 force=force,
                 on_progress=show,
             )
         console.print(f"{result}{_tell_edits(len(list_edits(result)))}", soft_wrap=True)
 
     work_each(files, work)
+
+
+def _open_target(
+    target: Path, model: str | None, videos: list[Path]
+) -> tuple[Model, list[Path], Callable[[Path], Path]]:
+    """Open a project or a model folder: the model, the videos, and where results lie."""
+    from mapose.analysis.pipeline import find_result
+    from mapose.models import Model
+
+    if (target / "model.yaml").is_file():
+        return Model.load(target), videos, find_result
+    from mapose.project.project import Project
+
+    project = Project.load(target)
+    loaded = project.load_model(model)
+    project.check_model(loaded)
+    files = videos or [project.path / place for place in project.videos.values()]
+    return loaded, files, project.find_result
 
 
 def _tell_edits(count: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,7 +126,8 @@ def cut_video(
     )  # fmt: skip
     claimed = claim_output(target, inputs=[video], suffixes=VIDEO_ENDINGS, made=made, force=force)
     with claimed, Video(video) as source:
-        _check_crop(cut, source)
+        if cut.crop is not None:
+            check_crop(cut.crop, source.size, source.path.name)
         stop = len(source) if cut.stop is None else min(cut.stop, len(source))
         total = len(range(cut.start, stop, cut.every))
         if not total:
@@ -144,16 +145,29 @@ def find_cut(video: str | os.PathLike[str]) -> Path:
     return name_beside(video, ".cut.mp4")
 
 
-def _check_crop(cut: Cut, source: Video) -> None:
-    width, height = source.size
-    if cut.crop is None:
-        return
-    left, top, wide, high = cut.crop
-    if left + wide > width or top + high > height:
+def check_crop(crop: Sequence[int], size: tuple[int, int], name: str) -> list[int]:
+    """Make sure that a part lies within pictures.
+
+    Parameters
+    ----------
+    crop : (int, int, int, int)
+        Left, top, width and height, px.
+    size : (int, int)
+        Width and height of the pictures, px.
+    name : str
+        What messages call the recording.
+
+    Raises
+    ------
+    SettingsError
+        If it does not.
+    """
+    left, top, wide, high = crop
+    if min(left, top) < 0 or min(wide, high) < 1 or left + wide > size[0] or top + high > size[1]:
         raise SettingsError(
-            f"crop: {source.path.name} is {width} x {height} px, came {wide} x {high} from "
-            f"({left}, {top})"
+            f"crop: {name} is {size[0]} x {size[1]} px, came {wide} x {high} from ({left}, {top})"
         )
+    return list(crop)
 
 
 def _read_images(source: Video, cut: Cut, stop: int) -> Iterator[Image]:
