@@ -21,6 +21,7 @@ from .multiview.reconstruction.reconstruction import Reconstruction, triangulate
 from .poses import Peaks, Poses
 from .project.importing import import_project
 from .project.project import Project
+from .project.sheets import save_sheets
 from .recognition.appearance import Appearance, find_embeddings, load_appearance
 from .recognition.gallery import Gallery, load_gallery
 from .recognition.learning import add_to_gallery, learn_appearance, name_by_gallery
@@ -80,6 +81,7 @@ __all__ = [
     "render_video",
     "save",
     "save_plots",
+    "save_sheets",
     "synthetic",
     "track",
     "track_file",

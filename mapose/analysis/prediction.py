@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 #: Pixels of a batch at the network's scale, at most: eight images of 4K, one of 8000 x 6000.
 PIXELS = 2**26
 Crop = tuple[int, int, int, int]
-# Coarsest cells that the network sees beyond a crop. With 3, 4 and 5 no keypoint of drawn mice moves
-# by more than 2.9, 0.09 and 0.000 px: there the view of the small network ends.
+# Coarsest cells that the network sees beyond a crop. With 3, 4 and 5 no keypoint of drawn mice
+# moves by more than 2.9, 0.09 and 0.000 px: there the view of the small network ends.
 _AROUND = 5
 #: Lowest score of a candidate where animals must be told apart from nothing.
 THRESHOLD = 0.1

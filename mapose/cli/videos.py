@@ -250,11 +250,16 @@ def plot(
 ) -> None:
     """Plot trajectories, or the scene in 3D, positions, confidence, names and histograms.
 
+    Of a project: sheets of its labelled frames, to check them at a glance.
+
     Example: mapose plot monday.mapose.h5
     """
     from mapose.files import check_distinct
     from mapose.results.rendering import save_plots
 
+    if len(files) == 1 and (files[0] / "mapose.yaml").is_file():
+        _plot_labels(files[0], output, force)
+        return
     files = list_inputs(files, recursive=recursive, pattern=pattern)
     check_one_output(output, files)
 
@@ -270,6 +275,22 @@ def plot(
             console.print(str(place), soft_wrap=True)
 
     work_each(files, work)
+
+
+def _plot_labels(project: Path, folder: Path | None, force: bool) -> None:
+    from mapose.project.sheets import save_sheets
+
+    with show_progress("drawing labels", after=QUICK) as (progress, task):
+        places = list(
+            save_sheets(
+                project,
+                folder,
+                force=force,
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        )
+    for place in places:
+        console.print(str(place), soft_wrap=True)
 
 
 @app.command()

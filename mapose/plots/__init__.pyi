@@ -6,6 +6,7 @@ from .motion import plot_speeds, plot_zones
 from .overlay import draw_poses, draw_trails, draw_video
 from .reconstruction import plot_reconstruction
 from .scene3d import plot_scene_3d
+from .sheets import draw_sheet
 from .social import plot_ethogram, plot_identity, plot_occupancy
 from .swaps import plot_swap
 from .training import plot_training
@@ -14,6 +15,7 @@ from .trajectories import plot_confidence, plot_histograms, plot_positions, plot
 __all__ = [
     "draw_evaluation",
     "draw_poses",
+    "draw_sheet",
     "draw_trails",
     "draw_video",
     "find_identity_colours",

@@ -1,8 +1,10 @@
 from .importing import import_labels, import_project
 from .project import Project
+from .sheets import save_sheets
 
 __all__ = [
     "Project",
     "import_labels",
     "import_project",
+    "save_sheets",
 ]
