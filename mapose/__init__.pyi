@@ -19,6 +19,7 @@ from .models.checkpoint import Model
 from .multiview.matching.identities import match_views
 from .multiview.reconstruction.reconstruction import Reconstruction, triangulate
 from .poses import Peaks, Poses
+from .project.crops import load_crops, set_crop
 from .project.importing import import_project
 from .project.project import Project
 from .project.sheets import save_sheets
@@ -70,6 +71,7 @@ __all__ = [
     "learn_appearance",
     "load",
     "load_appearance",
+    "load_crops",
     "load_gallery",
     "match_views",
     "measure_file",
@@ -82,6 +84,7 @@ __all__ = [
     "save",
     "save_plots",
     "save_sheets",
+    "set_crop",
     "synthetic",
     "track",
     "track_file",

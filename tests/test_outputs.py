@@ -34,6 +34,7 @@ READ = {
     "analyze": "target videos", "train": "folder", "evaluate": "folder", "new": "folder videos",
     "import": "folder source", "track": "files gallery video", "render": "paths",
     "plot": "files", "metrics": "truth files", "export": "files", "video": "videos",
+    "crop": "project",
     "demo": "folder",
     "swaps": "file video", "swap": "file", "name": "file", "gallery add": "gallery file video",
     "gallery list": "gallery", "calibrate": "lenses check", "triangulate": "calibration",

@@ -79,8 +79,8 @@ class Predictor:
         cell = self.model.factor * self.model.network.multiple
         left, top, width, height = crop
         around = _AROUND * cell
-        first = (max(0, at // cell * cell - around) for at in (left, top))
-        return *first, left + width + around, top + height + around
+        first, upper = (max(0, at // cell * cell - around) for at in (left, top))
+        return first, upper, left + width + around, top + height + around
 
     def prepare(self, image: Image) -> Image:
         """Bring an image, uint8 (H, W) or RGB (H, W, 3), to the network's scale."""

@@ -2,6 +2,7 @@
 
 from mapose.cli import (  # noqa: F401 - they register their commands
     cameras,
+    crops,
     gallery,
     identity,
     models,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,12 +20,14 @@ from mapose.cli.batches import (
     list_recordings,
     work_each,
 )
+from mapose.cli.crops import read_crop
 from mapose.cli.terminal import QUICK, console, show_progress, show_result
 from mapose.errors import SettingsError, VideoError
 from mapose.files import cut_suffix
 
 if TYPE_CHECKING:
     from mapose.models import Model
+    from mapose.project.crops import Crop
 
 
 @app.command()
@@ -49,7 +52,8 @@ def analyze(
     """Find and track the animals of videos: VIDEO -> VIDEO.mapose.h5; resumes by itself.
 
     A folder stands for the recordings in it, and is one itself if it holds stills. Results of
-    the project's own videos, all of them if none is named, go to its folder results.
+    the project's own videos, all of them if none is named, go to its folder results, and of each
+    what 'mapose crop' says is looked at.
 
     Example: mapose analyze mice monday.mp4 tuesday.mp4
     """
@@ -57,8 +61,8 @@ def analyze(
     from mapose.files import check_distinct, make_folder
     from mapose.results.correcting import list_edits
 
-    loaded, files, find_place = _open_target(target, model, videos or [])
-    part = _read_crop(crop)
+    loaded, files, find_place, find_crop = _open_target(target, model, videos or [])
+    part = read_crop(crop, "--crop")
     if not files:
         raise SettingsError("no video: name at least one, mapose analyze TARGET VIDEO...")
     if output is not None:
@@ -81,7 +85,7 @@ def analyze(
                 keep_peaks=keep_peaks,
                 device=device,
                 rate=rate,
-                crop=part,
+                crop=part or find_crop(video),
                 force=force,
                 on_progress=show,
             )
@@ -92,20 +96,21 @@ def analyze(
 
 def _open_target(
     target: Path, model: str | None, videos: list[Path]
-) -> tuple[Model, list[Path], Callable[[Path], Path]]:
-    """Open a project or a model folder: the model, the videos, and where results lie."""
+) -> tuple[Model, list[Path], Callable[[Path], Path], Callable[[Path], Crop | None]]:
+    """Open a project or a model folder: the model, the videos, where results lie, and crops."""
     from mapose.analysis.pipeline import find_result
     from mapose.models import Model
 
     if (target / "model.yaml").is_file():
-        return Model.load(target), videos, find_result
+        return Model.load(target), videos, find_result, lambda video: None
+    from mapose.project.crops import find_crop
     from mapose.project.project import Project
 
     project = Project.load(target)
     loaded = project.load_model(model)
     project.check_model(loaded)
     files = videos or [project.path / place for place in project.videos.values()]
-    return loaded, files, project.find_result
+    return loaded, files, project.find_result, partial(find_crop, project)
 
 
 def _tell_edits(count: int) -> str:
@@ -376,7 +381,7 @@ def video_(
     files = list_recordings(videos, recursive=recursive, pattern=pattern)
     check_one_output(output, files)
     check_distinct((file, find_cut(file)) for file in files)
-    part = _read_crop(crop)
+    part = read_crop(crop, "--crop")
 
     def work(file: Path) -> None:
         rate = Video(file).rate
@@ -404,13 +409,3 @@ def _read_moment(text: str, rate: float, what: str) -> int:
         hours, minutes, seconds = (float(part or 0) for part in found.groups())
         return round((3600 * hours + 60 * minutes + seconds) * rate)
     raise SettingsError(f"{what}: wanted a frame, 90s or 1:30, came {text!r}")
-
-
-def _read_crop(text: str) -> tuple[int, int, int, int] | None:
-    numbers = text.split(",")
-    if not text:
-        return None
-    if len(numbers) != 4 or not all(number.strip().isdigit() for number in numbers):
-        raise SettingsError(f"--crop: wanted left,top,width,height in pixels, came {text!r}")
-    left, top, width, height = map(int, numbers)
-    return left, top, width, height
