@@ -15,6 +15,7 @@ from .store import (
     save,
 )
 from .video import Video, VideoWriter, prefetch
+from .zones import read_zones
 
 __all__ = [
     "Cut",
@@ -37,6 +38,7 @@ __all__ = [
     "read_image",
     "read_labels",
     "read_support",
+    "read_zones",
     "save",
     "save_labels",
     "write",

@@ -17,9 +17,8 @@ import PIL.Image
 
 from mapose.arrays import Image
 from mapose.errors import FormatError, VideoError
-from mapose.io.images import check_pixels, find_depth, read_image, reduce_depth
+from mapose.io.images import MOST_PIXELS, check_pixels, find_depth, read_image, reduce_depth
 from mapose.io.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_files
-from mapose.reading import explain_damage
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +78,7 @@ class Stills:
             if self.path.is_dir():
                 load = partial(_load_file, self.files)
             else:
-                with explain_damage(self.path):
-                    load = partial(_load_page, stack.enter_context(PIL.Image.open(self.path)))
+                load = partial(_load_page, stack.enter_context(PIL.Image.open(self.path)))
             yield load
 
 
@@ -94,10 +92,11 @@ def _load_file(files: list[Path], n: int) -> Any:
 
 def _load_page(image: PIL.Image.Image, n: int) -> Any:
     try:
-        with explain_damage(image.filename):  # type: ignore[attr-defined]
-            image.seek(n)
-            return _to_array(image)
-    except FormatError as fault:
+        image.seek(n)
+        if image.width * image.height > MOST_PIXELS:
+            raise FormatError(f"wanted at most {MOST_PIXELS} pixels, came {image.size}")
+        return _to_array(image)
+    except Exception as fault:  # Pillow raises whatever the damage leads to
         logger.debug("picture %d: %s", n, fault)
         return None
 
@@ -120,10 +119,10 @@ def count_pages(path: Path) -> int:
         raise VideoError(f"no recording {path.name} in {path.parent.resolve()}")
     try:
         check_pixels(path, path)
-        with explain_damage(path), PIL.Image.open(path) as image:
+        with PIL.Image.open(path) as image:
             return int(getattr(image, "n_frames", 1))
-    except FormatError as fault:
-        raise VideoError(str(fault)) from fault
+    except Exception as fault:  # Pillow raises whatever the damage leads to
+        raise VideoError(f"{path} is no stack of pictures that can be read: {fault}") from fault
 
 
 def is_stills(path: Path) -> bool:
