@@ -85,7 +85,7 @@ def measure_file(
     figures : path, optional
         Folder for figures: speeds, ways through zones, bouts.
     force : bool
-        Replace files of somebody else, and tables, which cannot say whose they are.
+        Replace files of somebody else, and tables that hold something else.
 
     Returns
     -------
@@ -102,14 +102,18 @@ def measure_file(
     """
     scale, options = scale or Scale(), options or MeasureOptions()
     table = Path(output) if output else find_table(file)
-    made, inputs = name_work("kinematics", [file]), [file, find_edits_path(file)]
+    made = name_work("kinematics", [file])
+    inputs: list[str | os.PathLike[str]] = [file, find_edits_path(file)]
     bouts = table.with_suffix(".bouts.csv")
     wanted = options.moving is not None or options.near is not None or bool(options.zones)
+    text = table.suffix.lower() != ".nc"
     with ExitStack() as stack:
-        claim = partial(claim_output, inputs=inputs, made=made, force=force)
-        stack.enter_context(claim(table, suffixes=TABLE_ENDINGS))
+        # Tables of text cannot say whose they are: what they hold is compared before they are
+        # replaced, so that a command that was killed between two files can be given again.
+        claim = partial(claim_output, inputs=inputs, made=made)
+        stack.enter_context(claim(table, suffixes=TABLE_ENDINGS, force=force or text))
         if wanted:
-            stack.enter_context(claim(bouts))
+            stack.enter_context(claim(bouts, force=True))
         with Result(file) as result:
             poses = scale.apply(result.poses)
         if poses.individuals is None and poses.array.shape[1] > 1:
@@ -123,15 +127,17 @@ def measure_file(
         places = {make_folder(figures) / f"{n}.png": d for n, d in drawn.items()} if figures else {}
         for place in places:
             check_output(place, inputs=inputs, made=made, force=force)
-        if table.suffix.lower() == ".nc":
-            write_dataset(found.to_xarray(), table, made=made)
-        else:
-            _write_table(found.to_pandas(), table)
+        tables = {table: found.to_pandas()} if text else {}
         if wanted:
-            import pandas as pd
-
-            columns = ["behaviour", "individuals", "first", "last", "start", "duration"]
-            _write_table(pd.DataFrame(found.list_bouts(), columns=columns), bouts)
+            tables[bouts] = _list_bouts(found)
+        written = {place: _format_table(rows) for place, rows in tables.items()}
+        for place, content in written.items():
+            _check_same(place, content, inputs=inputs, made=made, force=force)
+        if not text:
+            write_dataset(found.to_xarray(), table, made=made)
+        for place, content in written.items():
+            with write_atomically(place, error=FormatError) as temporary:
+                temporary.write_bytes(content)
         for place, draw in places.items():
             plots.save_figure(draw(), place, made=made)
     return found
@@ -143,11 +149,23 @@ def find_table(file: str | os.PathLike[str]) -> Path:
     return path.with_name(f"{cut_suffix(path.name)}.kinematics.csv")
 
 
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    with write_atomically(path, error=FormatError) as temporary:
-        table.to_csv(
-            temporary, index=False, lineterminator="\n", encoding="utf-8", float_format="%.6g"
-        )
+def _list_bouts(found: Kinematics) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = ["behaviour", "individuals", "first", "last", "start", "duration"]
+    return pd.DataFrame(found.list_bouts(), columns=columns)
+
+
+def _format_table(table: pd.DataFrame) -> bytes:
+    return table.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode()
+
+
+def _check_same(
+    place: Path, content: bytes, *, inputs: list[str | os.PathLike[str]], made: str, force: bool
+) -> None:
+    """Make sure that a table which is there holds what is about to be written."""
+    if not place.is_file() or place.read_bytes() != content:
+        check_output(place, inputs=inputs, made=made, force=force)
 
 
 def _list_figures(found: Kinematics, options: MeasureOptions) -> dict[str, Callable[[], Figure]]:

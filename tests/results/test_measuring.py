@@ -83,6 +83,8 @@ def test_many_files_and_what_is_refused(file, tmp_path):
     save(load(file), tmp_path / "other.mapose.h5")
     done = run("kinematics", file, tmp_path / "other.mapose.h5")
     assert done.exit_code == 0 and (tmp_path / "other.kinematics.csv").is_file()
+    assert run("kinematics", file).exit_code == 0  # the same once more
+    (tmp_path / "walk.kinematics.csv").write_text("corrected by hand")
     assert "--force" in str(run("kinematics", file).exception)
     assert run("kinematics", file, "--force").exit_code == 0
     for words, told in {
