@@ -20,8 +20,14 @@ from .multiview.matching.identities import match_views
 from .multiview.reconstruction.reconstruction import Reconstruction, triangulate
 from .poses import Peaks, Poses
 from .project.crops import load_crops, set_crop
+from .project.exporting import export_labels
+from .project.history import ConflictError
 from .project.importing import import_project
+from .project.merging import merge_projects
+from .project.overview import describe
 from .project.project import Project
+from .project.relinking import relink_project
+from .project.removing import find_removal, remove_parts
 from .project.sheets import save_sheets
 from .recognition.appearance import Appearance, find_embeddings, load_appearance
 from .recognition.gallery import Gallery, load_gallery
@@ -39,6 +45,7 @@ from .training.training import train
 
 __all__ = [
     "Appearance",
+    "ConflictError",
     "Doubt",
     "Gallery",
     "Labels",
@@ -58,12 +65,15 @@ __all__ = [
     "calibrate_cameras",
     "compare_files",
     "cut_video",
+    "describe",
     "evaluate",
+    "export_labels",
     "export_result",
     "filter_file",
     "filter_poses",
     "find_doubtful",
     "find_embeddings",
+    "find_removal",
     "find_swaps",
     "import_project",
     "io",
@@ -75,11 +85,14 @@ __all__ = [
     "load_gallery",
     "match_views",
     "measure_file",
+    "merge_projects",
     "metrics",
     "name_by_gallery",
     "plots",
     "predict",
     "read",
+    "relink_project",
+    "remove_parts",
     "render_video",
     "save",
     "save_plots",

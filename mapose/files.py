@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import yaml
+
 from mapose.errors import MaposeError, SettingsError
 from mapose.locks import is_locked, lock_output
 
@@ -116,6 +118,13 @@ def write_atomically(path: str | Path, *, error: type[MaposeError] = MaposeError
     finally:
         with suppress(OSError):  # Windows: while another program looks at it
             temporary.unlink(missing_ok=True)
+
+
+def write_yaml(value: object, path: Path) -> None:
+    """Write plain values as YAML, whole or not at all."""
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    with write_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def remove_debris(path: Path) -> None:

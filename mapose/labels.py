@@ -13,6 +13,14 @@ from mapose.arrays import Ints, Singles
 from mapose.errors import ShapeError
 from mapose.skeleton import Skeleton
 
+#: What is known of a keypoint, by the numbers in `Labels.states`.
+STATES = ("unmarked", "visible", "occluded", "absent")
+UNMARKED, VISIBLE, OCCLUDED, ABSENT = range(4)
+#: Where a point came from, by the numbers in `Labels.origins`; the first is not known.
+ORIGINS = ("", "person", "model", "copy", "triangulation")
+
+Codes = npt.NDArray[np.uint8]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Labels:
@@ -39,6 +47,12 @@ class Labels:
         Video file of each video name, where known.
     left_out : sequence of str
         What a reader could not use of the file they come from, a sentence each.
+    states : uint8, (F, I, K), optional
+        Index into `STATES`: a keypoint is unmarked, visible, occluded (hidden, but its place is
+        known) or absent from the picture. Points decide: what has a place is visible or occluded,
+        what has none unmarked or absent.
+    origins : uint8, (F, I, K), optional
+        Index into `ORIGINS`; not known by default.
 
     Raises
     ------
@@ -55,6 +69,8 @@ class Labels:
     identified: bool = False
     sources: dict[str, Path] | None = None
     left_out: tuple[str, ...] = ()
+    states: Codes | None = None
+    origins: Codes | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -70,6 +86,16 @@ class Labels:
         put(self, "images", tuple(None if p is None else Path(p) for p in self.images))
         put(self, "individuals", tuple(str(i) for i in self.individuals))
         put(self, "sources", dict(self.sources or {}))
+        for name, known in (("states", STATES), ("origins", ORIGINS)):
+            given = getattr(self, name)
+            codes = np.zeros(points.shape[:3], np.uint8) if given is None else np.array(given)
+            if codes.shape != points.shape[:3] or (codes.size and codes.max() >= len(known)):
+                raise ShapeError(
+                    f"labels: wanted {name} {points.shape[:3]} below {len(known)}, came "
+                    f"{codes.shape}"
+                )
+            put(self, name, codes.astype(np.uint8))
+        put(self, "states", _agree(self.find_states(), np.isfinite(points[..., 0])))
         faults = list(self._find_faults())
         if faults:
             raise ShapeError("labels: " + "; ".join(faults))
@@ -96,6 +122,16 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def find_states(self) -> Codes:
+        """Give the states, (F, I, K); they are always known."""
+        assert self.states is not None
+        return self.states
+
+    def find_origins(self) -> Codes:
+        """Give the origins, (F, I, K); they are always there, if only as not known."""
+        assert self.origins is not None
+        return self.origins
 
     @property
     def row_names(self) -> list[str]:
@@ -127,7 +163,26 @@ class Labels:
             self.identified,
             self.sources,
             self.left_out,
+            self.find_states()[picked],
+            self.find_origins()[picked],
         )
+
+    def arrange(self, skeleton: Skeleton) -> Labels:
+        """Bring the keypoints into another order; those that are not here become unmarked.
+
+        Raises
+        ------
+        ShapeError
+            If one of the keypoints here is unknown there; the nearest one is suggested.
+        """
+        places = [skeleton.index(name) for name in self.skeleton.keypoints]
+        shape = (*self.points.shape[:2], len(skeleton.keypoints))
+        points = np.full((*shape, 2), np.nan, np.float32)
+        states, origins = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        points[:, :, places] = self.points
+        states[:, :, places] = self.find_states()
+        origins[:, :, places] = self.find_origins()
+        return replace(self, points=points, skeleton=skeleton, states=states, origins=origins)
 
     def renamed(self, names: dict[str, str]) -> Labels:
         """Make the same labels with some keypoints called otherwise.
@@ -149,7 +204,8 @@ def join_double_frames(labels: Labels) -> Labels:
     """Make one row of rows that are about the same frame of a video, or the same image.
 
     Label files that were merged list frames twice. An animal that is the same in both counts
-    once; else all are kept, where need be in further columns, which then are slots.
+    once; else all are kept, where need be in further columns, which then are slots. Then what is
+    not in the points, states and origins, is as not known.
     """
     rows: dict[tuple[object, ...], list[int]] = {}
     for row, (video, frame, image) in enumerate(
@@ -177,6 +233,8 @@ def join_double_frames(labels: Labels) -> Labels:
         individuals=tuple(names),
         images=tuple(images),
         identified=labels.identified and all(same for _, same in joined),
+        states=None,
+        origins=None,
     )
 
 
@@ -194,3 +252,11 @@ def _join_animals(rows: Singles) -> tuple[Singles, bool]:
             joined[free : free + 1] = [points]
             same &= free == column
     return np.stack(joined), same
+
+
+def _agree(states: Codes, placed: npt.NDArray[np.bool_]) -> Codes:
+    """Make states agree with the points: what has a place is visible or occluded."""
+    states = states.copy()
+    states[placed & (states != OCCLUDED)] = VISIBLE
+    states[~placed & (states != ABSENT)] = UNMARKED
+    return states

@@ -70,7 +70,7 @@ def lock_output(path: str | os.PathLike[str], *, wait: bool = False) -> Iterator
         if not told and time.monotonic() - begun > 1:
             logger.warning("waiting for another mapose that is working on %s", place.name)
             told = True
-        time.sleep(0.05)
+        time.sleep(0.01)
     _held[key] = threading.get_ident()
     try:
         yield

@@ -17,9 +17,10 @@ from mapose.synthetic import make_scene
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
-    """A demo of 80 frames and 20 steps."""
+    """A demo of 80 frames, 20 steps, and as many for looks as tell the three apart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "FRAMES", 80)
+        patch.setattr(demo, "LOOKS", 60)
         stages = []
         folder = tmp_path_factory.mktemp("short") / "demo"
         result = demo.run_demo(

@@ -37,7 +37,10 @@ READ = {
     "crop": "project",
     "demo": "folder",
     "swaps": "file video", "swap": "file", "name": "file", "gallery add": "gallery file video",
-    "gallery list": "gallery", "calibrate": "lenses check", "triangulate": "calibration",
+    "add": "folder", "info": "path", "history": "folder", "restore": "folder",
+    "merge": "folder other", "relink": "folder place", "skeleton": "folder", "delete": "folder",
+    "gallery list": "gallery", "models list": "folder", "calibrate": "lenses check",
+    "triangulate": "calibration",
     "filter": "files", "kinematics": "files zones",
 }  # fmt: skip
 # Every option that names an output: the words before it, the inputs, and, where it is a folder,
@@ -68,6 +71,9 @@ CASES: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ("export", "output"): [
         ("export walk.mapose.h5 --to slp", "walk.mapose.h5 walk.edits.csv", ""),
         ("export dlc.csv --to csv", "dlc.csv", ""),
+    ],
+    ("models export", "output"): [
+        ("models export model --to torchscript", "model/weights.safetensors model/model.yaml", "")
     ],
     ("swaps", "pictures"): [
         (

@@ -7,6 +7,7 @@ from mapose.cli import (  # noqa: F401 - they register their commands
     identity,
     models,
     motion,
+    projects,
     training,
     videos,
 )

@@ -46,7 +46,8 @@ def export(
     if to not in ENDINGS:
         raise SettingsError(f"--to: no form {to!r}: {suggest_name(to, ENDINGS)}")
     with show_progress("exporting", after=QUICK):
-        loaded = Model.load(find_model(model))
+        place = find_model(model)
+        loaded = Model.load(place)
         path = output or Path(f"{loaded.name}{ENDINGS[to]}")
-        export_model(loaded, path, to=to, force=force)  # type: ignore[arg-type]
+        export_model(loaded, path, to=to, source=place, force=force)  # type: ignore[arg-type]
     console.print(f"{path}", soft_wrap=True)

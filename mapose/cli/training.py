@@ -123,9 +123,14 @@ def train(
             note = f"step {p.step} of {p.steps}, {p.note}"
             progress.update(task, completed=round(1000 * p.share), total=1000, note=note)
 
-        options = {"preset": preset, "init": start, "overrides": set_ or [], "device": device}
+        options: dict[str, Any] = {
+            "preset": preset,
+            "init": start,
+            "overrides": set_ or [],
+            "device": device,
+        }
         if folds:
-            found = cross_validate(project, folds, name or "fold", on_progress=show, **options)
+            found = cross_validate(project, folds, name=name or "fold", on_progress=show, **options)
         else:
             model = train_model(project, name, resume=resume, on_progress=show, **options)
     if folds:

@@ -324,20 +324,38 @@ def metrics(
 
 @app.command()
 def export(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="poses, or a folder")],
-    to: Annotated[str, typer.Option(help="dlc-h5, dlc-csv, slp, coco, movement, nwb, trc, csv")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...|DIR", help="poses, a folder, or a project")
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="dlc-h5, dlc-csv, slp, coco, movement, nwb, trc, csv; of a project dlc, slp, coco"
+        ),
+    ],
     output: Output = None,
+    scorer: Annotated[str, typer.Option(help="who labelled, for --to dlc")] = "mapose",
     recursive: Recursive = False,
     pattern: Pattern = "*",
     force: Force = False,
 ) -> None:
-    """Write poses for another tool, beside each file.
+    """Write poses, beside each file, or the labels of a project, for another tool.
+
+    --to dlc makes a DeepLabCut project of a project, with its images.
 
     Example: mapose export monday.mapose.h5 --to dlc-h5
     """
     from mapose.files import check_distinct
     from mapose.io.formats import ENDINGS
     from mapose.results.correcting import export_result
+
+    if len(files) == 1 and (files[0] / "mapose.yaml").is_file():
+        from mapose.project.exporting import export_labels
+
+        with show_progress("exporting", after=QUICK):
+            written = export_labels(files[0], to, path=output, scorer=scorer, force=force)
+        console.print(str(written), soft_wrap=True)
+        return
 
     ending = ".dlc.csv" if to == "dlc-csv" else ENDINGS.get(to, f".{to}")
     files = list_inputs(files, recursive=recursive, pattern=pattern)

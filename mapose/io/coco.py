@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mapose.arrays import AnyFloats
 from mapose.errors import FormatError
 from mapose.files import make_mark, write_atomically
+from mapose.io.images import read_image
 from mapose.io.instances import assign_columns, fill_array
+from mapose.io.recordings import find_path
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, name_videos
-from mapose.labels import Labels
+from mapose.labels import OCCLUDED, VISIBLE, Labels
 from mapose.poses import Poses
 from mapose.reading import load_json
 from mapose.skeleton import Skeleton
@@ -88,8 +91,10 @@ def read_coco_labels(path: Path) -> Labels:
     columns, individuals, identified = assign_columns(
         place, [_find_track(annotation) for annotation, _ in fitting], videos
     )
+    shape = (len(listed), len(individuals))
+    hidden = fill_array(triples[..., 2:] == 1, place, columns, shape)[..., 0] == 1
     return Labels(
-        fill_array(xy, place, columns, (len(listed), len(individuals))),
+        fill_array(xy, place, columns, shape),
         skeleton,
         tuple(videos),
         find_frame_numbers(listed, videos),
@@ -98,6 +103,8 @@ def read_coco_labels(path: Path) -> Labels:
         identified,
         find_sources(videos, path.parent),
         tuple(left_out),
+        # Many tools write 1 throughout: then it says nothing.
+        np.where(hidden, OCCLUDED, VISIBLE) if (triples[..., 2] > 1).any() else None,
     )
 
 
@@ -171,29 +178,81 @@ def write_coco(
     """
     if poses.dimensions != 2:
         raise FormatError("coco: wanted poses in pixels, came 3D; export them as csv or movement")
-    index = {name: number for number, name in enumerate(poses.skeleton.keypoints, start=1)}
-    head = {
+    head = _make_head(poses.skeleton, poses.names, made)
+    folder = Path(video).stem if video is not None else path.stem
+    seen = np.asarray(np.isfinite(poses.points).all(-1))
+    frames = poses.frames[seen.any((1, 2))].tolist()
+    images = ({"id": f, "file_name": f"{folder}/frame_{f:06d}.png"} for f in frames)
+    _write_parts(path, head, images, _list_annotations(poses, seen))
+
+
+def write_coco_labels(labels: Labels, path: Path, *, made: str = "") -> None:
+    """Write labelled images as COCO keypoints.
+
+    Images are named by their paths from the file, or as they are where there is none. A keypoint
+    has v = 2 if it is visible, 1 if it is occluded, else (0, 0) with v = 0. The box is that of
+    the keypoints. ``track_id`` is the number of the animal where animals are identified.
+
+    Parameters
+    ----------
+    labels : Labels
+        Every frame needs an image file.
+    path : Path
+        Ends in ``.json``.
+    made : str
+        What makes it, for the mark in ``info``.
+
+    Raises
+    ------
+    FormatError
+        If a frame has no image.
+    """
+    images = []
+    for row, image in enumerate(labels.images):
+        if image is None:
+            raise FormatError(f"cannot write {path}: a frame of {labels.videos[row]} has no image")
+        high, wide = read_image(image).shape[:2]
+        name = find_path(image, path.resolve().parent).as_posix()
+        images.append({"id": row + 1, "file_name": name, "width": wide, "height": high})
+    head = _make_head(labels.skeleton, labels.individuals, made)
+    seen = np.asarray(np.isfinite(labels.points).all(-1))
+    annotations: list[dict[str, Any]] = []
+    for f, i in zip(*np.nonzero(seen.any(-1)), strict=True):
+        flags = np.where(seen[f, i], np.where(labels.find_states()[f, i] == OCCLUDED, 1.0, 2.0), 0)
+        entry = _make_annotation(labels.points[f, i], flags)
+        track = {"track_id": int(i)} if labels.identified else {}
+        annotations.append({"id": len(annotations) + 1, "image_id": int(f) + 1, **entry, **track})
+    _write_parts(path, head, images, annotations)
+
+
+def _make_head(skeleton: Skeleton, names: Sequence[str], made: str) -> dict[str, Any]:
+    index = {name: number for number, name in enumerate(skeleton.keypoints, start=1)}
+    return {
         "info": {"description": make_mark(made) or "mapose"},
         "categories": [
             {
                 "id": 1,
                 "name": "animal",
-                "keypoints": list(poses.skeleton.keypoints),
-                "skeleton": [[index[a], index[b]] for a, b in poses.skeleton.edges],
+                "keypoints": list(skeleton.keypoints),
+                "skeleton": [[index[a], index[b]] for a, b in skeleton.edges],
             }
         ],
-        "tracks": [{"id": i, "name": name} for i, name in enumerate(poses.names)],
+        "tracks": [{"id": i, "name": name} for i, name in enumerate(names)],
     }
-    folder = Path(video).stem if video is not None else path.stem
-    seen = np.asarray(np.isfinite(poses.points).all(-1))
-    frames = poses.frames[seen.any((1, 2))].tolist()
-    images = ({"id": f, "file_name": f"{folder}/frame_{f:06d}.png"} for f in frames)
+
+
+def _write_parts(
+    path: Path,
+    head: dict[str, Any],
+    images: Iterable[dict[str, Any]],
+    annotations: Iterable[dict[str, Any]],
+) -> None:
     with (
         write_atomically(path, error=FormatError) as partial,
         partial.open("w", encoding="utf-8") as file,
     ):
         file.write(json.dumps(head)[:-1])
-        for name, entries in (("images", images), ("annotations", _list_annotations(poses, seen))):
+        for name, entries in (("images", images), ("annotations", annotations)):
             file.write(f', "{name}": [')
             for number, entry in enumerate(entries):
                 file.write((",\n" if number else "\n") + json.dumps(entry))
@@ -204,21 +263,28 @@ def write_coco(
 def _list_annotations(poses: Poses, seen: np.ndarray) -> Iterator[dict[str, Any]]:
     for number, (f, i) in enumerate(zip(*np.nonzero(seen.any(-1)), strict=True), start=1):
         there = seen[f, i]
-        points = poses.points[f, i].astype(float)
-        low, high = points[there].min(0), points[there].max(0)
-        triples = np.concatenate([points, there[:, None] * 2.0], axis=-1)
         yield {
             "id": number,
             "image_id": int(poses.frames[f]),
-            "category_id": 1,
-            "keypoints": np.where(there[:, None], triples, 0.0).round(3).ravel().tolist(),
-            "num_keypoints": int(there.sum()),
-            "bbox": np.concatenate([low, high - low]).round(3).tolist(),
-            "area": round(float((high - low).prod()), 3),
-            "iscrowd": 0,
+            **_make_annotation(poses.points[f, i], there * 2.0),
             "score": round(float(poses.confidence[f, i][there].mean()), 4),
             "track_id": int(i),
         }
+
+
+def _make_annotation(points: AnyFloats, flags: AnyFloats) -> dict[str, Any]:
+    """Lay out an animal: points (K, 2) in pixels, flags (K,) 0, 1 or 2."""
+    points, there = points.astype(float), flags > 0
+    low, high = points[there].min(0), points[there].max(0)
+    triples = np.concatenate([points, flags[:, None]], axis=-1)
+    return {
+        "category_id": 1,
+        "keypoints": np.where(there[:, None], triples, 0.0).round(3).ravel().tolist(),
+        "num_keypoints": int(there.sum()),
+        "bbox": np.concatenate([low, high - low]).round(3).tolist(),
+        "area": round(float((high - low).prod()), 3),
+        "iscrowd": 0,
+    }
 
 
 def _find_track(annotation: dict[str, Any]) -> str | None:

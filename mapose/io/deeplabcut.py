@@ -360,16 +360,32 @@ def write_deeplabcut_h5(
     frame = poses.to_pandas(scorer).astype(np.float64)
     with write_atomically(path, error=FormatError) as partial:
         try:
-            frame.to_hdf(partial, key="df_with_missing", format="table", mode="w")
+            store_frame(frame, partial, layout="table")
         except tables.exceptions.HDF5ExtError:
             # A table keeps its column names in an attribute of at most 64 KB, which some 900
             # keypoints of all animals together fill. DeepLabCut opens the other format as well.
-            frame.to_hdf(partial, key="df_with_missing", format="fixed", mode="w")
-        with tables.open_file(partial, "a") as file:
-            # pandas 3 no longer writes the version of its layout, without which pandas 2, and
-            # so DeepLabCut, takes the file for one of before 2012 and fails.
-            file.root.df_with_missing._v_attrs["pandas_version"] = "0.15.2"
+            store_frame(frame, partial, layout="fixed")
         leave_mark(partial, made)
+
+
+def store_frame(frame: pd.DataFrame, path: Path, *, layout: str) -> None:
+    """Write a table of pandas so that DeepLabCut opens it; needs PyTables.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    path : Path
+        An h5 file, replaced.
+    layout : {"table", "fixed"}
+        Of `pandas.DataFrame.to_hdf`.
+    """
+    import tables
+
+    frame.to_hdf(path, key="df_with_missing", format=layout, mode="w")
+    with tables.open_file(path, "a") as file:
+        # pandas 3 no longer writes the version of its layout, without which pandas 2, and
+        # so DeepLabCut, takes the file for one of before 2012 and fails.
+        file.root.df_with_missing._v_attrs["pandas_version"] = "0.15.2"
 
 
 def write_deeplabcut_csv(poses: Poses, path: Path, *, scorer: str = "mapose") -> None:

@@ -1,13 +1,16 @@
 """The project's own label store: plain text that a person and git can read.
 
 ``labels/<video>/labels.csv`` lies beside its frames, one row per individual and keypoint:
-``image,frame,individual,keypoint,x,y,visible``. A keypoint that is not marked has ``visible`` 0
-and no coordinates; a frame whose number is unknown has an empty ``frame``. Further columns, and
-coordinates of what is not visible, are a person's own: they are not read, but they stay.
+``image,frame,individual,keypoint,x,y,visible,origin``. ``visible`` is 1, or 0 for a keypoint that
+is not marked, or one of the words ``occluded`` (hidden, at a place that is known) and ``absent``
+(not in the picture). ``origin`` says where a point came from: a person, a model, a copy,
+triangulation; it may be missing. A frame whose number is unknown has an empty ``frame``. Further
+columns, and coordinates of what is not visible, are a person's own: they are not read, but stay.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,12 +20,17 @@ import pandas as pd
 from mapose.errors import FormatError, suggest_name
 from mapose.files import write_atomically
 from mapose.io.instances import check_room
-from mapose.labels import Labels
+from mapose.labels import ABSENT, OCCLUDED, ORIGINS, STATES, VISIBLE, Labels
 from mapose.reading import explain_damage, is_plain_name
 from mapose.skeleton import Skeleton
 
 COLUMNS = ("image", "frame", "individual", "keypoint", "x", "y", "visible")
+_ORIGIN = "origin"
+# What stands in the column visible, by the numbers of `STATES`.
+_SIGNS = np.array(["0", "1", STATES[OCCLUDED], STATES[ABSENT]])
 FILE = "labels.csv"
+# A place of what is not marked.
+_HIDDEN = re.compile(rb",[^,\n]+,[^,\n]*,0,[a-z]*$|,[^,\n]*,[^,\n]+,0,[a-z]*$", re.MULTILINE)
 # A whole number that a float holds exactly.
 _MOST_FRAMES = 2**53
 
@@ -65,7 +73,11 @@ def save_labels(labels: Labels, folder: str | Path) -> list[Path]:
 
 
 def load_labels(
-    folder: str | Path, skeleton: Skeleton, *, identified: bool | None = None
+    folder: str | Path,
+    skeleton: Skeleton,
+    *,
+    identified: bool | None = None,
+    videos: Iterable[str] | None = None,
 ) -> Labels:
     """Read all labels of a project.
 
@@ -78,6 +90,8 @@ def load_labels(
     identified : bool, optional
         Whether an individual is the same animal in all frames of a video: the files do not
         say. By default only where there is but one individual.
+    videos : iterable of str, optional
+        Read those of these videos only.
 
     Returns
     -------
@@ -91,7 +105,8 @@ def load_labels(
         double or unreadable.
     """
     folder = Path(folder)
-    files = sorted(folder.glob(f"*/{FILE}"))
+    wanted = None if videos is None else set(videos)
+    files = [f for f in list_files(folder) if wanted is None or f.parent.name in wanted]
     tables = []
     for file in files:
         with explain_damage(file):
@@ -104,7 +119,7 @@ def load_labels(
         )
     frames = rows.drop_duplicates(["video", "image"])
     images = [folder / v / i for v, i in zip(frames.video, frames.image, strict=True)]
-    _check_exist(images, folder)
+    check_exist(images, folder)
     row = pd.MultiIndex.from_frame(frames[["video", "image"]]).get_indexer(
         pd.MultiIndex.from_frame(rows[["video", "image"]])
     )
@@ -114,6 +129,9 @@ def load_labels(
     check_room(shape, 2 * len(rows), what=folder)
     points = np.full(shape, np.nan, np.float32)
     points[row, column, keypoint] = rows[["x", "y"]].to_numpy(np.float32)
+    states, origins = np.zeros(shape[:3], np.uint8), np.zeros(shape[:3], np.uint8)
+    states[row, column, keypoint] = rows.visible
+    origins[row, column, keypoint] = rows[_ORIGIN]
     return Labels(
         points,
         skeleton,
@@ -122,7 +140,14 @@ def load_labels(
         tuple(images),
         tuple(individuals),
         len(individuals) == 1 if identified is None else identified,
+        states=states,
+        origins=origins,
     )
+
+
+def list_files(folder: str | Path) -> list[Path]:
+    """List the files of labels in a project's folder ``labels``, one per video, sorted."""
+    return sorted(Path(folder).glob(f"*/{FILE}"))
 
 
 def _make_table(labels: Labels) -> pd.DataFrame:
@@ -142,9 +167,10 @@ def _make_table(labels: Labels) -> pd.DataFrame:
             "keypoint": np.tile(labels.skeleton.keypoints, f * i),
             "x": texts[:, 0],
             "y": texts[:, 1],
-            "visible": marked.astype(int),
+            "visible": _SIGNS[labels.find_states()[order].ravel()],
+            _ORIGIN: np.array(ORIGINS)[labels.find_origins()[order].ravel()],
         },
-        columns=COLUMNS,
+        columns=[*COLUMNS, _ORIGIN],
     )
 
 
@@ -153,20 +179,26 @@ def _keep_own(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
     Rows are known by image, individual and keypoint; new ones have nothing in such columns.
     """
-    if not path.is_file():
+    if not path.is_file() or not _holds_own(path.read_bytes()):
         return table
     with explain_damage(path):
         old = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     keys = ["image", "individual", "keypoint"]
-    own = [c for c in old if c not in COLUMNS]
+    own = [c for c in old if c not in (*COLUMNS, _ORIGIN)]
     if not set(COLUMNS) <= set(old) or old.duplicated(keys).any():
         return table
     old = old.rename(columns={"x": "old_x", "y": "old_y", "visible": "old_visible"})
     kept = table.merge(old[[*keys, *own, "old_x", "old_y", "old_visible"]], "left", keys)
-    hidden = (kept.visible == 0) & (pd.to_numeric(kept.old_visible, errors="coerce") == 0)
+    hidden = (kept.visible == "0") & (pd.to_numeric(kept.old_visible, errors="coerce") == 0)
     for axis in ("x", "y"):
         kept[axis] = kept[axis].where(~hidden, kept[f"old_{axis}"])
-    return kept[[*COLUMNS, *own]]
+    return kept[[*COLUMNS, _ORIGIN, *own]]
+
+
+def _holds_own(text: bytes) -> bool:
+    """Tell by a quick look whether a table may hold more than our own columns, or hidden places."""
+    head, _, rows = text.partition(b"\n")
+    return head != ",".join((*COLUMNS, _ORIGIN)).encode() or _HIDDEN.search(rows) is not None
 
 
 def _read_table(path: Path, skeleton: Skeleton) -> pd.DataFrame:
@@ -193,8 +225,10 @@ def _read_table(path: Path, skeleton: Skeleton) -> pd.DataFrame:
             f"{path}: {len(double)} rows come twice, first {first.image}, {first.individual}, "
             f"{first.keypoint}; remove one of each"
         )
-    for name in ("frame", "x", "y", "visible"):
+    for name in ("frame", "x", "y"):
         rows[name] = _read_numbers(rows[name], path)
+    rows["visible"] = _read_states(rows["visible"], path)
+    rows[_ORIGIN] = _read_origins(rows, path)
     if not (rows.frame.fillna(-1) % 1 == 0).all() or rows.frame.abs().max() > _MOST_FRAMES:
         raise FormatError(f"{path}: wanted whole frame numbers of at most {_MOST_FRAMES}")
     rows["frame"] = rows.frame.fillna(-1).astype(np.int64)
@@ -205,8 +239,29 @@ def _read_table(path: Path, skeleton: Skeleton) -> pd.DataFrame:
         raise FormatError(
             f"{path}: {twice.iloc[0]} is said to be frames {both}; give all its rows one number"
         )
-    rows.loc[rows.visible == 0, ["x", "y"]] = np.nan
+    rows.loc[~rows.visible.isin([VISIBLE, OCCLUDED]), ["x", "y"]] = np.nan
     return rows.assign(video=path.parent.name)
+
+
+def _read_states(column: pd.Series, path: Path) -> pd.Series:
+    """Read the column visible as numbers of `STATES`; any number but 0 means visible."""
+    words = column.str.strip().str.lower()
+    known = words.map({STATES[code]: code for code in (OCCLUDED, ABSENT)})
+    numbers = _read_numbers(column.where(known.isna(), "0"), path)
+    return known.fillna((numbers != 0).astype(int) * VISIBLE).astype(int)
+
+
+def _read_origins(rows: pd.DataFrame, path: Path) -> pd.Series:
+    """Read where points came from as numbers of `ORIGINS`."""
+    if _ORIGIN not in rows:
+        return pd.Series(0, rows.index)
+    words = rows[_ORIGIN].str.strip().str.lower()
+    codes = words.map({name: code for code, name in enumerate(ORIGINS)})
+    if codes.isna().any():
+        line = codes.index[codes.isna()][0]
+        hint = suggest_name(words[line], ORIGINS[1:])
+        raise FormatError(f"{path}, line {line + 2}: no origin {words[line]!r}: {hint}")
+    return codes
 
 
 def _read_numbers(column: pd.Series, path: Path) -> pd.Series:
@@ -236,12 +291,15 @@ def _check_images(labels: Labels, folder: Path) -> None:
     """Refuse labels whose frames do not lie where the csv will say."""
     faults = []
     check_video_names(labels.videos)
+    folders = {v: (folder / v).resolve() for v in set(labels.videos)}
+    parents = {p.parent for p in labels.images if p is not None}
+    places = {parent: parent.resolve() for parent in parents}
     for video, image in zip(labels.videos, labels.images, strict=True):
         if image is None:
             faults.append(f"a frame of {video} without an image file")
         elif not image.is_file():
             faults.append(f"{image} (no such file)")
-        elif image.parent.resolve() != (folder / video).resolve():
+        elif places[image.parent] != folders[video]:
             faults.append(f"{image} (not in {folder / video})")
     if faults:
         raise FormatError(_tell(faults, "cannot save labels: frames must lie beside them as files"))
@@ -250,7 +308,14 @@ def _check_images(labels: Labels, folder: Path) -> None:
         raise FormatError(f"cannot save labels: {twice} images are labelled twice")
 
 
-def _check_exist(images: Sequence[Path], folder: Path) -> None:
+def check_exist(images: Sequence[Path], folder: Path) -> None:
+    """Refuse labels whose images are gone.
+
+    Raises
+    ------
+    FormatError
+        If some do not exist.
+    """
     lost = [str(p.relative_to(folder)) for p in images if not p.is_file()]
     if lost:
         raise FormatError(

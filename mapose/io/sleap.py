@@ -37,7 +37,7 @@ from mapose.io.sources import (
     tell_apart,
 )
 from mapose.io.video import Video
-from mapose.labels import Labels
+from mapose.labels import ORIGINS, Labels
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -101,9 +101,10 @@ def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
     columns, individuals, identified = assign_columns(
         taken.row, taken.tracks, videos, order=[t.name for t in source.tracks]
     )
-    shape = (len(videos), len(individuals))
+    points = fill_array(taken.xy, taken.row, columns, (len(videos), len(individuals)))
+    origin = ORIGINS.index("person" if by_hand else "model")
     return Labels(
-        fill_array(taken.xy, taken.row, columns, shape),
+        points,
         _read_skeleton(taken.skeleton),
         tuple(videos),
         taken.number,
@@ -112,6 +113,7 @@ def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
         identified,
         sources,
         taken.left_out,
+        origins=np.where(np.isfinite(points).all(-1), origin, 0),
     )
 
 
@@ -377,6 +379,76 @@ def _find_stand_in(video: Any, path: Path, last: int) -> Path | None:
     return beside[0] if fits else None
 
 
+def write_slp_labels(labels: Labels, path: Path, *, made: str = "") -> None:
+    """Write a SLEAP file of user instances.
+
+    Frames of a video that is at hand (`Labels.sources`) are frames of it; of others, their image
+    files make up the video. An occluded keypoint is written with its place, an absent one without.
+
+    Parameters
+    ----------
+    labels : Labels
+        Individuals become tracks where they are identified.
+    path : Path
+        Ends in ``.slp``.
+    made : str
+        What makes it, kept as an attribute; SLEAP drops it when it saves the file.
+
+    Raises
+    ------
+    FormatError
+        If a frame has neither a video nor an image.
+    """
+    skeleton = _make_skeleton(labels.skeleton)
+    tracks = [sio.Track(n) for n in labels.individuals] if labels.identified else []
+    places, videos = _place_frames(labels)
+    frames = []
+    for row, (video, number) in enumerate(places):
+        marked = np.isfinite(labels.points[row]).all(-1)
+        instances = [
+            sio.Instance.from_numpy(
+                labels.points[row, i].astype(np.float64),
+                skeleton,
+                track=tracks[i] if tracks else None,
+            )
+            for i in np.flatnonzero(marked.any(-1))
+        ]
+        frames.append(sio.LabeledFrame(videos[video], number, instances))
+    written = sio.Labels(frames, videos=videos, skeletons=[skeleton], tracks=tracks)
+    with write_atomically(path, error=FormatError) as partial:
+        sio.save_slp(written, str(partial), embed=False, verbose=False)
+        leave_mark(partial, made)
+
+
+def _place_frames(labels: Labels) -> tuple[list[tuple[int, int]], list[Any]]:
+    """Find video and frame of each row, in the video's file, else in a list of images."""
+    names, sources = list(dict.fromkeys(labels.videos)), labels.sources or {}
+    rows: dict[str, list[int]] = {name: [] for name in names}
+    for row, name in enumerate(labels.videos):
+        rows[name].append(row)
+    places: dict[int, tuple[int, int]] = {}
+    videos = []
+    for v, name in enumerate(names):
+        if name in sources and all(labels.frames[r] >= 0 for r in rows[name]):
+            videos.append(sio.Video(str(sources[name]), open_backend=False))
+            places |= {r: (v, int(labels.frames[r])) for r in rows[name]}
+            continue
+        images = [labels.images[r] for r in rows[name]]
+        if None in images:
+            raise FormatError(f"cannot write labels of {name}: it has neither video nor images")
+        videos.append(sio.Video.from_filename([str(image) for image in images]))
+        places |= {r: (v, n) for n, r in enumerate(rows[name])}
+    return [places[row] for row in range(len(labels))], videos
+
+
+def _make_skeleton(skeleton: Skeleton) -> Any:
+    return sio.Skeleton(
+        list(skeleton.keypoints),
+        edges=skeleton.edge_index.tolist(),
+        symmetries=[list(m) for m in skeleton.mirror],
+    )
+
+
 def _find_rate(video: Path | None) -> float | None:
     if video is None:
         return None
@@ -406,15 +478,9 @@ def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None, made
     FormatError
         If the poses are 3D.
     """
-    import sleap_io as sio
-
     if poses.dimensions != 2:
         raise FormatError("SLEAP files hold image coordinates: wanted 2D poses, came 3D")
-    skeleton = sio.Skeleton(
-        list(poses.skeleton.keypoints),
-        edges=poses.skeleton.edge_index.tolist(),
-        symmetries=[list(m) for m in poses.skeleton.mirror],
-    )
+    skeleton = _make_skeleton(poses.skeleton)
     tracks = [sio.Track(n) for n in poses.individuals] if poses.individuals else []
     source = sio.Video(str(video or path.with_suffix(".mp4").name), open_backend=False)
     present = np.count_nonzero(poses.confidence, axis=2) > 0

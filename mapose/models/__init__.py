@@ -1,7 +1,7 @@
 """Networks and their folders."""
 
 from mapose.models.backbone import Encoder
-from mapose.models.checkpoint import Model, find_device, load_tensors, save_tensors, write_yaml
+from mapose.models.checkpoint import Model, find_device, load_tensors, save_tensors
 from mapose.models.efficientnet import EfficientNetLite0, has_weights
 from mapose.models.hub import HubEncoder, read_config
 from mapose.models.losses import Losses, find_losses
@@ -27,5 +27,4 @@ __all__ = [
     "read_config",
     "save_tensors",
     "spare_cores",
-    "write_yaml",
 ]

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -20,7 +19,7 @@ from torch import Tensor
 from mapose.anatomy import Anatomy
 from mapose.arrays import Floats
 from mapose.errors import FormatError
-from mapose.files import write_atomically
+from mapose.files import write_atomically, write_yaml
 from mapose.models.network import PoseNetwork, build_network
 from mapose.reading import explain_damage, load_yaml
 from mapose.skeleton import Pair, Skeleton
@@ -236,13 +235,6 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
             return load_file(path)
     except SafetensorError as error:
         raise FormatError(f"{path}: damaged weights ({error}); copy the model again") from error
-
-
-def write_yaml(value: Any, path: Path) -> None:
-    """Write plain values as YAML, to a temporary name first."""
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None)
-    with write_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def find_device(name: str | None = None) -> torch.device:

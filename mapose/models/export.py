@@ -41,7 +41,12 @@ class _Plain(nn.Module):
 
 
 def export_model(
-    model: Model, path: str | os.PathLike[str], *, to: Kind = "onnx", force: bool = False
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    to: Kind = "onnx",
+    source: str | os.PathLike[str] | None = None,
+    force: bool = False,
 ) -> Path:
     """Write a model's network as ONNX or TorchScript.
 
@@ -53,6 +58,8 @@ def export_model(
         File to write, ``.onnx`` or ``.pt``.
     to : {"onnx", "torchscript"}
         ONNX for onnxruntime, TensorRT, OpenVINO and others; TorchScript for torch without mapose.
+    source : path, optional
+        Folder that the model was read from, whose files are not written over.
     force : bool
         Replace a file that something else has made.
 
@@ -78,7 +85,13 @@ def export_model(
     side = _EXAMPLE * model.network.multiple
     example = torch.zeros(2, side, side + model.network.multiple, model.channels, dtype=torch.uint8)
     with (
-        claim_output(path, force=force, made=made, suffixes=[ENDINGS[to]]),
+        claim_output(
+            path,
+            inputs=[source] if source is not None else [],
+            suffixes=[ENDINGS[to]],
+            made=made,
+            force=force,
+        ),
         write_atomically(path) as partial,
         warnings.catch_warnings(),
         torch.inference_mode(),

@@ -16,12 +16,13 @@ import numpy as np
 from mapose.arrays import Image, Ints
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError, suggest_name
 from mapose.files import check_writable, make_folder, remove_debris
-from mapose.io import Video, read_embedded_images, read_image, read_labels, save_labels, write_image
+from mapose.io import Video, read_embedded_images, read_image, read_labels, write_image
 from mapose.io.labels import check_video_names
 from mapose.io.sources import tell_apart
-from mapose.labels import Labels
+from mapose.labels import ABSENT, UNMARKED, Labels
 from mapose.locks import lock_output
-from mapose.project.project import FILE, Project
+from mapose.project.description import FILE
+from mapose.project.project import Project
 from mapose.skeleton import Skeleton
 
 # Labels beyond a video's end are left out if they are this few of all, or this near to the end;
@@ -210,13 +211,13 @@ def _import_labels(
         for row, name in enumerate(names)
         if (labels.videos[row], name) not in here
     }
-    with _take_back_images() as made:
+    with take_back_images() as made:
         kept: list[int] = []
         images = _read_images(labels.take(list(places)), source, left_out)
         offering = list(places)
         for done, (place, image) in enumerate(images, 1):
             row = offering[place]
-            if _add_image(image, places[row]):
+            if add_image(image, places[row]):
                 made.append(places[row])
             kept.append(row)
             on_progress(done, len(places))
@@ -228,15 +229,17 @@ def _import_labels(
                 "the labels"
             )
         if kept:
-            new = replace(labels.take(kept), images=tuple(places[row] for row in kept), sources={})
-            save_labels(new if old is None else join_labels(old, new), project.path / "labels")
+            new = replace(labels.take(kept), images=tuple(places[row] for row in kept))
+            new = _mark_empty(new)
+            told = "labels" if source is None else source.name
+            project.put_labels(new, f"import {len(kept)} frames of {told}")
         project.add_videos(labels.sources or {})
     without = len(labels) - len(kept) - twice
     return ImportReport(len(kept), offered, twice, without, tuple(left_out))
 
 
 @contextmanager
-def _take_back_images() -> Iterator[list[Path]]:
+def take_back_images() -> Iterator[list[Path]]:
     """Remove the images listed in a block if it fails, those that no labels name by then."""
     made: list[Path] = []
     try:
@@ -295,35 +298,20 @@ def _name_images(labels: Labels) -> list[str]:
     return plain
 
 
-def join_labels(old: Labels, new: Labels) -> Labels:
-    """Put two label sets of one skeleton together; individuals are matched by name."""
-    names = tuple(dict.fromkeys((*old.individuals, *new.individuals)))
-    shape = (len(old) + len(new), len(names), *old.points.shape[2:])
-    points = np.full(shape, np.nan, np.float32)
-    for part, start in ((old, 0), (new, len(old))):
-        columns = [names.index(i) for i in part.individuals]
-        points[start : start + len(part), columns] = part.points
-    return replace(
-        old,
-        points=points,
-        videos=old.videos + new.videos,
-        frames=np.concatenate([old.frames, new.frames]),
-        images=old.images + new.images,
-        individuals=names,
-        identified=old.identified and new.identified,
-    )
-
-
 def _reorder(labels: Labels, skeleton: Skeleton) -> Labels:
     """Bring the keypoints of labels into the project's order; absent ones become NaN."""
-    shape = (*labels.points.shape[:2], len(skeleton.keypoints), 2)
-    points = np.full(shape, np.nan, np.float32)
-    for k, name in enumerate(labels.skeleton.keypoints):
+    for name in labels.skeleton.keypoints:
         if name not in skeleton.keypoints:
             hint = suggest_name(name, skeleton.keypoints)
             raise ShapeError(f"the project has no keypoint {name!r}: {hint}; use --rename old=new")
-        points[:, :, skeleton.index(name)] = labels.points[:, :, k]
-    return replace(labels, points=points, skeleton=skeleton)
+    return labels.arrange(skeleton)
+
+
+def _mark_empty(labels: Labels) -> Labels:
+    """Say of frames without any mark that all is absent there: no animal, not: not labelled yet."""
+    states = labels.find_states().copy()
+    states[(states == UNMARKED).all((1, 2))] = ABSENT
+    return replace(labels, states=states)
 
 
 def _choose_rows(labels: Labels, count: int | None) -> Ints:
@@ -388,7 +376,7 @@ def _read_frames(
                     yield row, image
 
 
-def _add_image(image: Path | Image, place: Path) -> bool:
+def add_image(image: Path | Image, place: Path) -> bool:
     """Put an image into the project; one that is there already stays, and must be the same."""
     if not place.exists():
         write_image(image, place)
@@ -410,4 +398,4 @@ def _name_frames(labels: Labels) -> set[tuple[str, str]]:
 
 def _try_labels(project: Project) -> Labels | None:
     has = any((project.path / "labels").glob("*/labels.csv"))
-    return project.load_labels() if has else None
+    return project.load_labels(unmarked=True) if has else None

@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
 
-from mapose.config import parse_settings
-from mapose.errors import SettingsError, ShapeError, suggest_name
-from mapose.files import RESULT, make_folder, remove_debris
-from mapose.io import Video, load_labels
+from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
+from mapose.files import RESULT, check_output, make_folder, remove_debris, write_atomically
+from mapose.io import Video
+from mapose.io.labels import check_exist
 from mapose.io.recordings import find_path, fingerprint, name_beside
-from mapose.labels import Labels
+from mapose.labels import UNMARKED, Labels
 from mapose.locks import lock_output
-from mapose.models import Model, write_yaml
-from mapose.reading import explain_damage, is_plain_name, load_yaml
+from mapose.project.description import (
+    FILE,
+    Description,
+    check_individuals,
+    check_sessions,
+    load_description,
+    save_description,
+)
+from mapose.project.history import JOURNAL, History
+from mapose.project.labelling import Labelling
+from mapose.reading import explain_damage
 from mapose.skeleton import Skeleton, find_mirror
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from mapose.models import Model
 
-FILE = "mapose.yaml"
 _FOLDERS = ("videos", "labels", "models", "results")
-#: Animals of a project at most; what a damaged file says more is not tried.
-MOST_ANIMALS = 10_000
-
-
-class _Description(BaseModel):
-    """What ``mapose.yaml`` holds."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    keypoints: list[str]
-    edges: list[list[str]] = []
-    mirror: list[list[str]] = []
-    individuals: int | list[str] = Field(1, description="how many, or their names")
-    videos: dict[str, str] = Field({}, description="name: path from this folder")
 
 
 @dataclass(frozen=True)
-class Project:
+class Project(Labelling):
     """A project folder.
+
+    Projects do not change: whatever changes one gives it as it is now. What is done to labels is
+    described at `mapose.project.labelling.Labelling`.
 
     Parameters
     ----------
@@ -56,12 +55,22 @@ class Project:
         Names of the animals, or how many there are at most.
     videos : dict of str to Path
         Video files by name, each as a path from the project's folder.
+    recordings : dict of str to str
+        Fingerprints of the videos by name, by which they are found again.
+    sessions : dict of str to dict
+        Recordings of several synchronized cameras: the name of each camera's video, by camera.
     """
 
     path: Path
     skeleton: Skeleton
     individuals: int | tuple[str, ...]
     videos: Mapping[str, Path]
+    recordings: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    sessions: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    _past: History = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_past", History(self.path))
 
     @classmethod
     def create(
@@ -100,13 +109,14 @@ class Project:
         count = individuals if isinstance(individuals, int) else tuple(individuals)
         if not count or (isinstance(count, int) and count < 1):
             raise SettingsError(f"individuals: wanted at least one animal, came {individuals!r}")
+        check_individuals(count)
         project = cls(path, skeleton, count, {}).with_videos(videos)
         make_folder(path)
         with lock_output(path / FILE, wait=True):
             check_free(path)
             for folder in _FOLDERS:
                 make_folder(path / folder)
-            project._save()
+            project.save()
         return project
 
     @classmethod
@@ -119,40 +129,39 @@ class Project:
             If it is not a project, or its ``mapose.yaml`` is not usable.
         """
         path = Path(path)
-        file = path / FILE
-        if not file.is_file():
-            raise SettingsError(f"{path}: not a project (no {FILE}); make one with `mapose new`")
-        with explain_damage(file, SettingsError):
-            raw = load_yaml(file.read_text(encoding="utf-8-sig"), file, error=SettingsError)
-        try:
-            found = parse_settings(_Description, raw)
-            skeleton = Skeleton(found.keypoints, found.edges, found.mirror)
-            _check_names(found.videos)
-            _check_individuals(found.individuals)
-        except (SettingsError, ShapeError) as error:
-            raise SettingsError(f"{file}: {error}") from None
-        individuals = found.individuals
-        if not isinstance(individuals, int):
-            individuals = tuple(individuals)
+        past = History(path)
+        load_description(path)
+        past.look()  # what was interrupted is put in order before it is read
+        found = load_description(path)
+        count = found.individuals
+        individuals = count if isinstance(count, int) else tuple(count)
         videos = {name: Path(p) for name, p in found.videos.items()}
-        return cls(path, skeleton, individuals, videos)
+        project = cls(path, found.skeleton, individuals, videos, found.recordings, found.sessions)
+        object.__setattr__(project, "_past", past)
+        return project
 
     @property
     def count(self) -> int:
         """How many animals there are at most."""
         return self.individuals if isinstance(self.individuals, int) else len(self.individuals)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write ``mapose.yaml``; whoever calls this holds the lock of the project."""
         count = self.individuals
-        description = {
+        plain = {
             **self.skeleton.to_dict(),
             "individuals": count if isinstance(count, int) else list(count),
             "videos": {name: p.as_posix() for name, p in self.videos.items()},
+            "recordings": dict(self.recordings),
+            "sessions": {name: dict(cameras) for name, cameras in self.sessions.items()},
         }
-        write_yaml(description, self.path / FILE)
+        save_description(Description.model_validate(plain), self.path)
 
     def add_videos(
-        self, videos: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]
+        self,
+        videos: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]],
+        *,
+        copy: bool = False,
     ) -> Project:
         """Take videos into the project; they stay where they are.
 
@@ -160,6 +169,8 @@ class Project:
         ----------
         videos : iterable of path, or dict of str to path
             Video files, by name where that is not the stem of the file.
+        copy : bool
+            Copy the files into ``videos/`` of the project instead.
 
         Returns
         -------
@@ -175,9 +186,63 @@ class Project:
         """
         with lock_output(self.path / FILE, wait=True):
             # Another program may have added some since this one read the project.
-            project = Project.load(self.path).with_videos(videos)
-            project._save()
+            project = Project.load(self.path)
+            new = project.with_videos(videos)
+            if copy:
+                given = videos if isinstance(videos, Mapping) else {Path(v).stem: v for v in videos}
+                copied = {n: self._copy_video(n, Path(v)) for n, v in given.items()}
+                new = project.with_videos(copied)
+            new.save()
+        return new
+
+    def add_session(
+        self, name: str, cameras: Mapping[str, str | os.PathLike[str]], *, copy: bool = False
+    ) -> Project:
+        """Say that the videos of several synchronized cameras are one recording.
+
+        Parameters
+        ----------
+        name : str
+            Of the session; one of this name is replaced.
+        cameras : dict of str to path
+            The video of each camera: a file, or the name of a video that is here already. Files
+            are taken in under ``NAME-CAMERA`` where their own name is taken.
+        copy : bool
+            Copy files into the project.
+
+        Returns
+        -------
+        Project
+            With the session.
+
+        Raises
+        ------
+        SettingsError
+            If there is one camera only, or a video belongs to another session.
+        """
+        with lock_output(self.path / FILE, wait=True):
+            project = Project.load(self.path)
+            chosen: dict[str, str] = {}
+            for camera, video in cameras.items():
+                own = str(video) if str(video) in project.videos else project.find_own(video)
+                if own is None:
+                    own = Path(video).stem
+                    own = own if own not in project.videos else f"{name}-{camera}"
+                    project = project.add_videos({own: video}, copy=copy)
+                chosen[camera] = own
+            sessions = {**project.sessions, name: chosen}
+            check_sessions(sessions, project.videos)
+            project = replace(project, sessions=sessions)
+            project.save()
         return project
+
+    def _copy_video(self, name: str, video: Path) -> Path:
+        place = self.path / "videos" / f"{name}{video.suffix}"
+        if not (place.exists() and fingerprint(place) == fingerprint(video)):
+            check_output(place, inputs=[video])
+            with write_atomically(place) as temporary:
+                shutil.copyfile(video, temporary)
+        return place
 
     def with_videos(
         self, videos: Iterable[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]]
@@ -189,7 +254,7 @@ class Project:
         VideoError, SettingsError
             As for `add_videos`.
         """
-        known = dict(self.videos)
+        known, recordings = dict(self.videos), dict(self.recordings)
         given = videos.items() if isinstance(videos, Mapping) else ((None, v) for v in videos)
         for chosen, video in given:
             with Video(video) as opened:
@@ -201,7 +266,8 @@ class Project:
                     f"already, and {place}; rename one of them"
                 )
             known[name] = place
-        return replace(self, videos=known)
+            recordings[name] = fingerprint(video)
+        return replace(self, videos=known, recordings=recordings)
 
     def find_video(self, name: str) -> Path:
         """Find the file of a video by name.
@@ -216,8 +282,8 @@ class Project:
         file = self.path / self.videos[name]
         if not file.exists():
             raise SettingsError(
-                f"video {name!r} is no longer at {file}: put it there, or correct its path in "
-                f"{self.path / FILE}"
+                f"video {name!r} is no longer at {file}: put it there, or find it again with "
+                f"`mapose relink {self.path} FOLDER`"
             )
         return file
 
@@ -243,15 +309,37 @@ class Project:
         files = {n: self.path / self.videos[n] for n in dict.fromkeys(names) if n in self.videos}
         return {name: fingerprint(file) for name, file in files.items() if file.exists()}
 
-    def load_labels(self) -> Labels:
+    def load_labels(self, *, unmarked: bool = False) -> Labels:
         """Read all labels.
+
+        Parameters
+        ----------
+        unmarked : bool
+            Give frames, too, that nobody has labelled yet: none of their keypoints is marked,
+            nor said to be absent, as all are where there is no animal.
 
         Raises
         ------
         FormatError
             If there are none, or they do not fit their images or the skeleton.
         """
-        return load_labels(self.path / "labels", self.skeleton)
+        folder = self.path / "labels"
+        state = self._past.read()
+        if not state.frames:
+            raise FormatError(
+                f"no labels in {folder}: label some frames, or import labels with `mapose import`"
+            )
+        with explain_damage(folder / JOURNAL):
+            labels = state.to_labels(folder)
+        if not unmarked:
+            rows = np.flatnonzero((labels.find_states() != UNMARKED).any((1, 2)))
+            if not len(rows):
+                raise FormatError(
+                    f"no labels in {folder}: {len(labels)} frames are to be labelled, none is yet"
+                )
+            labels = labels.take(rows)
+        check_exist([p for p in labels.images if p is not None], folder)
+        return labels
 
     def list_models(self) -> list[str]:
         """List the names of the trained models, oldest first."""
@@ -266,6 +354,8 @@ class Project:
         SettingsError
             If there is none, or none of this name.
         """
+        from mapose.models import Model  # with torch, which takes two seconds to load
+
         names = self.list_models()
         if not names:
             raise SettingsError(f"{self.path}: no model yet; train one with `mapose train`")
@@ -304,16 +394,3 @@ def check_free(path: Path) -> None:
         empty = item.name in _FOLDERS and item.is_dir() and not any(item.iterdir())
         if not empty and not own.fullmatch(item.name):
             raise SettingsError(f"{path} exists already: name a new or empty folder")
-
-
-def _check_individuals(individuals: int | list[str]) -> None:
-    count = individuals if isinstance(individuals, int) else len(individuals)
-    if not 1 <= count <= MOST_ANIMALS:
-        raise SettingsError(f"individuals: wanted 1 to {MOST_ANIMALS} animals, came {count}")
-
-
-def _check_names(videos: Iterable[str]) -> None:
-    """Refuse names of videos that cannot be those of folders: labels lie in one per video."""
-    odd = [name for name in videos if not is_plain_name(name)]
-    if odd:
-        raise SettingsError(f"a video cannot be called {odd[0]!r}: its name becomes a folder's")

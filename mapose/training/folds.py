@@ -53,8 +53,8 @@ class CrossValidation:
 def cross_validate(
     project: Project | str | os.PathLike[str],
     folds: int,
-    name: str = "fold",
     *,
+    name: str = "fold",
     overrides: Iterable[str] = (),
     on_progress: Callable[[Progress], None] = lambda _: None,
     **options: Any,

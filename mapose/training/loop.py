@@ -19,7 +19,7 @@ from mapose.arrays import Floats, Ints
 from mapose.config import TrainSettings
 from mapose.data import Augmentation, TrainingSet, draw_fields, draw_scores
 from mapose.errors import FormatError, SettingsError
-from mapose.files import write_atomically
+from mapose.files import write_atomically, write_yaml
 from mapose.interruptions import hold_signals
 from mapose.io import prefetch
 from mapose.models import (
@@ -32,7 +32,6 @@ from mapose.models import (
     normalise,
     save_tensors,
     spare_cores,
-    write_yaml,
 )
 from mapose.reading import load_yaml
 from mapose.training.runs import STATE

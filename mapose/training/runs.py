@@ -13,10 +13,9 @@ import numpy as np
 
 from mapose.config import Settings, load_settings, parse_settings
 from mapose.errors import FormatError, SettingsError
-from mapose.files import make_folder, name_file
+from mapose.files import make_folder, name_file, write_yaml
 from mapose.labels import Labels
 from mapose.locks import is_locked
-from mapose.models import write_yaml
 from mapose.models.checkpoint import WEIGHTS
 from mapose.project.project import Project
 from mapose.reading import load_yaml

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from mapose.arrays import Ints
-from mapose.files import write_atomically
+from mapose.files import write_atomically, write_yaml
 from mapose.io import write_image
 from mapose.labels import Labels
-from mapose.models import Model, save_tensors, write_yaml
+from mapose.models import Model, save_tensors
 from mapose.project.importing import import_labels
 from mapose.project.project import Project
 from mapose.synthetic import Arena, Scene, make_cameras, make_scene

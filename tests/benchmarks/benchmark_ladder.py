@@ -50,7 +50,7 @@ class Answer:
 
     poses: object
     seconds: float
-    contacts: tuple = ()
+    doubts: tuple = ()
 
 
 def arrange_ids(rung: Rung, ids: np.ndarray):

@@ -30,6 +30,7 @@ from mapose.doubts import Doubt
 from mapose.io import VideoWriter, save, write
 from mapose.poses import Poses
 from mapose.project.importing import import_project
+from mapose.project.project import Project
 from mapose.skeleton import Skeleton
 from mapose.synthetic import make_scene
 from tests.untrained import make_untrained
@@ -60,10 +61,36 @@ def resume_training(folder: Path) -> str:
     return "train mice --name mine --resume" if begun else COMMANDS["train"].words
 
 
+def undo_again(folder: Path) -> str:
+    """What was undone is not undone again: that would take back another change."""
+    lines = (folder / "mice/labels/journal.jsonl").read_bytes().splitlines()
+    return "info mice" if b'"what":"undo:' in lines[-1] else COMMANDS["undo"].words
+
+
+def rename_again(folder: Path) -> str:
+    names = Project.load(folder / "mice").skeleton.keypoints
+    parts = (("--rename a=snout", "snout"), ("--add tail", "tail"))
+    todo = [words for words, name in parts if name not in names]
+    return f"skeleton mice {' '.join(todo)}".strip()
+
+
+def delete_again(folder: Path) -> str:
+    return COMMANDS["delete"].words if (folder / "mice/models/old").exists() else "info mice"
+
+
 COMMANDS = {
     "new": Command("new rats --keypoints a,b --edges a-b --individuals 2 --videos walk.mp4"),
     "import": Command("import rats --from walk.slp --count 6"),
     "import more": Command("import mice --from other.slp --count 6"),
+    "add": Command("add mice other.mp4 --copy"),
+    "undo": Command("history mice --undo", again=undo_again),
+    "restore": Command("restore mice 3"),
+    "skeleton": Command("skeleton mice --rename a=snout --add tail", again=rename_again),
+    "merge": Command("merge mice theirs --prefer theirs"),
+    "relink": Command("relink theirs elsewhere"),
+    "export labels": Command("export mice --to slp -o labels.slp"),
+    "export project": Command("export mice --to dlc -o dlc"),
+    "delete": Command("delete mice old --yes", again=delete_again),
     "train": Command(
         "train mice --preset small --name mine " + " ".join(f"--set {s}" for s in TINY),
         again=resume_training,
@@ -108,7 +135,18 @@ def make_start(folder: Path) -> None:
         None, folder / "walk.mp4", poses=poses, names={"x": "x", "y": "y"}, steps=3, day="sunday"
     )
     made.save(folder / "mice.gallery")
-    import_project(folder / "mice", folder / "walk.slp", count=8)
+    project, _ = import_project(folder / "mice", folder / "walk.slp", count=8)
+    shutil.copytree(folder / "mice", folder / "theirs")
+    frame = int(project.load_labels().frames[0])
+    for part in ("a", "b"):
+        project = project.set_points("walk", frame, {part: (3, 4)}, individual="x")
+    theirs = Project.load(folder / "theirs").add_frames("walk", [40])
+    theirs.set_points("walk", 40, {"a": (9, 9)}, individual="y")
+    (folder / "elsewhere").mkdir()
+    shutil.copy(folder / "walk.mp4", folder / "elsewhere" / "0001.mp4")
+    file = folder / "theirs" / "mapose.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("../walk.mp4", "../gone.mp4"),
+                    encoding="utf-8")  # fmt: skip
     make_untrained(lively=True, skeleton=SKELETON).save(folder / "model")
     make_untrained(lively=True, skeleton=SKELETON).save(folder / "mice/models/old")
     film_board(folder)
@@ -293,6 +331,8 @@ def read_plainly(path: Path) -> object:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
         found["record"].pop("seconds", None)
         return found
+    if path.suffix == ".jsonl":  # the journal of labels
+        return [json.loads(line) | {"when": ""} for line in path.read_bytes().splitlines()]
     if path.suffix == ".json":
         return json.loads(path.read_text(encoding="utf-8"))
     return path.read_bytes()

@@ -76,7 +76,8 @@ def _read_own(path: Path, out: Path) -> None:
 def _read_project(path: Path, out: Path) -> None:
     from mapose.project import Project
 
-    project = Project.load(path)
+    # Opening a project puts in order what was interrupted: that may be written, in a copy.
+    project = Project.load(shutil.copytree(path, out / "project", dirs_exist_ok=True))
     project.load_labels()
     for name in project.videos:
         project.find_video(name)

@@ -316,6 +316,18 @@ def _make_project(folder: Path) -> None:
     )
 
 
+@_specimen("p", "project", parts=("p/labels/journal.jsonl", "p/labels/journal.snapshot.json"))
+def _make_project_with_a_past(folder: Path) -> None:
+    _make_project(folder)
+    project = Project.load(folder / "p")
+    project = project.set_points("clip", 0, {SKELETON.keypoints[0]: (1, 2)})
+    project = project.rename_keypoint(SKELETON.keypoints[0], "nose").add_keypoint("new")
+    past = project._past
+    past._saved = (-(10**9), 0)  # so that a snapshot is due
+    past._save_snapshot()
+    project.undo()
+
+
 @_specimen("r.edits.csv", "edits")
 def _make_edits(folder: Path) -> None:
     seen = (Sighting(2, (3.0, 4.0)),)

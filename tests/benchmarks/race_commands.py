@@ -57,6 +57,13 @@ def lose_videos(folder: Path, well: list[bool]) -> bool:
     return not {"other", "walk"} <= set(Project.load(folder / "mice").videos)
 
 
+def lose_keypoints(folder: Path, well: list[bool]) -> bool:
+    from mapose.project.project import Project
+
+    names = Project.load(folder / "mice").skeleton.keypoints
+    return [name in names for name in ("one", "two")] != well
+
+
 def lose_models(folder: Path, well: list[bool]) -> bool:
     models = [p.parent.name for p in folder.glob("mice/models/*/model.yaml")]
     return len(models) != 1 + sum(well)
@@ -89,6 +96,13 @@ RACES = {
         lose_labels,
     ),
     "import more": Race(twice("import more"), lose_videos),
+    "undo x2": Race(twice("undo"), lose_all),
+    "skeleton x2": Race(
+        ("skeleton mice --add one", "skeleton mice --add two"), lose_keypoints
+    ),
+    "merge, skeleton": Race(
+        (COMMANDS["merge"].words, "skeleton mice --add one --add-animal 1"), lose_all
+    ),
     "train x2": Race((TRAIN, TRAIN), lose_models),
     "train one name": Race(twice("train"), lose_all),
     "analyze x2": Race(twice("analyze"), lose_rows),

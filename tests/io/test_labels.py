@@ -50,10 +50,10 @@ def test_the_file_is_plain_sorted_and_stable(labels: Labels, tmp_path: Path) -> 
     path = save_labels(labels, tmp_path)[0]
     first = path.read_bytes()
     assert b"\r" not in first
-    assert first.splitlines()[0] == b"image,frame,individual,keypoint,x,y,visible"
+    assert first.splitlines()[0] == b"image,frame,individual,keypoint,x,y,visible,origin"
     x, y = labels.points[0, 0, 0]
-    assert first.splitlines()[1].decode() == f"img003.png,3,Anna,snout,{x:.3f},{y:.3f},1"
-    assert b"img010.png,10,B\xc3\xa9la,tail,,,0" in first.splitlines()
+    assert first.splitlines()[1].decode() == f"img003.png,3,Anna,snout,{x:.3f},{y:.3f},1,"
+    assert b"img010.png,10,B\xc3\xa9la,tail,,,0," in first.splitlines()
     save_labels(labels.take([2, 0, 1, 4, 3]), tmp_path)
     assert path.read_bytes() == first
     assert sorted(p.name for p in path.parent.iterdir())[-1] == "labels.csv"

@@ -191,7 +191,7 @@ def test_what_a_killed_try_has_left_is_no_project(tmp_path, clip):
 
 def test_an_import_that_fails_leaves_no_project_in_the_way(tmp_path, clip, monkeypatch):
     labels = make_labels(clip, [3, 90])
-    monkeypatch.setattr("mapose.project.importing.read_labels", lambda _: labels)
+    monkeypatch.setattr("mapose.project.importing.read_labels", lambda *_, **__: labels)
     with pytest.raises(FormatError):  # the video has 30 frames
         import_project(tmp_path / "p", clip)
     assert not (tmp_path / "p").exists()

@@ -1,0 +1,540 @@
+"""Changes of a project's labels: points, frames, keypoints and animals, and their past."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mapose.errors import SettingsError, suggest_name
+from mapose.io import Video, write_image
+from mapose.labels import ABSENT, ORIGINS, STATES, Labels
+from mapose.project.changes import (
+    Frame,
+    LabelState,
+    Mark,
+    Step,
+    find_steps,
+    make_absent,
+    make_mark,
+)
+from mapose.project.description import check_individuals
+from mapose.project.journal import Entry
+from mapose.reading import is_plain_name
+from mapose.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from mapose.project.history import History
+
+_TOLD = 4
+
+
+class Labelling:
+    """What can be done to the labels of a project.
+
+    Every change is in the project's journal, on the disk, when its method returns; `undo` takes
+    it back. Each method gives the project as it is after the change. All raise `SettingsError` if
+    a name or a frame is not there, and `ConflictError` if another program has changed one of the
+    same points since this project last looked.
+    """
+
+    path: Path
+    skeleton: Skeleton
+    individuals: int | tuple[str, ...]
+    _past: History
+
+    def set_points(
+        self,
+        video: str,
+        frame: int | str,
+        points: Mapping[str, tuple[float, float]],
+        *,
+        individual: str | None = None,
+        occluded: Iterable[str] = (),
+        origin: str = "person",
+    ) -> Self:
+        """Set or move keypoints of one animal in one frame.
+
+        Parameters
+        ----------
+        video : str
+            Name of the video.
+        frame : int or str
+            Frame number, or the name of its image file; it must be among the labelled frames.
+        points : dict of str to (float, float)
+            x and y by keypoint, image pixels; kept to 0.001 px.
+        individual : str, optional
+            Name of the animal; needed where there are several.
+        occluded : iterable of str
+            Those of the keypoints that are hidden; the others are visible.
+        origin : {"person", "model", "copy", "triangulation"}
+            Where the points come from.
+
+        Examples
+        --------
+        >>> folder = getfixture("tmp_path")
+        >>> import numpy as np, mapose
+        >>> with mapose.io.VideoWriter(folder / "clip.mp4", 25) as writer:
+        ...     for level in range(5):
+        ...         writer.write(np.full((48, 64), level, np.uint8))
+        >>> mouse = mapose.Skeleton(["snout", "tail"])
+        >>> project = mapose.Project.create(folder / "mice", mouse, videos=[folder / "clip.mp4"])
+        >>> project = project.add_frames("clip", [3])
+        >>> project = project.set_points("clip", 3, {"snout": (20.5, 31)})
+        >>> project.load_labels().points[0, 0, 0].tolist()
+        [20.5, 31.0]
+        >>> print(project.history()[-1].what)
+        set snout of animal0 in clip:3
+        """
+        hidden = set(occluded)
+        _check_name("origin", origin, ORIGINS[1:])
+        for keypoint, (x, y) in points.items():
+            if not (math.isfinite(x) and math.isfinite(y)):
+                raise SettingsError(
+                    f"{keypoint}: wanted finite coordinates, came {x}, {y}; clear_points removes "
+                    "a mark"
+                )
+
+        def find(_: Mark | None, keypoint: str) -> Mark:
+            state = "occluded" if keypoint in hidden else "visible"
+            return make_mark(*points[keypoint], state=state, origin=origin)
+
+        return self._set_marks("set", video, frame, [*points], individual, find)
+
+    def set_state(
+        self,
+        video: str,
+        frame: int | str,
+        keypoints: Iterable[str],
+        state: str,
+        *,
+        individual: str | None = None,
+    ) -> Self:
+        """Say that keypoints are visible, occluded, or absent from the picture.
+
+        Parameters
+        ----------
+        video, frame, individual
+            As for `set_points`.
+        keypoints : iterable of str
+            Those that are absent lose their place; the others must have one.
+        state : {"visible", "occluded", "absent"}
+        """
+        _check_name("state", state, STATES[1:])
+
+        def find(mark: Mark | None, keypoint: str) -> Mark:
+            if state == STATES[ABSENT]:
+                return make_absent("person")
+            if mark is None or mark[0] is None:
+                raise SettingsError(
+                    f"{keypoint} has no place in {video}:{frame}: set_points gives it one"
+                )
+            return mark[0], mark[1], state, mark[3]
+
+        return self._set_marks(f"{state}:", video, frame, list(keypoints), individual, find)
+
+    def clear_points(
+        self,
+        video: str,
+        frame: int | str,
+        *,
+        keypoints: Iterable[str] | None = None,
+        individual: str | None = None,
+    ) -> Self:
+        """Remove the marks of keypoints, by default of all, of one animal in one frame."""
+        names = self.skeleton.keypoints if keypoints is None else keypoints
+        return self._set_marks(
+            "clear", video, frame, list(names), individual, lambda mark, keypoint: None
+        )
+
+    def add_frames(self, video: str, frames: Iterable[int]) -> Self:
+        """Take frames of a video among those to label; those that are there already stay.
+
+        Raises
+        ------
+        VideoError
+            If one cannot be decoded.
+        """
+        numbers = sorted({int(n) for n in frames})
+        known = {n for (v, _), n in self._past.read().frames.items() if v == video}
+        wanted = [n for n in numbers if n not in known]
+        with Video(self.find_video(video)) as opened:
+            for number in wanted:
+                place = self.path / "labels" / video / _name_image(number)
+                if not place.exists():
+                    write_image(opened.read(number), place)
+
+        def change(state: LabelState) -> None:
+            there = {n for (v, _), n in state.frames.items() if v == video}
+            new = {(video, _name_image(n)): n for n in wanted if n not in there}
+            state.frames.update(new)
+            _fill_columns(state)
+
+        return self._change(f"add {_list_some(wanted)} of {video}", change)
+
+    def remove_frames(self, video: str, frames: Iterable[int | str]) -> Self:
+        """Remove frames with all their marks; their pictures stay, so that undo can bring them."""
+        given = list(frames)
+
+        def change(state: LabelState) -> None:
+            for frame in given:
+                key = _find_frame(state, video, frame)
+                del state.frames[key]
+                state.marks.pop(key, None)
+
+        return self._change(f"remove {_list_some(given)} of {video}", change)
+
+    def rename_frame(self, video: str, frame: int | str, image: str) -> Self:
+        """Give a frame's picture another name; the marks go with it."""
+        old = _find_frame(self._past.read(), video, frame)
+        place = self.path / "labels" / video / image
+        if not is_plain_name(image) or place.suffix != Path(old[1]).suffix:
+            raise SettingsError(
+                f"image: wanted the name of a file such as {old[1]}, came {image!r}"
+            )
+        if place.exists():
+            raise SettingsError(f"{place} is there already: choose another name")
+        # The old picture stays for undo: with a link it takes no room.
+        _copy_file(place.with_name(old[1]), place)
+
+        def change(state: LabelState) -> None:
+            state.frames[video, image] = state.frames.pop(old)
+            if old in state.marks:
+                state.marks[video, image] = state.marks.pop(old)
+
+        return self._change(f"rename {old[1]} of {video} to {image}", change)
+
+    def put_labels(self, labels: Labels, what: str = "labels put in") -> Self:
+        """Put many labels in as one change; frames of the project that are not among them stay.
+
+        Parameters
+        ----------
+        labels : Labels
+            Every image must be a file in ``labels/<video>`` of the project. Keypoints must be
+            known here.
+        what : str
+            The change in words, for `history`.
+        """
+
+        def change(state: LabelState) -> None:
+            state.add_labels(labels.arrange(state.make_skeleton()))
+
+        return self._change(what, change)
+
+    def read_state(self) -> LabelState:
+        """Give the labels as the journal has them, not to be changed; arrays: `load_labels`."""
+        return self._past.read()
+
+    def put_state(self, state: LabelState, what: str) -> Self:
+        """Make the labels what a state says, as one change.
+
+        Parameters
+        ----------
+        state : LabelState
+            A copy of that of `read_state`, changed.
+        what : str
+            The change in words, for `history`.
+        """
+        self._past.change(what, lambda now: find_steps(now, state))
+        return self._renew()
+
+    def add_keypoint(self, name: str, *, after: str | None = None) -> Self:
+        """Add a keypoint: unmarked everywhere, last or after another one."""
+
+        def change(state: LabelState) -> None:
+            old = state.make_skeleton()
+            names = list(old.keypoints)
+            names.insert(len(names) if after is None else old.index(after) + 1, name)
+            state.skeleton = Skeleton(names, old.edges, old.mirror).to_dict()
+
+        return self._change(f"add keypoint {name}", change)
+
+    def rename_keypoint(self, old: str, new: str) -> Self:
+        """Call a keypoint otherwise; all its labels stay."""
+
+        def make(state: LabelState) -> list[Step]:
+            state.make_skeleton().renamed({old: new})
+            return [{"rename": ["keypoint", old, new]}] if old != new else []
+
+        self._past.change(f"rename keypoint {old} to {new}", make)
+        return self._renew()
+
+    def remove_keypoint(self, name: str) -> Self:
+        """Remove a keypoint with its edges, its mirror pair and all its marks."""
+
+        def change(state: LabelState) -> None:
+            old = state.make_skeleton()
+            old.index(name)
+            kept = [k for k in old.keypoints if k != name]
+            state.skeleton = Skeleton(
+                kept,
+                [edge for edge in old.edges if name not in edge],
+                [pair for pair in old.mirror if name not in pair],
+            ).to_dict()
+            _drop_spots(state, lambda spot: spot[1] == name)
+
+        return self._change(f"remove keypoint {name}", change)
+
+    def add_edge(self, first: str, second: str) -> Self:
+        """Join two keypoints."""
+        return self._change_pairs("edges", "add", (first, second))
+
+    def remove_edge(self, first: str, second: str) -> Self:
+        """Part two keypoints."""
+        return self._change_pairs("edges", "remove", (first, second))
+
+    def add_mirror(self, left: str, right: str) -> Self:
+        """Say that two keypoints change places in a mirror."""
+        return self._change_pairs("mirror", "add", (left, right))
+
+    def remove_mirror(self, left: str, right: str) -> Self:
+        """Say that two keypoints do not change places in a mirror."""
+        return self._change_pairs("mirror", "remove", (left, right))
+
+    def add_individual(self, name: str | None = None) -> Self:
+        """Allow one more animal; with a name where animals have names."""
+
+        def change(state: LabelState) -> None:
+            if isinstance(state.individuals, int):
+                if name is not None:
+                    raise SettingsError("the animals of this project have no names: leave it out")
+                state.individuals += 1
+            else:
+                if not name:
+                    raise SettingsError("the animals of this project have names: give one")
+                state.individuals = [*state.individuals, name]
+            check_individuals(state.individuals)
+
+        return self._change(f"add animal {name or ''}".strip(), change)
+
+    def rename_individual(self, old: str, new: str) -> Self:
+        """Call an animal otherwise; all its labels stay."""
+
+        def make(state: LabelState) -> list[Step]:
+            known = _list_individuals(state)
+            _check_name("animal", old, known)
+            if new in known or not new:
+                raise SettingsError(f"animal: wanted a new name, came {new!r}")
+            return [{"rename": ["individual", old, new]}]
+
+        self._past.change(f"rename animal {old} to {new}", make)
+        return self._renew()
+
+    def remove_individual(self, name: str) -> Self:
+        """Remove an animal with all its marks; without names, there is one animal less."""
+
+        def change(state: LabelState) -> None:
+            _check_name("animal", name, _list_individuals(state))
+            individuals = state.individuals
+            if isinstance(individuals, int):
+                state.individuals = individuals - 1
+            else:
+                state.individuals = [i for i in individuals if i != name]
+            check_individuals(state.individuals)
+            state.columns = [i for i in state.columns if i != name]
+            _fill_columns(state)
+            _drop_spots(state, lambda spot: spot[0] == name)
+
+        return self._change(f"remove animal {name}", change)
+
+    def undo(self) -> Self:
+        """Take back the last change that is not taken back yet, whoever made it.
+
+        Raises
+        ------
+        SettingsError
+            If there is none.
+        """
+        self._past.undo()
+        return self._renew()
+
+    def redo(self) -> Self:
+        """Make the change again that was taken back last.
+
+        Raises
+        ------
+        SettingsError
+            If there is none, or something was changed since.
+        """
+        self._past.redo()
+        return self._renew()
+
+    def restore(self, at: int | str) -> Self:
+        """Bring back the labels as they were after a change, or at a time; undo takes it back.
+
+        Parameters
+        ----------
+        at : int or str
+            Number of a change, as `history` tells it, or a time in UTC: ``2026-11-29T12:00``.
+        """
+        self._past.read()
+        self._past.restore(at)
+        return self._renew()
+
+    def history(self, last: int | None = None) -> list[Entry]:
+        """List the changes, oldest first: number, time, account and words of each.
+
+        Parameters
+        ----------
+        last : int, optional
+            So many of the last ones; all by default. A million take some seconds.
+        """
+        self._past.look()
+        return self._past.list_entries(last)
+
+    def find_video(self, name: str) -> Path:
+        """Find the file of a video by name."""
+        raise NotImplementedError
+
+    def _change(self, what: str, change: Callable[[LabelState], None]) -> Self:
+        """Record what a function does to the state."""
+
+        def make(state: LabelState) -> list[Step]:
+            new = state.copy()
+            change(new)
+            return find_steps(state, new)
+
+        self._past.change(what, make)
+        return self._renew()
+
+    def _renew(self) -> Self:
+        """Give the project with the skeleton and the animals as they are now."""
+        state = self._past.state
+        individuals = state.individuals
+        new: Any = replace(
+            self,  # type: ignore[type-var]
+            skeleton=state.make_skeleton() if state.skeleton else self.skeleton,
+            individuals=individuals if isinstance(individuals, int) else tuple(individuals),
+        )
+        object.__setattr__(new, "_past", self._past)
+        return new
+
+    def _set_marks(
+        self,
+        verb: str,
+        video: str,
+        frame: int | str,
+        keypoints: list[str],
+        individual: str | None,
+        find: Callable[[Mark | None, str], Mark | None],
+    ) -> Self:
+        """Change the marks of some keypoints of one animal; only these are looked at."""
+
+        def tell(state: LabelState) -> str:
+            who = _choose_individual(state, individual)
+            return f"{verb} {_list_some(keypoints)} of {who} in {video}:{frame}"
+
+        def make(state: LabelState) -> list[Step]:
+            key, skeleton = _find_frame(state, video, frame), state.make_skeleton()
+            name = _choose_individual(state, individual)
+            spots = state.marks.get(key, {})
+            changes = []
+            for keypoint in keypoints:
+                skeleton.index(keypoint)
+                before = spots.get((name, keypoint))
+                after = find(before, keypoint)
+                if after != before:
+                    changes.append([name, keypoint, before, after])
+            if not changes:
+                return []
+            steps: list[Step] = [{"marks": [[*key, changes]]}]
+            if name not in state.columns:
+                steps.insert(0, {"columns": [state.columns, [*state.columns, name]]})
+            return steps
+
+        self._past.change(tell, make)
+        return self._renew()
+
+    def _change_pairs(self, what: str, verb: str, pair: tuple[str, str]) -> Self:
+        def change(state: LabelState) -> None:
+            old = state.make_skeleton()
+            for name in pair:
+                old.index(name)
+            pairs = list(getattr(old, what))
+            if verb == "add":
+                pairs.append(pair)
+            else:
+                kept = [p for p in pairs if set(p) != set(pair)]
+                if kept == pairs:
+                    raise SettingsError(f"{what}: there is no {pair[0]}-{pair[1]}")
+                pairs = kept
+            parts = {"edges": old.edges, "mirror": old.mirror, what: pairs}
+            state.skeleton = Skeleton(old.keypoints, **parts).to_dict()
+
+        return self._change(f"{verb} {what} {pair[0]}-{pair[1]}", change)
+
+
+def _find_frame(state: LabelState, video: str, frame: int | str) -> Frame:
+    """Find a labelled frame by number or by the name of its image."""
+    if (video, str(frame)) in state.frames:
+        return video, str(frame)
+    if not isinstance(frame, str):
+        for key, number in state.frames.items():
+            if key[0] == video and number == frame:
+                return key
+    _check_name("video", video, state.list_videos())
+    raise SettingsError(
+        f"frame {frame} of {video} is not among the labelled frames: add_frames takes it in"
+    )
+
+
+def _list_individuals(state: LabelState) -> list[str]:
+    """List the names that an animal may have."""
+    if not isinstance(state.individuals, int):
+        return list(dict.fromkeys((*state.individuals, *state.columns)))
+    free = (f"animal{i}" for i in range(state.individuals + len(state.columns)))
+    more = [name for name in free if name not in state.columns]
+    return state.columns + more[: max(0, state.individuals - len(state.columns))]
+
+
+def _fill_columns(state: LabelState) -> None:
+    """Make sure that tables have a column: without one they would not list their frames."""
+    if not state.columns:
+        names = _list_individuals(state)
+        state.columns = names[:1] if isinstance(state.individuals, int) else names
+
+
+def _choose_individual(state: LabelState, name: str | None) -> str:
+    known = _list_individuals(state)
+    if name is not None:
+        _check_name("animal", name, known)
+        return name
+    if len(known) > 1:
+        raise SettingsError(f"individual: wanted one of {', '.join(known)}, came none")
+    return known[0]
+
+
+def _drop_spots(state: LabelState, drop: Callable[[tuple[str, str]], bool]) -> None:
+    for frame in list(state.marks):
+        kept = {spot: mark for spot, mark in state.marks[frame].items() if not drop(spot)}
+        if kept:
+            state.marks[frame] = kept
+        else:
+            del state.marks[frame]
+
+
+def _check_name(what: str, name: str, known: Iterable[str]) -> None:
+    names = list(known)
+    if name not in names:
+        raise SettingsError(f"no {what} {name!r}: {suggest_name(name, names)}")
+
+
+def _list_some(items: Iterable[object]) -> str:
+    words = [str(item) for item in items]
+    more = f" and {len(words) - _TOLD} more" if len(words) > _TOLD else ""
+    return ", ".join(words[:_TOLD]) + more
+
+
+def _name_image(number: int) -> str:
+    return f"frame{number:06d}.png"
+
+
+def _copy_file(source: Path, place: Path) -> None:
+    """Give a file a second name; a copy where the disk knows no links."""
+    try:
+        os.link(source, place)
+    except OSError:
+        place.write_bytes(source.read_bytes())

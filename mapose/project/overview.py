@@ -1,0 +1,228 @@
+"""What a project, a model, a result, a file of labels or a video holds, in a few lines."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapose.errors import FormatError, MaposeError, SettingsError
+from mapose.files import RESULT, cut_suffix
+from mapose.io import Video, read_labels
+from mapose.io.formats import detect_format
+from mapose.io.sources import VIDEO_SUFFIXES
+from mapose.labels import ORIGINS, STATES, Labels
+from mapose.project.description import FILE
+from mapose.project.project import Project
+from mapose.reading import explain_damage, load_yaml
+from mapose.results.result import Result
+
+_LAST, _MODEL = 1, "model.yaml"
+
+
+@dataclass
+class Overview:
+    """What something is, and what it holds.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        ``project``, ``model``, ``poses (FORMAT)``, ``labels`` or ``video``.
+    facts : dict
+        Plain values by name.
+    """
+
+    path: Path
+    kind: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        width = max((len(name) for name in self.facts), default=0)
+        lines = [f"{self.path}: {self.kind}"]
+        for name, value in self.facts.items():
+            told = value if isinstance(value, list) else [_tell(value)]
+            for number, line in enumerate(map(_tell, told or ["none"])):
+                lines.append(f"  {(name if number == 0 else ''):<{width}}  {line}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make a plain record."""
+        return {"path": str(self.path), "kind": self.kind, **self.facts}
+
+
+def describe(path: str | os.PathLike[str]) -> Overview:
+    """Say what a project or model folder, a result, a file of labels or a video holds.
+
+    Parameters
+    ----------
+    path : path
+        A project, a model, a video, or whatever `mapose.read` or `mapose.io.read_labels` reads.
+
+    Raises
+    ------
+    SettingsError
+        If there is nothing, or nothing that mapose knows.
+
+    Examples
+    --------
+    >>> from mapose.skeleton import Skeleton
+    >>> folder = getfixture("tmp_path") / "mice"
+    >>> _ = Project.create(folder, Skeleton(["snout", "tail"]), individuals=2)
+    >>> describe(folder).facts["keypoints"]
+    'snout, tail'
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SettingsError(f"there is no {path}")
+    if (path / FILE).is_file():
+        return _describe_project(Project.load(path))
+    if (path / _MODEL).is_file():
+        return _describe_model_folder(path)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return _describe_video(path)
+    try:
+        with Result(path) as result:
+            return _describe_result(result)
+    except FormatError as fault:
+        try:
+            return Overview(path, "labels", _describe_labels(read_labels(path)))
+        except MaposeError:
+            raise SettingsError(
+                f"{path} is no project, no video, and no file of poses or labels that can be "
+                f"read: {fault}"
+            ) from fault
+
+
+def _describe_project(project: Project) -> Overview:
+    individuals = project.individuals
+    count = individuals if isinstance(individuals, int) else ", ".join(individuals)
+    state = project.read_state()
+    frames = Counter(video for video, _ in state.frames)
+    videos = []
+    for name in dict.fromkeys((*project.videos, *state.list_videos())):
+        place = project.videos.get(name)
+        where = "no video file" if place is None else str(place)
+        if place is not None and not (project.path / place).is_file():
+            where += f" is gone: mapose relink {project.path} FOLDER"
+        videos.append(f"{name}: {frames[name]} labelled frames, {where}")
+    labels = state.to_labels(project.path / "labels") if state.frames and state.columns else None
+    last = project.history(_LAST)
+    return Overview(
+        project.path,
+        "project",
+        {
+            "keypoints": ", ".join(project.skeleton.keypoints),
+            "edges": ", ".join(f"{a}-{b}" for a, b in project.skeleton.edges) or "none",
+            "animals": count,
+            "videos": videos,
+            **({"sessions": _list_sessions(project)} if project.sessions else {}),
+            **({} if labels is None else _count_marks(labels)),
+            "models": [_describe_model(project.path / "models" / n) for n in project.list_models()],
+            "results": [
+                cut_suffix(file.name)
+                for file in sorted((project.path / "results").glob(f"*{RESULT}"))
+            ],
+            "last change": str(last[-1]) if last else "none yet",
+        },
+    )
+
+
+def _list_sessions(project: Project) -> list[str]:
+    return [
+        f"{name}: {', '.join(f'{camera} = {video}' for camera, video in cameras.items())}"
+        for name, cameras in project.sessions.items()
+    ]
+
+
+def _read_model(folder: Path) -> dict[str, Any]:
+    file = folder / _MODEL
+    with explain_damage(file):
+        found = load_yaml(file.read_text(encoding="utf-8"), file)
+        if not isinstance(found, dict) or not isinstance(found.get("record", {}), dict):
+            raise FormatError(f"{file}: wanted the description of a model")
+    return found
+
+
+def _describe_model(folder: Path) -> str:
+    try:
+        error = _read_model(folder)["record"]["metrics"]["test"]["mean"]
+        return f"{folder.name}: mean error {error:.2f} px on test frames"
+    except (MaposeError, LookupError, TypeError, ValueError):
+        return f"{folder.name}: no figures"
+
+
+def _describe_model_folder(folder: Path) -> Overview:
+    found = _read_model(folder)
+    with explain_damage(folder / _MODEL):
+        record = found.get("record") or {}
+        split = found.get("split") or {}
+        counts = [len(split.get(part, [])) for part in ("train", "test")]
+        facts = {
+            "keypoints": ", ".join(found["skeleton"]["keypoints"]),
+            "animals": found["individuals"],
+            "steps": record.get("steps"),
+            "frames": f"{counts[0]} to train, {counts[1]} to test",
+            "figures": _describe_model(folder).partition(": ")[2],
+            "made by": f"mapose {record.get('mapose', 'not known')}",
+        }
+    return Overview(folder, "model", facts)
+
+
+def _describe_video(path: Path) -> Overview:
+    with Video(path) as video:
+        facts = {
+            "frames": len(video),
+            "size": f"{video.size[0]} x {video.size[1]}",
+            "rate": round(video.rate, 3),
+        }
+        facts["seconds"] = round(len(video) / video.rate, 3) if video.rate else None
+    return Overview(path, "video", facts)
+
+
+def _describe_result(result: Result) -> Overview:
+    poses = result.poses
+    made = result.provenance.get("made")
+    with_score = poses.confidence[np.isfinite(poses.points).all(-1)]
+    facts: dict[str, Any] = {
+        "frames": f"{len(poses)}, {poses.frames[0]} to {poses.frames[-1]}" if len(poses) else 0,
+        "animals": ", ".join(poses.names),
+        "keypoints": ", ".join(poses.skeleton.keypoints),
+        "rate": poses.rate,
+        "unit": f"{poses.unit}, {poses.dimensions}D",
+        "seen": f"{with_score.size / max(poses.confidence.size, 1):.1%} of all keypoints, median "
+        f"confidence {np.median(with_score) if with_score.size else float('nan'):.2f}",
+        "corrections": len(result.edits),
+    }
+    if made:
+        facts["made by"] = str(made)
+    return Overview(result.path, f"poses ({detect_format(result.path)})", facts)
+
+
+def _describe_labels(labels: Labels) -> dict[str, Any]:
+    return {
+        "keypoints": ", ".join(labels.skeleton.keypoints),
+        "edges": ", ".join(f"{a}-{b}" for a, b in labels.skeleton.edges) or "none",
+        "animals": ", ".join(labels.individuals) if labels.identified else len(labels.individuals),
+        "videos": [f"{v}: {n} labelled frames" for v, n in Counter(labels.videos).items()],
+        **_count_marks(labels),
+    }
+
+
+def _count_marks(labels: Labels) -> dict[str, Any]:
+    """Count marks by state and by origin."""
+    states = np.bincount(labels.find_states().ravel(), minlength=len(STATES))
+    origins = np.bincount(labels.find_origins()[labels.find_states() > 0], minlength=len(ORIGINS))
+    named = [f"{n} {name or 'not known'}" for n, name in zip(origins, ORIGINS, strict=True) if n]
+    return {
+        "marks": ", ".join(f"{n} {name}" for n, name in zip(states, STATES, strict=True) if n),
+        "origins": ", ".join(named) or "none",
+    }
+
+
+def _tell(value: Any) -> str:
+    return "not known" if value is None else str(value)
