@@ -13,11 +13,14 @@ from .cameras.triangulating import triangulate_files
 from .decode.assembly import assemble
 from .doubts import Doubt, find_swaps
 from .errors import MaposeError
+from .io.cutting import cut_video
+from .kinematics.filters import filter_poses
 from .labels import Labels
 from .models.checkpoint import Model
 from .multiview.matching.identities import match_views
 from .multiview.reconstruction.reconstruction import Reconstruction, triangulate
 from .poses import Peaks, Poses
+from .project.crops import load_crops, set_crop
 from .project.exporting import export_labels
 from .project.extracting import extract_frames, select_frames
 from .project.history import ConflictError
@@ -29,11 +32,14 @@ from .project.proposals import accept_proposals, drop_proposals, load_proposals
 from .project.refining import refine_project
 from .project.relinking import relink_project
 from .project.removing import find_removal, remove_parts
+from .project.sheets import save_sheets
 from .recognition.appearance import Appearance, find_embeddings, load_appearance
 from .recognition.gallery import Gallery, load_gallery
 from .recognition.learning import add_to_gallery, learn_appearance, name_by_gallery
 from .results.comparison import compare_files
 from .results.correcting import add_edit, export_result, undo_edit
+from .results.filtering import filter_file
+from .results.measuring import measure_file
 from .results.outliers import find_outliers
 from .results.rendering import render_video, save_plots
 from .results.result import Result, find_doubtful, load, read, save, write
@@ -65,11 +71,14 @@ __all__ = [
     "calibrate_cameras",
     "compare_files",
     "drop_proposals",
+    "cut_video",
     "describe",
     "evaluate",
     "export_labels",
     "export_result",
     "extract_frames",
+    "filter_file",
+    "filter_poses",
     "find_doubtful",
     "find_embeddings",
     "find_mirrored",
@@ -82,9 +91,11 @@ __all__ = [
     "learn_appearance",
     "load",
     "load_appearance",
+    "load_crops",
     "load_gallery",
     "load_proposals",
     "match_views",
+    "measure_file",
     "merge_projects",
     "metrics",
     "name_by_gallery",
@@ -98,6 +109,8 @@ __all__ = [
     "save",
     "save_plots",
     "select_frames",
+    "save_sheets",
+    "set_crop",
     "synthetic",
     "track",
     "track_file",

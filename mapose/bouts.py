@@ -9,13 +9,13 @@ from mapose.arrays import Floats
 
 @dataclass(frozen=True)
 class Bout:
-    """A time in which two animals did something.
+    """A time in which one or two animals did something.
 
     Parameters
     ----------
     first, last : int
         First and last video frame.
-    individuals : (str, str)
+    individuals : (str,) or (str, str)
         Names; who does it to whom, if it is directed.
     duration : float
         Seconds.
@@ -25,13 +25,13 @@ class Bout:
 
     first: int
     last: int
-    individuals: tuple[str, str]
+    individuals: tuple[str, ...]
     duration: float
     directed: bool = False
 
     @property
     def label(self) -> str:
-        """``ann - bob``, or ``ann > bob`` where it is directed."""
+        """``ann``, ``ann - bob``, or ``ann > bob`` where it is directed."""
         return (" > " if self.directed else " - ").join(self.individuals)
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Names = str | Sequence[str]
 
+#: Confidence of a point that was not seen but filled in; above 0, which would mean missing.
+FILLED = 0.01
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Poses:
@@ -457,11 +460,15 @@ class Peaks:
         """Pick frames, numbers 0 to ``n_frames`` - 1 that ascend; they are numbered anew."""
         place = np.full(self.n_frames, -1)
         place[frames] = np.arange(len(frames))
-        kept = place[self.frame] >= 0
+        some = self.pick(place[self.frame] >= 0)
+        return replace(some, frame=place[some.frame], n_frames=len(frames))
+
+    def pick(self, kept: Bools) -> Peaks:
+        """Keep some peaks, bool (N,), and the links between them; frames stay as they are."""
         row = np.cumsum(kept) - 1
         linked = kept[self.pairs].all(1)
         return Peaks(
-            frame=place[self.frame[kept]],
+            frame=self.frame[kept],
             keypoint=self.keypoint[kept],
             xy=self.xy[kept],
             score=self.score[kept],
@@ -469,7 +476,7 @@ class Peaks:
             pairs=row[self.pairs[linked]],
             edge=self.edge[linked],
             affinity=self.affinity[linked],
-            n_frames=len(frames),
+            n_frames=self.n_frames,
         )
 
     def take_edges(self, edges: Sequence[int]) -> Peaks:

@@ -33,13 +33,15 @@ from tests.untrained import make_untrained
 READ = {
     "analyze": "target videos", "train": "folder", "evaluate": "folder", "new": "folder videos",
     "extract": "folder", "refine": "folder against calibration",
-    "import": "folder source", "track": "files gallery video", "render": "video file",
-    "plot": "file", "metrics": "truth files", "export": "file", "demo": "folder",
+    "import": "folder source", "track": "files gallery video", "render": "paths",
+    "plot": "files", "metrics": "truth files", "export": "files", "video": "videos",
+    "crop": "project", "demo": "folder",
     "swaps": "file video", "swap": "file", "name": "file", "gallery add": "gallery file video",
     "add": "folder", "info": "path", "history": "folder", "restore": "folder",
     "merge": "folder other", "relink": "folder place", "skeleton": "folder", "delete": "folder",
     "gallery list": "gallery", "models list": "folder", "calibrate": "lenses check",
     "triangulate": "calibration",
+    "filter": "files", "kinematics": "files zones",
 }  # fmt: skip
 # Every option that names an output: the words before it, the inputs, and, where it is a folder,
 # what is written there.
@@ -52,6 +54,12 @@ CASES: dict[tuple[str, str], list[tuple[str, str, str]]] = {
             "walk.mapose.h5 mice.gallery walk.mp4",
             "",
         ),
+    ],
+    ("filter", "output"): [("filter walk.mapose.h5", "walk.mapose.h5 walk.edits.csv", "")],
+    ("video", "output"): [("video walk.mp4 --stop 9", "walk.mp4", "")],
+    ("kinematics", "output"): [("kinematics walk.mapose.h5", "walk.mapose.h5 walk.edits.csv", "")],
+    ("kinematics", "plots"): [
+        ("kinematics walk.mapose.h5", "walk.mapose.h5 walk.edits.csv", "speeds.png")
     ],
     ("render", "output"): [
         ("render walk.mp4 walk.mapose.h5", "walk.mp4 walk.mapose.h5 walk.edits.csv", "")
@@ -219,7 +227,9 @@ def test_every_option_that_writes_is_known():
 @pytest.mark.parametrize("spell", SPELLINGS)
 @pytest.mark.parametrize(("command", "option"), CASES)
 def test_an_input_is_never_written_over(place, command, option, spell, force):
-    flag = {"output": "-o", "print_": "--print", "pictures": "--pictures"}[option]
+    flag = {"output": "-o", "print_": "--print", "pictures": "--pictures", "plots": "--plots"}[
+        option
+    ]
     for number, (words, inputs, inside) in enumerate(CASES[command, option]):
         for name in inputs.split():
             link = place / f"out{number}-{name.replace('/', '-')}"
@@ -280,12 +290,15 @@ def test_a_new_project_needs_a_new_folder(place, words):
 REFRESHED = [
     ("render walk.mp4 walk.mapose.h5", "walk.labelled.mp4"),
     ("plot walk.mapose.h5", "walk-plots/positions.png"),
+    ("video walk.mp4 --stop 9", "walk.cut.mp4"),
     ("export walk.mapose.h5 --to slp", "walk.slp"),
     ("export walk.mapose.h5 --to coco", "walk.json"),
     ("export walk.mapose.h5 --to dlc-h5", "walk.h5"),
     ("export walk.mapose.h5 --to movement", "walk.nc"),
     ("export walk.mapose.h5 --to nwb", "walk.nwb"),
     ("track walk.mapose.h5", "walk.tracked.mapose.h5"),
+    ("filter walk.mapose.h5", "walk.filtered.mapose.h5"),
+    ("kinematics walk.mapose.h5 -o k.nc", "k.nc"),
     ("swaps walk.mapose.h5 --pictures doubtful", "doubtful/001-frame000030-x-y.png"),
     ("calibrate --board chessboard:9x6:30mm --print board.pdf", "board.pdf"),
     ("calibrate --board chessboard:9x6:30mm --print board.png", "board.png"),
@@ -336,10 +349,12 @@ def test_tables_that_cannot_say_whose_they_are_are_kept(place, to, name):
         ("render walk.mp4 walk.mapose.h5", "render walk.mp4 walk.mapose.h5 --start 5 --stop 9",
          r"frames 5-9"),
         ("track walk.mapose.h5", "track walk.mapose.h5 --animals 3", "individuals 3"),
+        ("filter walk.mapose.h5", "filter walk.mapose.h5 --method median", "kalman.*median"),
         ("track walk.mapose.h5 -o t.mapose.h5", "track view.mapose.h5 -o t.mapose.h5",
          r"walk\.mapose.*view\.mapose"),
         ("track walk.mapose.h5 -o t.mapose.h5", "export walk.mapose.h5 --to mapose -o t.mapose.h5",
          "mapose track of .*mapose export of"),
+        ("video walk.mp4 -o o.mp4", "video walk.mp4 -o o.mp4 --scale 0.5", "scale 0.5"),
         ("plot walk.mapose.h5 -o p", "plot view.mapose.h5 -o p", r"walk\.mapose.*view\.mapose"),
         ("analyze model walk.mp4 -o .", "analyze model walk.mp4 -o . --force",
          "mapose of files that it does not name.*mapose analyze of"),

@@ -22,7 +22,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from mapose import __version__
-from mapose.analysis.prediction import Predictor, read_batches
+from mapose.analysis.prediction import Crop, Predictor, read_batches
 from mapose.decode import assemble
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
 from mapose.files import (
@@ -42,7 +42,8 @@ from mapose.io import (
     prefetch,
     save,
 )
-from mapose.io.recordings import find_path, fingerprint
+from mapose.io.cutting import check_crop
+from mapose.io.recordings import find_path, fingerprint, name_beside
 from mapose.models import Model
 from mapose.poses import Peaks, Poses, join_peaks
 from mapose.reading import load_json
@@ -79,6 +80,8 @@ class AnalysisOptions(TypedDict, total=False):
 
     keep_peaks: bool
     device: str | None
+    rate: float | None
+    crop: Crop | None
 
 
 def analyze(
@@ -109,8 +112,10 @@ def analyze(
     on_progress : function of AnalysisProgress, optional
         Called after every chunk.
     **options
-        ``keep_peaks``, whether to keep the candidates in the file (default False), and
-        ``device``, where to compute, the fastest by default.
+        ``keep_peaks``, whether to keep the candidates in the file (default False); ``device``,
+        where to compute, the fastest by default; ``rate``, frames per second, of recordings that
+        do not say, such as stills and time-lapse; ``crop``, the part in which to look, left, top,
+        width and height in px: positions stay those in the whole picture.
 
     Returns
     -------
@@ -179,9 +184,13 @@ def analyze_file(
             tracker.add(poses)
         resumed = min(parts.count * CHUNK, len(source))
         on_progress(AnalysisProgress(resumed, len(source), resumed))
-        predictor = Predictor(model, individuals=count, device=options.get("device"))
+        predictor = Predictor(
+            model, individuals=count, device=options.get("device"), crop=options.get("crop")
+        )
         stack.enter_context(_tell_how_to_go_on(target))
+        rate = job.get("rate", source.rate or None)
         for poses, peaks in _find_chunks(source, predictor, count, resumed):
+            poses = replace(poses, rate=rate)
             parts.add(poses, peaks if keep_peaks else None)
             tracker.add(poses)
             on_progress(AnalysisProgress(int(poses.frames[-1]) + 1, len(source), resumed))
@@ -205,8 +214,8 @@ def find_result(
     video: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None
 ) -> Path:
     """Find where the result of a video lies: beside it, or in a folder for results."""
-    video = Path(video)
-    return (Path(folder) / video.name if folder else video).with_suffix(RESULT)
+    place = name_beside(video, RESULT)
+    return Path(folder) / place.name if folder else place
 
 
 def _load_job(target: Path) -> Any:
@@ -239,7 +248,7 @@ def _find_chunks(
                 joined, model.body, individuals=count, reach=model.reach, anatomy=model.anatomy
             )
             frames = np.arange(start, start + size)
-            yield replace(poses, frames=frames, rate=video.rate, skeleton=model.skeleton), joined
+            yield replace(poses, frames=frames, skeleton=model.skeleton), joined
             waiting, start = [], start + size
 
 
@@ -363,6 +372,8 @@ def _describe_job(
     *,
     keep_peaks: bool = False,
     device: str | None = None,  # decides nothing but the time
+    rate: float | None = None,
+    crop: Crop | None = None,
 ) -> dict[str, Any]:
     """Say what decides the result: an unfinished analysis goes on only if all of it is equal."""
     count = individuals or model.individuals
@@ -375,6 +386,8 @@ def _describe_job(
         "model": model.hash,
         "individuals": count,
         "keep_peaks": keep_peaks,
+        **({} if rate is None else {"rate": rate}),
+        **({} if crop is None else {"crop": check_crop(crop, video.size, video.path.name)}),
     }
 
 
@@ -387,6 +400,8 @@ def _name_job(job: dict[str, Any], model: Model, video: str | os.PathLike[str]) 
         model=f"{model.name} {job['model'][:8]}".strip(),
         individuals=job["individuals"],
         keep_peaks=job["keep_peaks"],
+        rate=job.get("rate"),
+        crop=job.get("crop"),
         version=job["mapose"],
     )
 

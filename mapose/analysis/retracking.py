@@ -16,10 +16,9 @@ from mapose.edits import find_edits_path, write_line
 from mapose.errors import FormatError, SettingsError
 from mapose.files import RESULT, claim_output, cut_suffix, name_work
 from mapose.io import PosesWriter, load_provenance
-from mapose.io.recordings import find_path
 from mapose.poses import Poses, join_poses
 from mapose.recognition.gallery import load_gallery
-from mapose.results.correcting import carry_edits, find_recording, set_foreign_edits_aside
+from mapose.results.correcting import carry_edits, carry_origin, set_foreign_edits_aside
 from mapose.results.result import Result
 from mapose.tracking import ChunkTracker, OnlineTracker, Rows, arrange, join_rows
 
@@ -121,7 +120,7 @@ def track_file(
         force=force,
     )
     with claimed, source:
-        provenance = {"source": source.path.name, "made": made, **_carry(source, target)}
+        provenance = {"source": source.path.name, "made": made, **carry_origin(source, target)}
         provenance["edits"] = [write_line(edit) for edit in source.edits]
         carried = _load_carried(target)
         if options.appearance or options.gallery is not None:
@@ -142,16 +141,6 @@ def _load_carried(target: Path) -> list[str]:
         return list(load_provenance(target).get("edits", ())) if target.is_file() else []
     except FormatError:
         return []
-
-
-def _carry(source: Result, target: Path) -> dict[str, Any]:
-    """Take over what a result says of its recording and of the frames trained on."""
-    given = source.provenance
-    carried = {"recording": find_recording(given) or source.path.name}
-    carried |= {key: given[key] for key in ("size", "trained_frames") if key in given}
-    if "path" in given:
-        carried["path"] = find_path(source.path.parent / given["path"], target.parent).as_posix()
-    return carried
 
 
 def find_tracked(file: str | os.PathLike[str]) -> Path:

@@ -2,10 +2,12 @@
 
 from mapose.cli import (  # noqa: F401 - they register their commands
     cameras,
+    crops,
     gallery,
     identity,
     labels,
     models,
+    motion,
     projects,
     training,
     videos,

@@ -4,11 +4,79 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from mapose.cli.terminal import explain_fault, show_error
-from mapose.errors import MaposeError
+from mapose.errors import MaposeError, SettingsError
+
+Recursive = Annotated[bool, typer.Option("--recursive", help="also folders within folders")]
+Pattern = Annotated[
+    str, typer.Option("--filter", metavar="PATTERN", help="of a folder, only files like '*cam1*'")
+]
+
+
+def list_inputs(
+    paths: Sequence[Path], *, recursive: bool = False, pattern: str = "*"
+) -> list[Path]:
+    """Put in place of each folder the results in it.
+
+    Raises
+    ------
+    SettingsError
+        If a folder holds none.
+    """
+    from mapose.files import RESULT
+    from mapose.io.openpose import is_openpose_folder
+    from mapose.io.sources import find_files
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir() or is_openpose_folder(path):
+            found.append(path)
+            continue
+        inside = find_files(path, [RESULT], recursive=recursive, pattern=pattern)
+        found += _check_found(inside, path, f"results, NAME{RESULT}", pattern, recursive)
+    return list(dict.fromkeys(found))
+
+
+def list_recordings(
+    paths: Sequence[Path], *, recursive: bool = False, pattern: str = "*"
+) -> list[Path]:
+    """Put in place of each folder the recordings in it; what mapose has drawn is none.
+
+    Raises
+    ------
+    SettingsError
+        If a folder holds none.
+    """
+    from mapose.files import read_mark
+    from mapose.io.stills import find_recordings
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = find_recordings(path, recursive=recursive, pattern=pattern)
+        inside = [p for p in inside if p.is_dir() or not _is_drawn(read_mark(p))]
+        found += _check_found(inside, path, "videos", pattern, recursive)
+    return list(dict.fromkeys(found))
+
+
+def _is_drawn(mark: str | None) -> bool:
+    return (mark or "").startswith("mapose render")
+
+
+def _check_found(
+    inside: list[Path], folder: Path, what: str, pattern: str, recursive: bool
+) -> list[Path]:
+    if inside:
+        return inside
+    like = "" if pattern == "*" else f" like {pattern}"
+    deeper = "" if recursive else "; --recursive looks into its folders as well"
+    raise SettingsError(f"{folder}: no {what}{like} in this folder{deeper}")
 
 
 def work_each(files: Sequence[Path], work: Callable[[Path], None]) -> None:
@@ -43,3 +111,9 @@ def work_each(files: Sequence[Path], work: Callable[[Path], None]) -> None:
             show_error(fault if str(file) in fault else f"{file}: {fault}")
         raise typer.Exit(1)
     return None
+
+
+def check_one_output(output: Path | None, files: list[Path]) -> None:
+    """Refuse one output file for several results."""
+    if output is not None and len(files) > 1:
+        raise SettingsError(f"--output: one file for {len(files)} results; leave it out")

@@ -1,19 +1,33 @@
-"""Commands from a video to results: analyze, track, render, plot, metrics, export."""
+"""Commands from a video to results: analyze, track, render, plot, metrics, export, video."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress, TaskID
 
 from mapose.cli.application import Animals, Device, Force, Json, Output, app
-from mapose.cli.batches import work_each
+from mapose.cli.batches import (
+    Pattern,
+    Recursive,
+    check_one_output,
+    list_inputs,
+    list_recordings,
+    work_each,
+)
+from mapose.cli.crops import read_crop
 from mapose.cli.terminal import QUICK, console, show_progress, show_result
-from mapose.errors import SettingsError
+from mapose.errors import SettingsError, VideoError
 from mapose.files import cut_suffix
+
+if TYPE_CHECKING:
+    from mapose.models import Model
+    from mapose.project.crops import Crop
 
 
 @app.command()
@@ -26,36 +40,34 @@ def analyze(
         Path | None, typer.Option("-o", "--output", help="folder for the results")
     ] = None,
     keep_peaks: Annotated[bool, typer.Option("--keep-peaks", help="keep candidates")] = False,
+    recursive: Recursive = False,
+    pattern: Pattern = "*",
+    rate: Annotated[float | None, typer.Option(help="frames/s of stills, of time-lapse")] = None,
+    crop: Annotated[
+        str, typer.Option(help="look only in left,top,width,height; positions stay as they are")
+    ] = "",
     device: Device = None,
     force: Force = False,
 ) -> None:
     """Find and track the animals of videos: VIDEO -> VIDEO.mapose.h5; resumes by itself.
 
-    Results of the project's own videos, all of them if none is named, go to its folder results.
+    A folder stands for the recordings in it, and is one itself if it holds stills. Results of
+    the project's own videos, all of them if none is named, go to its folder results, and of each
+    what 'mapose crop' says is looked at.
 
     Example: mapose analyze mice monday.mp4 tuesday.mp4
     """
     from mapose.analysis.pipeline import analyze_file, find_result
     from mapose.files import check_distinct, make_folder
-    from mapose.models import Model
     from mapose.results.correcting import list_edits
 
-    find_place: Callable[[Path], Path] = find_result
-    if (target / "model.yaml").is_file():
-        loaded, files = Model.load(target), videos or []
-    else:
-        from mapose.project.project import Project
-
-        project = Project.load(target)
-        loaded = project.load_model(model)
-        project.check_model(loaded)
-        files = videos or [project.path / place for place in project.videos.values()]
-        find_place = project.find_result
+    loaded, files, find_place, find_crop = _open_target(target, model, videos or [])
+    part = read_crop(crop, "--crop")
     if not files:
         raise SettingsError("no video: name at least one, mapose analyze TARGET VIDEO...")
     if output is not None:
         make_folder(output)
-    files = list(dict.fromkeys(files))
+    files = list_recordings(files, recursive=recursive, pattern=pattern)
     check_distinct((v, find_result(v, output) if output else find_place(v)) for v in files)
 
     def work(video: Path) -> None:
@@ -72,12 +84,33 @@ def analyze(
                 output=find_result(video, output) if output else find_place(video),
                 keep_peaks=keep_peaks,
                 device=device,
+                rate=rate,
+                crop=part or find_crop(video),
                 force=force,
                 on_progress=show,
             )
         console.print(f"{result}{_tell_edits(len(list_edits(result)))}", soft_wrap=True)
 
     work_each(files, work)
+
+
+def _open_target(
+    target: Path, model: str | None, videos: list[Path]
+) -> tuple[Model, list[Path], Callable[[Path], Path], Callable[[Path], Crop | None]]:
+    """Open a project or a model folder: the model, the videos, where results lie, and crops."""
+    from mapose.analysis.pipeline import find_result
+    from mapose.models import Model
+
+    if (target / "model.yaml").is_file():
+        return Model.load(target), videos, find_result, lambda video: None
+    from mapose.project.crops import find_crop
+    from mapose.project.project import Project
+
+    project = Project.load(target)
+    loaded = project.load_model(model)
+    project.check_model(loaded)
+    files = videos or [project.path / place for place in project.videos.values()]
+    return loaded, files, project.find_result, partial(find_crop, project)
 
 
 def _tell_edits(count: int) -> str:
@@ -112,8 +145,7 @@ def track(
     from mapose.results.correcting import list_edits
     from mapose.results.result import Result
 
-    if output is not None and len(files) > 1:
-        raise SettingsError(f"--output: one file for {len(files)} results; leave it out")
+    check_one_output(output, files)
     check_distinct((file, find_tracked(file)) for file in files)
 
     def work(file: Path) -> None:
@@ -144,57 +176,124 @@ def track(
 
 @app.command()
 def render(
-    video: Path,
-    file: Annotated[Path, typer.Argument(help="poses of this video, or 3D poses")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="[VIDEO] FILE...", help="poses; their video is found if not named"),
+    ],
     output: Output = None,
     camera: Annotated[str | None, typer.Option(help="3D poses: as this camera sees them")] = None,
     cutoff: Annotated[float, typer.Option(help="hide keypoints below this")] = 0.3,
     start: Annotated[int, typer.Option(help="first frame")] = 0,
     stop: Annotated[int | None, typer.Option(help="frame after the last")] = None,
     trail: Annotated[int, typer.Option(help="frames of the trail")] = 25,
+    recursive: Recursive = False,
+    pattern: Pattern = "*",
     force: Force = False,
 ) -> None:
-    """Draw poses into a video.
+    """Draw poses into a video: VIDEO -> VIDEO.labelled.mp4; of many files, or a folder, into each.
 
     Example: mapose render monday.mp4 monday.mapose.h5
     """
+    from mapose.files import check_distinct
+    from mapose.io.recordings import name_beside
+    from mapose.io.sources import VIDEO_SUFFIXES
+    from mapose.io.stills import STACK_SUFFIXES
     from mapose.results.rendering import render_video
 
-    place = output or video.with_name(video.stem + ".labelled.mp4")
-    with show_progress("rendering") as (progress, task):
+    videos = [p for p in paths if p.suffix.lower() in (*VIDEO_SUFFIXES, *STACK_SUFFIXES)]
+    if len(paths) == 2 and paths[0].is_dir() and not paths[1].is_dir():
+        videos = paths[:1]  # a folder of stills
+    poses = [path for path in paths if path not in videos]
+    if len(videos) > 1 or (videos and len(poses) != 1) or not poses:
+        raise SettingsError("render: wanted VIDEO FILE, or files of poses whose videos are found")
+    files = list_inputs(poses, recursive=recursive, pattern=pattern)
+    check_one_output(output, files)
 
-        def show(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
+    def find_place(file: Path) -> Path:
+        named = name_beside(videos[0], "") if videos else file.with_name(cut_suffix(file.name))
+        return output or named.with_name(f"{named.name}.labelled.mp4")
 
-        render_video(
-            video,
-            file,
-            place,
-            camera=camera,
-            frames=slice(start, stop),
-            cutoff=cutoff,
-            trail=trail,
-            force=force,
-            on_progress=show,
-        )
-    console.print(str(place), soft_wrap=True)
+    check_distinct((file, find_place(file)) for file in files)
+
+    def work(file: Path) -> None:
+        video, place = videos[0] if videos else _find_video(file), find_place(file)
+        with show_progress(f"rendering {place.name}") as (progress, task):
+            render_video(
+                video,
+                file,
+                place,
+                camera=camera,
+                frames=slice(start, stop),
+                cutoff=cutoff,
+                trail=trail,
+                force=force,
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        console.print(str(place), soft_wrap=True)
+
+    work_each(files, work)
+
+
+def _find_video(file: Path) -> Path:
+    from mapose.results.result import Result
+
+    try:
+        return Result(file).find_video()
+    except VideoError as fault:
+        raise VideoError(
+            f"{file.name}: its recording is not found; name it first, mapose render VIDEO {file}"
+        ) from fault
 
 
 @app.command()
 def plot(
-    file: Path,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="poses, or a folder")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="folder to write")] = None,
+    recursive: Recursive = False,
+    pattern: Pattern = "*",
     force: Force = False,
 ) -> None:
     """Plot trajectories, or the scene in 3D, positions, confidence, names and histograms.
 
+    Of a project: sheets of its labelled frames, to check them at a glance.
+
     Example: mapose plot monday.mapose.h5
     """
+    from mapose.files import check_distinct
     from mapose.results.rendering import save_plots
 
-    folder = output or file.with_name(cut_suffix(file.name) + "-plots")
-    with show_progress("plotting", after=QUICK):
-        places = list(save_plots(file, folder, force=force))
+    if len(files) == 1 and (files[0] / "mapose.yaml").is_file():
+        _plot_labels(files[0], output, force)
+        return
+    files = list_inputs(files, recursive=recursive, pattern=pattern)
+    check_one_output(output, files)
+
+    def find_folder(file: Path) -> Path:
+        return output or file.with_name(cut_suffix(file.name) + "-plots")
+
+    check_distinct((file, find_folder(file)) for file in files)
+
+    def work(file: Path) -> None:
+        with show_progress(f"plotting {file.name}", after=QUICK):
+            places = list(save_plots(file, find_folder(file), force=force))
+        for place in places:
+            console.print(str(place), soft_wrap=True)
+
+    work_each(files, work)
+
+
+def _plot_labels(project: Path, folder: Path | None, force: bool) -> None:
+    from mapose.project.sheets import save_sheets
+
+    with show_progress("drawing labels", after=QUICK) as (progress, task):
+        places = list(
+            save_sheets(
+                project,
+                folder,
+                force=force,
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        )
     for place in places:
         console.print(str(place), soft_wrap=True)
 
@@ -225,7 +324,9 @@ def metrics(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="poses, or a project")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...|DIR", help="poses, a folder, or a project")
+    ],
     to: Annotated[
         str,
         typer.Option(
@@ -234,27 +335,95 @@ def export(
     ],
     output: Output = None,
     scorer: Annotated[str, typer.Option(help="who labelled, for --to dlc")] = "mapose",
+    recursive: Recursive = False,
+    pattern: Pattern = "*",
     force: Force = False,
 ) -> None:
-    """Write poses, or the labels of a project, for another tool.
+    """Write poses, beside each file, or the labels of a project, for another tool.
 
     --to dlc makes a DeepLabCut project of a project, with its images.
 
     Example: mapose export monday.mapose.h5 --to dlc-h5
     """
+    from mapose.files import check_distinct
     from mapose.io.formats import ENDINGS
     from mapose.results.correcting import export_result
 
-    if file.is_dir() and (file / "mapose.yaml").is_file():
+    if len(files) == 1 and (files[0] / "mapose.yaml").is_file():
         from mapose.project.exporting import export_labels
 
         with show_progress("exporting", after=QUICK):
-            written = export_labels(file, to, path=output, scorer=scorer, force=force)
+            written = export_labels(files[0], to, path=output, scorer=scorer, force=force)
         console.print(str(written), soft_wrap=True)
         return
 
     ending = ".dlc.csv" if to == "dlc-csv" else ENDINGS.get(to, f".{to}")
-    place = output or file.with_name(cut_suffix(file.name) + ending)
-    with show_progress("exporting", after=QUICK):
-        export_result(file, place, format=to, force=force)
-    console.print(str(place), soft_wrap=True)
+    files = list_inputs(files, recursive=recursive, pattern=pattern)
+    check_one_output(output, files)
+
+    def find_place(file: Path) -> Path:
+        return output or file.with_name(cut_suffix(file.name) + ending)
+
+    check_distinct((file, find_place(file)) for file in files)
+
+    def work(file: Path) -> None:
+        with show_progress(f"exporting {file.name}", after=QUICK):
+            export_result(file, find_place(file), format=to, force=force)
+        console.print(str(find_place(file)), soft_wrap=True)
+
+    work_each(files, work)
+
+
+@app.command("video")
+def video_(
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="videos, or a folder")],
+    start: Annotated[str, typer.Option(help="first frame, or time: 90s, 1:30")] = "0",
+    stop: Annotated[str, typer.Option(help="frame after the last, or time")] = "",
+    every: Annotated[int, typer.Option(help="keep only every so many frames")] = 1,
+    crop: Annotated[str, typer.Option(help="left,top,width,height in pixels")] = "",
+    scale: Annotated[float, typer.Option(help="0.5 = half as wide and high")] = 1.0,
+    quality: Annotated[int, typer.Option(help="0 (small) to 100 (near lossless)")] = 85,
+    output: Output = None,
+    recursive: Recursive = False,
+    pattern: Pattern = "*",
+    force: Force = False,
+) -> None:
+    """Trim, crop or shrink videos: VIDEO -> VIDEO.cut.mp4; the recording stays as it is.
+
+    Example: mapose video monday.mp4 --start 1:30 --stop 2:00 --crop 100,0,640,480 --scale 0.5
+    """
+    from mapose.files import check_distinct
+    from mapose.io import Cut, Video, cut_video
+    from mapose.io.cutting import find_cut
+
+    files = list_recordings(videos, recursive=recursive, pattern=pattern)
+    check_one_output(output, files)
+    check_distinct((file, find_cut(file)) for file in files)
+    part = read_crop(crop, "--crop")
+
+    def work(file: Path) -> None:
+        rate = Video(file).rate
+        last = _read_moment(stop, rate, "--stop") if stop else None
+        cut = Cut(_read_moment(start, rate, "--start"), last, every, part, scale)
+        with show_progress(f"cutting {file.name}") as (progress, task):
+            place = cut_video(
+                file,
+                output,
+                cut=cut,
+                quality=quality,
+                force=force,
+                on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+        console.print(str(place), soft_wrap=True)
+
+    work_each(files, work)
+
+
+def _read_moment(text: str, rate: float, what: str) -> int:
+    """Read a frame number, or a time as seconds, 90s, or minutes and seconds, 1:30."""
+    if re.fullmatch(r"\d+", text):
+        return int(text)
+    if found := re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)s?", text):
+        hours, minutes, seconds = (float(part or 0) for part in found.groups())
+        return round((3600 * hours + 60 * minutes + seconds) * rate)
+    raise SettingsError(f"{what}: wanted a frame, 90s or 1:30, came {text!r}")

@@ -50,6 +50,25 @@ def prepare_image(image: Image, *, factor: int, channels: int) -> Image:
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
+def hide_outside(image: Image, crop: tuple[int, int, int, int] | None) -> Image:
+    """Hide what lies outside of a part of an image; its size stays.
+
+    Parameters
+    ----------
+    image : uint8, (H, W) or (H, W, 3)
+        Not changed.
+    crop : (int, int, int, int), optional
+        Left, top, width and height, px; None hides nothing.
+    """
+    if crop is None:
+        return image
+    left, top, width, height = crop
+    hidden = np.full_like(image, OUTSIDE)
+    part = np.s_[top : top + height, left : left + width]
+    hidden[part] = image[part]
+    return hidden
+
+
 def pad_images(images: Sequence[Image], multiple: int) -> Image:
     """Stack images, padded to the right and below to a multiple that the network can take.
 

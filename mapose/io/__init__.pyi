@@ -1,3 +1,4 @@
+from .cutting import Cut, cut_video
 from .formats import read, read_embedded_images, read_labels, read_support, write
 from .images import read_image, write_image
 from .labels import load_labels, save_labels
@@ -14,13 +15,16 @@ from .store import (
     save,
 )
 from .video import Video, VideoWriter, prefetch
+from .zones import read_zones
 
 __all__ = [
+    "Cut",
     "PosesFile",
     "PosesWriter",
     "Video",
     "VideoWriter",
     "count_frames",
+    "cut_video",
     "load",
     "load_cameras",
     "load_doubts",
@@ -34,6 +38,7 @@ __all__ = [
     "read_image",
     "read_labels",
     "read_support",
+    "read_zones",
     "save",
     "save_labels",
     "write",

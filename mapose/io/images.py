@@ -20,7 +20,7 @@ from mapose.reading import explain_damage
 MOST_PIXELS = 1 << 27
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, *, deep: bool = False) -> Image:
     """Read an image file as RGB, uint8 (H, W, 3); of deeper ones, the bits that are in use.
 
     Parameters
@@ -28,6 +28,8 @@ def read_image(path: Path) -> Image:
     path : Path
         PNG, JPEG, BMP, TIFF, WebP or another kind that Pillow and OpenCV know, of at most
         `MOST_PIXELS`: a small file can claim to be a picture that fills the memory.
+    deep : bool
+        Leave an image of 16 bits as it is, uint16.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def read_image(path: Path) -> Image:
             raise FormatError(f"{path}: wanted an image, found none: {fault}") from fault
         if image is None:
             raise FormatError(f"{path}: wanted an image, found none")
-        if image.dtype == np.uint16:
+        if image.dtype == np.uint16 and not deep:
             image = reduce_depth(image, find_depth(image))  # type: ignore[arg-type]
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 

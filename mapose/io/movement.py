@@ -32,8 +32,13 @@ def write_movement(
     for name, values in (support or {}).items():
         dataset[name] = (dataset.confidence.dims, np.swapaxes(np.asarray(values), 1, 2))
     dataset.attrs["unit"] = poses.unit
+    write_dataset(dataset, path, made=made)
+
+
+def write_dataset(dataset: xr.Dataset, path: Path, *, made: str = "") -> None:
+    """Write a dataset as netCDF, whole or not at all; what made it is an attribute."""
     if made:
-        dataset.attrs["made_by"] = made
+        dataset = dataset.assign_attrs(made_by=made)
     with write_atomically(path, error=FormatError) as partial:
         dataset.to_netcdf(partial, engine="h5netcdf")
 

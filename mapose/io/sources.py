@@ -11,6 +11,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,38 @@ def find_sources(videos: Iterable[str], folder: Path, *, up: int = 2) -> dict[st
     places = [folder, *folder.resolve().parents[:up]]
     found = {video: find_video(video, places) for video in dict.fromkeys(videos)}
     return {video: path for video, path in found.items() if path is not None}
+
+
+def find_files(
+    folder: Path, endings: Sequence[str], *, recursive: bool = False, pattern: str = "*"
+) -> list[Path]:
+    """List the files of a folder whose names end in one of several ways.
+
+    Parameters
+    ----------
+    folder : Path
+        Files and folders in it that are hidden are left out.
+    endings : sequence of str
+        In lower case; the case of the files does not matter.
+    recursive : bool
+        Also in the folders within.
+    pattern : str
+        Only files whose name is like this, such as ``"*cam1*"``; case does not matter.
+
+    Returns
+    -------
+    list of Path
+        By name.
+    """
+    found = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(
+        path
+        for path in found
+        if path.name.lower().endswith(tuple(endings))
+        and fnmatch(path.name.lower(), pattern.lower())
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
 
 
 def list_videos(folder: Path) -> list[Path]:

@@ -23,6 +23,7 @@ from mapose.arrays import Image
 from mapose.errors import VideoError
 from mapose.io.container import FrameIndex, index_frames, is_hidden, open_container, pick_stream
 from mapose.io.images import find_depth, reduce_depth
+from mapose.io.stills import Stills, is_stills
 from mapose.io.video_writer import VideoWriter
 
 __all__ = ["Video", "VideoWriter", "prefetch"]
@@ -42,7 +43,8 @@ class Video:
     Parameters
     ----------
     path : str or Path
-        A file in any container and codec that FFmpeg reads.
+        A file in any container and codec that FFmpeg reads; a folder of stills, in the order of
+        the numbers in their names; or a TIFF stack. Pictures have no rate.
     gray : bool
         Give images (H, W) of luminance, which is two to three times as fast, instead of
         (H, W, RGB).
@@ -73,11 +75,15 @@ class Video:
 
     def __init__(self, path: str | os.PathLike[str], *, gray: bool = False) -> None:
         self.path = Path(path)
-        self.name = self.path.stem
+        self.name = self.path.name if self.path.is_dir() else self.path.stem
         self.gray = gray
         self._gaps: set[int] = set()
         self._entries: dict[int, bool] = {}
         self._cursor: tuple[int, Generator[tuple[int, Image | None]]] | None = None
+        self._stills = Stills(self.path) if is_stills(self.path) else None
+        if self._stills is not None:
+            self._size = self._stills.size
+            return
         with open_container(self.path) as container:
             stream = pick_stream(container, self.path)
             first = _decode_first(container, stream, self.path)
@@ -100,6 +106,8 @@ class Video:
         Where the file states but the tick of its clock (recordings of browsers: 1 kHz), these are
         frames by time.
         """
+        if self._stills is not None:
+            return 0.0
         if 0 < self._stated * self._tick < 0.99 or len(self._index.times) < 2:
             return self._stated
         first, last = self._index.times[[0, -1]]
@@ -114,7 +122,7 @@ class Video:
     @property
     def n_frames(self) -> int:
         """Frames that iteration gives, gaps included: counted, not taken from the header."""
-        return int(self._index.count)
+        return self._stills.count if self._stills else int(self._index.count)
 
     @property
     def gaps(self) -> tuple[int, ...]:
@@ -156,6 +164,12 @@ class Video:
         if not 0 <= start <= len(self):
             raise VideoError(f"{self.path.name}: no frame {start}, it has 0 to {len(self) - 1}")
         stop = len(self) if stop is None else min(stop, len(self))
+        if self._stills is not None:
+            for number, still in self._stills.iterate(start, stop, self.gray):
+                if still is None:
+                    self._mark_gap(number)
+                yield number, still
+            return
         convert, at = _Converter(self.gray, self._turns, self._depth), start
         held: dict[int, Any] = {}  # what comes before its turn, as it does after damage
         with closing(self._decode_from(self._find_entry(start))) as frames:
@@ -234,6 +248,8 @@ class Video:
 
     def _lies_ahead(self, wanted: int, cursor: int) -> bool:
         """Tell whether reading on is the shortest way to a frame."""
+        if self._stills is not None:
+            return cursor == wanted
         return cursor == wanted or (cursor < wanted and self._find_entry(wanted) <= cursor)
 
     def close(self) -> None:

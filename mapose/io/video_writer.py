@@ -18,6 +18,8 @@ from mapose.errors import VideoError
 from mapose.files import explain_write_fault, make_mark, write_atomically
 
 _CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
+#: Frames per second of a video that is made of pictures, if nobody says: as films have it.
+UNKNOWN_RATE = 25.0
 #: How names of videos that can be written end.
 VIDEO_ENDINGS = tuple(_CONTAINERS)
 

@@ -1,8 +1,7 @@
 """What animals do with each other: distances, contacts, approaches, following, where they stay.
 
 Body centres are the mean of an animal's keypoints. To leave out a tail that drags behind, or to
-measure from a single point, hand in ``poses.sel(keypoint=[...])``. For speeds, headings and paths
-of single animals, `Poses.to_xarray` gives what the ``movement`` package takes.
+measure from a single point, hand in ``poses.sel(keypoint=[...])``.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ import numpy as np
 from mapose.arrays import Bools, Floats
 from mapose.bouts import Bout, Occupancy
 from mapose.errors import SettingsError, suggest_name
+from mapose.kinematics.motion import find_rate, find_velocities
+from mapose.kinematics.thresholds import join_frames
 from mapose.poses import Poses
 from mapose.similarity import find_centres
 
-#: Over so many seconds speeds are measured: long enough to even out jitter, short for a mouse.
-_SPEED_OVER = 0.2
 # Frames worked on at once where every keypoint is compared with every other.
 _BLOCK = 4096
 
@@ -70,43 +69,6 @@ def find_distances(poses: Poses, *, between: str | Sequence[str] = "centres") ->
     return np.asarray(np.linalg.norm(end[:, None] - start[:, :, None], axis=-1))
 
 
-def find_velocities(poses: Poses, *, seconds: float = _SPEED_OVER) -> Floats:
-    """Find how fast and where to the body centres move.
-
-    Parameters
-    ----------
-    poses : Poses
-        In 2D or 3D, with a rate.
-    seconds : float
-        From half of this before to half of this after each frame. With less, the jitter of
-        keypoints looks like running: 1 px at 25 frames/s is 25 px/s from one frame to the next.
-
-    Returns
-    -------
-    float64, (F, I, d)
-        Unit of the poses per second; NaN where the animal is missing at either end, or the
-        recording ends.
-
-    Raises
-    ------
-    SettingsError
-        If the rate is not known.
-    """
-    rate = _find_rate(poses)
-    half = max(1, round(seconds * rate / 2))
-    centres = find_centres(poses.points.astype(np.float64))
-    velocity: Floats = np.full(centres.shape, np.nan)
-    # Frames may be missing from the recording: a row counts only if it is the one wanted.
-    before = np.searchsorted(poses.frames, poses.frames - half)
-    after = np.minimum(np.searchsorted(poses.frames, poses.frames + half), len(poses) - 1)
-    there = (poses.frames[before] == poses.frames - half) & (
-        poses.frames[after] == poses.frames + half
-    )
-    moved = centres[after] - centres[before]
-    velocity[there] = moved[there] * rate / (2 * half)
-    return velocity
-
-
 def find_proximity(
     poses: Poses,
     *,
@@ -142,7 +104,7 @@ def find_proximity(
     """
     directed = not isinstance(between, str) and between[0] != between[1]
     near = find_distances(poses, between=between) <= within
-    return _find_bouts(poses, near, (min_duration, max_gap), directed=directed)
+    return _find_pair_bouts(poses, near, (min_duration, max_gap), directed=directed)
 
 
 def find_approaches(
@@ -180,10 +142,10 @@ def find_approaches(
     """
     distance = find_distances(poses)
     towards = _find_pursuit(poses, find_velocities(poses), min_speed, max_angle)
-    found = _find_bouts(
+    found = _find_pair_bouts(
         poses, towards & (distance > within), (min_duration, max_gap), directed=True
     )
-    wait = max(1, round(max_gap * _find_rate(poses)))
+    wait = max(1, round(max_gap * find_rate(poses)))
     near = np.where(np.isfinite(distance), distance, np.inf) <= within
     names, frames = list(poses.names), poses.frames
     return [
@@ -240,7 +202,7 @@ def find_following(
     running = speed >= min_speed
     near = find_distances(poses) <= within
     both = after & alike & near & running[:, None]
-    return _find_bouts(poses, both, (min_duration, max_gap), directed=True)
+    return _find_pair_bouts(poses, both, (min_duration, max_gap), directed=True)
 
 
 def find_occupancy(
@@ -266,7 +228,7 @@ def find_occupancy(
     SettingsError
         If the rate is not known, or the cell or the region has no size.
     """
-    rate = _find_rate(poses)
+    rate = find_rate(poses)
     centres = find_centres(poses.points.astype(np.float64))[..., :2]
     seen = centres[np.isfinite(centres).all(-1)]
     if region is None:
@@ -311,26 +273,14 @@ def _find_pursuit(poses: Poses, velocity: Floats, min_speed: float, max_angle: f
     return np.asarray(ahead & (speed >= min_speed)[:, :, None] & (length > 0))
 
 
-def _find_bouts(
+def _find_pair_bouts(
     poses: Poses, does: Bools, times: tuple[float, float], *, directed: bool
 ) -> list[Bout]:
     """Turn frames (F, I, I) into bouts, bridging gaps and dropping what is too short."""
-    rate, names = _find_rate(poses), poses.names
-    shortest, gap = (round(seconds * rate) for seconds in times)
+    rate, names = find_rate(poses), poses.names
     bouts = []
     for i, j in (permutations if directed else combinations)(range(len(names)), 2):
-        on = poses.frames[does[:, i, j]]
-        for part in np.split(on, np.flatnonzero(np.diff(on) > gap + 1) + 1):
-            if len(part) and (length := int(part[-1] - part[0]) + 1) >= shortest:
-                span = int(part[0]), int(part[-1])
-                bouts.append(Bout(*span, (names[i], names[j]), length / rate, directed))
+        for first, last in join_frames(poses.frames[does[:, i, j]], rate, times):
+            duration = (last - first + 1) / rate
+            bouts.append(Bout(first, last, (names[i], names[j]), duration, directed))
     return sorted(bouts, key=lambda b: (b.first, b.last, b.individuals))
-
-
-def _find_rate(poses: Poses) -> float:
-    if not poses.rate:
-        raise SettingsError(
-            "durations and speeds are in seconds, but the frame rate of these poses is not known: "
-            "dataclasses.replace(poses, rate=25)"
-        )
-    return poses.rate

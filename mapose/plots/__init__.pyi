@@ -2,9 +2,11 @@ from .calibration import plot_calibration
 from .colours import find_identity_colours, find_keypoint_colours
 from .evaluation import draw_evaluation, plot_errors
 from .figures import save_figure
+from .motion import plot_speeds, plot_zones
 from .overlay import draw_poses, draw_trails, draw_video
 from .reconstruction import plot_reconstruction
 from .scene3d import plot_scene_3d
+from .sheets import draw_sheet
 from .social import plot_ethogram, plot_identity, plot_occupancy
 from .swaps import plot_swap
 from .training import plot_training
@@ -13,6 +15,7 @@ from .trajectories import plot_confidence, plot_histograms, plot_positions, plot
 __all__ = [
     "draw_evaluation",
     "draw_poses",
+    "draw_sheet",
     "draw_trails",
     "draw_video",
     "find_identity_colours",
@@ -27,8 +30,10 @@ __all__ = [
     "plot_positions",
     "plot_reconstruction",
     "plot_scene_3d",
+    "plot_speeds",
     "plot_swap",
     "plot_training",
     "plot_trajectories",
+    "plot_zones",
     "save_figure",
 ]

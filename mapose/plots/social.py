@@ -84,15 +84,15 @@ def plot_identity(poses: Poses, *, moments: Iterable[Doubt] = ()) -> Figure:
 
 
 def plot_ethogram(poses: Poses, behaviours: Mapping[str, Sequence[Bout]]) -> Figure:
-    """Plot who did what when, one line per behaviour and pair.
+    """Plot who did what when, one line per behaviour and animal or pair.
 
     Parameters
     ----------
     poses : Poses
         For names, colours and time.
     behaviours : dict of str to sequence of Bout
-        By name, in the order from top to bottom. What one does to another has the colour of the
-        one who does it; what both do is grey. The time it takes altogether stands at the right.
+        By name, in the order from top to bottom. What one does has its colour, also what it does
+        to another; what both do is grey. The time it takes altogether stands at the right.
 
     Returns
     -------
@@ -114,11 +114,15 @@ def plot_ethogram(poses: Poses, behaviours: Mapping[str, Sequence[Bout]]) -> Fig
     figure = make_plot(8, 0.75 + 0.34 * len(blocks) + 0.24 * sum(heights))
     panels = figure.subplots(len(blocks), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (name, lines) in zip(panels, blocks.items(), strict=True):
-        for y, ((first, second, directed), bouts) in enumerate(lines.items()):
-            if not {first, second} <= set(colours):
-                raise ShapeError(f"ethogram: {name} is of {first} and {second}, who are not here")
+        for y, ((who, directed), bouts) in enumerate(lines.items()):
+            if not set(who) <= set(colours):
+                raise ShapeError(f"ethogram: {name} is of {' and '.join(who)}, who are not here")
             spans = [(b.first * scale, (b.last + 1 - b.first) * scale) for b in bouts]
-            axes.broken_barh(spans, (y - 0.36, 0.72), color=colours[first] if directed else _BOTH)
+            axes.broken_barh(
+                spans,
+                (y - 0.36, 0.72),
+                color=_BOTH if len(who) > 1 and not directed else colours[who[0]],
+            )
             amount = sum(b.last + 1 - b.first for b in bouts)
             total = f"{amount / poses.rate:.1f} s" if poses.rate else f"{amount} frames"
             axes.annotate(
@@ -126,7 +130,7 @@ def plot_ethogram(poses: Poses, behaviours: Mapping[str, Sequence[Bout]]) -> Fig
                 xytext=(4, 0), textcoords="offset points", va="center", fontsize=7, color=FAINT,
             )  # fmt: skip
         dress_axes(axes, title=name)
-        marks = [f"{a} {'→' if directed else '–'} {b}" for a, b, directed in lines] or ["never"]
+        marks = [(" → " if to else " – ").join(who) for who, to in lines] or ["never"]
         axes.set_yticks(range(len(marks)), marks)
         axes.set_ylim(len(marks) - 0.45, -0.55)
         axes.tick_params(axis="y", length=0)
@@ -185,11 +189,11 @@ def plot_occupancy(occupancy: Occupancy) -> Figure:
     return figure
 
 
-def _share_out(bouts: Sequence[Bout]) -> dict[tuple[str, str, bool], list[Bout]]:
-    """Give each pair its line, in the order of names."""
-    lines: dict[tuple[str, str, bool], list[Bout]] = {}
+def _share_out(bouts: Sequence[Bout]) -> dict[tuple[tuple[str, ...], bool], list[Bout]]:
+    """Give each animal or pair its line, in the order of names."""
+    lines: dict[tuple[tuple[str, ...], bool], list[Bout]] = {}
     for bout in sorted(bouts, key=lambda b: (b.individuals, b.first)):
-        lines.setdefault((*bout.individuals, bout.directed), []).append(bout)
+        lines.setdefault((bout.individuals, bout.directed), []).append(bout)
     return lines
 
 

@@ -1,3 +1,4 @@
+from .crops import load_crops, set_crop
 from .exporting import export_labels
 from .history import ConflictError, History
 from .importing import import_labels, import_project
@@ -6,6 +7,7 @@ from .overview import Overview, describe
 from .project import Project
 from .relinking import RelinkReport, relink_project
 from .removing import Removal, find_removal, remove_parts
+from .sheets import save_sheets
 
 __all__ = [
     "Conflict",
@@ -21,6 +23,9 @@ __all__ = [
     "find_removal",
     "import_labels",
     "import_project",
+    "load_crops",
+    "save_sheets",
+    "set_crop",
     "merge_projects",
     "relink_project",
     "remove_parts",

@@ -16,7 +16,7 @@ from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
 from mapose.files import RESULT, check_output, make_folder, remove_debris, write_atomically
 from mapose.io import Video
 from mapose.io.labels import check_exist
-from mapose.io.recordings import find_path, fingerprint
+from mapose.io.recordings import find_path, fingerprint, name_beside
 from mapose.labels import UNMARKED, Labels
 from mapose.locks import lock_output
 from mapose.project.description import (
@@ -280,7 +280,7 @@ class Project(Labelling):
         if name not in self.videos:
             raise SettingsError(f"no video {name!r} here: {suggest_name(name, self.videos)}")
         file = self.path / self.videos[name]
-        if not file.is_file():
+        if not file.exists():
             raise SettingsError(
                 f"video {name!r} is no longer at {file}: put it there, or find it again with "
                 f"`mapose relink {self.path} FOLDER`"
@@ -301,13 +301,13 @@ class Project(Labelling):
         """
         name = self.find_own(video)
         if name is None:
-            return Path(video).with_suffix(RESULT)
+            return name_beside(video, RESULT)
         return self.path / "results" / f"{name}{RESULT}"
 
     def find_fingerprints(self, names: Iterable[str]) -> dict[str, str]:
         """Find the fingerprints of those videos that are at hand."""
         files = {n: self.path / self.videos[n] for n in dict.fromkeys(names) if n in self.videos}
-        return {name: fingerprint(file) for name, file in files.items() if file.is_file()}
+        return {name: fingerprint(file) for name, file in files.items() if file.exists()}
 
     def load_labels(self, *, unmarked: bool = False) -> Labels:
         """Read all labels.

@@ -25,6 +25,7 @@ from mapose.errors import FormatError, SettingsError
 from mapose.files import RESULT, claim_output, is_result, name_work
 from mapose.io import load_provenance, write
 from mapose.io.formats import ENDINGS
+from mapose.io.recordings import find_path
 from mapose.locks import lock_output
 from mapose.poses import Poses
 from mapose.results.result import Result
@@ -234,6 +235,24 @@ def find_recording(provenance: Mapping[str, Any]) -> object:
     fingerprint = provenance.get("job", {}).get("video")
     recording = provenance.get("recording", fingerprint)
     return recording or provenance.get("source") or provenance.get("sources")
+
+
+def carry_origin(source: Result, target: Path) -> dict[str, Any]:
+    """Take over what a result says of its recording and of the frames trained on.
+
+    Parameters
+    ----------
+    source : Result
+        Of any tool.
+    target : Path
+        Where the result that is made of it will lie.
+    """
+    given = source.provenance
+    carried = {"recording": find_recording(given) or source.path.name}
+    carried |= {key: given[key] for key in ("size", "trained_frames") if key in given}
+    if "path" in given:
+        carried["path"] = find_path(source.path.parent / given["path"], target.parent).as_posix()
+    return carried
 
 
 def find_span(poses: Poses, moment: Doubt) -> tuple[int, int]:

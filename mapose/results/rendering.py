@@ -19,7 +19,7 @@ from mapose.edits import find_edits_path
 from mapose.errors import FormatError, SettingsError, ShapeError
 from mapose.files import check_output, claim_output, make_folder, name_file, name_work
 from mapose.io import Video, VideoWriter, prefetch
-from mapose.io.video_writer import VIDEO_ENDINGS
+from mapose.io.video_writer import UNKNOWN_RATE, VIDEO_ENDINGS
 from mapose.poses import Poses
 from mapose.results.correcting import find_span
 from mapose.results.result import Result
@@ -99,7 +99,8 @@ def render_video(
         drawn = plots.draw_video(
             prefetch(source.iterate(start, stop)), poses, stamp=True, **options
         )
-        with VideoWriter(output, source.rate, made=made) as writer:
+        rate = source.rate or poses.rate or UNKNOWN_RATE
+        with VideoWriter(output, rate, made=made) as writer:
             for done, image in enumerate(prefetch(drawn), 1):
                 writer.write(image)
                 on_progress(done, stop - start)
@@ -132,14 +133,21 @@ def project_poses(poses: Poses, camera: Camera, *, filled: Bools | None = None) 
     """
     if poses.dimensions != 3:
         raise ShapeError("projecting: wanted poses in 3D, came 2D")
-    confidence = poses.confidence
-    if filled is not None:
-        if np.shape(filled) != confidence.shape:
-            raise ShapeError(f"filled: wanted {confidence.shape}, came {np.shape(filled)}")
-        confidence = np.where(filled & (confidence > 0), np.float32(_FILLED), confidence)
+    poses = _show_filled(poses, filled)
     pixels = camera.project(poses.points.astype(np.float64))
-    array = np.concatenate([pixels, confidence[..., None]], axis=-1)
+    array = np.concatenate([pixels, poses.confidence[..., None]], axis=-1)
     return replace(poses, array=array, unit="px", covariance=None)
+
+
+def _show_filled(poses: Poses, filled: Bools | None) -> Poses:
+    """Give points that were filled in the confidence that is drawn as hollow."""
+    if filled is None:
+        return poses
+    if np.shape(filled) != poses.confidence.shape:
+        raise ShapeError(f"filled: wanted {poses.confidence.shape}, came {np.shape(filled)}")
+    array = poses.array.copy()
+    array[filled & (poses.confidence > 0), -1] = _FILLED
+    return replace(poses, array=array)
 
 
 def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
@@ -166,14 +174,13 @@ def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
     """
     path = Path(path)
     with Result(path) as result:
-        poses = result.poses
+        poses, filled = result.poses, result.support.get("filled")
         if poses.dimensions == 2:
             if camera is not None:
                 raise SettingsError(
                     f"{path.name} holds 2D poses of one camera: leave out the camera"
                 )
-            return poses
-        filled = result.support.get("filled")
+            return _show_filled(poses, filled)
         text = result.calibration
     if text is None:
         raise FormatError(

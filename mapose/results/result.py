@@ -26,7 +26,8 @@ from mapose.errors import SettingsError, VideoError
 from mapose.files import cut_suffix, is_result
 from mapose.io.formats import detect_format
 from mapose.io.recordings import fingerprint, is_fingerprint
-from mapose.io.sources import VIDEO_SUFFIXES, find_video
+from mapose.io.sources import find_video
+from mapose.io.stills import STACK_SUFFIXES, is_recording
 from mapose.io.store import PosesFile
 from mapose.poses import Peaks, Poses
 
@@ -220,9 +221,10 @@ class Result:
             if not places or not is_result(places[-1]) or not places[-1].is_file():
                 break
             given = Result(places[-1]).provenance
-        stem = cut_suffix(self.path.name).removesuffix(".tracked")
+        stem = cut_suffix(self.path.name).removesuffix(".filtered").removesuffix(".tracked")
         places += [place for place in (find_video(stem, [folder]),) if place]
-        there = [p for p in places if p.is_file() and p.suffix.lower() in VIDEO_SUFFIXES]
+        places += [folder / f"{stem}{end}" for end in ("", *STACK_SUFFIXES)]
+        there = [p for p in places if is_recording(p)]
         right = (p for p in there if self.recording in ("", fingerprint(p)))
         if found := next(right, None):
             return found

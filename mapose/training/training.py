@@ -24,6 +24,7 @@ from mapose.data import (
     find_factor,
     find_rotation,
     find_view_size,
+    hide_outside,
     is_grey,
     make_training_set,
 )
@@ -44,6 +45,7 @@ from mapose.models import (
 )
 from mapose.plots import plot_training, save_figure
 from mapose.poses import Peaks
+from mapose.project.crops import load_crops
 from mapose.project.project import Project
 from mapose.skeleton import Pair, Skeleton
 from mapose.training.evaluation import Evaluation, evaluate_peaks, find_candidate_errors
@@ -294,6 +296,16 @@ def _make_trainer(run: _Run, folder: Path) -> Trainer:
     )
 
 
+def _read_images(project: Project, labels: Labels) -> list[Image]:
+    """Read the labelled frames; what lies outside of the crop of a video is hidden."""
+    crops = load_crops(project)
+    return [
+        hide_outside(read_image(path), crops.get(video))
+        for path, video in zip(labels.images, labels.videos, strict=True)
+        if path is not None
+    ]
+
+
 def _prepare(
     project: Project,
     labels: Labels,
@@ -302,7 +314,7 @@ def _prepare(
     init: Model | None = None,
 ) -> _Run:
     """Find from the labels whatever the settings leave open, and build the network."""
-    images = [read_image(path) for path in labels.images if path is not None]
+    images = _read_images(project, labels)
     train_rows, test_rows = split_frames(labels, settings.train)
     poses = labels.points.reshape(-1, *labels.points.shape[2:])
     sizes = [(i.shape[1], i.shape[0]) for i in images]

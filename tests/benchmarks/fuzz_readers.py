@@ -108,6 +108,14 @@ def _call(module: str, name: str) -> Callable[[Path, Path], None]:
     return read
 
 
+def _read_stills(path: Path, out: Path) -> None:
+    from mapose.io import Video
+
+    with Video(path, gray=True) as video:
+        for image in video:
+            assert image is None or image.ndim == 2
+
+
 READERS: dict[str, Callable[[Path, Path], None]] = {
     "read": _call("mapose.io", "read"),
     "support": _call("mapose.io", "read_support"),
@@ -126,6 +134,8 @@ READERS: dict[str, Callable[[Path, Path], None]] = {
     "group": _call("calibration", "CameraGroup.load"),
     "board": _call("calibration", "read_board"),
     "image": _call("mapose.io", "read_image"),
+    "zones": _call("mapose.io.zones", "read_zones"),
+    "stills": _read_stills,
 }
 
 

@@ -16,6 +16,7 @@ import cv2
 import h5py
 import numpy as np
 import pandas as pd
+import PIL.Image
 import scipy.io
 import sleap_io as sio
 import yaml
@@ -348,6 +349,28 @@ def _make_edits(folder: Path) -> None:
     seen = (Sighting(2, (3.0, 4.0)),)
     edits = [Edit(3, ("ann", "bob"), "swap", (seen, seen), (seen, seen))] * 3
     save_edits(edits, folder / "r.edits.csv")
+
+
+@_specimen("zones.yaml", "zones")
+def _make_zones(folder: Path) -> None:
+    (folder / "zones.yaml").write_text(yaml.safe_dump({"nest": [[0, 0], [9, 0], [9, 9.5]]}))
+
+
+@_specimen("zones.csv", "zones")
+def _make_table_of_zones(folder: Path) -> None:
+    (folder / "zones.csv").write_text("zone,x,y\nnest,0,0\nnest,9,0\nnest,9,9.5\n")
+
+
+@_specimen("stack.tif", "stills")
+def _make_stack(folder: Path) -> None:
+    pages = [PIL.Image.fromarray(_picture(i)) for i in range(3)]
+    pages[0].save(folder / "stack.tif", save_all=True, append_images=pages[1:])
+
+
+@_specimen("stills", "stills", parts=("stills/i1.png", "stills/i0.png"))
+def _make_stills(folder: Path) -> None:
+    for i in range(3):
+        write_image(_picture(i), folder / "stills" / f"i{i}.png")
 
 
 @_specimen("settings.yaml", "settings")

@@ -99,3 +99,36 @@ def test_a_name_that_does_not_fit_what_is_written_is_refused(tmp_path, words, en
     assert isinstance(done.exception, SettingsError)
     assert f"ends in {ending}" in str(done.exception)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_stands_for_what_is_in_it(project, tmp_path):
+    array = np.ones((12, 1, 2, 3), np.float32) * 20
+    for name in ("cam1/0001", "cam2/0001"):
+        save(Poses(array, BODY, ["x"], rate=25), tmp_path / f"{name}.mapose.h5",
+             provenance={"source": "0001.mp4"})  # fmt: skip
+    for words, made in {
+        ("export", "--to", "csv"): "0001.csv",
+        ("plot",): "0001-plots/positions.png",
+        ("render",): "0001.labelled.mp4",
+    }.items():
+        assert run(words[0], tmp_path / "cam1", *words[1:]).exit_code == 0
+        assert (tmp_path / "cam1" / made).is_file()
+        done = run(words[0], tmp_path, "--recursive", "--filter", "0001*", "--force", *words[1:])
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / "cam2" / made).is_file()
+        fault = run(words[0], tmp_path, *words[1:]).exception
+        assert isinstance(fault, SettingsError) and "--recursive" in str(fault)
+    # The videos that render has drawn are no recordings.
+    done = run("analyze", project.path, tmp_path / "cam1", "-o", tmp_path / "found")
+    assert done.exit_code == 0, done.output
+    assert [p.name for p in (tmp_path / "found").glob("*.h5")] == ["0001.mapose.h5"]
+    done = run("analyze", project.path, tmp_path, "--recursive", "--filter", "own*")
+    assert done.exit_code == 0 and (project.path / "results" / "own.mapose.h5").is_file()
+
+
+def test_render_says_what_it_wants(tmp_path):
+    save(Poses(np.ones((3, 1, 2, 3)), BODY, ["x"]), tmp_path / "a.mapose.h5")
+    fault = run("render", tmp_path / "a.mapose.h5").exception
+    assert "mapose render VIDEO" in str(fault)
+    fault = run("render", tmp_path / "v.mp4", tmp_path / "a.mapose.h5", tmp_path / "b.mapose.h5")
+    assert "wanted VIDEO FILE" in str(fault.exception)

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_solve_banded, cholesky_banded
 from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from mapose.arrays import Bools, Floats, Ints
-from mapose.multiview.reconstruction.smoothing import Motion, invert_band
+from mapose.smoothing import Motion, invert_band, solve_band
 
 # Fewest frames from which the length of a bone is learned.
 _FEWEST = 20
@@ -251,17 +250,7 @@ def solve_bodies(
     rows = 3 * k * motion.reach + 1
     band = np.zeros((rows, n, count, k, 3))
     _hold_bones(band, information, pull, points=points, inside=inside, bars=bars)
-    for i in range(3):
-        for j in range(i + 1):
-            band[i - j, ..., j] += np.moveaxis(information[..., i, j], 1, 0)
-    for reach, first, values in motion.list_couplings():
-        part = slice(first, first + len(values))
-        band[3 * k * reach, :, part] += np.moveaxis(values, 1, 0)[..., None]
-    factor = cholesky_banded(band.reshape(rows, -1), lower=True, check_finite=False)
-    right = np.moveaxis(pull, 1, 0).ravel()
-    solved = cho_solve_banded((factor, True), right, check_finite=False)
-    solved = np.moveaxis(solved.reshape(n, count, k, 3), 0, 1)
-    return solved, factor.reshape(rows, n, -1)
+    return solve_band(band, information, pull=pull, motion=motion)
 
 
 def find_covariance(factor: Floats, keypoints: int) -> Floats:

@@ -15,13 +15,12 @@ from mapose.multiview.reconstruction.evidence import (
     decide_views,
     find_persistence,
 )
-from mapose.multiview.reconstruction.process_noise import (
+from mapose.process_noise import (
     ProcessNoise,
     estimate_process_noise,
     repeat_axes,
 )
-from mapose.multiview.reconstruction.smoothing import (
-    find_differences,
+from mapose.smoothing import (
     find_median,
     find_segments,
     find_variances,
@@ -78,7 +77,6 @@ def smooth_keypoints(
     max_gap : int
         Longest gap that is bridged.
     """
-    differences = find_differences(frames)
     # Where nothing is known yet, any point will do: nothing is read from it.
     where = np.where(np.isfinite(points), points, _find_middle(points))
     agreed = _find_agreed(evidence, where, chosen)
@@ -87,9 +85,7 @@ def smooth_keypoints(
     for turn in range(_ROUNDS):
         values, weights = _weigh(evidence, where, used)
         lasting = find_persistence(evidence.look(values)[0], used) > _PERSISTS if turn else None
-        noise = estimate_process_noise(
-            values, weights, inside=span, differences=differences, lasting=lasting
-        )
+        noise = estimate_process_noise(values, weights, inside=span, frames=frames, lasting=lasting)
         own = weights / noise.share[:, None]
         variances = _find_spread(own, noise)
         rest = np.maximum(1 / variances - own, 1e-6 / variances)
@@ -154,7 +150,7 @@ def _weigh(evidence: Evidence, where: Floats, used: Bools) -> tuple[Floats, Floa
 
 
 def _find_spread(weights: Floats, noise: ProcessNoise) -> Floats:
-    found = find_variances(weights.reshape(len(weights), -1), repeat_axes(noise.motion))
+    found = find_variances(weights.reshape(len(weights), -1), repeat_axes(noise.motion, 3))
     return found.reshape(weights.shape)
 
 

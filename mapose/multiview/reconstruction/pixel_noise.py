@@ -8,7 +8,7 @@ from scipy.special import chdtri
 from calibration import invert_normal
 from mapose.arrays import Bools, Floats
 from mapose.multiview.reconstruction.evidence import Evidence, Recording, find_persistence
-from mapose.multiview.reconstruction.smoothing import find_median
+from mapose.smoothing import find_median
 
 # Places of the entries of symmetric matrices that are kept, and how often each occurs.
 _PLACES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))

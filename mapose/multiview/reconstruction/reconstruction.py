@@ -16,14 +16,12 @@ from mapose.multiview.matching.identities import match_views
 from mapose.multiview.reconstruction.evidence import Recording
 from mapose.multiview.reconstruction.refinement import refine_points
 from mapose.multiview.views import Stack, check_views, stack_views
-from mapose.poses import Poses
+from mapose.poses import FILLED, Poses
 from mapose.similarity import find_edge_lengths
 
 log = logging.getLogger(__name__)
 
 
-# Confidence of a point that no camera saw; above 0, which would mean missing.
-_UNSEEN = 0.01
 # A known length that comes out this many times longer or shorter is in another unit.
 _OTHER_UNIT = 3.0
 # Points whose reprojection is computed at once.
@@ -270,7 +268,7 @@ def _report(
     distance = _reproject(stack, points)
     seen = np.isfinite(distance)
     confidence = np.where(used, stack.confidence, 0).sum(0) / np.maximum(count, 2)
-    confidence = np.where(there, np.clip(confidence, _UNSEEN, 1), 0)
+    confidence = np.where(there, np.clip(confidence, FILLED, 1), 0)
     with np.errstate(invalid="ignore"):
         error = np.where(count > 0, np.where(used, distance, 0).sum(0) / count, np.nan)
     poses = Poses(

@@ -25,16 +25,14 @@ from mapose.multiview.reconstruction.bones import (
 from mapose.multiview.reconstruction.evidence import Recording, add_evidence
 from mapose.multiview.reconstruction.keypoints import smooth_keypoints
 from mapose.multiview.reconstruction.pixel_noise import estimate_sigma
-from mapose.multiview.reconstruction.smoothing import (
+from mapose.smoothing import (
     Motion,
+    cut_windows,
     find_differences,
     find_links,
     find_segments,
 )
 
-# Frames solved at once, and those beside them that are solved with them and forgotten: what
-# happens 100 frames away no longer matters to any point. Keeps memory flat.
-_WINDOW, _MARGIN = 2000, 100
 # About so many frames are enough to learn bone lengths from.
 _LEARNED = 5000
 # Gauss-Newton steps; they start so near that a third one changes nothing.
@@ -104,7 +102,7 @@ def refine_points(
     """
     sigma = estimate_sigma(recording, points, chosen=chosen)
     work = _Work(recording, points, chosen, np.tile(sigma, points.shape[1]), max_gap)
-    windows = _cut_windows(len(points), max(_MARGIN, 2 * max_gap))
+    windows = cut_windows(len(points), max_gap)
     for n, (outer, inner) in enumerate(windows):
         work.smooth_each(outer, inner)
         if on_progress:
@@ -117,16 +115,6 @@ def refine_points(
             on_progress((len(windows) + n + 1) * len(points) // (2 * len(windows)), len(points))
     used = work.used.reshape(chosen.shape)
     return Refined(work.points, work.covariance, used, bones, sigma)
-
-
-def _cut_windows(count: int, margin: int) -> list[tuple[slice, slice]]:
-    """Cut frames into windows: with their margins, and without."""
-    starts = range(0, max(count - margin, 1), _WINDOW)
-    ends = [*starts[1:], count]
-    return [
-        (slice(max(a - margin, 0), min(b + margin, count)), slice(a, b))
-        for a, b in zip(starts, ends, strict=True)
-    ]
 
 
 class _Work:

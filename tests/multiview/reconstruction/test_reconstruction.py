@@ -237,7 +237,7 @@ def test_skeleton_without_edges_and_several_animals():
 def test_long_recordings_are_cut_without_seams(scene, monkeypatch):
     views, _ = watch(scene, stray=0.05)
     whole = triangulate(views, scene.cameras)
-    monkeypatch.setattr("mapose.multiview.reconstruction.refinement._WINDOW", 150)
+    monkeypatch.setattr("mapose.smoothing._WINDOW", 150)
     cut = triangulate(views, scene.cameras)
     gap = np.linalg.norm(whole.poses.points - cut.poses.points, axis=-1)
     assert np.nanmedian(gap) < 0.1 and np.nanmax(gap) < 3

@@ -12,10 +12,10 @@ from mapose.multiview.reconstruction.bones import (
     split_bodies,
 )
 from mapose.multiview.reconstruction.evidence import decide_views, find_persistence
-from mapose.multiview.reconstruction.process_noise import estimate_process_noise
-from mapose.multiview.reconstruction.refinement import _cut_windows
-from mapose.multiview.reconstruction.smoothing import (
+from mapose.process_noise import estimate_process_noise
+from mapose.smoothing import (
     Motion,
+    cut_windows,
     find_changes,
     find_differences,
     find_links,
@@ -150,9 +150,9 @@ def test_segments_end_with_what_is_known():
 
 def test_windows_cover_every_frame_once():
     for count in (1, 50, 2000, 2101, 7000):
-        inner = [range(count)[b] for _, b in _cut_windows(count, 100)]
+        inner = [range(count)[b] for _, b in cut_windows(count, 50)]
         assert [t for part in inner for t in part] == list(range(count))
-        for outer, part in _cut_windows(count, 100):
+        for outer, part in cut_windows(count, 50):
             assert outer.start == max(part.start - 100, 0)
             assert outer.stop == min(part.stop + 100, count)
 
@@ -173,7 +173,7 @@ def estimate(values, weights, lasting=(False,)):
         values,
         weights,
         inside=inside,
-        differences=find_differences(np.arange(len(values))),
+        frames=np.arange(len(values)),
         lasting=np.array(lasting),
     )
 

@@ -18,25 +18,32 @@ from mapose.arrays import Bools, Floats, Ints
 
 # Blocks of a factor that are cut out at once: what belongs to them stays in the cache.
 _BLOCKS = 64
+# Frames solved at once: keeps memory flat.
+_WINDOW = 2000
 
 
-def find_differences(frames: Ints) -> Floats:
+def find_differences(frames: Ints, impetus: Floats | float = 1.0) -> Floats:
     """Find the weights of three following frames in the change of velocity.
 
     Parameters
     ----------
     frames : int64, (F,)
         Frame numbers, ascending.
+    impetus : float64, (...)
+        Part of its velocity that a point keeps in the next frame if nothing happens: 1 goes on
+        for ever, 0 is a random walk.
 
     Returns
     -------
-    float64, (F - 2, 3)
+    float64, (F - 2, 3, ...)
         1, -2, 1 where frames follow each other. Over longer steps, what a random acceleration
         changes grows with the time it acts: the weights are such that its variance is the same.
     """
-    step = np.diff(frames).astype(np.float64)
+    impetus = np.asarray(impetus, np.float64)
+    step = np.diff(frames).reshape(-1, *(1,) * impetus.ndim).astype(np.float64)
     first, second = step[:-1], step[1:]
-    weights = np.stack([1 / first, -1 / first - 1 / second, 1 / second], -1)
+    before, after = impetus / first, 1 / second + 0 * impetus
+    weights = np.stack([before, -before - after, after], 1)
     return np.asarray(weights / np.sqrt((first + second) / 2)[:, None])
 
 
@@ -65,8 +72,7 @@ def find_segments(frames: Ints, known: Bools, max_gap: int) -> Bools:
 
 def find_changes(points: Floats, differences: Floats) -> Floats:
     """Find the changes of velocity (F - 2, ...) of points (F, ...)."""
-    shape = (-1,) + (1,) * (points.ndim - 1)
-    first, middle, last = (differences[:, i].reshape(shape) for i in range(3))
+    first, middle, last = _split_weights(differences, points.ndim)
     return np.asarray(first * points[:-2] + middle * points[1:-1] + last * points[2:])
 
 
@@ -92,8 +98,8 @@ class Motion:
         frames; 0 = not linked.
     keep : float64, (...)
         Part of a change of velocity that comes again in the next frame, 0 to below 1.
-    differences : float64, (F - 2, 3)
-        As of `find_differences`.
+    differences : float64, (F - 2, 3) or (F - 2, 3, ...)
+        As of `find_differences`; one for all, or one for each.
     """
 
     precision: Floats
@@ -105,14 +111,23 @@ class Motion:
         """How many frames apart two frames may be that depend on each other directly."""
         return 3 if self.keep.any() else 2
 
+    def repeat(self, axes: int) -> Motion:
+        """Make the motion of points (...) that of their coordinates, (..., axes)."""
+
+        def widen(values: Floats) -> Floats:
+            return np.repeat(values[..., None], axes, -1)
+
+        differences = self.differences
+        each = differences if differences.ndim == 2 else widen(differences)
+        return Motion(widen(self.precision), widen(self.keep), each)
+
     def list_couplings(self) -> Iterator[tuple[int, int, Floats]]:
         """List what motion adds to a system: (reach, first frame, values of frames from there).
 
         A value couples a frame with the one that is so many frames later; a reach of 0 is the
         diagonal.
         """
-        axes = (1,) * self.keep.ndim
-        plain = [self.differences[:, i].reshape(-1, *axes) for i in range(3)]
+        plain = _split_weights(self.differences, self.keep.ndim + 1)
         follows = self._find_following()
         begins = self.precision.copy()
         begins[1:][follows] = 0
@@ -138,6 +153,12 @@ class Motion:
         """Mark links (F - 3, ...) that go on from the one before; without memory none does."""
         linked = self.precision > 0
         return np.asarray(linked[1:] & linked[:-1] & (self.keep > 0))
+
+
+def _split_weights(differences: Floats, axes: int) -> list[Floats]:
+    """Give the three weights of `find_differences`, each with as many axes as what it weighs."""
+    more = (1,) * (axes - differences.ndim + 1)
+    return [differences[:, i].reshape(*differences[:, i].shape, *more) for i in range(3)]
 
 
 def _multiply_rows(rows: list[Floats], precision: Floats) -> Iterator[tuple[int, int, Floats]]:
@@ -190,6 +211,99 @@ def _factor_chains(weights: Floats, motion: Motion) -> Floats:
     for reach, first, values in motion.list_couplings():
         band[reach, :, first : first + len(values)] += values.T
     return np.asarray(cholesky_banded(band.reshape(len(band), -1), lower=True, check_finite=False))
+
+
+def smooth_points(
+    information: Floats, pull: Floats, *, inside: Bools, motion: Motion
+) -> tuple[Floats, Floats]:
+    """Smooth points over time, each for itself: what a Kalman smoother gives.
+
+    Parameters
+    ----------
+    information : float64, (F, T, d, d)
+        Inverse covariance of each point by what was measured in its frame; 0 = nothing was.
+    pull : float64, (F, T, d)
+        Information times the measured point.
+    inside : bool, (F, T)
+        Which points are asked for, as of `find_segments`.
+    motion : Motion
+        Of the T points; links none that is not inside.
+
+    Returns
+    -------
+    points : float64, (F, T, d)
+        The most likely course; NaN outside.
+    covariance : float64, (F, T, d, d)
+        Of the points, with that of neighbouring frames taken in; NaN outside.
+
+    References
+    ----------
+    Rauch, Tung, Striebel 1965, "Maximum likelihood estimates of linear dynamic systems" (AIAA
+    Journal 3:1445): what is solved here in one piece.
+    """
+    count, n, d = pull.shape
+    information, pull = information.copy(), pull.copy()
+    information[~inside], pull[~inside] = np.eye(d), 0
+    band = np.zeros((d * motion.reach + 1, n, count, 1, d))
+    solved, factor = solve_band(
+        band, information[:, :, None], pull=pull[:, :, None], motion=motion.repeat(1)
+    )
+    covariance = invert_band(factor, d, part=d)[:, :, 0]
+    points = solved[:, :, 0]
+    points[~inside], covariance[~inside] = np.nan, np.nan
+    return points, covariance
+
+
+def solve_band(
+    band: Floats, information: Floats, *, pull: Floats, motion: Motion
+) -> tuple[Floats, Floats]:
+    """Find the most likely course of bodies of K points, from all that is known of them.
+
+    Parameters
+    ----------
+    band : float64, (d K m + 1, I, F, K, d)
+        Lower band of I systems with what ties points to each other; filled up in place. m is the
+        reach of the motion.
+    information : float64, (F, I, K, d, d)
+        Inverse covariance of each point by what is seen in its frame.
+    pull : float64, (F, I, K, d)
+        Information times the point that fits best.
+    motion : Motion
+        Of the I K points.
+
+    Returns
+    -------
+    points : float64, (F, I, K, d)
+    factor : float64, (d K m + 1, I, d K F)
+        For `invert_band`, in blocks of d K.
+    """
+    rows, n, count, k, d = band.shape
+    for i in range(d):
+        for j in range(i + 1):
+            band[i - j, ..., j] += np.moveaxis(information[..., i, j], 1, 0)
+    for reach, first, values in motion.list_couplings():
+        part = slice(first, first + len(values))
+        band[d * k * reach, :, part] += np.moveaxis(values, 1, 0)[..., None]
+    factor = cholesky_banded(band.reshape(rows, -1), lower=True, check_finite=False)
+    right = np.moveaxis(pull, 1, 0).ravel()
+    solved = cho_solve_banded((factor, True), right, check_finite=False)
+    solved = np.moveaxis(solved.reshape(n, count, k, d), 0, 1)
+    return solved, factor.reshape(rows, n, -1)
+
+
+def cut_windows(count: int, max_gap: int) -> list[tuple[slice, slice]]:
+    """Cut frames into windows: with their margins, and without.
+
+    What happens 100 frames away, or beyond two gaps that are bridged, no longer matters to any
+    point: margins are solved with a window and forgotten.
+    """
+    margin = max(100, 2 * max_gap)
+    starts = range(0, max(count - margin, 1), _WINDOW)
+    ends = [*starts[1:], count]
+    return [
+        (slice(max(a - margin, 0), min(b + margin, count)), slice(a, b))
+        for a, b in zip(starts, ends, strict=True)
+    ]
 
 
 def invert_band(factor: Floats, size: int, *, part: int) -> Floats:

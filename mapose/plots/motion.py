@@ -1,0 +1,102 @@
+"""How fast animals move, and their ways through zones, as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mapose.arrays import Floats, Image
+from mapose.errors import ShapeError
+from mapose.plots.colours import find_identity_colours
+from mapose.plots.figures import (
+    INK,
+    dress_axes,
+    find_bins,
+    find_times,
+    make_plot,
+    reduce_bins,
+    to_rgb,
+)
+from mapose.plots.trajectories import plot_trajectories
+from mapose.poses import Poses
+from mapose.zones import Zone
+
+_MOST_BINS = 1_000
+
+
+def plot_speeds(poses: Poses, speeds: Floats) -> Figure:
+    """Plot how fast the animals are over time.
+
+    Parameters
+    ----------
+    poses : Poses
+        For names, time and unit.
+    speeds : float, (F, I)
+        As `mapose.kinematics.find_speeds` gives them. Of long recordings the highest value within
+        each of 1000 bins is shown.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per animal, all with the same scale.
+
+    Raises
+    ------
+    ShapeError
+        If the speeds are not one for each frame and individual.
+    """
+    names = poses.names
+    if np.shape(speeds) != (len(poses), len(names)):
+        raise ShapeError(f"speeds: wanted {(len(poses), len(names))}, came {np.shape(speeds)}")
+    times, label = find_times(poses)
+    if len(poses) > 2 * _MOST_BINS:
+        bins, count = find_bins(poses.frames, _MOST_BINS)
+        speeds = reduce_bins(np.fmax, speeds, bins, count)
+        times = np.linspace(times[0], times[-1], count)
+    figure = make_plot(8, 0.6 + 1.3 * len(names))
+    panels = figure.subplots(len(names), sharex=True, sharey=True, squeeze=False)[:, 0]
+    colours = to_rgb(find_identity_colours(len(names)))
+    for i, axes in enumerate(panels):
+        axes.plot(times, speeds[:, i], color=colours[i], linewidth=0.9)
+        last = i == len(names) - 1
+        dress_axes(axes, title=names[i], x=label if last else "", y=f"{poses.unit}/s", grid="y")
+        axes.margins(x=0)
+    panels[0].set_ylim(bottom=0)
+    return figure
+
+
+def plot_zones(poses: Poses, zones: Sequence[Zone], *, image: Image | None = None) -> Figure:
+    """Plot the paths of the animals and the zones.
+
+    Parameters
+    ----------
+    poses : Poses
+        In 2D.
+    zones : sequence of Zone
+        In the unit of the poses.
+    image : uint8, (H, W) or (H, W, 3), optional
+        Background, of poses in pixels.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ShapeError
+        If the poses are 3D.
+    """
+    figure = plot_trajectories(poses, image=image)
+    axes = figure.axes[0]
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    for zone in zones:
+        x, y = np.vstack([zone.corners, zone.corners[:1]]).T
+        axes.plot(x, y, color=INK, linewidth=1.2, linestyle="--")
+        axes.annotate(zone.name, zone.corners.mean(0), ha="center", fontsize=8, color=INK)
+        left, right = min(left, x.min()), max(right, x.max())
+        low, high = max(low, y.max()), min(high, y.min())  # y points down
+    axes.set_xlim(left, right)
+    axes.set_ylim(low, high)
+    return figure

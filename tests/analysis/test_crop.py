@@ -1,0 +1,64 @@
+"""A crop decides where is looked, not where something is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import mapose
+from mapose.analysis import analyze_file, predict
+from mapose.cli import app
+from mapose.errors import SettingsError
+from mapose.io import VideoWriter, load, load_provenance
+from mapose.models import Model
+from mapose.synthetic import make_scene
+from tests.untrained import make_untrained
+
+SCENE = make_scene(2, 12, seed=3)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """Two drawn mice before a camera of 480 x 360."""
+    scene = SCENE
+    path = tmp_path_factory.mktemp("crop") / "mice.mp4"
+    with VideoWriter(path, scene.rate, quality=95) as writer:
+        for image in scene.draw_frames(scene.cameras.names[0]):
+            writer.write(image)
+    return path
+
+
+@pytest.mark.parametrize("individual", [0, 1])
+def test_a_crop_moves_no_keypoint(video, individual):
+    model = Model.load(Path(mapose.__file__).parent / "zoo" / "drawn-mice")
+    points = SCENE.truth(SCENE.cameras.names[0]).points[:, individual].reshape(-1, 2)
+    left, top = (np.clip(np.nanmedian(points, 0) - 70, 0, [340, 220])).astype(int).tolist()
+    width = height = 140
+    whole = predict(video, model)
+    part = predict(video, model, crop=(left, top, width, height))
+    low, high = np.array([left, top]) - 0.5, np.array([left + width, top + height]) - 0.5
+    assert ((part.xy >= low) & (part.xy < high)).all()
+    clear = whole.score > 0.5
+    inside = np.flatnonzero(((whole.xy >= low + 1) & (whole.xy < high - 1)).all(1) & clear)
+    assert len(inside) > 20
+    for i in inside:
+        same = (part.frame == whole.frame[i]) & (part.keypoint == whole.keypoint[i])
+        assert np.linalg.norm(part.xy[same] - whole.xy[i], axis=1).min() < 0.1
+
+
+def test_a_result_says_where_was_looked(video, tmp_path):
+    make_untrained(lively=True).save(tmp_path / "model")
+    out = tmp_path / "out"
+    words = ["analyze", str(tmp_path / "model"), str(video), "-o", str(out)]
+    done = CliRunner().invoke(app, [*words, "--crop", "100,50,200,150"])
+    assert done.exit_code == 0, done.output
+    place = out / "mice.mapose.h5"
+    assert load_provenance(place)["job"]["crop"] == [100, 50, 200, 150]
+    points = load(place).points
+    seen = points[np.isfinite(points).all(-1)]
+    assert len(seen) and (seen >= [99.5, 49.5]).all() and (seen < [299.5, 199.5]).all()
+    fault = CliRunner().invoke(app, words).exception
+    assert "crop" in str(fault) and "--force" in str(fault)
+    with pytest.raises(SettingsError, match="480 x 360 px"):
+        analyze_file(video, make_untrained(), output=out / "x.mapose.h5", crop=(400, 0, 100, 100))
