@@ -8,6 +8,7 @@ Whoever corrects it by hand writes ``person`` there, or leaves it empty.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from mapose.arrays import Bools, Singles
-from mapose.errors import FormatError, suggest_name
+from mapose.errors import FormatError
 from mapose.files import write_atomically
 from mapose.io.instances import check_room
 from mapose.labels import Labels
 from mapose.reading import explain_damage, is_plain_name
 from mapose.skeleton import Skeleton
+
+log = logging.getLogger(__name__)
 
 FILE = "proposals.csv"
 # A whole number that a float holds exactly.
@@ -125,6 +128,25 @@ def load_proposals(
     )
 
 
+def rename_waiting(folder: str | Path, old: str, new: str) -> None:
+    """Call a keypoint otherwise in all that waits to be labelled.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder ``labels`` of a project.
+    old, new : str
+        Its names.
+    """
+    for path in sorted(Path(folder).glob(f"*/{FILE}")):
+        with explain_damage(path):
+            rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        if "keypoint" in rows and old in set(rows.keypoint):
+            rows["keypoint"] = rows.keypoint.replace(old, new)
+            with write_atomically(path, error=FormatError) as partial:
+                rows.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+
+
 def join_proposals(first: Proposals, second: Proposals) -> Proposals:
     """Put proposals together; those of the second for a frame that the first has are left out."""
     names = dict.fromkeys((*first.labels.individuals, *second.labels.individuals))
@@ -216,10 +238,10 @@ def _read_table(path: Path, skeleton: Skeleton) -> pd.DataFrame:
     # What was dropped while its image went, or whose image a person removed, no longer waits.
     there = {image for image in rows.image.unique() if (path.parent / image).is_file()}
     rows = rows[rows.image.isin(there)].copy()
-    for name in dict.fromkeys(rows.keypoint):
-        if name not in skeleton.keypoints:
-            hint = suggest_name(name, skeleton.keypoints)
-            raise FormatError(f"{path}: no keypoint {name!r} in the skeleton: {hint}")
+    unknown = [name for name in dict.fromkeys(rows.keypoint) if name not in skeleton.keypoints]
+    if unknown:  # removed from the project since
+        log.warning("%s: left out, as the project has no keypoint %s", path, ", ".join(unknown))
+        rows = rows[~rows.keypoint.isin(unknown)].copy()
     double = rows[rows.duplicated(["image", "individual", "keypoint"])]
     if len(double):
         raise FormatError(f"{path}: {double.iloc[0].image} has rows that come twice; remove one")

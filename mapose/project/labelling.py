@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mapose.errors import SettingsError, suggest_name
 from mapose.io import Video, write_image
+from mapose.io.proposals import rename_waiting
 from mapose.labels import ABSENT, ORIGINS, STATES, Labels
 from mapose.project.changes import (
     Frame,
@@ -253,13 +254,14 @@ class Labelling:
         return self._change(f"add keypoint {name}", change)
 
     def rename_keypoint(self, old: str, new: str) -> Self:
-        """Call a keypoint otherwise; all its labels stay."""
+        """Call a keypoint otherwise; all its labels stay, and what waits to be labelled."""
 
         def make(state: LabelState) -> list[Step]:
             state.make_skeleton().renamed({old: new})
             return [{"rename": ["keypoint", old, new]}] if old != new else []
 
         self._past.change(f"rename keypoint {old} to {new}", make)
+        rename_waiting(self.path / "labels", old, new)
         return self._renew()
 
     def remove_keypoint(self, name: str) -> Self:

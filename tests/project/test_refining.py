@@ -149,3 +149,16 @@ def test_all_cameras_of_a_session_get_the_same_moments(place):
     own = np.array(waiting.videos) == "a"
     frames = {"a": set(waiting.frames[own].tolist()), "b": set(waiting.frames[~own].tolist())}
     assert frames["a"] == frames["b"] and frames["a"] <= {45, 105, 165}
+
+
+def test_proposals_follow_the_names_of_keypoints(place, caplog):
+    folder, project = place
+    refine_project(project, [folder / "a.mapose.h5"], count=3, kinds=["jump"])
+    before = load_proposals(project).labels.points
+    project = project.rename_keypoint("ear", "left ear")
+    waiting = load_proposals(project)
+    assert waiting.labels.skeleton.keypoints == ("snout", "left ear", "tail")
+    np.testing.assert_array_equal(waiting.labels.points, before)
+    without = load_proposals(project.remove_keypoint("tail"))
+    np.testing.assert_array_equal(without.labels.points, before[:, :, :2])
+    assert "no keypoint tail" in caplog.text
