@@ -36,6 +36,15 @@ assert (touched & wanted).sum() > 0.75 * max(touched.sum(), wanted.sum())
 assert all(bouts.values()) and set(table.who) == {"Ann - Bob", "Ann > Bob", "Bob > Ann"}
 assert (occupancy.seconds.sum((1, 2)) > 100).all()
 """,
+    "04_refine": """
+assert len(set(chosen)) == 8 and set(wrong) <= {outlier.frame for outlier in outliers}
+reasons = {outlier.frame: outlier.describe() for outlier in outliers}
+assert "jumps" in reasons[40] and "nose" in reasons[110] and "low confidence" in reasons[250]
+assert len(labels) == 12 and set(labels.frames) == {*chosen, *frames}
+seen = np.isfinite(truth.points[labels.frames])
+np.testing.assert_allclose(labels.points[seen], truth.points[labels.frames][seen], atol=0.001)
+assert project.skeleton.keypoints[0] == "nose" and "undo" in str(project.history(1)[0])
+""",
 }
 
 
