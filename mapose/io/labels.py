@@ -35,6 +35,17 @@ _HIDDEN = re.compile(rb",[^,\n]+,[^,\n]*,0,[a-z]*$|,[^,\n]*,[^,\n]+,0,[a-z]*$", 
 _MOST_FRAMES = 2**53
 
 
+def name_image(frame: int) -> str:
+    """Name the image of a frame of a video.
+
+    Examples
+    --------
+    >>> name_image(1200)
+    'frame001200.png'
+    """
+    return f"frame{frame:06d}.png"
+
+
 def save_labels(labels: Labels, folder: str | Path) -> list[Path]:
     """Write labels as one csv per video, beside the frames that are there already.
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mapose.arrays import Bools, Singles
-from mapose.errors import FormatError
+from mapose.errors import FormatError, suggest_name
 from mapose.files import write_atomically
 from mapose.io.instances import check_room
 from mapose.labels import Labels
@@ -240,7 +240,10 @@ def _read_table(path: Path, skeleton: Skeleton) -> pd.DataFrame:
     rows = rows[rows.image.isin(there)].copy()
     unknown = [name for name in dict.fromkeys(rows.keypoint) if name not in skeleton.keypoints]
     if unknown:  # removed from the project since
-        log.warning("%s: left out, as the project has no keypoint %s", path, ", ".join(unknown))
+        hint = suggest_name(unknown[0], skeleton.keypoints)
+        log.warning(
+            "%s: left out, as the project has no keypoint %s: %s", path, ", ".join(unknown), hint
+        )
         rows = rows[~rows.keypoint.isin(unknown)].copy()
     double = rows[rows.duplicated(["image", "individual", "keypoint"])]
     if len(double):

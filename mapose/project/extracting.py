@@ -15,6 +15,7 @@ from mapose.arrays import Image, Ints
 from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.files import check_writable, make_folder
 from mapose.io import Video, read_image
+from mapose.io.labels import name_image
 from mapose.io.proposals import Proposals
 from mapose.labels import Labels
 from mapose.project.importing import add_image, try_labels
@@ -236,17 +237,6 @@ def _put_frames(
     nobody, unknown = np.full(shape, ""), np.full(shape, np.nan, np.float32)
     looked, reasons = np.zeros(len(places), bool), (reason,) * len(places)
     add_proposals(project, Proposals(labels, looked, nobody, unknown, reasons))
-
-
-def name_image(frame: int) -> str:
-    """Name the image of a frame of a video.
-
-    Examples
-    --------
-    >>> name_image(1200)
-    'frame001200.png'
-    """
-    return f"frame{frame:06d}.png"
 
 
 class _Recording:

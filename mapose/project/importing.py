@@ -17,7 +17,7 @@ from mapose.arrays import Image, Ints
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError, suggest_name
 from mapose.files import check_writable, make_folder, remove_debris
 from mapose.io import Video, read_embedded_images, read_image, read_labels, write_image
-from mapose.io.labels import check_video_names
+from mapose.io.labels import check_video_names, name_image
 from mapose.io.sources import tell_apart
 from mapose.labels import ABSENT, UNMARKED, Labels
 from mapose.locks import lock_output
@@ -287,7 +287,7 @@ def _name_images(labels: Labels) -> list[str]:
     plain = []
     for row, image in enumerate(labels.images):
         frame = int(labels.frames[row])
-        number = f"frame{frame if frame >= 0 else row:06d}.png"
+        number = name_image(frame if frame >= 0 else row)
         plain.append(number if image is None else image.with_suffix(".png").name)
     keys = [(v, n.casefold()) for v, n in zip(labels.videos, plain, strict=True)]
     often = Counter(keys)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mapose.errors import SettingsError, suggest_name
 from mapose.io import Video, write_image
+from mapose.io.labels import name_image
 from mapose.io.proposals import rename_waiting
 from mapose.labels import ABSENT, ORIGINS, STATES, Labels
 from mapose.project.changes import (
@@ -164,13 +165,13 @@ class Labelling:
         wanted = [n for n in numbers if n not in known]
         with Video(self.find_video(video)) as opened:
             for number in wanted:
-                place = self.path / "labels" / video / _name_image(number)
+                place = self.path / "labels" / video / name_image(number)
                 if not place.exists():
                     write_image(opened.read(number), place)
 
         def change(state: LabelState) -> None:
             there = {n for (v, _), n in state.frames.items() if v == video}
-            new = {(video, _name_image(n)): n for n in wanted if n not in there}
+            new = {(video, name_image(n)): n for n in wanted if n not in there}
             state.frames.update(new)
             _fill_columns(state)
 
@@ -528,10 +529,6 @@ def _list_some(items: Iterable[object]) -> str:
     words = [str(item) for item in items]
     more = f" and {len(words) - _TOLD} more" if len(words) > _TOLD else ""
     return ", ".join(words[:_TOLD]) + more
-
-
-def _name_image(number: int) -> str:
-    return f"frame{number:06d}.png"
 
 
 def _copy_file(source: Path, place: Path) -> None:

@@ -143,7 +143,6 @@ def test_all_that_waited_is_labelled_elsewhere(project):
     ("column", "value", "told"),
     [
         ("image", "../x.png", "names of images"),
-        ("keypoint", "snuot", "did you mean 'snout'"),
         ("x", "left", "not a number"),
         ("frame", "1.5", "whole frame numbers"),
     ],
@@ -156,6 +155,16 @@ def test_tables_that_make_no_sense_are_refused(project, column, value, told):
     table.to_csv(path, index=False)
     with pytest.raises(FormatError, match=told):
         load_proposals(project)
+
+
+def test_rows_of_a_keypoint_that_is_none_are_left_out_and_told(project, caplog):
+    extract_frames(project, 2, videos=["a"])
+    path = project.path / "labels" / "a" / "proposals.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table.loc[1, "keypoint"] = "snuot"
+    table.to_csv(path, index=False)
+    assert len(load_proposals(project)) == 2
+    assert "no keypoint snuot: did you mean 'snout'" in caplog.text
 
 
 def test_the_command_extracts(project):
