@@ -88,7 +88,7 @@ def test_a_network_with_one_learns_and_is_opened_again_without_the_hub(
 
 
 def test_weights_that_cannot_be_had_are_told(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SettingsError, match=r"'nobody/nothing' cannot be had .*pretrained=false"):
         read_config("nobody/nothing")
     folder = save_backbone(tmp_path, "resnet")
