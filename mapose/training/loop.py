@@ -35,7 +35,7 @@ from mapose.models import (
 )
 from mapose.reading import load_yaml
 from mapose.training.runs import STATE
-from mapose.training.schedule import VALIDATIONS, Pace, Schedule
+from mapose.training.schedule import LEAST_EVERY, VALIDATIONS, Pace, Schedule
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class Trainer:
         self.data, self.folder, self.settings = data, folder, settings
         self.edges = torch.as_tensor(edges, device=self.device)
         self.schedule = Schedule(settings.steps, view)
-        self.every = settings.every or max(1, settings.steps // VALIDATIONS)
+        self.every = settings.every or max(LEAST_EVERY, settings.steps // VALIDATIONS)
         self.drawing = {
             "batch": settings.batch,
             "augmentation": augmentation,

@@ -15,8 +15,9 @@ _BUDGET, _VIEW, _CHANNEL = 1000.0, 0.051, 0.0002
 _ENCODERS = {"residual": 1.0, "efficientnet-lite0": 1.3, "hub": 4.0}
 #: Labelled frames up to which the budget holds; more of them deserve more steps.
 _LABELS = 200
-#: Validations of a training; each also saves what is needed to go on.
-VALIDATIONS = 12
+#: Validations of a training; each also saves what is needed to go on, and costs as much as some
+#: steps, so that there are fewer in a short one.
+VALIDATIONS, LEAST_EVERY = 12, 10
 #: Part of the steps that is done on small views, and their side as a share of the others.
 _FIRST, _SMALL = 0.5, 2 / 3
 #: Steps before the pace is measured, and over which it is: the first ones are slow.
