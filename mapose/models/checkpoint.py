@@ -26,6 +26,9 @@ from mapose.skeleton import Pair, Skeleton
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.yaml"
 _SCHEMA = 1
+#: Numbers up to which those in the description of an encoder are believed, whatever its weights:
+#: layers and sides of images.
+_LARGEST = 4096
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -209,11 +212,26 @@ def _load_network(architecture: dict[str, Any], weights: Mapping[str, Tensor]) -
         raise ValueError("its network is not that of the weights")
     stages = zip(widths, depths, [1, *widths], strict=False)
     claimed = sum((1 + depth) * wide * max(wide, before) for wide, depth, before in stages)
-    if claimed > sum(tensor.numel() for tensor in weights.values()):
+    there = sum(tensor.numel() for tensor in weights.values())
+    encoder = architecture.get("encoder")
+    if isinstance(encoder, dict):
+        if max(_list_numbers(encoder), default=0) > max(_LARGEST, *sides):
+            raise ValueError("its encoder is not that of the weights")
+        with torch.device("meta"):  # where tensors take no memory
+            claimed = sum(p.numel() for p in build_network(**architecture).parameters())
+    if claimed > there:
         raise ValueError("its network is larger than the weights")
     network = build_network(**architecture)
     network.load_state_dict(dict(weights))
     return network
+
+
+def _list_numbers(value: Any) -> list[float]:
+    """List all numbers in nested lists and mappings."""
+    if isinstance(value, (list, tuple, dict)):
+        inside = value.values() if isinstance(value, dict) else value
+        return [number for part in inside for number in _list_numbers(part)]
+    return [value] if isinstance(value, (int, float)) else []
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -16,6 +16,8 @@ from mapose.errors import MissingExtraError, SettingsError
 PREFIX = "hub:"
 # Mean and spread, 0 to 1, of the pictures that most of them were trained on (ImageNet).
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# What a description says of the classifier that is left out, and of where it was made.
+_UNUSED = ("id2label", "label2id", "architectures", "transformers_version", "dtype", "torch_dtype")
 # What `normalise` takes from grey levels, and divides them by.
 _GREY, _LEVELS = 128.0, 64.0
 
@@ -156,7 +158,8 @@ def read_config(name: str) -> dict[str, Any]:
             value = said.get(key)
             if isinstance(value, list) and len(value) == 3:
                 config[key] = [float(v) for v in value]
-    plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
+    kept = {key: v for key, v in config.items() if not key.startswith("_") and key not in _UNUSED}
+    plain: dict[str, Any] = json.loads(json.dumps(kept, default=str))
     return plain
 
 

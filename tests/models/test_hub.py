@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
-from mapose.errors import MissingExtraError, SettingsError
+from mapose.errors import FormatError, MissingExtraError, SettingsError
 from mapose.models import HubEncoder, Model, build_network, normalise, read_config
 from mapose.skeleton import Skeleton
 
@@ -57,6 +58,7 @@ def test_a_network_with_one_learns_and_is_opened_again_without_the_hub(
     tmp_path: Path, kind: str
 ) -> None:
     config = read_config(str(save_backbone(tmp_path / "hub", kind)))
+    assert str(tmp_path) not in json.dumps(config) and "id2label" not in config
     architecture = {
         "channels": 1, "keypoints": 2, "edges": 0, "widths": [8] * 5,
         "depths": [], "encoder": config,
@@ -102,3 +104,26 @@ def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'mapose\[hub\]'"):
         read_config("microsoft/resnet-50")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("embedding_size", 10**7), ("hidden_sizes", [4000] * 4), ("model_type", "x")]
+)
+def test_a_description_that_is_not_that_of_the_weights_is_refused(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    """Before it takes memory: 4,000 channels at each stride would be 2 GB."""
+    config = read_config(str(save_backbone(tmp_path / "hub", "resnet")))
+    architecture = {"channels": 1, "keypoints": 1, "edges": 0, "widths": [8] * 5, "depths": []}
+    architecture["encoder"] = config
+    model = Model(
+        build_network(**architecture), architecture, Skeleton(["a"]), (), 1, 1, 1,
+        np.full((1, 1), np.nan), np.ones(1),
+    )  # fmt: skip
+    model.save(tmp_path / "model")
+    told = tmp_path / "model" / "model.yaml"
+    raw = yaml.safe_load(told.read_text(encoding="utf-8"))
+    raw["network"]["encoder"][key] = value
+    told.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    with pytest.raises((FormatError, SettingsError)):
+        Model.load(tmp_path / "model")
