@@ -17,14 +17,14 @@ from mapose.synthetic import make_scene
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
-    """A demo of 80 frames, 20 steps, and as many for looks as tell the three apart."""
+    """A demo of 80 frames, 10 steps, and as many for looks as tell the three apart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "FRAMES", 80)
-        patch.setattr(demo, "LOOKS", 60)
+        patch.setattr(demo, "LOOKS", 30)
         stages = []
         folder = tmp_path_factory.mktemp("short") / "demo"
         result = demo.run_demo(
-            folder, seed=3, steps=20, on_progress=lambda stage, *_: stages.append(stage)
+            folder, seed=3, steps=10, on_progress=lambda stage, *_: stages.append(stage)
         )
     return folder, result, stages
 
@@ -40,7 +40,7 @@ def test_a_short_demo_makes_all_it_promises(short):
     model = Project.load(folder).load_model()
     assert np.isfinite(model.anatomy.mean).all()
     assert (np.linalg.eigvalsh(model.anatomy.covariance) > 0).all()
-    assert model.record["steps"] == 20
+    assert model.record["steps"] == 10
     with Video(result.video) as video:
         assert len(video) == 80 and video.size == (480, 360)
     assert all(p.stat().st_size > 5000 for p in result.plots) and len(result.plots) == 5
@@ -51,7 +51,7 @@ def test_a_short_demo_makes_all_it_promises(short):
 
 
 def test_the_demo_starts_from_a_model_that_knows_mice(short):
-    """From nothing, 20 steps find no animal at all."""
+    """From nothing, 10 steps find no animal at all."""
     assert short[1].comparison.similarity.map > 0.8
 
 

@@ -44,6 +44,13 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def whole(folder: Path, tmp_path_factory) -> Path:
+    """What an analysis makes that nothing interrupts; as far from the video as those of tests."""
+    place = tmp_path_factory.mktemp("whole")
+    return analyze_file(folder / "dots.mp4", folder / "model", output=place / "w.mapose.h5")
+
+
 def make_model(individuals: int | None) -> Model:
     split = {"train": ["dots:3", "other:5"], "test": ["dots:4"]}
     return make_untrained(individuals, lively=True, split=split)
@@ -162,9 +169,8 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is for POSIX systems")
 @pytest.mark.parametrize("after", [0, CHUNK, 2 * CHUNK])
-def test_killed_and_resumed_gives_the_same_file(folder, tmp_path, after):
-    whole, cut = tmp_path / "whole.mapose.h5", tmp_path / "cut.mapose.h5"
-    analyze_file(folder / "dots.mp4", folder / "model", output=whole)
+def test_killed_and_resumed_gives_the_same_file(folder, whole, tmp_path, after):
+    cut = tmp_path / "cut.mapose.h5"
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
     names = [folder / "dots.mp4", folder / "model", cut]
@@ -198,10 +204,9 @@ def test_parts_of_another_job_are_not_taken_up(folder, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "rubbish", "of another length"])
-def test_damaged_chunks_are_made_anew(folder, tmp_path, damage):
-    whole, target = tmp_path / "whole.mapose.h5", tmp_path / "out.mapose.h5"
+def test_damaged_chunks_are_made_anew(folder, whole, tmp_path, damage):
+    target = tmp_path / "out.mapose.h5"
     names, seen = (folder / "dots.mp4", folder / "model"), []
-    analyze_file(*names, output=whole)
 
     def stop(progress):
         if progress.done == 2 * CHUNK:
@@ -222,10 +227,10 @@ def test_damaged_chunks_are_made_anew(folder, tmp_path, damage):
     assert not parts.exists()
 
 
-def test_a_damaged_result_and_a_damaged_description_are_made_anew(folder, tmp_path):
-    whole, target = tmp_path / "whole.mapose.h5", tmp_path / "out.mapose.h5"
+def test_a_damaged_result_and_a_damaged_description_are_made_anew(folder, whole, tmp_path):
+    target = tmp_path / "out.mapose.h5"
     names, parts = (folder / "dots.mp4", folder / "model"), tmp_path / "out.mapose.h5.parts"
-    content = analyze_file(*names, output=whole).read_bytes()
+    content = whole.read_bytes()
     holes = bytearray(content)
     holes[len(holes) // 3 : len(holes) // 2] = bytes(len(holes) // 2 - len(holes) // 3)
     for damaged in (b"", bytes(1000), content[:-100], bytes(holes)):
@@ -271,7 +276,7 @@ def test_bad_input_is_told(folder, tmp_path):
         analyze_file(folder / "dots.mp4", folder / "model", individuals=-1)
 
 
-def test_a_full_disk_is_told_and_what_is_done_stays(folder, tmp_path, monkeypatch):
+def test_a_full_disk_is_told_and_what_is_done_stays(folder, whole, tmp_path, monkeypatch):
     """The second chunk meets a full disk; with space again, the run goes on after the first."""
     import errno
 
@@ -297,7 +302,6 @@ def test_a_full_disk_is_told_and_what_is_done_stays(folder, tmp_path, monkeypatc
     seen = []
     analyze_file(folder / "dots.mp4", folder / "model", output=target, on_progress=seen.append)
     assert seen[0].resumed == CHUNK
-    whole = analyze_file(folder / "dots.mp4", folder / "model", output=tmp_path / "w.mapose.h5")
     assert_same_file(whole, target)
 
 
