@@ -161,9 +161,11 @@ def evaluate(
     from mapose.project.project import Project
     from mapose.training.evaluation import evaluate as evaluate_model
     from mapose.training.evaluation import write_evaluation
+    from mapose.training.training import read_images
 
     project = Project.load(folder)
     labels = project.load_labels()
+    images = read_images(project, labels)
     results = {}
     for name in project.list_models() if model == "all" else [model or None]:
         with show_progress("evaluating", after=QUICK):
@@ -171,7 +173,7 @@ def evaluate(
             place = project.path / "models" / loaded.name / "evaluation"
             with lock_output(place):
                 check_writable(place)  # of the same disk, before any work
-                found = evaluate_model(loaded, labels, cutoff=cutoff)
+                found = evaluate_model(loaded, labels, images=images, cutoff=cutoff)
                 write_evaluation(found, labels, place)
             results[loaded.name] = found.to_dict()
         if not as_json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from mapose.arrays import Image
 from mapose.errors import FormatError
 from mapose.files import write_atomically
 from mapose.io import Video
@@ -46,6 +47,14 @@ def load_crops(project: Project) -> dict[str, Crop]:
                 raise FormatError(f"{path}: the crop of {row['video']} is none")
             crops[row["video"]] = (left, top, width, height)
     return crops
+
+
+def cut_out(image: Image, crop: Crop | None) -> Image:
+    """Cut a part out of an image, uint8 (H, W) or (H, W, 3); None is the whole."""
+    if crop is None:
+        return image
+    left, top, width, height = crop
+    return image[top : top + height, left : left + width]
 
 
 def set_crop(project: Project, video: str, *, crop: Crop | None) -> None:

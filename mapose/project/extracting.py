@@ -18,6 +18,7 @@ from mapose.io import Video, read_image
 from mapose.io.labels import name_image
 from mapose.io.proposals import Proposals
 from mapose.labels import Labels
+from mapose.project.crops import Crop, cut_out, load_crops
 from mapose.project.importing import add_image, try_labels
 from mapose.project.project import Project
 from mapose.project.proposals import add_proposals, list_names, load_proposals
@@ -187,7 +188,7 @@ def extract_frames(
         def show(done: int, total: int, place: int = place) -> None:
             on_progress(place * total + done, len(files) * total)
 
-        with _Recording(group) as recording:
+        with _Recording(group, load_crops(project)) as recording:
             chosen = _choose(
                 recording,
                 find_known_pictures(project, tuple(group)),
@@ -242,8 +243,9 @@ def _put_frames(
 class _Recording:
     """One video, or those of synchronized cameras; a moment has one small picture of all."""
 
-    def __init__(self, files: Mapping[str, Path]) -> None:
+    def __init__(self, files: Mapping[str, Path], crops: Mapping[str, Crop] | None = None) -> None:
         self.videos = [Video(file, gray=True) for file in files.values()]
+        self.crops = [(crops or {}).get(name) for name in files]
         self.count = min(map(len, self.videos))
 
     def __enter__(self) -> Self:
@@ -256,7 +258,7 @@ class _Recording:
     def look(self, n: int) -> Image | None:
         """Make the small picture of a moment; None where a camera has none."""
         try:
-            return join_pictures([shrink_picture(video.read(n)) for video in self.videos])
+            return self._join([video.read(n) for video in self.videos])
         except VideoError:
             return None
 
@@ -270,7 +272,11 @@ class _Recording:
                 rest = [video.read(n) for video in others]
             except VideoError:
                 continue
-            yield n, join_pictures([shrink_picture(i) for i in (image, *rest)])
+            yield n, self._join([image, *rest])
+
+    def _join(self, images: Sequence[Image]) -> Image:
+        parts = zip(images, self.crops, strict=True)
+        return join_pictures([shrink_picture(cut_out(image, crop)) for image, crop in parts])
 
 
 def join_pictures(pictures: Sequence[Image]) -> Image:
@@ -332,12 +338,15 @@ def find_known_pictures(project: Project, group: tuple[str, ...]) -> list[Image]
                 alone.append([image])
             elif image is not None and n >= 0:
                 images[video, int(n)] = image
+    crops = load_crops(project)
+    cut = [crops.get(name) for name in group]
     moments = sorted({n for _, n in images})
     together = [[images[name, n] for name in group if (name, n) in images] for n in moments]
     pictures = []
     for files in alone or [found for found in together if len(found) == len(group)]:
         try:
-            pictures.append(join_pictures([shrink_picture(read_image(file)) for file in files]))
+            parts = [cut_out(read_image(f), crop) for f, crop in zip(files, cut, strict=True)]
+            pictures.append(join_pictures([shrink_picture(part) for part in parts]))
         except FormatError:  # a damaged image is told when it is trained on
             continue
     return pictures

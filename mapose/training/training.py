@@ -296,7 +296,7 @@ def _make_trainer(run: _Run, folder: Path) -> Trainer:
     )
 
 
-def _read_images(project: Project, labels: Labels) -> list[Image]:
+def read_images(project: Project, labels: Labels) -> list[Image]:
     """Read the labelled frames; what lies outside of the crop of a video is hidden."""
     crops = load_crops(project)
     return [
@@ -314,7 +314,7 @@ def _prepare(
     init: Model | None = None,
 ) -> _Run:
     """Find from the labels whatever the settings leave open, and build the network."""
-    images = _read_images(project, labels)
+    images = read_images(project, labels)
     train_rows, test_rows = split_frames(labels, settings.train)
     poses = labels.points.reshape(-1, *labels.points.shape[2:])
     sizes = [(i.shape[1], i.shape[0]) for i in images]

@@ -13,6 +13,7 @@ from mapose.cli import app
 from mapose.errors import FormatError, SettingsError
 from mapose.io import Video, VideoWriter, read_image
 from mapose.project import Project, import_labels
+from mapose.project.crops import set_crop
 from mapose.project.extracting import extract_frames, select_frames
 from mapose.project.proposals import accept_proposals, drop_proposals, load_proposals
 from mapose.skeleton import Skeleton
@@ -45,6 +46,13 @@ def test_one_frame_of_each_kind_is_chosen(project, method):
     assert sorted(found // 30) == list(range(KINDS))
     again = select_frames(project.find_video("a"), KINDS, method=method, known=[5, 40])
     assert sorted(again // 30) == [2, 3, 4, 5]
+
+
+def test_what_changes_outside_of_a_crop_is_not_looked_at(project):
+    """In the right half the square is to be seen in three of its six places."""
+    set_crop(project, "a", crop=(62, 0, 66, 96))
+    found = extract_frames(project, KINDS, videos=["a"]).frames["a"]
+    assert {n // 30 for n in found} >= {3, 4, 5} and len(found) == 4  # and one without it
 
 
 @pytest.mark.parametrize("method", ["uniform", "random"])
