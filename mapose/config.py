@@ -60,7 +60,9 @@ class TrainSettings(_Strict):
     view: int | None = Field(None, ge=64, description="side of training views, input pixels")
     rate: float = Field(2e-3, gt=0, description="highest learning rate")
     encoder_rate: float = Field(1.0, gt=0, description="of the encoder, times the rate")
-    frozen: int = Field(0, ge=0, le=5, description="strides of a pretrained encoder not trained")
+    frozen: int = Field(
+        0, ge=0, le=5, description="strides of the encoder not trained; of a hub's 0 or all"
+    )
     decay: float = Field(1e-2, ge=0, description="weight decay")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the weight average")
     test: float = Field(0.1, ge=0, lt=1, description="share of frames kept for testing")

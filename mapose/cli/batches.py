@@ -31,14 +31,12 @@ def list_inputs(
     from mapose.io.openpose import is_openpose_folder
     from mapose.io.sources import find_files
 
-    found: list[Path] = []
-    for path in paths:
-        if not path.is_dir() or is_openpose_folder(path):
-            found.append(path)
-            continue
-        inside = find_files(path, [RESULT], recursive=recursive, pattern=pattern)
-        found += _check_found(inside, path, f"results, NAME{RESULT}", pattern, recursive)
-    return list(dict.fromkeys(found))
+    def find(folder: Path) -> list[Path]:
+        if is_openpose_folder(folder):
+            return [folder]
+        return find_files(folder, [RESULT], recursive=recursive, pattern=pattern)
+
+    return _open_folders(paths, find, f"results, NAME{RESULT}", pattern, recursive)
 
 
 def list_recordings(
@@ -54,29 +52,33 @@ def list_recordings(
     from mapose.files import read_mark
     from mapose.io.stills import find_recordings
 
-    found: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = find_recordings(path, recursive=recursive, pattern=pattern)
-        inside = [p for p in inside if p.is_dir() or not _is_drawn(read_mark(p))]
-        found += _check_found(inside, path, "videos", pattern, recursive)
-    return list(dict.fromkeys(found))
+    def find(folder: Path) -> list[Path]:
+        inside = find_recordings(folder, recursive=recursive, pattern=pattern)
+        return [p for p in inside if p.is_dir() or not _is_drawn(read_mark(p))]
+
+    return _open_folders(paths, find, "videos", pattern, recursive)
 
 
 def _is_drawn(mark: str | None) -> bool:
     return (mark or "").startswith("mapose render")
 
 
-def _check_found(
-    inside: list[Path], folder: Path, what: str, pattern: str, recursive: bool
+def _open_folders(
+    paths: Sequence[Path],
+    find: Callable[[Path], list[Path]],
+    what: str,
+    pattern: str,
+    recursive: bool,
 ) -> list[Path]:
-    if inside:
-        return inside
-    like = "" if pattern == "*" else f" like {pattern}"
-    deeper = "" if recursive else "; --recursive looks into its folders as well"
-    raise SettingsError(f"{folder}: no {what}{like} in this folder{deeper}")
+    found: list[Path] = []
+    for path in paths:
+        inside = find(path) if path.is_dir() else [path]
+        if not inside:
+            like = "" if pattern == "*" else f" like {pattern}"
+            deeper = "" if recursive else "; --recursive looks into its folders as well"
+            raise SettingsError(f"{path}: no {what}{like} in this folder{deeper}")
+        found += inside
+    return list(dict.fromkeys(found))
 
 
 def work_each(files: Sequence[Path], work: Callable[[Path], None]) -> None:

@@ -74,7 +74,9 @@ def kinematics(
     ] = "",
     rate: Annotated[float | None, typer.Option(help="frames/s, if the file does not say")] = None,
     moving: Annotated[float | None, typer.Option(help="speed from which one moves")] = None,
-    near: Annotated[float | None, typer.Option(help="distance up to which two are near")] = None,
+    near: Annotated[
+        float | None, typer.Option(help="two are near up to this, between nearest keypoints")
+    ] = None,
     joints: Annotated[str, typer.Option(help="a-b-c,..., by default all of the skeleton")] = "",
     body: Annotated[str, typer.Option(help="front,back: heading and body coordinates")] = "",
     centre: Annotated[str, typer.Option(help="keypoints whose mean is the animal, a,b")] = "",

@@ -57,7 +57,8 @@ class MeasureOptions:
     moving : float, optional
         Speed from which an animal is said to move: adds bouts of moving and resting.
     near : float, optional
-        Distance up to which two animals are near each other: adds these bouts.
+        Distance of their nearest keypoints up to which two animals are near each other: adds
+        these bouts.
     """
 
     seconds: float = SPEED_OVER
@@ -339,7 +340,7 @@ def _find_behaviours(poses: Poses, options: MeasureOptions) -> dict[str, list[Bo
         found["moving"] = find_bouts(poses, speed, at_least=limit)
         found["resting"] = find_bouts(poses, speed, at_most=np.nextafter(limit, 0))
     if options.near is not None:
-        found["near"] = find_proximity(poses, within=options.near, between="centres")
+        found["near"] = find_proximity(poses, within=options.near)
     visits = find_visits(poses, options.zones)
     return found | {f"in {zone}": bouts for zone, bouts in visits.items()}
 

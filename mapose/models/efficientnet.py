@@ -74,7 +74,8 @@ class EfficientNetLite0(nn.Module):
         ----------
         strides : int
             How many of `strides`, finest first. Where it is not 0, kernels that look around in
-            one channel are left as well: their gradients are a quarter of the time of a step.
+            one channel are left as well: the gradient of one of 5 x 5 takes a processor several
+            times as long as all else of its layer.
         """
         for part in (self.stem, *self.blocks[: _TAKEN[strides - 1] + 1]) if strides else ():
             part.requires_grad_(False)

@@ -93,8 +93,11 @@ class HubEncoder(nn.Module):
         return self
 
     def freeze(self, strides: int) -> None:
-        """Leave all weights as they are when the rest is trained, if ``strides`` is not 0."""
-        if strides:
+        """Leave all weights as they are when the rest is trained, if all strides are meant.
+
+        Which layers belong to a stride differs from one backbone to the next: fewer leave none.
+        """
+        if strides >= len(self.strides):
             self.requires_grad_(False)
 
     def load_pretrained(self, name: str) -> None:

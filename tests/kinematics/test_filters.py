@@ -135,20 +135,25 @@ def test_three_dimensions_and_jumps(rng):
     assert np.sqrt(np.nanmean((found.points - truth)[wild] ** 2)) < 2
 
 
-def test_a_covariance_that_is_given_tells_what_to_believe(rng):
+def test_a_covariance_that_is_given_tells_what_to_believe():
     """Points that are vague along one direction in every other frame."""
-    truth = walk(rng, "walks")
-    spread = np.zeros((*truth.shape, 2))
-    spread[...] = np.diag([0.5, 0.5])
-    spread[::2] = [[8.0, 7.5], [7.5, 8.0]]
-    points = truth + np.einsum(
-        "...ij,...j->...i", np.linalg.cholesky(spread), rng.normal(size=truth.shape)
-    )
-    blind = filter_poses(make_poses(points))
-    # Only how they relate to each other counts, not the unit that a network gave them in.
-    found = filter_poses(make_poses(points, covariance=30 * spread))
-    assert np.nanmean((found.points - truth) ** 2) < 0.7 * np.nanmean((blind.points - truth) ** 2)
-    assert 0.92 < find_coverage(found, truth) < 0.98
+    rates = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        truth = walk(rng, "walks")
+        spread = np.zeros((*truth.shape, 2))
+        spread[...] = np.diag([0.5, 0.5])
+        spread[::2] = [[8.0, 7.5], [7.5, 8.0]]
+        points = truth + np.einsum(
+            "...ij,...j->...i", np.linalg.cholesky(spread), rng.normal(size=truth.shape)
+        )
+        blind = filter_poses(make_poses(points))
+        # Only how they relate to each other counts, not the unit that a network gave them in.
+        found = filter_poses(make_poses(points, covariance=30 * spread))
+        error, without = (np.nanmean((p.points - truth) ** 2) for p in (found, blind))
+        assert error < 0.7 * without
+        rates.append(find_coverage(found, truth))
+    assert 0.93 <= np.mean(rates) <= 0.97
 
 
 def test_confidence_below_the_cutoff_does_not_count():

@@ -17,6 +17,7 @@ from mapose.kinematics import (
     find_joint_angles,
     find_limb_lengths,
     find_positions,
+    find_proximity,
     find_speeds,
     find_velocities,
     find_visits,
@@ -171,7 +172,7 @@ def test_pixels_become_millimetres(poses):
 def test_all_measures_in_one_table(poses):
     zone = Zone("left", [[-99, -99], [0, -99], [0, 99], [-99, 99]])
     options = MeasureOptions(
-        zones=[zone], moving=5.0, near=15.0, body=("hip", "foot"), centre=["hip", "knee"]
+        zones=[zone], moving=5.0, near=4.0, body=("hip", "foot"), centre=["hip", "knee"]
     )
     found = measure_poses(poses, options)
     table = found.to_pandas()
@@ -184,6 +185,9 @@ def test_all_measures_in_one_table(poses):
     assert row["in left"] == (centre[0] < 0) and np.isnan(row["distance to y"])
     assert {"speed", "acceleration", "distance", "heading", "foot ahead"} <= set(table.columns)
     assert set(found.behaviours) == {"moving", "resting", "near", "in left"}
+    near = find_proximity(poses, within=4, between="nearest")
+    assert found.behaviours["near"] == near
+    assert near != find_proximity(poses, within=4, between="centres")
     moving = sum(b.duration for b in found.behaviours["moving"])
     assert sum(row["moving seconds"] for row in found.summarise()) == pytest.approx(moving)
     dataset = found.to_xarray()

@@ -127,3 +127,12 @@ def test_a_description_that_is_not_that_of_the_weights_is_refused(
     told.write_text(yaml.safe_dump(raw), encoding="utf-8")
     with pytest.raises((FormatError, SettingsError)):
         Model.load(tmp_path / "model")
+
+
+def test_a_backbone_is_trained_unless_all_of_it_is_meant_to_stay(tmp_path: Path) -> None:
+    encoder = HubEncoder(read_config(str(save_backbone(tmp_path, "resnet"))))
+    trained = sum(p.requires_grad for p in encoder.parameters())
+    encoder.freeze(2)  # as the preset has it
+    assert trained == sum(p.requires_grad for p in encoder.parameters()) > 0
+    encoder.freeze(len(encoder.strides))
+    assert not any(p.requires_grad for p in encoder.parameters())

@@ -18,7 +18,7 @@ from mapose.io import VideoWriter, save_labels
 from mapose.io.recordings import fingerprint
 from mapose.labels import Labels
 from mapose.locks import lock_output
-from mapose.models import Model, build_network
+from mapose.models import EfficientNetLite0, Model, build_network, has_weights
 from mapose.poses import Peaks
 from mapose.project.importing import import_labels
 from mapose.project.project import Project
@@ -175,7 +175,7 @@ def test_the_end_of_a_training_looks_at_every_image_once(project, monkeypatch):
     assert model.record["metrics"]["train"]["found"] == found.train.found
 
 
-def make_trainer(folder, steps: int = 12, **settings) -> Trainer:
+def make_trainer(folder, steps: int = 12, network=None, **settings) -> Trainer:
     torch.manual_seed(3)
     labels = make_labels(folder / "source")
     images = [draw_worms(poses) for poses in labels.points]
@@ -184,7 +184,7 @@ def make_trainer(folder, steps: int = 12, **settings) -> Trainer:
     )
     (folder / "run").mkdir(parents=True, exist_ok=True)
     return Trainer(
-        build_network(1, 2, 1, widths=(8, 8, 8), depths=(0, 1, 0)),
+        network or build_network(1, 2, 1, widths=(8, 8, 8), depths=(0, 1, 0)),
         data,
         folder=folder / "run",
         edges=np.array([[0, 1]]),
@@ -404,6 +404,50 @@ def test_a_model_of_other_keypoints_is_a_beginning_too(project, tmp_path, caplog
     )
     torch.testing.assert_close(mine["heads.bias"][1], theirs["heads.bias"][1], atol=1e-5, rtol=0)
     assert mine["heads.bias"][0].item() == pytest.approx(-4.6, abs=1e-4)  # as it begins
+
+
+PRETRAINED = ["train.steps=2", "train.view=64", "train.batch=2", "train.rate=0.01"]
+
+
+def test_pretrained_is_the_default_and_leaves_what_is_frozen(project):
+    if not has_weights():
+        pytest.skip("the extra pretrained is not installed")
+    model = training.train(project, overrides=PRETRAINED)
+    assert model.name == "pretrained-1"
+    before, after = EfficientNetLite0(1), model.network.encoder
+    before.load_pretrained()
+    for old, new in ((before.stem, after.stem), (before.blocks[2], after.blocks[2])):
+        expect_equal(new, old)
+    for name, value in before.blocks[8].state_dict().items():
+        moved = not torch.equal(after.blocks[8].state_dict()[name], value)
+        assert moved != (name == "layers.1.weight"), name  # the kernel within each channel
+
+
+def test_without_the_weights_it_trains_from_nothing_and_says_so(project, monkeypatch, caplog):
+    monkeypatch.setattr(training, "has_weights", lambda: False)
+    assert training.train(project, overrides=QUICK).name == "small-1"
+    assert "pip install 'mapose[pretrained]'" in caplog.text
+
+
+def test_the_encoder_learns_more_slowly_if_it_has_learned_before(tmp_path):
+    for encoder, rates in (("efficientnet-lite0", {0.2, 1.0}), ("residual", {1.0})):
+        depths = (0,) * 5 if encoder == "residual" else ()
+        network = build_network(1, 2, 1, widths=(8,) * 5, depths=depths, encoder=encoder)
+        trainer = make_trainer(tmp_path / encoder, network=network, encoder_rate=0.2)
+        trainer._set_rate()
+        groups = trainer.optimizer.param_groups
+        highest = max(group["lr"] for group in groups)
+        assert {round(group["lr"] / highest, 6) for group in groups} == rates
+        inside = {id(p) for p in network.encoder.parameters()}
+        slow = {id(p) for g in groups if g["lr"] < highest for p in g["params"]}
+        assert slow == (inside if 0.2 in rates else set())
+
+
+def test_a_run_goes_on_with_its_preset(project):
+    with pytest.raises(KeyboardInterrupt):
+        train(project, "cut", overrides=QUICK, on_progress=stop_at(1))
+    with pytest.raises(SettingsError, match="begun with --preset=small, now wanted is large"):
+        training.train(project, "cut", preset="large", resume=True)
 
 
 def test_training_stops_when_the_test_error_no_longer_falls(tmp_path):
