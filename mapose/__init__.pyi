@@ -4,6 +4,7 @@ from . import kinematics as kinematics
 from . import metrics as metrics
 from . import plots as plots
 from . import synthetic as synthetic
+from . import zoo as zoo
 from .analysis.mirroring import find_mirrored
 from .analysis.pipeline import analyze, analyze_file
 from .analysis.prediction import predict
@@ -119,4 +120,5 @@ __all__ = [
     "triangulate_files",
     "undo_edit",
     "write",
+    "zoo",
 ]

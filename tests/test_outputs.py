@@ -31,7 +31,7 @@ from tests.untrained import make_untrained
 
 # What a command reads by an option or argument of type Path, and the folders that it works in.
 READ = {
-    "analyze": "target videos", "train": "folder", "evaluate": "folder", "new": "folder videos",
+    "analyze": "videos", "train": "folder", "evaluate": "folder", "new": "folder videos",
     "extract": "folder", "refine": "folder against calibration",
     "import": "folder source", "track": "files gallery video", "render": "paths",
     "plot": "files", "metrics": "truth files", "export": "files", "video": "videos",
@@ -41,7 +41,7 @@ READ = {
     "merge": "folder other", "relink": "folder place", "skeleton": "folder", "delete": "folder",
     "gallery list": "gallery", "models list": "folder", "calibrate": "lenses check",
     "triangulate": "calibration",
-    "filter": "files", "kinematics": "files zones",
+    "filter": "files", "kinematics": "files zones", "zoo add": "card",
 }  # fmt: skip
 # Every option that names an output: the words before it, the inputs, and, where it is a folder,
 # what is written there.
@@ -74,6 +74,9 @@ CASES: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ],
     ("models export", "output"): [
         ("models export model --to torchscript", "model/weights.safetensors model/model.yaml", "")
+    ],
+    ("zoo add", "output"): [
+        ("zoo add model --card board.toml", "model/weights.safetensors board.toml", "")
     ],
     ("swaps", "pictures"): [
         (
@@ -291,6 +294,7 @@ REFRESHED = [
     ("render walk.mp4 walk.mapose.h5", "walk.labelled.mp4"),
     ("plot walk.mapose.h5", "walk-plots/positions.png"),
     ("video walk.mp4 --stop 9", "walk.cut.mp4"),
+    ("zoo add model -o model.zip", "model.zip"),
     ("export walk.mapose.h5 --to slp", "walk.slp"),
     ("export walk.mapose.h5 --to coco", "walk.json"),
     ("export walk.mapose.h5 --to dlc-h5", "walk.h5"),

@@ -11,6 +11,7 @@ from mapose.cli import (  # noqa: F401 - they register their commands
     projects,
     training,
     videos,
+    zoo,
 )
 from mapose.cli.application import app, main
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def analyze(
-    target: Annotated[Path, typer.Argument(help="project or model folder")],
+    target: Annotated[str, typer.Argument(help="project, model folder or zoo:NAME")],
     videos: Annotated[list[Path] | None, typer.Argument(metavar="VIDEO...")] = None,
     model: Annotated[str | None, typer.Option(help="model name; the newest by default")] = None,
     individuals: Animals = None,
@@ -54,6 +54,8 @@ def analyze(
     A folder stands for the recordings in it, and is one itself if it holds stills. Results of
     the project's own videos, all of them if none is named, go to its folder results, and of each
     what 'mapose crop' says is looked at.
+
+    zoo:NAME is a ready model ('mapose zoo list') and needs no project.
 
     Example: mapose analyze mice monday.mp4 tuesday.mp4
     """
@@ -95,12 +97,14 @@ def analyze(
 
 
 def _open_target(
-    target: Path, model: str | None, videos: list[Path]
+    name: str, model: str | None, videos: list[Path]
 ) -> tuple[Model, list[Path], Callable[[Path], Path], Callable[[Path], Crop | None]]:
     """Open a project or a model folder: the model, the videos, where results lie, and crops."""
     from mapose.analysis.pipeline import find_result
     from mapose.models import Model
+    from mapose.zoo import find_model
 
+    target = find_model(name)
     if (target / "model.yaml").is_file():
         return Model.load(target), videos, find_result, lambda video: None
     from mapose.project.crops import find_crop

@@ -1,5 +1,6 @@
-"""Models that come with mapose, each a folder beside this file, with its card."""
+"""Ready models, each a folder with a card: what comes with mapose, and what a user keeps."""
 
-from mapose.zoo.catalogue import find_model, list_models
+import lazy_loader
 
-__all__ = ["find_model", "list_models"]
+# Names and where they come from are listed in __init__.pyi, and loaded on first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -28,19 +28,23 @@ from mapose.synthetic.bodies import SKELETON
 from mapose.synthetic.coats import Appearance
 from mapose.training.loop import Progress
 from mapose.training.training import train
+from mapose.zoo.cards import CARD
 
 #: Seeds from here on are the rooms' own.
 FIRST_SEED = 1000
 ROOMS, FRAMES, LABELLED, MOST = 130, 300, 12, 5
 _LOOKS: tuple[Appearance, ...] = ("similar", "distinct", "identical")
-_CARD = """# drawn-mice
+_CARD = """---
+license: BSD-3-Clause
+---
+
+# drawn-mice
 
 Mice drawn by `mapose.synthetic`, seen from above, one to five in a room. For the demo, and to start
 from when you try things on drawn scenes; on real animals it is of no use.
 
 - made by `python -m mapose.zoo.drawn_mice`, from {rooms} rooms and {frames} labelled frames
 - test frames: mean error {mean:.2f} px, OKS mAP {map:.3f}
-- licence: BSD-3-Clause, as mapose
 """
 
 
@@ -131,7 +135,7 @@ def make_model(folder: Path, work: Path, *, rooms: int = ROOMS, steps: int = 500
     write_yaml(description, folder / "model.yaml")
     test = model.record["metrics"]["test"]
     card = _CARD.format(rooms=rooms, frames=rooms * LABELLED, **test)
-    with write_atomically(folder / "README.md") as temporary:
+    with write_atomically(folder / CARD) as temporary:
         temporary.write_text(card, encoding="utf-8")
     return model
 
