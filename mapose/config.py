@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mapose.errors import SettingsError, suggest_name
 from mapose.reading import explain_damage, load_yaml
@@ -15,6 +15,15 @@ from mapose.reading import explain_damage, load_yaml
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _check_factor(value: float) -> float:
+    if value not in (0.25, 0.5, *range(1, 17)):
+        raise ValueError("wanted a whole number from 1 to 16, or 0.5 or 0.25 to enlarge")
+    return value if value < 1 else int(value)
+
+
+Factor = Annotated[float, AfterValidator(_check_factor)]
 
 
 class NetworkSettings(_Strict):
@@ -28,8 +37,12 @@ class NetworkSettings(_Strict):
     pretrained: bool = Field(True, description="encoder begins with weights of ImageNet's pictures")
     widths: tuple[int, ...] = Field((24, 48, 96, 128, 160), min_length=3, max_length=6)
     depths: tuple[int, ...] = (0, 1, 1, 2, 2)
-    stride: Literal[2, 4, 8] = 4
-    factor: int | None = Field(None, ge=1, le=16, description="image pixels per input pixel")
+    stride: Literal[2, 4, 8] | None = Field(
+        None, description="input pixels per map cell; found from the labels"
+    )
+    factor: Factor | None = Field(
+        None, description="image pixels per input pixel: 1 to 16, 0.5 or 0.25; found as well"
+    )
     channels: Literal[1, 3] | None = Field(None, description="grey or colour")
     links: tuple[tuple[str, str], ...] | None = Field(
         None, description="pairs of keypoints with an affinity field; found from the labels"

@@ -15,6 +15,16 @@ def test_overrides_are_typed():
     assert settings.train.steps == 12 and settings.augment.flip is False
 
 
+def test_a_factor_enlarges_or_is_a_whole_number():
+    halved = load_settings("small", ["network.factor=0.5"]).network
+    assert halved.factor == 0.5 and halved.stride is None
+    whole = load_settings("small", ["network.factor=2.0"]).network.factor
+    assert whole == 2 and isinstance(whole, int)  # as a model writes it down
+    for wrong in ("0.3", "1.5", "17", "0"):
+        with pytest.raises(SettingsError, match=r"network\.factor.*whole number"):
+            load_settings("small", [f"network.factor={wrong}"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

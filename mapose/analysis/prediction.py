@@ -76,7 +76,7 @@ class Predictor:
         It begins at a corner of the network's cells, so that these are those of the whole image,
         and shows the network what lies around, as far as a cell looks.
         """
-        cell = self.model.factor * self.model.network.multiple
+        cell = int(self.model.factor * self.model.network.multiple)
         left, top, width, height = crop
         around = _AROUND * cell
         first, upper = (max(0, at // cell * cell - around) for at in (left, top))

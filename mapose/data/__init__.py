@@ -3,7 +3,7 @@
 from mapose.data.augment import Augmentation, draw_view, find_rotation
 from mapose.data.dataset import (
     TrainingSet,
-    find_factor,
+    find_scale,
     find_view_size,
     hide_outside,
     is_grey,
@@ -19,7 +19,7 @@ __all__ = [
     "draw_fields",
     "draw_scores",
     "draw_view",
-    "find_factor",
+    "find_scale",
     "find_rotation",
     "find_view_size",
     "hide_outside",

@@ -45,7 +45,8 @@ class Model:
         Keypoints and limbs as the lab named them.
     links : sequence of pairs of str
         Edges with an affinity field, in channel order; they may differ from the skeleton's.
-    factor, channels : int
+    factor : float
+    channels : int
         How images are prepared, see `mapose.data.prepare_image`.
     individuals : int or None
         Animals per frame, where known.
@@ -68,7 +69,7 @@ class Model:
     architecture: dict[str, Any]
     skeleton: Skeleton
     links: tuple[Pair, ...]
-    factor: int
+    factor: float
     channels: int
     individuals: int | None
     reach: Floats

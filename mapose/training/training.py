@@ -18,11 +18,11 @@ from mapose import __version__
 from mapose.analysis.prediction import Predictor
 from mapose.anatomy import learn_anatomy
 from mapose.arrays import Bools, Floats, Image, Ints, Singles
-from mapose.config import Settings, load_settings
+from mapose.config import NetworkSettings, Settings, load_settings
 from mapose.data import (
     Augmentation,
-    find_factor,
     find_rotation,
+    find_scale,
     find_view_size,
     hide_outside,
     is_grey,
@@ -319,7 +319,8 @@ def _prepare(
     poses = labels.points.reshape(-1, *labels.points.shape[2:])
     sizes = [(i.shape[1], i.shape[0]) for i in images]
     net = settings.network
-    factor = net.factor or find_factor(poses, min(sizes, key=max))
+    net = _choose_scale(net, poses, min(sizes, key=max))
+    settings = settings.model_copy(update={"network": net})
     channels = net.channels or (1 if is_grey(images) else 3)
     augmentation = _choose_augmentation(settings, poses)
     links = _propose_links(project, labels.points[train_rows], net.links)
@@ -329,7 +330,7 @@ def _prepare(
         architecture=architecture,
         skeleton=labels.skeleton,
         links=links,
-        factor=factor,
+        factor=net.factor or 1,
         channels=channels,
         individuals=project.count,
         reach=find_reach(labels.points[train_rows]),
@@ -345,7 +346,7 @@ def _prepare(
         },
     )
     view = settings.train.view or find_view_size(
-        poses / np.float32(factor), max(map(max, sizes)) // factor
+        poses / np.float32(model.factor), int(max(map(max, sizes)) / model.factor)
     )
     if settings.train.steps is None:
         share = _find_share(init, labels.skeleton)
@@ -367,6 +368,13 @@ def _prepare(
     )
 
 
+def _choose_scale(net: NetworkSettings, poses: Singles, size: tuple[int, int]) -> NetworkSettings:
+    """Settle factor and stride; a hub's encoders have no stride of 2."""
+    settled = net.stride or (4 if net.factor or net.encoder.startswith("hub:") else None)
+    factor, stride = find_scale(poses, size, stride=settled)
+    return net.model_copy(update={"factor": net.factor or factor, "stride": stride})
+
+
 def _find_share(init: Model | None, skeleton: Skeleton) -> float:
     """Find how many of the steps of a training from nothing are needed."""
     if init is None:
@@ -380,6 +388,7 @@ def _find_steps(settings: Settings, model: Model, *, view: int, share: float) ->
         channels=3 * len(model.skeleton.keypoints) + 2 * len(model.links),
         view=view,
         batch=settings.train.batch,
+        stride=model.network.stride,
         encoder=settings.network.encoder.partition(":")[0],
     )
     return steps if share == 1 else max(20, round(share * steps))

@@ -1,5 +1,6 @@
 """A crop decides where is looked, not where something is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,11 @@ from typer.testing import CliRunner
 
 import mapose
 from mapose.analysis import analyze_file, predict
+from mapose.analysis.prediction import Predictor
 from mapose.cli import app
+from mapose.data import prepare_image
 from mapose.errors import SettingsError
+from mapose.grid import to_pixels
 from mapose.io import VideoWriter, load, load_provenance
 from mapose.models import Model
 from mapose.synthetic import make_scene
@@ -45,6 +49,31 @@ def test_a_crop_moves_no_keypoint(video, individual):
     for i in inside:
         same = (part.frame == whole.frame[i]) & (part.keypoint == whole.keypoint[i])
         assert np.linalg.norm(part.xy[same] - whole.xy[i], axis=1).min() < 0.1
+
+
+def test_an_enlarged_image_gives_the_same_places_also_in_a_crop():
+    model = Model.load(Path(mapose.__file__).parent / "zoo" / "drawn-mice")
+    images = list(SCENE.draw_frames(SCENE.cameras.names[0]))[:3]
+    quarters = [prepare_image(image, factor=4, channels=3) for image in images]
+    small = replace(model, factor=model.factor / 4)
+    assert small.factor == 0.5
+    large = Predictor(model).find_images(images)
+    found = Predictor(small).find_images(quarters)
+    part = Predictor(small, crop=(21, 13, 80, 70)).find_images(quarters)
+    places, cut = to_pixels(found.xy, 4), to_pixels(part.xy, 4)
+    gaps, lost = [], 0
+    for i in np.flatnonzero(large.score > 0.6):
+        same = (found.frame == large.frame[i]) & (found.keypoint == large.keypoint[i])
+        near = places[same] - large.xy[i]  # fewer are found in blurred images
+        gaps += [gap for gap in near if np.linalg.norm(gap) < 8]
+    assert len(gaps) > 30
+    assert np.abs(np.median(gaps, axis=0)).max() < 0.2
+    assert np.median(np.linalg.norm(gaps, axis=1)) < 1.0
+    assert len(cut) > 10
+    for i in np.flatnonzero(part.score > 0.5):
+        same = (found.frame == part.frame[i]) & (found.keypoint == part.keypoint[i])
+        lost += np.linalg.norm(places[same] - cut[i], axis=1).min(initial=np.inf) > 0.3
+    assert not lost
 
 
 def test_a_result_says_where_was_looked(video, tmp_path):

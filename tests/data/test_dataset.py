@@ -3,13 +3,14 @@ import pytest
 
 from mapose.data import (
     Augmentation,
-    find_factor,
+    find_scale,
     find_view_size,
     is_grey,
     make_training_set,
     pad_images,
     prepare_image,
 )
+from mapose.grid import to_pixels
 
 
 def test_a_prepared_pixel_is_the_mean_of_its_square(rng):
@@ -36,12 +37,39 @@ def test_padding_is_the_grey_that_the_network_sees_as_nothing(rng):
     assert (batch[:, 30:] == 128).all() and (batch[:, :, 50:] == 128).all()
 
 
+@pytest.mark.parametrize("factor", [0.5, 0.25])
+def test_an_enlarged_image_keeps_its_pixel_grid(factor):
+    x, y = np.meshgrid(np.arange(12), np.arange(9))
+    ramp = (20 * x + 2 * y).astype(np.uint8)
+    large = prepare_image(ramp, factor=factor, channels=1)[..., 0]
+    assert large.shape == (9 / factor, 12 / factor)
+    where = to_pixels(np.arange(12 / factor), factor)  # of prepared pixels in the image
+    inside = (where >= 0) & (where <= 8)
+    wanted = 20 * where[inside][None, :] + 2 * where[inside][:, None]
+    assert np.abs(large[: len(inside)][np.ix_(inside[: len(large)], inside)] - wanted).max() < 0.51
+
+
 def test_the_scale_follows_the_animals():
     small = np.array([[[0, 0], [20, 0], [20, 5], [10, 3]]], np.float32)
-    assert find_factor(small, (1920, 1080)) == 1
-    assert find_factor(small * 6, (640, 480)) == 2
-    assert find_factor(small * 40, (4096, 3000)) == 8
-    assert find_factor(np.full((3, 4, 2), np.nan, np.float32), (640, 480)) == 1
+    assert find_scale(small * 1.5, (1920, 1080)) == (1, 4)
+    assert find_scale(small * 6, (640, 480)) == (2, 4)
+    assert find_scale(small * 40, (4096, 3000)) == (8, 4)
+    assert find_scale(np.full((3, 4, 2), np.nan, np.float32), (640, 480)) == (1, 4)
+
+
+def test_tiny_animals_are_enlarged_or_get_finer_maps_where_that_costs_too_much():
+    small = np.array([[[0, 0], [20, 0], [20, 5], [10, 3]]], np.float32)
+    assert find_scale(small, (640, 480)) == (0.5, 4)
+    assert find_scale(small / 2, (320, 240)) == (0.25, 4)
+    assert find_scale(small / 2, (640, 480)) == (0.5, 2)
+    assert find_scale(small, (1920, 1080)) == (1, 2)
+    assert find_scale(small, (1920, 1080), stride=4) == (1, 4)
+
+
+def test_animals_that_fill_a_small_image_get_a_smaller_image_and_maps_as_fine():
+    large = np.array([[[0, 0], [350, 0], [350, 200], [100, 30]]], np.float32)
+    assert find_scale(large, (406, 396)) == (2, 2)
+    assert find_scale(large, (406, 396), stride=4) == (1, 4)
 
 
 def test_the_view_holds_an_animal():

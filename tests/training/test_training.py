@@ -128,6 +128,9 @@ def test_a_project_is_trained_evaluated_and_opened_again(project, tmp_path):
     loaded = project.load_model()
     assert loaded.hash == model.hash and loaded.individuals == 2 and loaded.links
     assert loaded.anatomy is None  # two keypoints have none
+    assert loaded.factor == 0.5  # worms of 12 px
+    chosen = loaded.record["settings"]["network"]
+    assert chosen["factor"] == 0.5 and chosen["stride"] == loaded.network.stride == 4
     assert len(loaded.split["test"]) == 4 and len(loaded.split["train"]) == 12
     assert seen[-1].share == 1 and seen[-1].step == 40 and np.isfinite(seen[-1].test_error)
     folder = project.path / "models" / "first"
