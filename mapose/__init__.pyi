@@ -46,7 +46,10 @@ from .results.rendering import render_video, save_plots
 from .results.result import Result, find_doubtful, load, read, save, write
 from .skeleton import Skeleton
 from .tracking.tracks import track
+from .training.comparison import compare_models
 from .training.evaluation import evaluate
+from .training.folds import cross_validate, train_seeds
+from .training.reports import write_evaluation
 from .training.training import train
 
 __all__ = [
@@ -71,6 +74,8 @@ __all__ = [
     "assemble",
     "calibrate_cameras",
     "compare_files",
+    "compare_models",
+    "cross_validate",
     "drop_proposals",
     "cut_video",
     "describe",
@@ -116,9 +121,11 @@ __all__ = [
     "track",
     "track_file",
     "train",
+    "train_seeds",
     "triangulate",
     "triangulate_files",
     "undo_edit",
     "write",
+    "write_evaluation",
     "zoo",
 ]

@@ -79,7 +79,13 @@ class TrainSettings(_Strict):
     decay: float = Field(1e-2, ge=0, description="weight decay")
     average: float = Field(0.998, ge=0, lt=1, description="decay of the weight average")
     test: float = Field(0.1, ge=0, lt=1, description="share of frames kept for testing")
-    split: Literal["frame", "video"] = Field("frame", description="what is kept for testing")
+    validation: float | None = Field(
+        None, ge=0, lt=1, description="share of the others to judge the training by; few by default"
+    )
+    split: Literal["frame", "video", "animal"] = Field(
+        "frame", description="what is kept for testing"
+    )
+    split_seed: int | None = Field(None, ge=0, description="of the split; by default the seed")
     folds: int | None = Field(None, ge=2, description="equal parts, in place of a share")
     fold: int = Field(0, ge=0, description="the part that is tested with, from 0")
     every: int | None = Field(None, ge=1, description="steps between validations; a twelfth")

@@ -39,7 +39,8 @@ READ = {
     "swaps": "file video", "swap": "file", "name": "file", "gallery add": "gallery file video",
     "add": "folder", "info": "path", "history": "folder", "restore": "folder",
     "merge": "folder other", "relink": "folder place", "skeleton": "folder", "delete": "folder",
-    "gallery list": "gallery", "models list": "folder", "calibrate": "lenses check",
+    "gallery list": "gallery", "models list": "folder", "models compare": "folder",
+    "calibrate": "lenses check",
     "triangulate": "calibration",
     "filter": "files", "kinematics": "files zones", "zoo add": "card",
 }  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mapose.cli.application import Dir, Force, Json, Output, app
+from mapose.cli.application import Device, Dir, Force, Json, Output, app
 from mapose.cli.terminal import QUICK, console, show_progress, show_result
 
 commands = typer.Typer(help="What a project has learned, and for other programs.",
@@ -25,6 +25,33 @@ def list_(folder: Dir, as_json: Json = False) -> None:
     from mapose.training.runs import list_models
 
     show_result(list_models(Project.load(folder)), as_json)
+
+
+@commands.command()
+def compare(
+    folder: Dir,
+    models: Annotated[list[str] | None, typer.Argument(help="names; all by default")] = None,
+    cutoff: Annotated[float, typer.Option(help="p-cutoff")] = 0.6,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Compare models on labelled frames that none of them was trained on, in one table.
+
+    Each error has the interval that holds 95 % of samples of the frames: what chance may do.
+    Where no frame is a test frame of all, each model is tested on its own.
+
+    Example: mapose models compare mice small-1 pretrained-1
+    """
+    from mapose.project.project import Project
+    from mapose.training.comparison import compare_models, write_comparison
+
+    project = Project.load(folder)
+    with show_progress("comparing", after=QUICK):
+        compared = compare_models(project, models, cutoff=cutoff, device=device)
+        place = write_comparison(compared, project.path / "evaluation")
+    show_result(compared, as_json)
+    if not as_json:
+        console.print(f"as tables and a figure: {place}")
 
 
 @commands.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,35 +95,33 @@ def train(
     folds: Annotated[
         int | None, typer.Option(min=2, help="cross-validate: so many models; goes on by itself")
     ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=2, help="so many models that differ in their seed; goes on")
+    ] = None,
     device: Device = None,
 ) -> None:
     """Train a network on the project's labels.
 
     The number of steps is chosen from the labels: 10 to 20 minutes on two processor cores. With
-    --folds every labelled frame is tested by a model that was trained on the others.
+    --folds every labelled frame is tested by a model that was trained on the others, with --seeds
+    all models are trained and tested on the same frames, to tell how much is chance.
 
     Example: mapose train mice --init old-mice/models/small-3
     """
     from mapose.project.project import Project
-    from mapose.training.folds import cross_validate
+    from mapose.training.folds import cross_validate, train_seeds
     from mapose.training.training import train as train_model
     from mapose.zoo import find_model
 
     project = Project.load(folder)
-    if resume and folds:
-        raise SettingsError("--folds goes on by itself: leave --resume out")
+    if resume and (folds or seeds):
+        raise SettingsError("--folds and --seeds go on by themselves: leave --resume out")
+    if folds and seeds:
+        raise SettingsError("--folds and --seeds are two things: one after the other")
     start = find_model(init) if init else None
+    found: Any = None
     with show_progress("training") as (progress, task):
-        said: list[str] = []
-
-        def show(p: Any) -> None:
-            if not said and p.left > 0:  # NaN before the pace is known
-                said.append(f"{p.steps} steps, at this pace about {max(1, round(p.left / 60))} min")
-                progress.console.print(said[0])
-            # Of 1000 parts of the work, not steps: the first ones are cheaper than the last.
-            note = f"step {p.step} of {p.steps}, {p.note}"
-            progress.update(task, completed=round(1000 * p.share), total=1000, note=note)
-
+        show = _make_show(progress, task)
         options: dict[str, Any] = {
             "preset": preset,
             "init": start,
@@ -131,11 +130,32 @@ def train(
         }
         if folds:
             found = cross_validate(project, folds, name=name or "fold", on_progress=show, **options)
+        elif seeds:
+            found = train_seeds(project, seeds, name=name or "seed", on_progress=show, **options)
         else:
             model = train_model(project, name, resume=resume, on_progress=show, **options)
-    if folds:
+    if found is not None:
         show_result(found, False)
         return
+    _show_model(model, folder)
+
+
+def _make_show(progress: Any, task: Any) -> Callable[[Any], None]:
+    """Make what shows the progress of a training; at its first step it says how long all takes."""
+    said: list[str] = []
+
+    def show(p: Any) -> None:
+        if not said and p.left > 0:  # NaN before the pace is known
+            said.append(f"{p.steps} steps, at this pace about {max(1, round(p.left / 60))} min")
+            progress.console.print(said[0])
+        # Of 1000 parts of the work, not steps: the first ones are cheaper than the last.
+        note = f"step {p.step} of {p.steps}, {p.note}"
+        progress.update(task, completed=round(1000 * p.share), total=1000, note=note)
+
+    return show
+
+
+def _show_model(model: Any, folder: Path) -> None:
     console.print(f"model {model.name}: {folder / 'models' / model.name}")
     for part, found in model.record["metrics"].items():
         if found["mean"] is None:
@@ -148,37 +168,48 @@ def train(
 @app.command()
 def evaluate(
     folder: Dir,
-    model: Annotated[str, typer.Option(help="model name, or all")] = "",
+    model: Annotated[str, typer.Option(help="model name, or all: side by side")] = "",
     cutoff: Annotated[float, typer.Option(help="p-cutoff")] = 0.6,
+    frames: Annotated[int, typer.Option(min=0, help="frames drawn, the worst first")] = 200,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Compare a model with the labels: errors on train and test frames.
+    """Compare a model with the labels: errors on train, validation and test frames.
+
+    Tables, figures and the test frames, the worst first, are written beside the model. With
+    --model all the models are compared on frames that none was trained on, too.
 
     Example: mapose evaluate mice --model all
     """
-    from mapose.files import check_writable
-    from mapose.locks import lock_output
     from mapose.project.project import Project
-    from mapose.training.evaluation import evaluate as evaluate_model
-    from mapose.training.evaluation import write_evaluation
-    from mapose.training.training import read_images
+    from mapose.training.comparison import (
+        compare_evaluations,
+        evaluate_models,
+        write_comparison,
+    )
 
     project = Project.load(folder)
-    labels = project.load_labels()
-    images = read_images(project, labels)
-    results = {}
-    for name in project.list_models() if model == "all" else [model or None]:
-        with show_progress("evaluating", after=QUICK):
-            loaded = project.load_model(name)
-            place = project.path / "models" / loaded.name / "evaluation"
-            with lock_output(place):
-                check_writable(place)  # of the same disk, before any work
-                found = evaluate_model(loaded, labels, images=images, cutoff=cutoff)
-                write_evaluation(found, labels, place)
-            results[loaded.name] = found.to_dict()
+    names = project.list_models() if model == "all" else [project.load_model(model or None).name]
+    with show_progress("evaluating", after=QUICK) as (progress, task):
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        found = evaluate_models(
+            project, names, cutoff=cutoff, device=device, draw=frames, on_progress=show
+        )
+    results: dict[str, Any] = {name: one.to_dict() for name, one in found.items()}
+    if not as_json:
+        for name, one in found.items():
+            console.print(f"model {name}")
+            show_result(one, False)
+            console.print(f"tables and pictures: {project.path / 'models' / name / 'evaluation'}")
+    if len(found) > 1:
+        compared = compare_evaluations(found, project.load_labels())
+        place = write_comparison(compared, project.path / "evaluation")
+        results = {"models": results, "comparison": compared.to_dict()}
         if not as_json:
-            console.print(f"model {loaded.name}")
-            show_result(found, False)
-            console.print(f"tables and pictures: {place}")
+            show_result(compared, False)
+            console.print(f"as tables and a figure: {place}")
     if as_json:
         show_result(results, True)

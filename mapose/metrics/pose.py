@@ -191,6 +191,37 @@ def match_individuals(truth: AnyFloats, found: AnyFloats, *, reach: float = 30) 
     return partner
 
 
+def pick_matched(
+    truth: AnyFloats, found: AnyFloats, confidence: AnyFloats, *, reach: float = 30
+) -> tuple[Floats, Floats]:
+    """Put found animals into the places of the labelled ones that they are matched with.
+
+    Parameters
+    ----------
+    truth : float, (F, I, K, d)
+        Labelled keypoints; NaN = not labelled.
+    found : float, (F, J, K, d)
+        Found keypoints; NaN = missing.
+    confidence : float, (F, J, K)
+        Of the found keypoints.
+    reach : float
+        As in `pose_error`.
+
+    Returns
+    -------
+    points : float64, (F, I, K, d)
+        NaN where a labelled animal has no partner.
+    confidence : float64, (F, I, K)
+        0 there.
+    """
+    partner = match_individuals(truth, found, reach=reach)
+    frame, who = np.nonzero(partner >= 0)
+    other = partner[frame, who]
+    points, surety = np.full(truth.shape, np.nan), np.zeros(truth.shape[:3])
+    points[frame, who], surety[frame, who] = found[frame, other], confidence[frame, other]
+    return points, surety
+
+
 def _check(
     truth: AnyFloats, found: AnyFloats, confidence: AnyFloats, keypoints: Sequence[str] | None
 ) -> tuple[str, ...]:
@@ -210,15 +241,9 @@ def _measure(
     truth: AnyFloats, found: AnyFloats, confidence: AnyFloats, reach: float
 ) -> tuple[Floats, Floats]:
     """Find distance and confidence (F, I, K) of the keypoints of the matched animals."""
-    partner = match_individuals(truth, found, reach=reach)
-    frame, who = np.nonzero(partner >= 0)
-    other = partner[frame, who]
-    distance = np.full(truth.shape[:3], np.nan)
-    gaps = truth[frame, who].astype(np.float64) - found[frame, other]
-    distance[frame, who] = np.sqrt(np.einsum("nkd,nkd->nk", gaps, gaps))
-    surety = np.zeros(truth.shape[:3])
-    surety[frame, who] = confidence[frame, other]
-    return distance, surety
+    points, surety = pick_matched(truth, found, confidence, reach=reach)
+    gaps = truth.astype(np.float64) - points
+    return np.sqrt(np.einsum("fnkd,fnkd->fnk", gaps, gaps)), surety
 
 
 def _match(gaps: Floats, labelled: Bools, reach: float) -> Ints:

@@ -1,6 +1,6 @@
 from .calibration import plot_calibration
 from .colours import find_identity_colours, find_keypoint_colours
-from .evaluation import draw_evaluation, plot_errors
+from .evaluation import draw_evaluation, plot_comparison, plot_errors, plot_scores
 from .figures import save_figure
 from .motion import plot_speeds, plot_zones
 from .overlay import draw_poses, draw_trails, draw_video
@@ -21,6 +21,7 @@ __all__ = [
     "find_identity_colours",
     "find_keypoint_colours",
     "plot_calibration",
+    "plot_comparison",
     "plot_confidence",
     "plot_errors",
     "plot_ethogram",
@@ -30,6 +31,7 @@ __all__ = [
     "plot_positions",
     "plot_reconstruction",
     "plot_scene_3d",
+    "plot_scores",
     "plot_speeds",
     "plot_swap",
     "plot_training",

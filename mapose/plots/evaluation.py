@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ from mapose.plots.strokes import (
 from mapose.plots.tags import draw_tag, find_tag_shape, find_text_size
 from mapose.skeleton import Skeleton
 
-_COLOURS = {"": "#d6409f", "train": "0.55", "test": "#d6409f"}
+_COLOURS = {"": "#d6409f", "train": "0.55", "validation": "#1890cc", "test": "#d6409f"}
 _MOST_DOTS = 1_500
 
 
@@ -100,6 +100,63 @@ def plot_errors(
     return figure
 
 
+def plot_scores(
+    curves: Mapping[str, Mapping[float, float]],
+    cutoffs: npt.ArrayLike,
+    *,
+    shown: npt.ArrayLike,
+    hidden: npt.ArrayLike,
+    cutoff: float,
+) -> Figure:
+    """Plot which part of the labels is found within how many px, and what a p-cutoff shows.
+
+    Parameters
+    ----------
+    curves : mapping of str to mapping of float to float
+        For each part of the labels (train, validation, test), share of the labelled keypoints
+        found within so many px.
+    cutoffs : float, (N,)
+        Confidences.
+    shown, hidden : float, (N,)
+        Share of the visible keypoints that are shown at each of them, and of the absent ones
+        that are not; NaN = no such keypoints.
+    cutoff : float
+        The one that was chosen, marked.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = plot_scores({"test": {1: 0.4, 2: 0.9}}, [0, 1], shown=[1, 0], hidden=[0, 1],
+    ...                      cutoff=0.6)
+    >>> len(figure.axes)
+    2
+    """
+    figure = make_plot(8.5, 3.4)
+    left, right = figure.subplots(1, 2)
+    for name, curve in curves.items():
+        colour = _COLOURS.get(name, INK)
+        left.plot(list(curve), list(curve.values()), color=colour, linewidth=1.8, label=name)
+    dress_axes(left, title="Correct keypoints (PCK)", x="within (px)", y="share", grid="both")
+    values = np.asarray(cutoffs, np.float64)
+    for share, colour, name in (
+        (shown, _COLOURS["test"], "visible, shown"),
+        (hidden, _COLOURS["validation"], "absent, not shown"),
+    ):
+        if np.isfinite(np.asarray(share, np.float64)).any():
+            right.plot(values, np.asarray(share), color=colour, linewidth=1.8, label=name)
+    right.axvline(cutoff, color=FAINT, linewidth=1, linestyle=":")
+    dress_axes(right, title="What a p-cutoff shows", x="p-cutoff", y="share", grid="both")
+    for axes in (left, right):
+        axes.set_ylim(0, 1.02)
+        axes.set_xlim(left=0)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="lower center")
+    return figure
+
+
 def _split_frames(count: int, test: npt.ArrayLike | None) -> dict[str, Bools]:
     """Split frames into those trained on and the others; all are one group if that is unknown."""
     if test is None:
@@ -141,10 +198,10 @@ def draw_evaluation(
     *,
     crop: bool = False,
 ) -> Image:
-    """Draw labels (crosses) and predictions (dots) of one frame on its image.
+    """Draw labels (circles) and predictions (crosses) of one frame on its image.
 
     Each keypoint has its colour; a thin line joins a label with its prediction. Predictions with
-    a confidence below 0.5 are hollow. The mean distance stands in the lower left corner.
+    a confidence below 0.5 are small. The mean distance stands in the lower left corner.
 
     Parameters
     ----------
@@ -187,9 +244,10 @@ def draw_evaluation(
     pen = make_pen(radius, len(labels), skeleton, "keypoint")
     for i in range(len(labels)):
         draw_links(canvas, labels[i], predictions[i], pen, i)
-        draw_keypoints(canvas, predictions[i], sure[i], pen, i)
-        draw_crosses(canvas, labels[i], pen, i)
+        draw_keypoints(canvas, labels[i], np.zeros(len(labels[i])), pen, i)  # hollow
+        draw_crosses(canvas, predictions[i], sure[i], pen, i)
     text = f"mean error {errors.mean():.1f} px" if len(errors) else "nothing to compare"
+    text += "; circle = label, cross = prediction"
     size = find_text_size(canvas.shape)
     height, _ = find_tag_shape(text, size)
     draw_tag(canvas, text, (4, canvas.shape[0] - height - 4), size=size, opacity=0.55)
@@ -237,3 +295,41 @@ def _plot_row(axes: Axes, errors: Floats, y: float, look: tuple[float, str]) -> 
         words, (1, y), xycoords=("axes fraction", "data"), xytext=(6, 0),
         textcoords="offset points", va="center", fontsize=7.5, color=FAINT,
     )  # fmt: skip
+
+
+def plot_comparison(
+    names: Sequence[str], intervals: Sequence[Sequence[float | None]], *, unit: str = "px"
+) -> Figure:
+    """Plot the mean error of models side by side, each with its interval.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the models.
+    intervals : sequence of (value, low, high)
+        Mean error and the ends of its interval; None = not measured.
+    unit : str
+        Of the errors.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A row for each model, the first at the top.
+
+    Examples
+    --------
+    >>> figure = plot_comparison(["small-1", "small-2"], [(2.0, 1.5, 2.5), (3.0, 2.2, 4.1)])
+    >>> len(figure.axes)
+    1
+    """
+    figure = make_plot(6.5, 1.0 + 0.34 * len(names))
+    axes = figure.add_subplot()
+    for y, row in enumerate(intervals):
+        value, low, high = (np.nan if v is None else v for v in row)
+        axes.plot([low, high], [y, y], color=_COLOURS["test"], linewidth=2, alpha=0.6)
+        axes.plot(value, y, "o", color=_COLOURS["test"], markersize=5)
+    dress_axes(axes, title="Error on test frames", x=f"mean error ({unit})", grid="x")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(left=0)
+    return figure

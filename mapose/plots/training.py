@@ -28,6 +28,8 @@ Columns = dict[str, Floats]
 _MOST_BINS = 600
 _TOTAL = "#1890cc"
 _TEST, _TRAIN = "#d6409f", "0.55"
+#: Columns of errors, the one that is judged by last.
+_ERRORS = {"train_error": "train", "test_error": "test", "validation_error": "validation"}
 _PARTS = ("#f59a14", "#247800", "#9060fc", "#c08460")
 
 
@@ -41,7 +43,8 @@ def plot_training(log: str | Path | Mapping[str, npt.ArrayLike]) -> Figure:
     log : path of a csv file, or mapping of name to column
         ``step`` and ``loss``; if there, ``seconds`` (a second axis in minutes), parts of the
         loss (any name that ends in ``_loss``), ``rate`` (learning rate), ``train_error`` and
-        ``test_error`` (px; empty or NaN except at validation steps).
+        ``validation_error`` (``test_error`` in older logs; px, empty or NaN except at validation
+        steps).
 
     Returns
     -------
@@ -67,9 +70,7 @@ def plot_training(log: str | Path | Mapping[str, npt.ArrayLike]) -> Figure:
         )
     order = np.argsort(columns["step"], kind="stable")
     columns = {name: values[order] for name, values in columns.items()}
-    with_error = any(
-        np.isfinite(columns.get(n, np.nan)).any() for n in ("train_error", "test_error")
-    )
+    with_error = any(np.isfinite(columns.get(n, np.nan)).any() for n in _ERRORS)
     with_rate = "rate" in columns
     heights = [3.0] + [2.4] * with_error + [0.9] * with_rate
     figure = make_plot(7.5, 1.0 + 0.85 * sum(heights))
@@ -137,7 +138,8 @@ def _plot_losses(axes: Axes, columns: Columns) -> None:
 
 
 def _plot_errors(axes: Axes, columns: Columns) -> None:
-    for name, colour, label in (("train_error", _TRAIN, "train"), ("test_error", _TEST, "test")):
+    for name, label in _ERRORS.items():
+        colour = _TRAIN if label == "train" else _TEST
         values = columns.get(name, np.full(len(columns["step"]), np.nan))
         there = np.isfinite(values)
         if there.any():
@@ -147,14 +149,14 @@ def _plot_errors(axes: Axes, columns: Columns) -> None:
             )  # fmt: skip
     dress_axes(axes, y="mean error (px)", grid="y")
     axes.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right")
-    test = columns.get("test_error", np.zeros(0))
+    test = columns.get("validation_error", columns.get("test_error", np.zeros(0)))
     if np.isfinite(test).any():
         best = int(np.nanargmin(test))
         step = columns["step"][best]
         axes.plot(step, test[best], "o", markersize=9, color=_TEST, fillstyle="none")
         words = f"best {test[best]:.2f} px at step {step:.0f}"
         axes.set_title(words, loc="right", fontsize=8.5, color=_TEST)
-    shown = np.concatenate([columns.get(n, np.zeros(0)) for n in ("train_error", "test_error")])
+    shown = np.concatenate([columns.get(n, np.zeros(0)) for n in _ERRORS])
     shown = shown[np.isfinite(shown)]
     # The first validations may be hundreds of px off: they must not flatten the end.
     if shown.min() > 0 and shown.max() > 8 * shown.min():

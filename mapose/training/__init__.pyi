@@ -1,5 +1,6 @@
-from .evaluation import Evaluation, evaluate, write_evaluation
+from .evaluation import Evaluation, evaluate
 from .loop import Progress
+from .reports import write_evaluation
 from .training import train
 
 __all__ = [

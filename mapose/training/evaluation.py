@@ -4,68 +4,78 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 
 from mapose.analysis.prediction import Predictor
-from mapose.arrays import AnyFloats, Bools, Image, Ints
+from mapose.arrays import Bools, Image, Ints
 from mapose.assignment import assign
 from mapose.decode import assemble
-from mapose.files import make_folder, write_atomically
-from mapose.io import read_image, write_image
+from mapose.io import read_image
 from mapose.labels import Labels
-from mapose.metrics import OksMap, PoseError, match_individuals, oks_map, pose_error
+from mapose.metrics import OksMap, PoseError
 from mapose.models import Model
-from mapose.plots import draw_evaluation, plot_errors, save_figure
 from mapose.poses import Peaks, Poses
 from mapose.similarity import find_distances, find_lengths
+from mapose.training.known import find_known
+from mapose.training.scores import CUTOFF, FrameScores, score_frames
 
-#: The p-cutoff that DeepLabCut users report with.
-CUTOFF = 0.6
+#: Parts of the labels: trained on, chosen by (early stop, confidence), and neither.
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Errors of a model on the frames it was trained on and on others.
+    """Errors of a model on the frames it was trained on, chosen by, and on others.
 
     Parameters
     ----------
-    train, test : PoseError or None
-        Distances to the labels, px; None without such frames.
-    train_map, test_map : OksMap or None
-        OKS mAP.
+    parts : dict of str to FrameScores
+        ``train``, ``validation`` and ``test``, as far as there are such frames.
     found : Poses
         The predictions, one row per labelled frame.
-    test_frames : bool, (F,)
-        Which of them were not trained on.
+    part_of : str, (F,)
+        Which part each frame belongs to.
+    known : bool, (F, K)
+        Which keypoints were looked for in each frame.
+    cutoff : float
+        Confidence from which a keypoint is shown.
     """
 
-    train: PoseError | None
-    test: PoseError | None
-    train_map: OksMap | None
-    test_map: OksMap | None
+    parts: dict[str, FrameScores]
     found: Poses
-    test_frames: Bools
+    part_of: npt.NDArray[np.str_]
+    known: Bools
+    cutoff: float = CUTOFF
+
+    @property
+    def train(self) -> PoseError | None:
+        """Distances on the frames trained on, px; None without such frames."""
+        return self.parts["train"].error if "train" in self.parts else None
+
+    @property
+    def test(self) -> PoseError | None:
+        """Distances on the test frames, px; None without such frames."""
+        return self.parts["test"].error if "test" in self.parts else None
+
+    @property
+    def test_map(self) -> OksMap | None:
+        """OKS mAP on the test frames."""
+        return self.parts["test"].score if "test" in self.parts else None
+
+    @property
+    def test_frames(self) -> Bools:
+        """Which frames were neither trained on nor chosen by, bool (F,)."""
+        return np.asarray(self.part_of == "test")
 
     def to_dict(self) -> dict[str, Any]:
         """Make plain numbers, ready for YAML or JSON."""
-        parts: dict[str, Any] = {}
-        for name in ("train", "test"):
-            error, score = getattr(self, name), getattr(self, f"{name}_map")
-            if error is not None:
-                parts[name] = {**error.to_dict(), **score.to_dict()}
-        return parts
+        return {name: part.to_dict() for name, part in self.parts.items()}
 
     def __str__(self) -> str:
-        lines = []
-        for name in ("train", "test"):
-            error, score = getattr(self, name), getattr(self, f"{name}_map")
-            if error is not None:
-                lines += [f"-- {name} frames --", str(error), str(score)]
-        return "\n".join(lines)
+        return "\n".join(f"-- {name} frames --\n{part}" for name, part in self.parts.items())
 
 
 def evaluate(
@@ -81,8 +91,8 @@ def evaluate(
     Parameters
     ----------
     model : Model
-        Its split says which of the labelled frames it was trained on; all others are test
-        frames.
+        Its split says which of the labelled frames it was trained on, and which the training
+        was judged by; all others are test frames.
     labels : Labels
         Labelled frames with image files.
     images : sequence of uint8 (H, W, 3), optional
@@ -129,21 +139,25 @@ def evaluate_peaks(
         reach=model.reach,
         anatomy=model.anatomy,
     )
-    trained = np.isin(labels.row_names, model.split.get("train", []))
-    parts: dict[str, Any] = {}
-    for name, rows in (("train", trained), ("test", ~trained)):
-        parts[name] = parts[f"{name}_map"] = None
-        if rows.any():
-            truth, answer = labels.points[rows], found.sel(frames=np.flatnonzero(rows))
-            parts[name] = pose_error(
-                truth,
-                answer.points,
-                confidence=answer.confidence,
-                cutoff=cutoff,
-                keypoints=labels.skeleton.keypoints,
+    settings = model.record.get("settings", {}).get("train", {})
+    known = find_known(labels, settings.get("missing", "absent"))
+    part_of = find_parts(model, labels)
+    parts = {}
+    for name in PARTS:
+        rows = np.flatnonzero(part_of == name)
+        if len(rows):
+            parts[name] = score_frames(
+                labels.take(rows), found.sel(frames=rows), known=known[rows], cutoff=cutoff
             )
-            parts[f"{name}_map"] = oks_map(truth, answer.points, scores=answer.confidence.mean(-1))
-    return Evaluation(**parts, found=found, test_frames=~trained)
+    return Evaluation(parts, found, part_of, known, cutoff)
+
+
+def find_parts(model: Model, labels: Labels) -> npt.NDArray[np.str_]:
+    """Tell of each labelled frame what it was to a model: train, validation or test; str (F,)."""
+    part_of = np.full(len(labels), "test", dtype="<U10")
+    for name in PARTS[:2]:
+        part_of[np.isin(labels.row_names, model.split.get(name, []))] = name
+    return part_of
 
 
 def find_candidate_errors(
@@ -192,71 +206,3 @@ def find_candidate_errors(
             misses += np.minimum(distance[i, j], missed).tolist()
             misses += [missed] * (len(wanted) - len(i))
     return float(np.mean(misses))
-
-
-def write_evaluation(found: Evaluation, labels: Labels, folder: Path, *, most: int = 20) -> Path:
-    """Write an evaluation: a table of all distances, figures, and labelled frames.
-
-    Parameters
-    ----------
-    found : Evaluation
-        Result of `evaluate`.
-    labels : Labels
-        The same labels.
-    folder : Path
-        Receives ``errors.csv``, ``errors.png`` and ``frames/``; made if it is not there.
-    most : int
-        Frames drawn, spread evenly.
-
-    Returns
-    -------
-    Path
-        The folder.
-    """
-    make_folder(folder / "frames")
-    partner = match_individuals(labels.points, found.found.points)
-    row = np.arange(len(labels))[:, None]
-    points = np.where(partner[..., None, None] < 0, np.nan, found.found.points[row, partner])
-    confidence = np.where(partner[..., None] < 0, 0, found.found.confidence[row, partner])
-    table = _make_table(labels, points, confidence, found.test_frames)
-    with write_atomically(folder / "errors.csv") as partial:
-        table.to_csv(partial, index=False)
-    names = labels.skeleton.keypoints
-    figure = plot_errors(labels.points, points, keypoints=names, test=found.test_frames)
-    save_figure(figure, folder / "errors.png")
-    for i in np.unique(np.linspace(0, len(labels) - 1, most).astype(int)):
-        image = labels.images[i]
-        if image is None:
-            continue
-        drawn = draw_evaluation(
-            read_image(image),
-            labels.points[i],
-            points[i],
-            confidence[i],
-            labels.skeleton,
-            crop=True,  # a few pixels are not to be seen on the whole frame
-        )
-        kind = "test" if found.test_frames[i] else "train"
-        write_image(drawn, folder / "frames" / f"{kind}-{labels.videos[i]}-{image.stem}.png")
-    return folder
-
-
-def _make_table(
-    labels: Labels,
-    points: AnyFloats,
-    confidence: AnyFloats,
-    test: Bools,
-) -> pd.DataFrame:
-    """Lay out one row per labelled keypoint with its distance, px."""
-    frame, who, what = np.nonzero(np.isfinite(labels.points).all(-1))
-    gap = points[frame, who, what] - labels.points[frame, who, what]
-    return pd.DataFrame(
-        {
-            "frame": np.array(labels.row_names)[frame],
-            "test": test[frame],
-            "individual": np.array(labels.individuals)[who],
-            "keypoint": np.array(labels.skeleton.keypoints)[what],
-            "error_px": np.linalg.norm(gap, axis=-1).round(3),
-            "confidence": confidence[frame, who, what].round(4),
-        }
-    )

@@ -1,4 +1,4 @@
-"""Cross-validation: as many models as parts of the labels, each tested on its own part."""
+"""Several trainings in one: a model for each part of the labels, or for each of several seeds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from mapose.errors import SettingsError
 from mapose.metrics import OksMap, PoseError, oks_map, pose_error
 from mapose.models import Model
 from mapose.project.project import Project
-from mapose.training.evaluation import CUTOFF, evaluate
+from mapose.training.evaluation import evaluate
 from mapose.training.loop import Progress
 from mapose.training.runs import STATE
+from mapose.training.scores import CUTOFF
 from mapose.training.training import train
 
 
@@ -95,11 +96,10 @@ def cross_validate(
     for part, one in enumerate(names):
         own = [*overrides, f"train.folds={folds}", f"train.fold={part}"]
 
-        def show(progress: Progress, part: int = part) -> None:
-            on_progress(replace(progress, share=(part + progress.share) / folds))
-
-        _check_part(project, one, folds, part)
-        models.append(_train_part(project, one, overrides=own, on_progress=show, **options))
+        wanted = {"folds": folds, "fold": part}
+        _check_one(project, one, wanted, f"--folds: not of part {part + 1} of {folds}")
+        show = _show_part(on_progress, part, folds)
+        models.append(_train_one(project, one, overrides=own, on_progress=show, **options))
     found = [evaluate(model, labels, device=options.get("device")) for model in models]
     rows = [np.flatnonzero(np.isin(labels.row_names, model.split["test"])) for model in models]
     order = np.concatenate(rows)
@@ -120,19 +120,123 @@ def cross_validate(
     return CrossValidation(error, score, names, parts)
 
 
-def _check_part(project: Project, name: str, folds: int, part: int) -> None:
-    """Refuse to take a model for a part that is none."""
+@dataclass(frozen=True)
+class SeedSpread:
+    """Models that differ in nothing but their seed, on the same test frames.
+
+    Parameters
+    ----------
+    models : list of str
+        Their names.
+    figures : dict of str to list of float
+        ``mean``, ``median``, ``rmse`` (px) and ``map`` of each; NaN where nothing was found.
+    """
+
+    models: list[str]
+    figures: dict[str, list[float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make plain numbers, ready for JSON: for each figure its mean, spread and values."""
+        plain: dict[str, Any] = {"models": self.models}
+        for name, values in self.figures.items():
+            mean, spread = _find_spread(values)
+            plain[name] = {"mean": mean, "spread": spread, "each": values}
+        return plain
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.models)} models, mean +- standard deviation on the same test frames"]
+        for name, values in self.figures.items():
+            mean, spread = _find_spread(values)
+            each = ", ".join(f"{value:.3f}" for value in values)
+            lines.append(f"{name:<8}{mean:8.3f} +- {spread:.3f}   ({each})")
+        return "\n".join(lines)
+
+
+def train_seeds(
+    project: Project | str | os.PathLike[str],
+    seeds: int,
+    *,
+    name: str = "seed",
+    overrides: Iterable[str] = (),
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    **options: Any,
+) -> SeedSpread:
+    """Train the same model with several seeds, to know how much of an error is chance.
+
+    All are trained and tested on the same frames. What is trained already is not trained again,
+    and what was interrupted goes on.
+
+    Parameters
+    ----------
+    project : Project or path
+        With labels.
+    seeds : int
+        How many: 0, 1, 2, ...
+    name : str
+        Of the models: ``name-0`` and so on.
+    overrides : iterable of str
+        ``section.key=value`` each.
+    on_progress : function of Progress, optional
+        Called after every step of each training.
+    **options
+        Of `train`: preset, init, device.
+
+    Returns
+    -------
+    SeedSpread
+
+    Raises
+    ------
+    SettingsError
+        If a model of such a name is another one's.
+    """
+    project = project if isinstance(project, Project) else Project.load(project)
+    names = [f"{name}-{seed}" for seed in range(seeds)]
+    given = list(overrides)
+    alike = [] if any(text.startswith("train.split_seed=") for text in given) else ["0"]
+    tests = []
+    for seed, one in enumerate(names):
+        own = [*given, f"train.seed={seed}", *(f"train.split_seed={text}" for text in alike)]
+        _check_one(project, one, {"seed": seed}, f"--seeds: not of seed {seed}")
+        show = _show_part(on_progress, seed, seeds)
+        model = _train_one(project, one, overrides=own, on_progress=show, **options)
+        tests.append(model.record.get("metrics", {}).get("test", {}))
+    nothing = float("nan")
+    figures = {
+        key: [nothing if one.get(key) is None else float(one[key]) for one in tests]
+        for key in ("mean", "median", "rmse", "map")
+    }
+    return SeedSpread(names, figures)
+
+
+def _find_spread(values: list[float]) -> tuple[float, float]:
+    return float(np.mean(values)), float(np.std(values, ddof=min(1, len(values) - 1)))
+
+
+def _show_part(
+    on_progress: Callable[[Progress], None], part: int, parts: int
+) -> Callable[[Progress], None]:
+    """Make progress of one of several trainings that of all."""
+
+    def show(progress: Progress) -> None:
+        on_progress(replace(progress, share=(part + progress.share) / parts))
+
+    return show
+
+
+def _check_one(project: Project, name: str, wanted: dict[str, Any], what: str) -> None:
+    """Refuse to take a model for one that it is not."""
     if name not in project.list_models():
         return
     was = project.load_model(name).record.get("settings", {}).get("train", {})
-    if (was.get("folds"), was.get("fold")) != (folds, part):
+    if any(was.get(key) != value for key, value in wanted.items()):
+        option, _, why = what.partition(": ")
         raise SettingsError(
-            f"--folds: the model {name} is there already, and not of part {part + 1} of {folds}: "
-            "choose another --name"
+            f"{option}: the model {name} is there already, and {why}: choose another --name"
         )
 
 
-def _train_part(project: Project, name: str, *, overrides: list[str], **options: Any) -> Model:
+def _train_one(project: Project, name: str, *, overrides: list[str], **options: Any) -> Model:
     """Train a model, take up its training, or open it if it is there."""
     if name in project.list_models():
         return project.load_model(name)

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 #: Columns of ``training.csv``; errors in image pixels, empty between validations.
 COLUMNS = (
     *("step", "seconds", "loss", "scoremap_loss", "offset_loss", "affinity_loss", "rate"),
-    *("train_error", "test_error"),
+    *("train_error", "validation_error"),
 )
 _BEST = "best.safetensors"
 
@@ -62,8 +62,8 @@ class Progress:
         is one.
     loss : float
         Mean of the last steps.
-    train_error, test_error : float
-        Last validation, image pixels; NaN before the first or without test frames.
+    train_error, validation_error : float
+        Last validation, image pixels; NaN before the first or without frames for it.
     """
 
     step: int
@@ -73,13 +73,14 @@ class Progress:
     left: float
     loss: float
     train_error: float
-    test_error: float
+    validation_error: float
 
     @property
     def note(self) -> str:
         """What a progress bar says beside itself."""
         left = "" if math.isnan(self.left) else f", about {math.ceil(self.left / 60)} min left"
-        error = "" if math.isnan(self.test_error) else f", test error {self.test_error:.2f} px"
+        off = self.validation_error
+        error = "" if math.isnan(off) else f", validation error {off:.2f} px"
         return f"loss {self.loss:.3f}{error}{left}"
 
 
@@ -165,12 +166,12 @@ class Trainer:
         validate: Callable[[PoseNetwork], tuple[float, float]],
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> PoseNetwork:
-        """Train to the end of the schedule or until the test error stops falling.
+        """Train to the end of the schedule or until the validation error stops falling.
 
         Parameters
         ----------
         validate : function of PoseNetwork
-            Gives the train and test error of the averaged network, image pixels.
+            Gives the train and validation error of the averaged network, image pixels.
         on_progress : function of Progress, optional
             Called after every step.
 

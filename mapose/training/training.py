@@ -17,8 +17,8 @@ import torch
 from mapose import __version__
 from mapose.analysis.prediction import Predictor
 from mapose.anatomy import learn_anatomy
-from mapose.arrays import Bools, Floats, Image, Ints, Singles
 from mapose.config import NetworkSettings, Settings, load_settings
+from mapose.arrays import Bools, Floats, Image, Singles
 from mapose.data import (
     Augmentation,
     find_rotation,
@@ -49,6 +49,7 @@ from mapose.project.crops import load_crops
 from mapose.project.project import Project
 from mapose.skeleton import Pair, Skeleton
 from mapose.training.evaluation import Evaluation, evaluate_peaks, find_candidate_errors
+from mapose.training.known import find_known
 from mapose.training.loop import Progress, Trainer
 from mapose.training.runs import (
     begin_run,
@@ -58,7 +59,7 @@ from mapose.training.runs import (
     remove_state,
 )
 from mapose.training.schedule import choose_steps
-from mapose.training.split import split_frames
+from mapose.training.split import STOPPING, Split, split_frames
 from mapose.training.transfer import take_weights
 
 logger = logging.getLogger(__name__)
@@ -189,50 +190,22 @@ class _Run:
     labels: Labels
     images: Sequence[Image]
     known: Bools
-    train: Ints
-    test: Ints
+    split: Split
     model: Model
     augmentation: Augmentation
     view: int
     recordings: Mapping[str, str]
 
     def validate(self, network: PoseNetwork) -> tuple[float, float]:
-        """Find the error of a network on some train frames and some test frames, px."""
+        """Find the error of a network on some frames trained on and some for validation, px."""
         model = replace(self.model, network=network)
         device = next(network.parameters()).device.type
         predictor = Predictor(model, device=device)
-        return (
-            find_candidate_errors(predictor, self.images, self.labels, self.train[:_VALIDATED]),
-            find_candidate_errors(predictor, self.images, self.labels, self.test[:_VALIDATED]),
+        train, held = (
+            find_candidate_errors(predictor, self.images, self.labels, rows[:_VALIDATED])
+            for rows in (self.split.train, self.split.validation)
         )
-
-
-def find_known(labels: Labels, missing: str) -> Bools:
-    """Find which keypoints were looked for in which frame.
-
-    Parameters
-    ----------
-    labels : Labels
-        All labelled frames.
-    missing : str
-        What a keypoint that is not marked means: ``"absent"`` = it cannot be seen; where a
-        whole video has no mark of a keypoint, it was not looked for. ``"unknown"`` = nobody
-        looked.
-
-    Returns
-    -------
-    bool, (F, K)
-    """
-    marked = np.asarray(np.isfinite(labels.points).all(-1))
-    if missing == "unknown":
-        absent = ~marked.any(axis=-1, keepdims=True)
-        return np.asarray((marked | absent).all(axis=1))
-    known = np.ones((len(labels), labels.points.shape[2]), bool)
-    videos = np.array(labels.videos)
-    for video in set(labels.videos):
-        rows = videos == video
-        known[rows] = marked[rows].any((0, 1)) | ~marked[rows].any()
-    return known
+        return train, held
 
 
 def follow_model(settings: Settings, init: Model, skeleton: Skeleton) -> Settings:
@@ -277,20 +250,22 @@ def find_unknown(init: Model, skeleton: Skeleton) -> list[str]:
 
 
 def _make_trainer(run: _Run, folder: Path) -> Trainer:
-    labels = run.labels
+    labels, settings = run.labels, run.settings.train
+    if len(run.split.validation) < STOPPING:  # their error is mostly chance
+        settings = settings.model_copy(update={"patience": 2**31})
     return Trainer(
         run.model.network,
         make_training_set(
-            [run.images[i] for i in run.train],
-            labels.points[run.train],
-            run.known[run.train],
+            [run.images[i] for i in run.split.train],
+            labels.points[run.split.train],
+            run.known[run.split.train],
             flip_order=labels.skeleton.flip_order,
             factor=run.model.factor,
             channels=run.model.channels,
         ),
         folder=folder,
         edges=run.model.body.edge_index,
-        settings=run.settings.train,
+        settings=settings,
         augmentation=run.augmentation,
         view=run.view,
     )
@@ -315,7 +290,8 @@ def _prepare(
 ) -> _Run:
     """Find from the labels whatever the settings leave open, and build the network."""
     images = read_images(project, labels)
-    train_rows, test_rows = split_frames(labels, settings.train)
+    split = split_frames(labels, settings.train)
+    train_rows = split.train
     poses = labels.points.reshape(-1, *labels.points.shape[2:])
     sizes = [(i.shape[1], i.shape[0]) for i in images]
     net = settings.network
@@ -340,10 +316,7 @@ def _prepare(
             # Where views are not mirrored, a mirror image is no animal that could be there.
             flip_order=labels.skeleton.flip_order if augmentation.flip else None,
         ),
-        split={
-            "train": [labels.row_names[i] for i in train_rows],
-            "test": [labels.row_names[i] for i in test_rows],
-        },
+        split={part: [labels.row_names[i] for i in rows] for part, rows in split._asdict().items()},
     )
     view = settings.train.view or find_view_size(
         poses / np.float32(model.factor), int(max(map(max, sizes)) / model.factor)
@@ -359,8 +332,7 @@ def _prepare(
         labels,
         images,
         known,
-        train_rows,
-        test_rows,
+        split,
         model,
         augmentation,
         view,
@@ -473,10 +445,10 @@ def _finish(run: _Run, network: PoseNetwork, folder: Path, trainer: Trainer) -> 
     peaks = Predictor(model, device=trainer.device.type).find_images(run.images)
     model = replace(model, network=network.cpu())
     if model.links:
-        points = labels.points[run.train]
-        links = [int(e) for e in select_edges(peaks.take(run.train), points, model.body)]
+        points = labels.points[run.split.train]
+        links = [int(e) for e in select_edges(peaks.take(run.split.train), points, model.body)]
         model, peaks = model.with_links(links), peaks.take_edges(links)
-    held_out = run.test if len(run.test) else run.train
+    held_out = run.split.validation if len(run.split.validation) else run.split.train
     variance = calibrate_variance(peaks.take(held_out), labels.points[held_out])
     model = replace(model, variance=variance)
     scale = variance[peaks.keypoint, None, None].astype(np.float32)

@@ -97,6 +97,7 @@ COMMANDS = {
         again=resume_training,
     ),
     "evaluate": Command("evaluate mice --model old"),
+    "compare": Command("models compare mice old"),
     "analyze": Command("analyze model other.mp4"),
     "extract": Command("extract mice --method random --count 3"),
     "refine": Command("refine mice walk.mapose.h5 --count 3"),

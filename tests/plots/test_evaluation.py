@@ -5,7 +5,7 @@ import pytest
 
 from mapose import Skeleton
 from mapose.errors import ShapeError
-from mapose.plots import draw_evaluation, plot_errors
+from mapose.plots import draw_evaluation, plot_errors, plot_scores
 from mapose.plots.colours import find_keypoint_colours
 
 MOUSE = Skeleton(["snout", "ear", "tail"])
@@ -16,12 +16,14 @@ def draw(figure) -> None:
     figure.savefig(io.BytesIO(), format="png", dpi=50)
 
 
-def test_labels_are_crosses_and_predictions_dots() -> None:
-    image = np.full((150, 200), 90, np.uint8)
-    drawn = draw_evaluation(image, TRUTH, TRUTH + np.array([14, 0]), None, MOUSE)
-    assert drawn.shape == (150, 200, 3) and (image == 90).all()
-    for (x, y), colour in zip(TRUTH[0].astype(int), find_keypoint_colours(3), strict=True):
-        for at in ((y, x), (y, x - 3), (y - 3, x), (y, x + 14), (y, x + 8)):
+def test_labels_are_circles_and_predictions_crosses() -> None:
+    image = np.full((600, 800), 90, np.uint8)
+    truth = 4 * TRUTH + 60
+    drawn = draw_evaluation(image, truth, truth + np.array([40, 0]), None, MOUSE)
+    assert drawn.shape == (600, 800, 3) and (image == 90).all()
+    for (x, y), colour in zip(truth[0].astype(int), find_keypoint_colours(3), strict=True):
+        assert (drawn[y, x - 1] == 90).all()  # a label hides nothing
+        for at in ((y, x + 40), (y, x + 44), (y - 4, x + 40), (y, x + 20)):
             assert np.abs(drawn[at].astype(int) - colour).max() < 60, at
 
 
@@ -38,12 +40,12 @@ def test_missing_on_either_side_is_not_joined() -> None:
         draw_evaluation(np.zeros((99, 99, 3), np.uint8), nothing, nothing, None, MOUSE, crop=crop)
 
 
-def test_doubtful_predictions_are_hollow() -> None:
+def test_doubtful_predictions_are_small() -> None:
     image = np.full((600, 800), 90, np.uint8)
     found = 4 * TRUTH + 60
     drawn = draw_evaluation(image, np.full((1, 3, 2), np.nan), found, [[0.9, 0.2, 0.9]], MOUSE)
-    for k, (x, y) in enumerate(found[0].astype(int)):
-        assert (drawn[y, x] == 90).all() == (k == 1)
+    widths = [int((drawn[y, x - 30 : x + 31] != 90).any(-1).sum()) for x, y in found[0].astype(int)]
+    assert widths[0] == widths[2] > 1.5 * widths[1] > 0
 
 
 def test_crop_enlarges_what_was_compared() -> None:
@@ -54,13 +56,13 @@ def test_crop_enlarges_what_was_compared() -> None:
 
 
 def test_crop_moves_points_and_pixels_alike() -> None:
-    # One white pixel on black, with a hollow ring around it: both have one centre, whatever
+    # One white pixel on black, with the ring of a label around it: both have one centre, whatever
     # the scale.
     image = np.zeros((480, 640), np.uint8)
     image[60, 80] = 255
     none = np.full((1, 1, 2), np.nan)
     here = np.array([[[80.0, 60.0]]])
-    drawn = draw_evaluation(image, none, here, [[0.3]], Skeleton(["eye"]), crop=True)
+    drawn = draw_evaluation(image, here, none, [[0.3]], Skeleton(["eye"]), crop=True)
     drawn = drawn[: len(drawn) * 3 // 4].astype(float)  # without the note
     rows, columns = np.indices(drawn.shape[:2])
     colourful = np.ptp(drawn, axis=-1)
@@ -122,3 +124,14 @@ def test_wrong_names_and_shapes_are_told() -> None:
         plot_errors(truth, truth[:4], keypoints=MOUSE.keypoints)
     with pytest.raises(ShapeError, match="test"):
         plot_errors(truth, truth, keypoints=MOUSE.keypoints, test=[True])
+
+
+def test_scores_show_each_part_and_the_cutoff() -> None:
+    curves = {"train": {1.0: 0.5, 2.0: 1.0}, "test": {1.0: 0.25, 2.0: 0.5}}
+    nothing = [np.nan, np.nan]
+    figure = plot_scores(curves, [0, 1], shown=[1, 0], hidden=nothing, cutoff=0.4)
+    draw(figure)
+    left, right = figure.axes
+    assert [t.get_text() for t in left.get_legend().get_texts()] == ["train", "test"]
+    assert [t.get_text() for t in right.get_legend().get_texts()] == ["visible, shown"]
+    assert [line.get_xdata()[0] for line in right.lines][-1] == 0.4

@@ -6,7 +6,7 @@ import pytest
 from mapose.errors import SettingsError
 from mapose.project.importing import import_labels
 from mapose.project.project import Project
-from mapose.training.folds import cross_validate
+from mapose.training.folds import cross_validate, train_seeds
 from tests.training.test_training import QUICK, SKELETON, make_labels
 
 FEW = [text for text in QUICK if not text.startswith(("train.steps", "train.test"))]
@@ -41,3 +41,16 @@ def test_every_frame_is_tested_once_and_what_was_stopped_goes_on(project):
     np.testing.assert_equal(again.to_dict(), found.to_dict())
     with pytest.raises(SettingsError, match="not of part 1 of 4"):
         cross_validate(project, 4, preset="small", overrides=FEW)
+
+
+def test_seeds_differ_in_chance_alone(project):
+    overrides = [*FEW, "train.test=0.3"]
+    found = train_seeds(project, 2, preset="small", overrides=overrides)
+    models = [project.load_model(name) for name in found.models]
+    assert found.models == ["seed-0", "seed-1"]
+    assert models[0].split == models[1].split and models[0].hash != models[1].hash
+    maps = [one.record["metrics"]["test"]["map"] for one in models]
+    assert found.to_dict()["map"]["each"] == pytest.approx(maps, nan_ok=True)
+    assert "2 models" in str(found)
+    with pytest.raises(SettingsError, match="not of part 1 of 2"):
+        cross_validate(project, 2, name="seed", preset="small", overrides=FEW)

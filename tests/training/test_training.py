@@ -24,8 +24,9 @@ from mapose.project.importing import import_labels
 from mapose.project.project import Project
 from mapose.skeleton import Skeleton
 from mapose.training import training
-from mapose.training.evaluation import evaluate, find_candidate_errors, write_evaluation
+from mapose.training.evaluation import evaluate, find_candidate_errors
 from mapose.training.loop import COLUMNS, Trainer, has_bfloat16
+from mapose.training.reports import write_evaluation
 from mapose.training.training import calibrate_variance, find_known, find_reach
 from tests.untrained import make_untrained
 
@@ -131,8 +132,8 @@ def test_a_project_is_trained_evaluated_and_opened_again(project, tmp_path):
     assert loaded.factor == 0.5  # worms of 12 px
     chosen = loaded.record["settings"]["network"]
     assert chosen["factor"] == 0.5 and chosen["stride"] == loaded.network.stride == 4
-    assert len(loaded.split["test"]) == 4 and len(loaded.split["train"]) == 12
-    assert seen[-1].share == 1 and seen[-1].step == 40 and np.isfinite(seen[-1].test_error)
+    assert [len(loaded.split[p]) for p in ("train", "validation", "test")] == [10, 2, 4]
+    assert seen[-1].share == 1 and seen[-1].step == 40 and np.isfinite(seen[-1].validation_error)
     folder = project.path / "models" / "first"
     assert {p.name for p in folder.iterdir()} >= {"model.yaml", "weights.safetensors"}
     assert not list(folder.glob("step-*"))
@@ -141,7 +142,7 @@ def test_a_project_is_trained_evaluated_and_opened_again(project, tmp_path):
     assert tuple(rows[0]) == COLUMNS and [r["step"] for r in rows] == ["20", "40"]
     found = evaluate(loaded, project.load_labels())
     assert found.test_frames.sum() == 4
-    assert found.test.labelled == 16 and found.train.labelled == 48
+    assert found.test.labelled == 16 and found.train.labelled == 40
     place = write_evaluation(found, project.load_labels(), tmp_path / "evaluation")
     table = (place / "errors.csv").read_text(encoding="utf-8").splitlines()
     assert len(table) == 1 + 64 and (place / "errors.png").stat().st_size > 1000

@@ -1,0 +1,127 @@
+"""All that is measured on one set of labelled frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mapose.arrays import Bools, Floats
+from mapose.labels import Labels
+from mapose.metrics import (
+    OksMap,
+    PoseError,
+    Presence,
+    SideErrors,
+    find_presence,
+    find_side_errors,
+    oks_map,
+    pick_matched,
+    pose_error,
+)
+from mapose.poses import Poses
+
+#: The p-cutoff that DeepLabCut users report with.
+CUTOFF = 0.6
+#: Distances of a PCK curve, px.
+DISTANCES = tuple(range(1, 31))
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """What is measured on a set of labelled frames.
+
+    Parameters
+    ----------
+    frames : int
+        How many.
+    error : PoseError
+        Distances to the labels, px.
+    score : OksMap
+        OKS mAP.
+    sides : SideErrors
+        Left taken for right.
+    presence : Presence
+        Visible keypoints shown, absent ones said to be absent.
+    pck : dict of float to float
+        Share of the labelled keypoints within so many px, a curve.
+    """
+
+    frames: int
+    error: PoseError
+    score: OksMap
+    sides: SideErrors
+    presence: Presence
+    pck: dict[float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make plain values, ready for YAML or JSON."""
+        return {
+            "frames": self.frames,
+            **self.error.to_dict(),
+            **self.score.to_dict(),
+            "sides": self.sides.to_dict(),
+            "presence": self.presence.to_dict(),
+            "pck_curve": {
+                f"{distance:g}": None if share != share else round(share, 4)
+                for distance, share in self.pck.items()
+            },
+        }
+
+    def __str__(self) -> str:
+        lines = [str(self.error), str(self.score)]
+        lines += [str(self.sides)] if self.sides.pairs else []
+        return "\n".join([*lines, str(self.presence)])
+
+
+def score_frames(
+    labels: Labels, found: Poses, *, known: Bools, cutoff: float = CUTOFF
+) -> FrameScores:
+    """Compare found poses with labels.
+
+    Parameters
+    ----------
+    labels : Labels
+        F labelled frames.
+    found : Poses
+        Of the same frames, row by row.
+    known : bool, (F, K)
+        Which keypoints were looked for, see `mapose.training.known.find_known`.
+    cutoff : float
+        Confidence from which a keypoint is shown.
+
+    Returns
+    -------
+    FrameScores
+    """
+    truth, names = labels.points, labels.skeleton.keypoints
+    points, confidence = pick_matched(truth, found.points, found.confidence)
+    error = pose_error(
+        truth, found.points, confidence=found.confidence, cutoff=cutoff, keypoints=names
+    )
+    return FrameScores(
+        frames=len(labels),
+        error=error,
+        score=oks_map(truth, found.points, scores=found.confidence.mean(-1)),
+        sides=find_side_errors(truth, points, labels.skeleton),
+        presence=find_presence(
+            truth,
+            confidence,
+            known=known,
+            found=found.confidence,
+            keypoints=names,
+            cutoff=cutoff,
+        ),
+        pck=find_pck(np.linalg.norm(points - truth, axis=-1), error.labelled),
+    )
+
+
+def find_pck(distances: Floats, labelled: int) -> dict[float, float]:
+    """Find the share of labelled keypoints within each of `DISTANCES`, NaN = not found."""
+    found = np.sort(distances[np.isfinite(distances)])
+    counts = np.searchsorted(found, DISTANCES, side="right")
+    return {
+        float(distance): count / labelled if labelled else float("nan")
+        for distance, count in zip(DISTANCES, counts.tolist(), strict=True)
+    }
