@@ -17,8 +17,8 @@ import torch
 from mapose import __version__
 from mapose.analysis.prediction import Predictor
 from mapose.anatomy import learn_anatomy
-from mapose.config import NetworkSettings, Settings, load_settings
 from mapose.arrays import Bools, Floats, Image, Singles
+from mapose.config import NetworkSettings, Settings, load_settings
 from mapose.data import (
     Augmentation,
     find_rotation,
