@@ -42,6 +42,7 @@ from .results.correcting import add_edit, export_result, undo_edit
 from .results.filtering import filter_file
 from .results.measuring import measure_file
 from .results.outliers import find_outliers
+from .results.panels import render_views
 from .results.rendering import render_video, save_plots
 from .results.result import Result, find_doubtful, load, read, save, write
 from .skeleton import Skeleton
@@ -112,6 +113,7 @@ __all__ = [
     "relink_project",
     "remove_parts",
     "render_video",
+    "render_views",
     "save",
     "save_plots",
     "select_frames",

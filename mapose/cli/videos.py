@@ -20,6 +20,7 @@ from mapose.cli.batches import (
     list_recordings,
     work_each,
 )
+from mapose.cli.cameras import read_sources
 from mapose.cli.crops import read_crop
 from mapose.cli.terminal import QUICK, console, show_progress, show_result
 from mapose.errors import SettingsError, VideoError
@@ -182,7 +183,9 @@ def track(
 def render(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="[VIDEO] FILE...", help="poses; their video is found if not named"),
+        typer.Argument(
+            metavar="[VIDEO|CAM=VIDEO...] FILE...", help="poses; their video is found if not named"
+        ),
     ],
     output: Output = None,
     camera: Annotated[str | None, typer.Option(help="3D poses: as this camera sees them")] = None,
@@ -196,14 +199,22 @@ def render(
 ) -> None:
     """Draw poses into a video: VIDEO -> VIDEO.labelled.mp4; of many files, or a folder, into each.
 
+    With CAM=VIDEO for several cameras: all of them side by side, and the scene in space.
+
     Example: mapose render monday.mp4 monday.mapose.h5
     """
     from mapose.files import check_distinct
     from mapose.io.recordings import name_beside
     from mapose.io.sources import VIDEO_SUFFIXES
     from mapose.io.stills import STACK_SUFFIXES
-    from mapose.results.rendering import render_video
+    from mapose.results.rendering import DrawingOptions, render_video
 
+    frames, drawing = slice(start, stop), DrawingOptions(cutoff=cutoff, trail=trail)
+    views = [str(path) for path in paths if "=" in str(path) and not path.exists()]
+    if views:
+        files = [path for path in paths if str(path) not in views]
+        _render_views(views, files, output, frames=frames, camera=camera, force=force, **drawing)
+        return
     videos = [p for p in paths if p.suffix.lower() in (*VIDEO_SUFFIXES, *STACK_SUFFIXES)]
     if len(paths) == 2 and paths[0].is_dir() and not paths[1].is_dir():
         videos = paths[:1]  # a folder of stills
@@ -227,15 +238,35 @@ def render(
                 file,
                 place,
                 camera=camera,
-                frames=slice(start, stop),
-                cutoff=cutoff,
-                trail=trail,
+                frames=frames,
                 force=force,
                 on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+                **drawing,
             )
         console.print(str(place), soft_wrap=True)
 
     work_each(files, work)
+
+
+def _render_views(
+    views: list[str], files: list[Path], output: Path | None, camera: str | None, **options: Any
+) -> None:
+    """Render several cameras, each CAM=VIDEO, and one file of 3D poses."""
+    from mapose.results.panels import render_views
+
+    if len(files) != 1 or camera is not None:
+        raise SettingsError("render: wanted CAM=VIDEO for each camera and one FILE of 3D poses")
+    videos, file = read_sources(views), files[0]
+    place = output or file.with_name(f"{cut_suffix(file.name)}.labelled.mp4")
+    with show_progress(f"rendering {place.name}") as (progress, task):
+        render_views(
+            videos,
+            file,
+            place,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            **options,
+        )
+    console.print(str(place), soft_wrap=True)
 
 
 def _find_video(file: Path) -> Path:

@@ -6,6 +6,7 @@ from .motion import plot_speeds, plot_zones
 from .overlay import draw_poses, draw_trails, draw_video
 from .reconstruction import plot_reconstruction
 from .scene3d import plot_scene_3d
+from .scene_video import make_stage
 from .sheets import draw_sheet
 from .social import plot_ethogram, plot_identity, plot_occupancy
 from .swaps import plot_swap
@@ -20,6 +21,7 @@ __all__ = [
     "draw_video",
     "find_identity_colours",
     "find_keypoint_colours",
+    "make_stage",
     "plot_calibration",
     "plot_comparison",
     "plot_confidence",

@@ -23,7 +23,7 @@ from mapose.similarity import find_centres
 _ELEVATION, _AZIMUTH = 28.0, -62.0
 _CAMERA = "#2f6296"
 # So many frames tell where the floor is.
-_SAMPLE = 2000
+SAMPLE = 2000
 
 
 def plot_scene_3d(
@@ -80,17 +80,17 @@ def plot_scene_3d(
         raise ShapeError(f"filled: wanted shape {poses.array.shape[:3]}, came {np.shape(filled)}")
     cameras = list(cameras)
     row = _find_row(poses, frame)
-    sample = poses.points[:: 1 + len(poses) // _SAMPLE].astype(np.float64)
-    turn = _find_turn(cameras, sample)
+    sample = poses.points[:: 1 + len(poses) // SAMPLE].astype(np.float64)
+    turn = find_turn(cameras, sample)
     scene = _Scene(
         poses,
         points=poses.points[row].astype(np.float64) @ turn.T,
         hollow=None if filled is None else np.asarray(filled, bool)[row],
         trails=_find_trails(poses, row, trail) @ turn.T,
-        eye=_find_eye(*view),
+        eye=find_eye(*view),
     )
     own = scene.find_box()
-    floor = _find_floor(sample @ turn.T, own)
+    floor = find_floor(sample @ turn.T, own)
     boxes, rig = [_widen(own, 0.08)], []
     if cameras:
         rig = [find_frustum(c, scene.find_middle() @ turn) @ turn.T for c in cameras]
@@ -107,8 +107,8 @@ def plot_scene_3d(
     return figure
 
 
-def _find_turn(cameras: list[CameraView], sample: Floats) -> Floats:
-    """Find the rotation that makes the scene stand upright; none if it does."""
+def find_turn(cameras: list[CameraView], sample: Floats) -> Floats:
+    """Find the rotation, (3, 3), that makes points (F, I, K, 3) stand upright; none if they do."""
     turn = find_upright(cameras)
     return turn if np.array_equal(turn, np.eye(3)) else level_floor(sample, turn)
 
@@ -133,7 +133,7 @@ def _find_trails(poses: Poses, row: int, trail: int) -> Floats:
     return np.asarray(find_centres(poses.points[first : row + 1].astype(np.float64)))
 
 
-def _find_eye(elevation: float, azimuth: float) -> Floats:
+def find_eye(elevation: float = _ELEVATION, azimuth: float = _AZIMUTH) -> Floats:
     """Find right, up and towards the eye as rows (3, 3) of a rotation."""
     e, a = np.radians(elevation), np.radians(azimuth)
     towards = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
@@ -188,7 +188,7 @@ class _Scene:
         axes.set_axis_off()
 
     def _draw_floor(self, axes: Axes, box: Floats, floor: float) -> None:
-        step = _find_step(float((box[1, :2] - box[0, :2]).max()))
+        step = find_step(float((box[1, :2] - box[0, :2]).max()))
         low = np.floor(box[0, :2] / step) * step
         high = np.ceil(box[1, :2] / step) * step
         corners = [(low[0], low[1]), (high[0], low[1]), (high[0], high[1]), (low[0], high[1])]
@@ -304,7 +304,7 @@ class _Scene:
             axes.add_collection(LineCollection(list(self.see(segments)), **style))
 
 
-def _find_floor(points: AnyFloats, box: Floats) -> float:
+def find_floor(points: AnyFloats, box: Floats) -> float:
     """Choose the height of the floor: 0 if the animals stand there, else that of the lowest."""
     heights = points[..., 2][np.isfinite(points[..., 2])]
     if not heights.size:
@@ -313,7 +313,7 @@ def _find_floor(points: AnyFloats, box: Floats) -> float:
     return 0.0 if abs(low) < 0.1 * float((box[1] - box[0]).max()) else low
 
 
-def _find_step(length: float) -> float:
+def find_step(length: float) -> float:
     """Choose the side of the floor's fields: 1, 2 or 5 times a power of ten, 5 to 12 fields."""
     rough = max(length, 1e-9) / 8
     power = 10.0 ** np.floor(np.log10(rough))

@@ -39,7 +39,8 @@ class DrawingOptions(TypedDict, total=False):
     trail: int
 
 
-_DRAWN: DrawingOptions = {"cutoff": 0.3, "trail": 25}
+#: What `DrawingOptions` are where they are not given.
+DRAWN: DrawingOptions = {"cutoff": 0.3, "trail": 25}
 
 
 def render_video(
@@ -92,7 +93,7 @@ def render_video(
     shown = None if span == "0-" else span
     made = name_work("render", files[:2], camera=camera, frames=shown)
     poses = poses if isinstance(poses, Poses) else read_view(poses, camera)
-    options: DrawingOptions = {**_DRAWN, **drawing}
+    options: DrawingOptions = {**DRAWN, **drawing}
     claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     with claimed, Video(video) as source:
         start, stop, _ = (frames or slice(None)).indices(len(source))
