@@ -28,6 +28,7 @@ from .project.history import ConflictError
 from .project.importing import import_project
 from .project.merging import merge_projects
 from .project.overview import describe
+from .project.packing import zip_project
 from .project.project import Project
 from .project.proposals import accept_proposals, drop_proposals, load_proposals
 from .project.refining import refine_project
@@ -130,4 +131,5 @@ __all__ = [
     "write",
     "write_evaluation",
     "zoo",
+    "zip_project",
 ]

@@ -122,9 +122,13 @@ def write_atomically(path: str | Path, *, error: type[MaposeError] = MaposeError
 
 def write_yaml(value: object, path: Path) -> None:
     """Write plain values as YAML, whole or not at all."""
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None)
     with write_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(make_yaml(value), encoding="utf-8")
+
+
+def make_yaml(value: object) -> str:
+    """Make YAML of plain values, in their order."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
 def remove_debris(path: Path) -> None:

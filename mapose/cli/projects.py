@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from mapose.cli.application import Dir, Json, app, split_names, split_pairs
+from mapose.cli.application import Dir, Force, Json, app, split_names, split_pairs
 from mapose.cli.terminal import QUICK, console, show_progress, show_result
 from mapose.errors import SettingsError
 
@@ -110,6 +110,34 @@ def restore(
     with show_progress("restoring", after=QUICK):
         project = project.restore(at)
     console.print(str(project.history(1)[-1]), markup=False, soft_wrap=True)
+
+
+@app.command("zip")
+def zip_(
+    folder: Dir,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="by default DIR.zip")
+    ] = None,
+    videos: Annotated[bool, typer.Option("--videos", help="with its recordings")] = False,
+    force: Force = False,
+) -> None:
+    """Write a project, with labels, models and results, into one file; unpacked, it is one again.
+
+    Without --videos, 'mapose relink' finds the recordings where it is unpacked.
+
+    Example: mapose zip mice --videos -o /backup/mice.zip
+    """
+    from mapose.project.packing import zip_project
+
+    with show_progress("packing, MB") as (progress, task):
+        place = zip_project(
+            folder,
+            output,
+            videos=videos,
+            force=force,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    console.print(str(place), soft_wrap=True)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from .history import ConflictError, History
 from .importing import import_labels, import_project
 from .merging import Conflict, MergeReport, merge_projects
 from .overview import Overview, describe
+from .packing import zip_project
 from .project import Project
 from .relinking import RelinkReport, relink_project
 from .removing import Removal, find_removal, remove_parts
@@ -29,4 +30,5 @@ __all__ = [
     "merge_projects",
     "relink_project",
     "remove_parts",
+    "zip_project",
 ]

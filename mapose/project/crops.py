@@ -7,6 +7,7 @@ pixels of the whole picture. Coordinates are never those in a crop.
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 from mapose.arrays import Image
@@ -86,10 +87,18 @@ def set_crop(project: Project, video: str, *, crop: Crop | None) -> None:
         crops.pop(video, None)
         if crop is not None:
             crops[video] = crop
-        with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8") as out:
-            rows = csv.writer(out, lineterminator="\n")
-            rows.writerow(_COLUMNS)
-            rows.writerows([name, *crops[name]] for name in sorted(crops))
+        save_crops(project, crops)
+
+
+def save_crops(project: Project, crops: Mapping[str, Crop]) -> None:
+    """Write all crops of a project; whoever calls this holds its lock or that of the file."""
+    with (
+        write_atomically(project.path / FILE) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as out,
+    ):
+        rows = csv.writer(out, lineterminator="\n")
+        rows.writerow(_COLUMNS)
+        rows.writerows([name, *crops[name]] for name in sorted(crops))
 
 
 def find_crop(project: Project, video: Path) -> Crop | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -63,11 +64,13 @@ def load_description(folder: Path) -> Description:
 
 def save_description(description: Description, folder: Path) -> None:
     """Write the ``mapose.yaml`` of a project folder, whole or not at all."""
+    write_yaml(make_plain(description), folder / FILE)
+
+
+def make_plain(description: Description) -> dict[str, Any]:
+    """Make plain values of a description, without what is empty and seldom there."""
     plain = description.model_dump(mode="json")
-    for name in ("recordings", "sessions"):
-        if not plain[name]:
-            del plain[name]
-    write_yaml(plain, folder / FILE)
+    return {k: v for k, v in plain.items() if v or k not in ("recordings", "sessions")}
 
 
 def check_individuals(individuals: int | Iterable[str]) -> None:

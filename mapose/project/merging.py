@@ -17,6 +17,7 @@ from mapose.errors import SettingsError, suggest_name
 from mapose.io import read_image
 from mapose.locks import lock_output
 from mapose.project.changes import Frame, LabelState, Mark, Spot, apply_steps
+from mapose.project.crops import load_crops, save_crops
 from mapose.project.description import FILE
 from mapose.project.importing import add_image, take_back_images
 from mapose.project.project import Project
@@ -154,6 +155,7 @@ def merge_projects(
             return project, report
         project = _put_in(project, giving, merged, frames)
         project = _add_videos(project, giving, names, report)
+        _add_crops(project, giving, names, report)
         report.merged = True
         return project, report
 
@@ -362,3 +364,15 @@ def _add_videos(
         elif project.sessions.get(session) != cameras:
             report.told.append(f"the session {session} was left out")
     return project
+
+
+def _add_crops(
+    project: Project, giving: Project, names: dict[str, str], report: MergeReport
+) -> None:
+    """Take the crops of videos that have none here; where both have one, mine stays."""
+    mine = load_crops(project)
+    new = {names[video]: crop for video, crop in load_crops(giving).items() if video in names}
+    other = [name for name, crop in new.items() if mine.get(name, crop) != crop]
+    report.told += [f"{name} has another crop there: the one here stays" for name in other]
+    if not new.keys() <= mine.keys():
+        save_crops(project, {**new, **mine})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from mapose.files import make_folder, name_file, write_yaml
 from mapose.labels import Labels
 from mapose.locks import is_locked
 from mapose.models.checkpoint import WEIGHTS
+from mapose.project.crops import Crop
 from mapose.project.project import Project
 from mapose.reading import load_yaml
 
+Crops = Mapping[str, Crop]
 #: What there is of a run that is not finished.
 STATE = "state.yaml"
 #: What is known of a run from its beginning: its settings, their preset, its labels' fingerprint.
@@ -108,13 +110,15 @@ def list_models(project: Project) -> ModelList:
     return ModelList(rows)
 
 
-def begin_run(folder: Path, settings: Settings, labels: Labels, preset: str | Path) -> None:
+def begin_run(
+    folder: Path, settings: Settings, labels: Labels, preset: str | Path, crops: Crops
+) -> None:
     """Make the folder of a run, with what it is to be known by when it is taken up."""
     if folder.exists():
         shutil.rmtree(folder)
     make_folder(folder)
     known = {**settings.model_dump(mode="json"), _PRESET: str(preset)}
-    known[_LABELS] = _fingerprint(labels)
+    known[_LABELS] = _fingerprint(labels, crops)
     write_yaml(known, folder / _RUN)
 
 
@@ -155,6 +159,7 @@ def check_same(
     settings: Settings,
     labels: Labels,
     *,
+    crops: Crops,
     preset: str | Path | None = None,
     overrides: Iterable[str] = (),
 ) -> None:
@@ -179,17 +184,19 @@ def check_same(
                 f"--resume: the run {folder.name} was begun with {name}={began}, now wanted is "
                 f"{wanted}: leave it out to go on as begun, or train anew without --resume"
             )
-    if run.get(_LABELS) not in (None, _fingerprint(labels)):
+    if run.get(_LABELS) not in (None, _fingerprint(labels, crops)):
         raise SettingsError(
-            f"--resume: the labels have changed since the run {folder.name} was begun; train anew "
-            "without --resume, or put the labels back as they were"
+            f"--resume: labels or crops have changed since the run {folder.name} was begun; train "
+            "anew without --resume, or put them back as they were"
         )
 
 
-def _fingerprint(labels: Labels) -> str:
-    """Tell one set of labels, with its images, from another."""
+def _fingerprint(labels: Labels, crops: Crops) -> str:
+    """Tell one set of labels, with what is looked at of its images, from another."""
     digest = hashlib.sha256(repr((labels.row_names, labels.individuals)).encode())
     digest.update(np.nan_to_num(labels.points, nan=-1e6).tobytes())
+    used = sorted((video, crop) for video, crop in crops.items() if video in labels.videos)
+    digest.update(repr(used).encode() if used else b"")
     for image in labels.images:
         digest.update(image.read_bytes() if image is not None else b"")
     return digest.hexdigest()[:16]

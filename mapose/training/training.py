@@ -129,7 +129,7 @@ def train(
         After Ctrl-C; what is done is saved, and ``resume`` goes on.
     """
     project = project if isinstance(project, Project) else Project.load(project)
-    labels = project.load_labels()
+    labels, crops = project.load_labels(), load_crops(project)
     start = None
     if resume and init is not None:
         raise SettingsError(
@@ -138,7 +138,7 @@ def train(
         )
     if resume:
         folder, settings = find_run(project, name)
-        check_same(folder, settings, labels, preset=preset, overrides=overrides)
+        check_same(folder, settings, labels, crops=crops, preset=preset, overrides=overrides)
     else:
         if preset is None:
             preset = "small" if init is not None else _choose_preset()
@@ -153,7 +153,7 @@ def train(
         if resume:
             trainer.load()
         else:
-            begin_run(folder, run.settings, labels, preset or "")
+            begin_run(folder, run.settings, labels, preset or "", crops)
             trainer.save()  # a run that is killed before its first validation can go on as well
         with _tell_how_to_go_on(project, trainer):
             network = trainer.run(run.validate, on_progress)

@@ -7,6 +7,7 @@ import pytest
 
 from mapose.errors import SettingsError
 from mapose.io import VideoWriter
+from mapose.project.crops import load_crops, set_crop
 from mapose.project.merging import merge_projects
 from mapose.project.project import Project
 from mapose.skeleton import Skeleton
@@ -126,3 +127,14 @@ def test_animals_without_names_are_matched_by_their_places(tmp_path, film):
     _, report = merge_projects(made[0].path, made[1].path)
     assert report.same == 2 and len(report.conflicts) == 1
     assert report.conflicts[0].individual == "animal0" and report.conflicts[0].keypoint == "b"
+
+
+def test_crops_come_along(both):
+    mine, theirs = both
+    set_crop(theirs, "film", crop=(0, 0, 32, 24))
+    merge_projects(mine.path, theirs.path)
+    assert load_crops(mine) == {"film": (0, 0, 32, 24)}
+    set_crop(theirs, "film", crop=(8, 8, 32, 24))
+    _, report = merge_projects(mine.path, theirs.path)
+    assert load_crops(mine) == {"film": (0, 0, 32, 24)}
+    assert "film has another crop there: the one here stays" in report.told

@@ -310,9 +310,14 @@ def test_a_run_is_resumed_as_it_was_begun_or_not_at_all(project):
         train(project, "cut", init=make_untrained(), resume=True)
     labels = project.load_labels()
     save_labels(replace(labels, points=labels.points + 1), project.path / "labels")
-    with pytest.raises(SettingsError, match="labels have changed"):
+    with pytest.raises(SettingsError, match="labels or crops have changed"):
         train(project, "cut", resume=True)
     save_labels(labels, project.path / "labels")
+    crops = project.path / "crops.csv"
+    crops.write_text(f"video,left,top,width,height\n{labels.videos[0]},0,0,20,20\n")
+    with pytest.raises(SettingsError, match="labels or crops have changed"):
+        train(project, "cut", resume=True)
+    crops.unlink()
     assert train(project, "cut", overrides=QUICK, resume=True).record["steps"] == 40
 
 
