@@ -18,6 +18,7 @@ from .io.cutting import cut_video
 from .kinematics.filters import filter_poses
 from .labels import Labels
 from .models.checkpoint import Model
+from .models.topdown import TopDown, open_model
 from .multiview.matching.identities import match_views
 from .multiview.reconstruction.reconstruction import Reconstruction, triangulate
 from .poses import Peaks, Poses
@@ -68,6 +69,7 @@ __all__ = [
     "Reconstruction",
     "Result",
     "Skeleton",
+    "TopDown",
     "accept_proposals",
     "add_edit",
     "add_to_gallery",
@@ -107,6 +109,7 @@ __all__ = [
     "merge_projects",
     "metrics",
     "name_by_gallery",
+    "open_model",
     "plots",
     "predict",
     "read",

@@ -42,7 +42,7 @@ READ = {
     "gallery list": "gallery", "models list": "folder", "models compare": "folder",
     "calibrate": "lenses check",
     "triangulate": "calibration",
-    "filter": "files", "kinematics": "files zones", "zoo add": "card",
+    "filter": "files", "kinematics": "files zones", "zoo add": "card head",
 }  # fmt: skip
 # Every option that names an output: the words before it, the inputs, and, where it is a folder,
 # what is written there.

@@ -23,6 +23,7 @@ import numpy as np
 
 from mapose import __version__
 from mapose.analysis.prediction import Crop, Predictor, read_batches
+from mapose.analysis.topdown import find_poses
 from mapose.decode import assemble
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
 from mapose.files import (
@@ -44,11 +45,12 @@ from mapose.io import (
 )
 from mapose.io.cutting import check_crop
 from mapose.io.recordings import find_path, fingerprint, name_beside
-from mapose.models import Model
+from mapose.models import Model, TopDown, open_model
 from mapose.poses import Peaks, Poses, join_peaks
 from mapose.reading import load_json
 from mapose.results.correcting import set_foreign_edits_aside
 from mapose.tracking import ChunkTracker, Rows
+from mapose.zoo import find_model
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +88,7 @@ class AnalysisOptions(TypedDict, total=False):
 
 def analyze(
     video: str | os.PathLike[str],
-    model: Model | str | os.PathLike[str],
+    model: Model | TopDown | str | os.PathLike[str],
     individuals: int | None = None,
     *,
     output: str | os.PathLike[str] | None = None,
@@ -100,8 +102,8 @@ def analyze(
     ----------
     video : path
         Video file.
-    model : Model or path
-        Model or model folder.
+    model : Model, TopDown or path
+        Model, model folder, or ``zoo:NAME``.
     individuals : int, optional
         Animals in view at most; the model's number by default.
     output : path, optional
@@ -148,7 +150,7 @@ def analyze(
 
 def analyze_file(
     video: str | os.PathLike[str],
-    model: Model | str | os.PathLike[str],
+    model: Model | TopDown | str | os.PathLike[str],
     *,
     individuals: int | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -160,7 +162,7 @@ def analyze_file(
 
     Memory does not grow with the length of the video.
     """
-    model = model if isinstance(model, Model) else Model.load(model)
+    model = model if isinstance(model, Model | TopDown) else open_model(find_model(model))
     target = Path(output) if output else find_result(video)
     with Video(video, gray=model.channels == 1) as source, ExitStack() as stack:
         if not len(source):
@@ -184,12 +186,9 @@ def analyze_file(
             tracker.add(poses)
         resumed = min(parts.count * CHUNK, len(source))
         on_progress(AnalysisProgress(resumed, len(source), resumed))
-        predictor = Predictor(
-            model, individuals=count, device=options.get("device"), crop=options.get("crop")
-        )
         stack.enter_context(_tell_how_to_go_on(target))
         rate = job.get("rate", source.rate or None)
-        for poses, peaks in _find_chunks(source, predictor, count, resumed):
+        for poses, peaks in _find_chunks(source, model, count, resumed, options):
             poses = replace(poses, rate=rate)
             parts.add(poses, peaks if keep_peaks else None)
             tracker.add(poses)
@@ -232,10 +231,16 @@ def _load_job(target: Path) -> Any:
 
 
 def _find_chunks(
-    video: Video, predictor: Predictor, count: int | None, start: int
-) -> Iterator[tuple[Poses, Peaks]]:
+    video: Video, model: Model | TopDown, count: int | None, start: int, options: AnalysisOptions
+) -> Iterator[tuple[Poses, Peaks | None]]:
     """Give the assembled poses of chunk after chunk, from frame ``start`` on."""
-    model = predictor.model
+    device, crop = options.get("device"), options.get("crop")
+    if isinstance(model, TopDown):
+        rest = slice(start, len(video))
+        parts = find_poses(video, model.to(device), rest, individuals=count, crop=crop, chunk=CHUNK)
+        yield from ((poses, None) for poses in parts)
+        return
+    predictor = Predictor(model, individuals=count, device=device, crop=crop)
     batches = read_batches(video, predictor, slice(start, len(video)), BATCH)
     found = prefetch(predictor.find_batches(prefetch(batches, depth=4)), depth=4)
     waiting: list[Peaks] = []
@@ -367,7 +372,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _describe_job(
     video: Video,
-    model: Model,
+    model: Model | TopDown,
     individuals: int | None,
     *,
     keep_peaks: bool = False,
@@ -379,6 +384,8 @@ def _describe_job(
     count = individuals or model.individuals
     if count is not None and count < 1:
         raise SettingsError(f"individuals: wanted at least one animal, came {count}")
+    if keep_peaks and isinstance(model, TopDown):
+        raise SettingsError("keep_peaks: a model in two steps finds animals, not candidates")
     return {
         "mapose": __version__,
         "video": fingerprint(video.path),
@@ -391,7 +398,7 @@ def _describe_job(
     }
 
 
-def _name_job(job: dict[str, Any], model: Model, video: str | os.PathLike[str]) -> str:
+def _name_job(job: dict[str, Any], model: Model | TopDown, video: str | os.PathLike[str]) -> str:
     """Say the same in words, for a person who wonders which of two results this is."""
     return name_work(
         "analyze",
@@ -406,7 +413,7 @@ def _name_job(job: dict[str, Any], model: Model, video: str | os.PathLike[str]) 
     )
 
 
-def _describe_source(video: Video, model: Model, mark: str) -> dict[str, Any]:
+def _describe_source(video: Video, model: Model | TopDown, mark: str) -> dict[str, Any]:
     return {
         "source": video.path.name,
         "size": list(video.size),
@@ -415,7 +422,7 @@ def _describe_source(video: Video, model: Model, mark: str) -> dict[str, Any]:
     }
 
 
-def find_trained_frames(model: Model, name: str, mark: str) -> list[int]:
+def find_trained_frames(model: Model | TopDown, name: str, mark: str) -> list[int]:
     """List the frames of a recording that a model was trained on.
 
     Parameters

@@ -27,7 +27,7 @@ from mapose.errors import SettingsError, VideoError
 from mapose.files import cut_suffix
 
 if TYPE_CHECKING:
-    from mapose.models import Model
+    from mapose.models import Model, TopDown
     from mapose.project.crops import Crop
 
 
@@ -99,15 +99,15 @@ def analyze(
 
 def _open_target(
     name: str, model: str | None, videos: list[Path]
-) -> tuple[Model, list[Path], Callable[[Path], Path], Callable[[Path], Crop | None]]:
+) -> tuple[Model | TopDown, list[Path], Callable[[Path], Path], Callable[[Path], Crop | None]]:
     """Open a project or a model folder: the model, the videos, where results lie, and crops."""
     from mapose.analysis.pipeline import find_result
-    from mapose.models import Model
+    from mapose.models import open_model
     from mapose.zoo import find_model
 
     target = find_model(name)
     if (target / "model.yaml").is_file():
-        return Model.load(target), videos, find_result, lambda video: None
+        return open_model(target), videos, find_result, lambda video: None
     from mapose.project.crops import find_crop
     from mapose.project.project import Project
 

@@ -59,6 +59,9 @@ def add(
         str | None, typer.Option("--licence", "--license", help="for others, as CC-BY-4.0")
     ] = None,
     card: Annotated[Path | None, typer.Option(help="text about the model, Markdown")] = None,
+    head: Annotated[
+        Path | None, typer.Option(help="for zoo:quadrupeds: vitpose+_base.pth of ViTPose++")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="zip file for another lab instead")
     ] = None,
@@ -71,7 +74,9 @@ def add(
     from mapose.zoo import add_model
 
     with show_progress("adding the model", after=QUICK):
-        place = add_model(model, name=name, licence=licence, card=card, output=output, force=force)
+        place = add_model(
+            model, name=name, licence=licence, card=card, head=head, output=output, force=force
+        )
     if output is None:
         _tell(place)
     else:

@@ -7,6 +7,7 @@ from mapose.models.hub import HubEncoder, read_config
 from mapose.models.losses import Losses, find_losses
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
 from mapose.models.shards import Shards, Workers, spare_cores
+from mapose.models.topdown import TopDown, is_top_down, open_model
 
 __all__ = [
     "EfficientNetLite0",
@@ -17,13 +18,16 @@ __all__ = [
     "Model",
     "PoseNetwork",
     "Shards",
+    "TopDown",
     "Workers",
     "build_network",
     "find_device",
     "find_losses",
     "has_weights",
+    "is_top_down",
     "load_tensors",
     "normalise",
+    "open_model",
     "read_config",
     "save_tensors",
     "spare_cores",

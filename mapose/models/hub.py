@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +112,8 @@ class HubEncoder(nn.Module):
         """
         door: Any = type(self.model)
         try:
-            loaded = door.from_pretrained(name, use_safetensors=True)
+            with _keep_quiet():
+                loaded = door.from_pretrained(name, use_safetensors=True)
             self.model.load_state_dict(loaded.state_dict())
         except (OSError, ValueError, RuntimeError) as error:
             raise _tell_missing(name, error) from error
@@ -166,6 +169,77 @@ def read_config(name: str) -> dict[str, Any]:
     return plain
 
 
+def fetch_model(kind: str, name: str) -> nn.Module:
+    """Open a model with its weights: a local folder, else from the hub or its cache.
+
+    Parameters
+    ----------
+    kind : str
+        Its class in transformers.
+    name : str
+        On the hub, or a folder in the hub's format.
+
+    Raises
+    ------
+    MissingExtraError
+        If transformers is not installed.
+    SettingsError
+        If it cannot be had.
+    """
+    transformers = _import_transformers()
+    try:
+        with _keep_quiet():
+            model: nn.Module = getattr(transformers, kind).from_pretrained(
+                name, use_safetensors=True
+            )
+    except ImportError as error:
+        raise MissingExtraError(f"{name}: {str(error).strip().splitlines()[0]}") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SettingsError(
+            f"the weights of {name!r} cannot be had ({tell_reason(error)}): they come from the "
+            "hub; get the model where there is network, and 'mapose zoo add -o' packs it for others"
+        ) from error
+    return model.eval()
+
+
+def save_model(model: nn.Module, folder: Path) -> None:
+    """Write a model with its weights, one file of them, into a folder in the hub's format."""
+    save: Any = model.save_pretrained
+    with _keep_quiet():
+        save(folder, max_shard_size="100GB")
+
+
+@contextmanager
+def _keep_quiet() -> Iterator[None]:
+    """Keep transformers from drawing bars of its own, as progress is shown elsewhere."""
+    bars = _import_transformers().utils.logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+
+
+def fetch_file(name: str, file: str) -> Path | None:
+    """Find a file beside the weights of a model; None where there is none."""
+    transformers = _import_transformers()
+    path = transformers.utils.cached_file(
+        name,
+        file,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return Path(path) if path else None
+
+
+def tell_reason(error: Exception) -> str:
+    """Say in few words why something of the hub cannot be had."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0][:200]
+
+
 def _build_model(config: dict[str, Any]) -> nn.Module:
     transformers = _import_transformers()
     kind = str(config.get("model_type"))
@@ -194,9 +268,8 @@ def _import_transformers() -> Any:
 
 
 def _tell_missing(name: str, error: Exception) -> SettingsError:
-    reason = str(error).splitlines()[0][:200]
     return SettingsError(
-        f"network.encoder: the weights of {name!r} cannot be had ({reason}): give a folder that "
-        "was saved on a machine with network, or train it from nothing with "
+        f"network.encoder: the weights of {name!r} cannot be had ({tell_reason(error)}): give a "
+        "folder that was saved on a machine with network, or train it from nothing with "
         "--set network.pretrained=false"
     )

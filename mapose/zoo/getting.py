@@ -18,7 +18,7 @@ from mapose import __version__
 from mapose.errors import FormatError, MaposeError, MissingExtraError, SettingsError
 from mapose.files import explain_write_fault, make_folder
 from mapose.locks import lock_output
-from mapose.models import Model
+from mapose.models import open_model
 from mapose.reading import explain_damage
 from mapose.zoo.cards import (
     CHECKSUMS,
@@ -123,7 +123,9 @@ def place_model(name: str, *, force: bool = False) -> Iterator[Path]:
     zoo = make_folder(find_zoo())
     target, work = zoo / name, zoo / f".{name}.part"
     there = find_folders().get(name)
-    if there is not None and (not force or not is_own(there)):
+    # What came without its weights may have one with them in its place.
+    bare = there is not None and not is_own(there) and not any(there.rglob("*.safetensors"))
+    if there is not None and not bare and (not force or not is_own(there)):
         hint = "replace it with --force (force=True) or " if is_own(there) else ""
         raise SettingsError(f"{PREFIX}{name} is there already: {hint}choose another --name")
     with lock_output(target):
@@ -134,7 +136,7 @@ def place_model(name: str, *, force: bool = False) -> Iterator[Path]:
             yield folder
             verify_checksums(folder)
             write_checksums(folder)
-            Model.load(folder)
+            open_model(folder)
             if target.exists():
                 target.rename(work / "old")
             folder.rename(target)
