@@ -17,14 +17,15 @@ refuses to be taken where something else is. Steps are plain lists, as they stan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mapose.errors import FormatError
+from mapose.errors import FormatError, SettingsError, suggest_name
 from mapose.io.instances import check_room
 from mapose.labels import ABSENT, ORIGINS, STATES, UNMARKED, Labels
 from mapose.reading import is_plain_name
@@ -74,6 +75,52 @@ class LabelState:
     def make_skeleton(self) -> Skeleton:
         """Make the skeleton that its plain lists describe."""
         return Skeleton(**self.skeleton)
+
+    def list_individuals(self) -> list[str]:
+        """List the names that an animal may have: those of the project, else those in use first."""
+        if not isinstance(self.individuals, int):
+            return list(dict.fromkeys((*self.individuals, *self.columns)))
+        free = (f"animal{i}" for i in range(self.individuals + len(self.columns)))
+        more = [name for name in free if name not in self.columns]
+        return self.columns + more[: max(0, self.individuals - len(self.columns))]
+
+    def has_frame(self, video: str, number: int) -> bool:
+        """Tell whether a frame of a video is among the labelled ones."""
+        return any(key[0] == video and n == number for key, n in self.frames.items())
+
+    def find_frame(self, video: str, frame: int | str) -> Frame:
+        """Find a labelled frame by number or by the name of its image.
+
+        Raises
+        ------
+        SettingsError
+            If it is not among the labelled frames.
+        """
+        if (video, str(frame)) in self.frames:
+            return video, str(frame)
+        if not isinstance(frame, str):
+            for key, number in self.frames.items():
+                if key[0] == video and number == frame:
+                    return key
+        check_name("video", video, self.list_videos())
+        raise SettingsError(
+            f"frame {frame} of {video} is not among the labelled frames: add_frames takes it in"
+        )
+
+    def fill_columns(self) -> None:
+        """Make sure that tables have a column: without one they would not list their frames."""
+        if not self.columns:
+            names = self.list_individuals()
+            self.columns = names[:1] if isinstance(self.individuals, int) else names
+
+    def drop_spots(self, drop: Callable[[Spot], bool]) -> None:
+        """Remove the marks of all spots for which a test holds."""
+        for frame in list(self.marks):
+            kept = {spot: mark for spot, mark in self.marks[frame].items() if not drop(spot)}
+            if kept:
+                self.marks[frame] = kept
+            else:
+                del self.marks[frame]
 
     def list_videos(self) -> list[str]:
         """List the videos that have labelled frames, sorted."""
@@ -167,6 +214,19 @@ class LabelState:
         return cls(plain["skeleton"], plain["individuals"], plain["columns"], frames, marks)
 
 
+def check_name(what: str, name: str, known: Iterable[str]) -> None:
+    """Make sure that a name is among those that are known.
+
+    Raises
+    ------
+    SettingsError
+        If it is not; the nearest one is suggested.
+    """
+    names = list(known)
+    if name not in names:
+        raise SettingsError(f"no {what} {name!r}: {suggest_name(name, names)}")
+
+
 def make_mark(x: float, y: float, *, state: str = "visible", origin: str = "") -> Mark:
     """Make a mark as it is kept: coordinates to 0.001 px, and as float32 holds them."""
     return _round(x), _round(y), state, origin
@@ -175,6 +235,27 @@ def make_mark(x: float, y: float, *, state: str = "visible", origin: str = "") -
 def make_absent(origin: str = "") -> Mark:
     """Make the mark of a keypoint that is not in the picture."""
     return None, None, _ABSENT, origin
+
+
+def check_mark(spot: Spot, mark: Mark) -> Mark:
+    """Give a mark as it is kept.
+
+    Raises
+    ------
+    SettingsError
+        If it is none: a state or origin that is not known, or a place that does not fit the state.
+    """
+    x, y, state, origin = mark
+    if state not in STATES[1:] or origin not in ORIGINS:
+        raise SettingsError(
+            f"{' '.join(spot)}: wanted a state ({', '.join(STATES[1:])}) and an origin "
+            f"({', '.join(ORIGINS[1:])}), came {state!r} and {origin!r}"
+        )
+    if state == _ABSENT:
+        return make_absent(origin)
+    if x is None or y is None or not (math.isfinite(x) and math.isfinite(y)):
+        raise SettingsError(f"{' '.join(spot)}: wanted finite coordinates, came {x}, {y}")
+    return make_mark(x, y, state=state, origin=origin)
 
 
 def _round(value: float) -> float:

@@ -124,7 +124,11 @@ class History:
             return by_hand or self._state
 
     def change(
-        self, what: str | Callable[[LabelState], str], make: Callable[[LabelState], list[Step]]
+        self,
+        what: str | Callable[[LabelState], str],
+        make: Callable[[LabelState], list[Step]],
+        *,
+        since: int | None = None,
     ) -> Entry | None:
         """Make a change, on the disk when this returns.
 
@@ -134,6 +138,8 @@ class History:
             The change in words.
         make : function of LabelState to list of dict
             Finds the steps from the present state, which it may not touch; no steps, no change.
+        since : int, optional
+            Number of the last change that whoever asks has seen; by default what this object has.
 
         Returns
         -------
@@ -143,36 +149,46 @@ class History:
         Raises
         ------
         ConflictError
-            If another program has changed one of the same points since this object last looked.
+            If one of the same points was changed by others since.
         """
 
         def find() -> tuple[str, list[Step]]:
             told = what if isinstance(what, str) else what(self._state)
             return told, make(self._state)
 
-        return self._change(find, "change")
+        return self._change(find, "change", since)
 
-    def undo(self) -> Entry:
+    def undo(self, *, since: int | None = None) -> Entry:
         """Take back the last change that is not taken back yet.
+
+        Parameters
+        ----------
+        since : int, optional
+            As for `change`.
 
         Raises
         ------
         SettingsError
             If there is none.
         ConflictError
-            If another program has changed something since this object last looked.
+            If something was changed by others since.
         """
-        return self._take_back("undo")
+        return self._take_back("undo", since)
 
-    def redo(self) -> Entry:
+    def redo(self, *, since: int | None = None) -> Entry:
         """Make the change again that was taken back last.
+
+        Parameters
+        ----------
+        since : int, optional
+            As for `change`.
 
         Raises
         ------
         SettingsError
             If there is none, or something was changed since.
         """
-        return self._take_back("redo")
+        return self._take_back("redo", since)
 
     def restore(self, at: int | str) -> Entry | None:
         """Bring back the labels as they were after an entry, or at a time.
@@ -192,7 +208,7 @@ class History:
             number = self.find_number(at)
             return f"restored to {number}", find_steps(self._state, self._rewind(number))
 
-        return self._change(find, "change")
+        return self._change(find, "change", None)
 
     def find_number(self, at: int | str) -> int:
         """Find the number of the entry that is meant by a number or a time.
@@ -236,11 +252,15 @@ class History:
         found = self.journal.find(self.number - last + 1)
         return [entry for entry, _ in self.journal.read(found[1])] if found and last > 0 else []
 
-    def _change(self, find: Callable[[], tuple[str, list[Step]]], kind: str) -> Entry | None:
+    def _change(
+        self, find: Callable[[], tuple[str, list[Step]]], kind: str, since: int | None
+    ) -> Entry | None:
         make_folder(self.labels)
         with lock_output(self.folder / FILE, wait=True):
-            seen = self.number if self._looked else None
+            seen = since if since is not None else self.number if self._looked else None
             foreign = self._catch_up() | self._settle()
+            if since is not None:
+                foreign = self._list_changed(since)
             if self._last is None:
                 self._begin()
             elif kind != "change" and seen not in (None, 0, self.number):
@@ -258,7 +278,17 @@ class History:
                 self._save_snapshot()
             return entry
 
-    def _take_back(self, kind: str) -> Entry:
+    def _list_changed(self, since: int) -> dict[Any, tuple[Any, Entry]]:
+        """List the points that were changed after an entry."""
+        found = self.journal.find(since + 1) if since < self.number else None
+        if found is None:
+            return {}
+        changed: dict[Any, tuple[Any, Entry]] = {}
+        for entry, _ in self.journal.read(found[1]):
+            changed |= _note_spots(entry) if entry.number > max(since, 1) else {}
+        return changed
+
+    def _take_back(self, kind: str, since: int | None) -> Entry:
         def find() -> tuple[str, list[Step]]:
             number = 0 if self._last is None else getattr(self._last, kind)
             found = self.journal.find(number) if number else None
@@ -267,7 +297,7 @@ class History:
             back = found[0].what.removeprefix("undo: ").removeprefix("redo: ")
             return f"{kind}: {back}", invert_steps(found[0].steps)
 
-        entry = self._change(find, kind)
+        entry = self._change(find, kind, since)
         assert entry is not None
         return entry
 

@@ -9,16 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mapose.errors import SettingsError, suggest_name
+from mapose.errors import SettingsError
 from mapose.io import Video, write_image
 from mapose.io.labels import name_image
 from mapose.io.proposals import rename_waiting
 from mapose.labels import ABSENT, ORIGINS, STATES, Labels
 from mapose.project.changes import (
-    Frame,
     LabelState,
     Mark,
+    Spot,
     Step,
+    check_mark,
+    check_name,
     find_steps,
     make_absent,
     make_mark,
@@ -92,7 +94,7 @@ class Labelling:
         set snout of animal0 in clip:3
         """
         hidden = set(occluded)
-        _check_name("origin", origin, ORIGINS[1:])
+        check_name("origin", origin, ORIGINS[1:])
         for keypoint, (x, y) in points.items():
             if not (math.isfinite(x) and math.isfinite(y)):
                 raise SettingsError(
@@ -125,7 +127,7 @@ class Labelling:
             Those that are absent lose their place; the others must have one.
         state : {"visible", "occluded", "absent"}
         """
-        _check_name("state", state, STATES[1:])
+        check_name("state", state, STATES[1:])
 
         def find(mark: Mark | None, keypoint: str) -> Mark:
             if state == STATES[ABSENT]:
@@ -152,6 +154,62 @@ class Labelling:
             "clear", video, frame, list(names), individual, lambda mark, keypoint: None
         )
 
+    def put_marks(
+        self,
+        video: str,
+        frame: int | str,
+        marks: Mapping[Spot, Mark | None],
+        *,
+        since: int | None = None,
+    ) -> Self:
+        """Set and remove marks of any animals in one frame, as one change.
+
+        Parameters
+        ----------
+        video : str
+            Name of the video.
+        frame : int or str
+            As for `set_points`; a frame number that is not among the labelled ones is taken in.
+        marks : dict of (str, str) to (float, float, str, str), or None
+            By animal and keypoint: x and y in image pixels (None where absent from the picture),
+            a state and an origin, as in `mapose.labels.STATES` and `ORIGINS`; None = no mark.
+        since : int, optional
+            The `version` at which the frame was looked at; by default as this project has it.
+        """
+        known = {
+            spot: None if mark is None else check_mark(spot, mark) for spot, mark in marks.items()
+        }
+        if not isinstance(frame, str):
+            self._take_pictures(video, [frame])
+
+        def make(state: LabelState) -> list[Step]:
+            skeleton, names, steps = state.make_skeleton(), state.list_individuals(), list[Step]()
+            if not isinstance(frame, str) and not state.has_frame(video, frame):
+                steps.append({"frames": [[video, name_image(frame), None, frame]]})
+                key = video, name_image(frame)
+            else:
+                key = state.find_frame(video, frame)
+            for individual, keypoint in known:
+                check_name("animal", individual, names)
+                skeleton.index(keypoint)
+            new = [n for n in dict.fromkeys(i for i, _ in known) if n not in state.columns]
+            if new:
+                steps.append({"columns": [state.columns, [*state.columns, *new]]})
+            spots = state.marks.get(key, {})
+            changes = [[*s, spots.get(s), m] for s, m in known.items() if spots.get(s) != m]
+            return [*steps, *([{"marks": [[*key, changes]]}] if changes else [])]
+
+        told = _list_some(dict.fromkeys(keypoint for _, keypoint in known))
+        who = _list_some(dict.fromkeys(individual for individual, _ in known))
+        verb = "clear" if known and not any(known.values()) else "set"
+        self._past.change(f"{verb} {told} of {who} in {video}:{frame}", make, since=since)
+        return self._renew()
+
+    @property
+    def version(self) -> int:
+        """Number of the last change that this project has seen; 0 = there was none yet."""
+        return self._past.number
+
     def add_frames(self, video: str, frames: Iterable[int]) -> Self:
         """Take frames of a video among those to label; those that are there already stay.
 
@@ -163,17 +221,13 @@ class Labelling:
         numbers = sorted({int(n) for n in frames})
         known = {n for (v, _), n in self._past.read().frames.items() if v == video}
         wanted = [n for n in numbers if n not in known]
-        with Video(self.find_video(video)) as opened:
-            for number in wanted:
-                place = self.path / "labels" / video / name_image(number)
-                if not place.exists():
-                    write_image(opened.read(number), place)
+        self._take_pictures(video, wanted)
 
         def change(state: LabelState) -> None:
             there = {n for (v, _), n in state.frames.items() if v == video}
             new = {(video, name_image(n)): n for n in wanted if n not in there}
             state.frames.update(new)
-            _fill_columns(state)
+            state.fill_columns()
 
         return self._change(f"add {_list_some(wanted)} of {video}", change)
 
@@ -183,7 +237,7 @@ class Labelling:
 
         def change(state: LabelState) -> None:
             for frame in given:
-                key = _find_frame(state, video, frame)
+                key = state.find_frame(video, frame)
                 del state.frames[key]
                 state.marks.pop(key, None)
 
@@ -191,7 +245,7 @@ class Labelling:
 
     def rename_frame(self, video: str, frame: int | str, image: str) -> Self:
         """Give a frame's picture another name; the marks go with it."""
-        old = _find_frame(self._past.read(), video, frame)
+        old = self._past.read().find_frame(video, frame)
         place = self.path / "labels" / video / image
         if not is_plain_name(image) or place.suffix != Path(old[1]).suffix:
             raise SettingsError(
@@ -277,7 +331,7 @@ class Labelling:
                 [edge for edge in old.edges if name not in edge],
                 [pair for pair in old.mirror if name not in pair],
             ).to_dict()
-            _drop_spots(state, lambda spot: spot[1] == name)
+            state.drop_spots(lambda spot: spot[1] == name)
 
         return self._change(f"remove keypoint {name}", change)
 
@@ -317,8 +371,8 @@ class Labelling:
         """Call an animal otherwise; all its labels stay."""
 
         def make(state: LabelState) -> list[Step]:
-            known = _list_individuals(state)
-            _check_name("animal", old, known)
+            known = state.list_individuals()
+            check_name("animal", old, known)
             if new in known or not new:
                 raise SettingsError(f"animal: wanted a new name, came {new!r}")
             return [{"rename": ["individual", old, new]}]
@@ -330,7 +384,7 @@ class Labelling:
         """Remove an animal with all its marks; without names, there is one animal less."""
 
         def change(state: LabelState) -> None:
-            _check_name("animal", name, _list_individuals(state))
+            check_name("animal", name, state.list_individuals())
             individuals = state.individuals
             if isinstance(individuals, int):
                 state.individuals = individuals - 1
@@ -338,31 +392,41 @@ class Labelling:
                 state.individuals = [i for i in individuals if i != name]
             check_individuals(state.individuals)
             state.columns = [i for i in state.columns if i != name]
-            _fill_columns(state)
-            _drop_spots(state, lambda spot: spot[0] == name)
+            state.fill_columns()
+            state.drop_spots(lambda spot: spot[0] == name)
 
         return self._change(f"remove animal {name}", change)
 
-    def undo(self) -> Self:
+    def undo(self, *, since: int | None = None) -> Self:
         """Take back the last change that is not taken back yet, whoever made it.
+
+        Parameters
+        ----------
+        since : int, optional
+            As for `put_marks`; what others have changed after it is not taken back.
 
         Raises
         ------
         SettingsError
             If there is none.
         """
-        self._past.undo()
+        self._past.undo(since=since)
         return self._renew()
 
-    def redo(self) -> Self:
+    def redo(self, *, since: int | None = None) -> Self:
         """Make the change again that was taken back last.
+
+        Parameters
+        ----------
+        since : int, optional
+            As for `undo`.
 
         Raises
         ------
         SettingsError
             If there is none, or something was changed since.
         """
-        self._past.redo()
+        self._past.redo(since=since)
         return self._renew()
 
     def restore(self, at: int | str) -> Self:
@@ -415,6 +479,15 @@ class Labelling:
         object.__setattr__(new, "_past", self._past)
         return new
 
+    def _take_pictures(self, video: str, frames: Iterable[int]) -> None:
+        """Write frames of a video as pictures, where they are not there yet."""
+        places = {n: self.path / "labels" / video / name_image(n) for n in frames}
+        missing = {number: place for number, place in places.items() if not place.exists()}
+        if missing:
+            with Video(self.find_video(video)) as opened:
+                for number, place in missing.items():
+                    write_image(opened.read(number), place)
+
     def _set_marks(
         self,
         verb: str,
@@ -431,7 +504,7 @@ class Labelling:
             return f"{verb} {_list_some(keypoints)} of {who} in {video}:{frame}"
 
         def make(state: LabelState) -> list[Step]:
-            key, skeleton = _find_frame(state, video, frame), state.make_skeleton()
+            key, skeleton = state.find_frame(video, frame), state.make_skeleton()
             name = _choose_individual(state, individual)
             spots = state.marks.get(key, {})
             changes = []
@@ -470,59 +543,14 @@ class Labelling:
         return self._change(f"{verb} {what} {pair[0]}-{pair[1]}", change)
 
 
-def _find_frame(state: LabelState, video: str, frame: int | str) -> Frame:
-    """Find a labelled frame by number or by the name of its image."""
-    if (video, str(frame)) in state.frames:
-        return video, str(frame)
-    if not isinstance(frame, str):
-        for key, number in state.frames.items():
-            if key[0] == video and number == frame:
-                return key
-    _check_name("video", video, state.list_videos())
-    raise SettingsError(
-        f"frame {frame} of {video} is not among the labelled frames: add_frames takes it in"
-    )
-
-
-def _list_individuals(state: LabelState) -> list[str]:
-    """List the names that an animal may have."""
-    if not isinstance(state.individuals, int):
-        return list(dict.fromkeys((*state.individuals, *state.columns)))
-    free = (f"animal{i}" for i in range(state.individuals + len(state.columns)))
-    more = [name for name in free if name not in state.columns]
-    return state.columns + more[: max(0, state.individuals - len(state.columns))]
-
-
-def _fill_columns(state: LabelState) -> None:
-    """Make sure that tables have a column: without one they would not list their frames."""
-    if not state.columns:
-        names = _list_individuals(state)
-        state.columns = names[:1] if isinstance(state.individuals, int) else names
-
-
 def _choose_individual(state: LabelState, name: str | None) -> str:
-    known = _list_individuals(state)
+    known = state.list_individuals()
     if name is not None:
-        _check_name("animal", name, known)
+        check_name("animal", name, known)
         return name
     if len(known) > 1:
         raise SettingsError(f"individual: wanted one of {', '.join(known)}, came none")
     return known[0]
-
-
-def _drop_spots(state: LabelState, drop: Callable[[tuple[str, str]], bool]) -> None:
-    for frame in list(state.marks):
-        kept = {spot: mark for spot, mark in state.marks[frame].items() if not drop(spot)}
-        if kept:
-            state.marks[frame] = kept
-        else:
-            del state.marks[frame]
-
-
-def _check_name(what: str, name: str, known: Iterable[str]) -> None:
-    names = list(known)
-    if name not in names:
-        raise SettingsError(f"no {what} {name!r}: {suggest_name(name, names)}")
 
 
 def _list_some(items: Iterable[object]) -> str:

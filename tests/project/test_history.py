@@ -432,3 +432,40 @@ def test_what_a_person_edits_at_that_very_moment_is_not_overwritten(mice, monkey
     again = Project.load(mice.path)
     assert find_point(again, 0, "ann", "snout")[0] == [30, 31]
     assert find_point(again, 0, "ann", "earL")[0] == [5, 5]
+
+
+def test_marks_of_a_frame_are_put_as_one_change(mice):
+    """Also of a frame that was not among the labelled ones; without a mark it stays there."""
+    seen = mice.version
+    mice = mice.put_marks("film", 7, {
+        ("ann", "snout"): (3, 4, "visible", "person"),
+        ("bob", "earL"): (5, 6, "occluded", "model"),
+        ("bob", "earR"): (None, None, "absent", "person"),
+    })  # fmt: skip
+    assert mice.version == seen + 1
+    assert find_point(mice, 3, "ann", "snout") == ([3, 4], VISIBLE, "person")
+    assert find_point(mice, 3, "bob", "earL") == ([5, 6], OCCLUDED, "model")
+    assert find_point(mice, 3, "bob", "earR")[1] == ABSENT
+    assert (mice.path / "labels/film/frame000007.png").is_file()
+    mice = mice.put_marks("film", 7, {("ann", "snout"): None})
+    assert find_point(mice, 3, "ann", "snout")[1] == 0
+    mice = mice.undo().undo()
+    assert ("film", "frame000007.png") not in mice.read_state().frames
+    for mark in [(1, None, "visible", ""), (1, 2, "gone", ""), (float("nan"), 2, "visible", "")]:
+        with pytest.raises(SettingsError, match="ann snout: wanted"):
+            mice.put_marks("film", 1, {("ann", "snout"): mark})
+
+
+def test_who_has_not_seen_a_change_does_not_overwrite_it(mice):
+    """One project serves several tabs of a browser: each says what it has seen."""
+    seen = mice.version
+    mice = mice.put_marks("film", 1, {("ann", "snout"): (3, 4, "visible", "person")}, since=seen)
+    with pytest.raises(ConflictError, match="snout of ann"):
+        mice.put_marks("film", 1, {("ann", "snout"): (9, 9, "visible", "person")}, since=seen)
+    mice = mice.put_marks("film", 1, {("ann", "earL"): (9, 9, "visible", "person")}, since=seen)
+    with pytest.raises(ConflictError, match="then undo again"):
+        mice.undo(since=seen)
+    mice = mice.put_marks(
+        "film", 1, {("ann", "snout"): (9, 9, "visible", "person")}, since=mice.version
+    )
+    assert find_point(mice, 0, "ann", "snout")[0] == [9, 9]
