@@ -9,6 +9,7 @@ from .analysis.mirroring import find_mirrored
 from .analysis.pipeline import analyze, analyze_file
 from .analysis.prediction import predict
 from .analysis.retracking import track_file
+from .app.serving import serve
 from .cameras.calibrating import calibrate_cameras
 from .cameras.triangulating import triangulate_files
 from .decode.assembly import assemble
@@ -122,6 +123,7 @@ __all__ = [
     "save_plots",
     "select_frames",
     "save_sheets",
+    "serve",
     "set_crop",
     "synthetic",
     "track",

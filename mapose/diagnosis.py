@@ -25,6 +25,7 @@ _MODULES = {"opencv-contrib-python": "cv2", "pillow": "PIL", "pyyaml": "yaml"}
 _MODULES |= {"scikit-learn": "sklearn", "sleap-io": "sleap_io", "lazy-loader": "lazy_loader"}
 # Extra -> what it installs, and what it is for.
 _EXTRAS = {
+    "app": (("starlette", "uvicorn"), "the browser app"),
     "dlc": (("tables",), "DeepLabCut's h5 files"),
     "hub": (("transformers",), "encoders of the hub"),
     "nwb": (("pynwb", "ndx-pose"), "NWB files"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import re
 import struct
@@ -102,6 +103,30 @@ def load_json(path: Path) -> Any:
         raise FormatError(f"{path}: its values are nested too deeply to be read") from fault
     except ValueError as fault:
         raise FormatError(f"{path} is not json: {fault}") from fault
+
+
+def load_columns(path: Path) -> dict[str, list[float]]:
+    r"""Read the columns of a csv of numbers, such as a training's log; NaN = no number.
+
+    Examples
+    --------
+    >>> file = getfixture("tmp_path") / "training.csv"
+    >>> _ = file.write_text("step,loss\n10,0.5\n20,\n", encoding="utf-8")
+    >>> load_columns(file)
+    {'step': [10.0, 20.0], 'loss': [0.5, nan]}
+    """
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        names = [name for name in reader.fieldnames or [] if name]
+    return {name: [_to_number(row[name]) for row in rows] for name in names}
+
+
+def _to_number(cell: str | None) -> float:
+    try:
+        return float(cell or "nan")
+    except ValueError:
+        return math.nan
 
 
 def load_yaml(text: str, source: object, *, error: type[MaposeError] = FormatError) -> Any:

@@ -1,6 +1,7 @@
 """The command line: one short command per verb, a thin layer over the Python API."""
 
 from mapose.cli import (  # noqa: F401 - they register their commands
+    browser,
     cameras,
     crops,
     gallery,

@@ -8,8 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -73,7 +74,10 @@ def show_progress(what: str, *, after: float = 0) -> Iterator[tuple[Progress, Ta
         TextColumn("{task.fields[note]}"),
     )
     _end_start()
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as progress:
+    with (
+        Progress(*columns, console=errors, disable=not errors.is_terminal) as progress,
+        _write_progress(progress),
+    ):
         task = progress.add_task(what, total=None, note="")
         if errors.is_terminal:
             yield progress, task
@@ -103,6 +107,44 @@ def _log_progress(progress: Progress, after: float) -> Iterator[None]:
         # Where the work was refused at once, the first line has said all there is to say.
         if time.monotonic() - begun > after and progress.tasks[0].total is not None:
             _print_line(progress)
+
+
+@contextmanager
+def _write_progress(progress: Progress) -> Iterator[None]:
+    """Write how far work has come into the file that ``MAPOSE_PROGRESS`` names, for the app."""
+    file = os.environ.get("MAPOSE_PROGRESS")
+    if not file:
+        yield
+        return
+    from mapose.files import write_atomically
+
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.wait(1.0):
+            with suppress(MaposeError, OSError), write_atomically(Path(file)) as temporary:
+                temporary.write_text(json.dumps(_describe(progress)), encoding="utf-8")
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+
+
+def _describe(progress: Progress) -> dict[str, Any]:
+    if not progress.tasks:
+        return {}
+    task = progress.tasks[0]
+    return {
+        "what": task.description,
+        "done": task.completed,
+        "total": task.total,
+        "left": task.time_remaining,
+        "note": str(task.fields["note"]),
+    }
 
 
 def _print_line(progress: Progress) -> None:

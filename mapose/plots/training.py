@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from mapose.plots.figures import (
     make_plot,
     reduce_bins,
 )
+from mapose.reading import load_columns
 
 Columns = dict[str, Floats]
 
@@ -98,22 +98,11 @@ def _read_log(log: str | Path | Mapping[str, npt.ArrayLike]) -> Columns:
     path = Path(log)
     if not path.is_file():
         raise FormatError(f"training log: no file {path}; a training writes it into its model")
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-        names = reader.fieldnames or []
-    columns = {n: np.array([_to_number(row[n]) for row in rows]) for n in names}
+    columns = {name: np.array(values) for name, values in load_columns(path).items()}
     if "step" in columns:
         whole = np.isfinite(columns["step"])
         columns = {n: values[whole] for n, values in columns.items()}
     return columns
-
-
-def _to_number(cell: str | None) -> float:
-    try:
-        return float(cell or "nan")
-    except ValueError:
-        return float("nan")
 
 
 def _plot_losses(axes: Axes, columns: Columns) -> None:

@@ -148,12 +148,19 @@ def _read_model(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _describe_model(folder: Path) -> str:
+def find_model_error(folder: Path) -> float | None:
+    """Find a model's mean error on test frames, px, as of its training; None = not known."""
     try:
-        error = _read_model(folder)["record"]["metrics"]["test"]["mean"]
-        return f"{folder.name}: mean error {error:.2f} px on test frames"
+        return float(_read_model(folder)["record"]["metrics"]["test"]["mean"])
     except (MaposeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _describe_model(folder: Path) -> str:
+    error = find_model_error(folder)
+    if error is None:
         return f"{folder.name}: no figures"
+    return f"{folder.name}: mean error {error:.2f} px on test frames"
 
 
 def _describe_model_folder(folder: Path) -> Overview:

@@ -1,0 +1,258 @@
+"""Frame i of a video, as the decoder that trains and analyses gives it, encoded for the page."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mapose.app.answers import Picture
+from mapose.arrays import Image
+from mapose.errors import MaposeError, VideoError
+from mapose.io import Video
+from mapose.io.recordings import fingerprint
+
+#: Bytes of encoded pictures that are kept for all videos together.
+_KEPT = 96 << 20
+#: Frames that are decoded ahead while nobody asks for another one, and kept when going back.
+_AHEAD, _BACK = 24, 16
+#: Seconds after which a video that nobody looks at is closed.
+_IDLE = 30.0
+_QUALITY = 95
+#: A picture of a list is looked at in passing.
+_SMALL, _SMALL_QUALITY = 200, 80
+#: Seconds that a page waits for a frame.
+_PATIENCE = 30.0
+
+
+class SupersededError(MaposeError):
+    """Another frame was asked for before this one was decoded."""
+
+
+class Shelf:
+    """Encoded pictures by name, as many as fit; the one that was not looked at longest goes."""
+
+    def __init__(self, most: int = _KEPT) -> None:
+        self._most, self._bytes = most, 0
+        self._kept: OrderedDict[str, Picture] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Picture | None:
+        """Find a picture."""
+        with self._lock:
+            found = self._kept.get(name)
+            if found is not None:
+                self._kept.move_to_end(name)
+            return found
+
+    def put(self, name: str, picture: Picture) -> None:
+        """Keep a picture."""
+        with self._lock:
+            if name in self._kept:
+                return
+            self._kept[name] = picture
+            self._bytes += len(picture.data)
+            while self._bytes > self._most and len(self._kept) > 1:
+                _, gone = self._kept.popitem(last=False)
+                self._bytes -= len(gone.data)
+
+
+@dataclass
+class _Wish:
+    """A frame that a page waits for."""
+
+    index: int
+    height: int
+    scrub: str
+    exact: bool
+    answer: Future[Picture] = field(default_factory=Future)
+
+
+class Reel:
+    """One video: a thread decodes what is asked for, the newest request first.
+
+    Parameters
+    ----------
+    path : Path
+        The video.
+    shelf : Shelf
+        Where encoded frames are kept.
+    """
+
+    def __init__(self, path: Path, shelf: Shelf) -> None:
+        self.path, self.shelf = path, shelf
+        self.mark = fingerprint(path)
+        with Video(path) as video:
+            self.size, self.rate, self.count = video.size, video.rate, len(video)
+        self._wishes: list[_Wish] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._last, self._height, self._step, self._ahead = -1, 0, 1, 0
+
+    def name_frame(self, index: int, height: int, *, exact: bool = False) -> str:
+        """Name a frame as it is encoded: its ETag."""
+        return f"{self.mark[:16]}-{index}-{'exact' if exact else self._bound(height)}"
+
+    def get(self, index: int, height: int = 0, *, scrub: str = "", exact: bool = False) -> Picture:
+        """Give a frame.
+
+        Parameters
+        ----------
+        index : int
+            Frame number.
+        height : int
+            At most so high, px; 0 = as it is.
+        scrub : str
+            Whoever drags through the video: of requests with one name only the newest is decoded.
+        exact : bool
+            Without loss, as PNG.
+
+        Raises
+        ------
+        VideoError
+            If there is no such frame or it is damaged.
+        SupersededError
+            If another one was asked for meanwhile.
+        """
+        if not 0 <= index < self.count:
+            raise VideoError(f"{self.path.name}: no frame {index}, it has 0 to {self.count - 1}")
+        found = self.shelf.get(self.name_frame(index, height, exact=exact))
+        if found is not None:
+            self._note(index, height)
+            return found
+        wish = _Wish(index, height, scrub, exact)
+        with self._changed:
+            for other in [w for w in self._wishes if scrub and w.scrub == scrub]:
+                self._wishes.remove(other)
+                other.answer.set_exception(SupersededError("another frame was asked for"))
+            self._wishes.append(wish)
+            self._wake()
+        try:
+            return wish.answer.result(timeout=_PATIENCE)
+        except TimeoutError:
+            raise VideoError(f"{self.path.name}: frame {index} takes too long") from None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _note(self, index: int, height: int) -> None:
+        """Remember which way the page goes, so that what comes next is decoded ahead."""
+        with self._changed:
+            if index != self._last:
+                self._step = 1 if index > self._last else -1
+            self._last, self._height, self._ahead = index, height, _AHEAD
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+        self._changed.notify()
+
+    def _run(self) -> None:
+        with Video(self.path) as video:
+            while True:
+                with self._changed:
+                    while not (self._wishes or self._ahead or self._closed):
+                        if not self._changed.wait(_IDLE):
+                            break
+                    if self._closed or not (self._wishes or self._ahead):
+                        self._end()
+                        return
+                    wish = self._wishes.pop() if self._wishes else None
+                if wish is not None:
+                    self._grant(video, wish)
+                elif not self._read_ahead(video):
+                    self._ahead = 0
+
+    def _end(self) -> None:
+        self._thread = None
+        for wish in self._wishes:
+            wish.answer.set_exception(SupersededError("the video was closed"))
+        self._wishes.clear()
+
+    def _grant(self, video: Video, wish: _Wish) -> None:
+        back = 0 < self._last - wish.index <= _BACK and not wish.exact
+        self._note(wish.index, wish.height)
+        try:
+            if back:
+                self._read_back(video, wish)
+            else:
+                image = video.read(wish.index)
+                picture = self._encode(image, wish.index, wish.height, exact=wish.exact)
+                wish.answer.set_result(picture)
+        except Exception as fault:  # whoever waits is told, and the thread goes on
+            if not wish.answer.done():
+                wish.answer.set_exception(fault)
+
+    def _read_back(self, video: Video, wish: _Wish) -> None:
+        """Decode a frame with those before it: going back, they are asked for next."""
+        first, images = max(0, wish.index - _BACK), []
+        for number, image in video.iterate(first, wish.index + 1):
+            images.append((number, image))
+        if images[-1][1] is None:
+            raise VideoError(f"{self.path.name}: frame {wish.index} is damaged")
+        wish.answer.set_result(self._encode(images[-1][1], wish.index, wish.height))
+        for number, image in reversed(images[:-1]):
+            if image is not None:
+                self._encode(image, number, wish.height)
+
+    def _read_ahead(self, video: Video) -> bool:
+        """Decode the next frame that is not there yet, in the direction of the page."""
+        if self._step < 0:
+            return False
+        last = self._last
+        for index in range(last + 1, min(last + 1 + _AHEAD, self.count)):
+            if self.shelf.get(self.name_frame(index, self._height)) is None:
+                try:
+                    self._encode(video.read(index), index, self._height)
+                except VideoError:
+                    return False
+                return True
+        return False
+
+    def _bound(self, height: int) -> int:
+        """Choose the height of a picture: never more than there is."""
+        return self.size[1] if height <= 0 else min(height, self.size[1])
+
+    def _encode(self, image: Image, index: int, height: int, *, exact: bool = False) -> Picture:
+        name = self.name_frame(index, height, exact=exact)
+        picture = encode_picture(image, 0 if exact else self._bound(height), name, exact=exact)
+        self.shelf.put(name, picture)
+        return picture
+
+
+def encode_picture(image: Image, height: int, name: str, *, exact: bool = False) -> Picture:
+    """Encode an image for the page.
+
+    Parameters
+    ----------
+    image : uint8, (H, W, 3) RGB or (H, W)
+    height : int
+        At most so high, px; 0 = as it is.
+    name : str
+        Its ETag.
+    exact : bool
+        As PNG, without loss.
+    """
+    if 0 < height < len(image):
+        width = max(1, round(image.shape[1] * height / len(image)))
+        small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        image = np.asarray(small, np.uint8)
+    shown = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    if exact:
+        return Picture(cv2.imencode(".png", shown)[1].tobytes(), "image/png", name)
+    quality = _SMALL_QUALITY if 0 < height <= _SMALL else _QUALITY
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    if quality == _QUALITY:
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return Picture(cv2.imencode(".jpg", shown, options)[1].tobytes(), "image/jpeg", name)

@@ -1,0 +1,73 @@
+// The frame of all pages: where one is, what is saved, and which page the address names.
+import { html, render, useEffect, useState } from "./parts/dom.js";
+import { status, useStore, say } from "./parts/store.js";
+import { api, get } from "./parts/api.js";
+import { Home } from "./pages/home.js";
+import { NewProject } from "./pages/new.js";
+import { Board } from "./pages/board.js";
+import { Label } from "./pages/label.js";
+import { JobPage } from "./pages/job.js";
+
+const PAGES = { "": Board, label: Label, job: JobPage };
+const TABS = [["", "Project"], ["label", "Label"]];
+
+const readAddress = () => location.hash.slice(1).split("/").filter(Boolean).map(decodeURIComponent);
+
+function App() {
+  const [parts, setParts] = useState(readAddress());
+  useEffect(() => {
+    const turn = () => setParts(readAddress());
+    window.addEventListener("hashchange", turn);
+    return () => window.removeEventListener("hashchange", turn);
+  }, []);
+  const inside = parts[0] === "p" && parts[1];
+  const page = inside ? parts[2] ?? "" : "";
+  const Page = inside ? PAGES[page] ?? Board : parts[0] === "new" ? NewProject : Home;
+  const key = inside ? `${parts[1]}/${page}` : parts[0] ?? "home";
+  return html`
+    <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>To the page</a>
+    <${Top} room=${inside ? parts[1] : ""} page=${page} />
+    <main id="main" tabindex="-1"><${Page} key=${key} room=${parts[1]} parts=${parts.slice(3)} /></main>
+    <${Bottom} />`;
+}
+
+function Top({ room, page }) {
+  const { saved, pending, gone } = useStore(status);
+  const [title, setTitle] = useState("");
+  useEffect(() => {
+    setTitle("");
+    if (room) get(api(room, "name")).then((found) => setTitle(found.name)).catch(() => {});
+  }, [room]);
+  useEffect(() => { document.title = title ? `${title} – mapose` : "mapose"; }, [title]);
+  return html`<header class="top">
+    <a class="home" href="#/" aria-label="mapose: all projects"><img src="/page/icon.svg" alt="" width="20" height="20" /> mapose</a>
+    ${room && html`<nav aria-label="pages">
+      <span class="title">${title}</span>
+      ${TABS.map(([name, words]) => html`<a href=${`#/p/${room}${name && `/${name}`}`}
+        aria-current=${page === name ? "page" : null}>${words}</a>`)}
+    </nav>`}
+    <span class="space"></span>
+    <span class=${`saved ${gone ? "bad" : ""}`} role="status">
+      ${gone ? `The server has stopped. ${saved ? `Everything up to ${saved} is saved.` : ""} Start mapose app again.`
+        : pending ? "saving" : saved ? `saved ${saved}` : ""}</span>
+  </header>`;
+}
+
+function Bottom() {
+  const { line } = useStore(status);
+  if (!line) return null;
+  return html`<div class=${`line ${line.kind}`} role=${line.kind === "fault" ? "alert" : "status"}>
+    <span>${line.text}</span>
+    ${line.action && html`<button onClick=${() => { status.set({ line: null }); line.action.run(); }}>${line.action.text}</button>`}
+    <button class="quiet" aria-label="close" onClick=${() => status.set({ line: null })}>✕</button>
+  </div>`;
+}
+
+window.addEventListener("error", (event) => say(`The page has a fault: ${event.message}`, { kind: "fault" }));
+window.addEventListener("unhandledrejection", (event) => {
+  if (event.reason?.name !== "AbortError") say(event.reason?.message ?? "The page has a fault.", { kind: "fault" });
+});
+
+const root = document.getElementById("app");
+root.replaceChildren();
+render(html`<${App} />`, root);

@@ -1,0 +1,179 @@
+"""A project that is open in the app: its labels, its videos, its jobs, and what others change."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mapose.app.answers import Picture, UnknownError
+from mapose.app.frames import Reel, encode_picture
+from mapose.app.grounds import Grounds
+from mapose.app.jobs import Jobs
+from mapose.errors import SettingsError
+from mapose.files import EDITS, RESULT
+from mapose.io.images import read_image
+from mapose.io.proposals import FILE as PROPOSALS
+from mapose.io.proposals import Proposals
+from mapose.io.proposals import load_proposals as read_proposals
+from mapose.project.history import JOURNAL
+from mapose.project.project import Project
+from mapose.reading import is_plain_name
+
+
+class Room:
+    """An open project.
+
+    Parameters
+    ----------
+    name : str
+        By which pages ask for it.
+    path : Path
+        The project's folder, with links resolved.
+    house : Grounds
+        What all projects share.
+    """
+
+    def __init__(self, name: str, path: Path, house: Grounds) -> None:
+        self.name, self.path, self.house = name, path, house
+        self.jobs = Jobs(path)
+        self._project = Project.load(path)
+        self._lock = threading.RLock()
+        self._reels: dict[str, Reel] = {}
+        self._waiting: tuple[Any, Proposals] | None = None
+        self._seen: dict[str, Any] = self._find_marks()
+
+    @property
+    def project(self) -> Project:
+        """The project as it is now."""
+        with self._lock:
+            version = self._project.version
+            self._project.read_state()
+            if self._project.version != version:
+                self._project = Project.load(self.path)
+            return self._project
+
+    def reload(self) -> Project:
+        """Read the project again: videos, models, everything."""
+        with self._lock:
+            self._project = Project.load(self.path)
+            return self._project
+
+    def change(self, make: Callable[[Project], Project], *, tab: str, **facts: Any) -> Project:
+        """Change the labels, one at a time, and tell the other pages."""
+        with self._lock:
+            self._project = make(self._project)
+            version = self._project.version
+            self._seen["labels"] = self._find_marks()["labels"]
+        self.house.events.tell(self.name, "labels", version=version, tab=tab, **facts)
+        return self._project
+
+    def get_reel(self, video: str) -> Reel:
+        """Open a video of the project.
+
+        Raises
+        ------
+        ForbiddenError
+            If it lies outside the folders that may be shown.
+        SettingsError
+            If there is none of this name, or its file has moved.
+        """
+        with self._lock:
+            place = self.house.allow(self._project.find_video(video))
+            reel = self._reels.get(video)
+            if reel is None or reel.path != place:
+                if reel is not None:
+                    reel.close()
+                reel = self._reels[video] = Reel(place, self.house.shelf)
+            return reel
+
+    def get_still(self, video: str, image: str, height: int) -> Picture:
+        """Give the picture of a labelled frame, as it lies in the project.
+
+        Raises
+        ------
+        UnknownError
+            If there is none.
+        """
+        if not (is_plain_name(video) and is_plain_name(image)):
+            raise SettingsError("a picture is named by the project's own names")
+        place = self.path / "labels" / video / image
+        if not place.is_file() or place.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            raise UnknownError(f"{video}/{image} is not there any more")
+        place = self.house.allow(place)
+        name = f"{self.name}-{video}-{image}-{height}-{place.stat().st_mtime_ns}"
+        found = self.house.shelf.get(name)
+        if found is None:
+            found = encode_picture(read_image(place), height, name)
+            self.house.shelf.put(name, found)
+        return found
+
+    def read_waiting(self) -> Proposals:
+        """Give the frames that wait to be labelled, with those that have labels meanwhile."""
+        mark = self._find_marks()["waiting"]
+        with self._lock:
+            if self._waiting is None or self._waiting[0] != mark:
+                names = tuple(self._project.read_state().list_individuals())
+                folder, skeleton = self.path / "labels", self._project.skeleton
+                found = read_proposals(folder, skeleton, individuals=names)
+                self._waiting = mark, found
+            return self._waiting[1]
+
+    def find_result(self, name: str) -> Path:
+        """Find a result of the project by name.
+
+        Raises
+        ------
+        UnknownError
+            If there is none.
+        """
+        if is_plain_name(name):
+            place = self.path / "results" / f"{name}{RESULT}"
+            if place.is_file():
+                return self.house.allow(place)
+        raise UnknownError(f"there is no result {name[:80]!r} here")
+
+    def list_results(self) -> list[str]:
+        """List the names of the results, sorted."""
+        found = sorted((self.path / "results").glob(f"*{RESULT}"))
+        return [p.name.removesuffix(RESULT) for p in found]
+
+    def look(self) -> None:
+        """Look for what others have changed, and tell the pages."""
+        found = self._find_marks()
+        with self._lock:
+            changed = [kind for kind, mark in found.items() if self._seen.get(kind) != mark]
+            self._seen = found
+        for kind in changed:
+            facts = {"version": self.project.version, "tab": ""} if kind == "labels" else {}
+            self.house.events.tell(self.name, kind, **facts)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        with self._lock:
+            for reel in self._reels.values():
+                reel.close()
+
+    def _find_marks(self) -> dict[str, Any]:
+        """Tell the state of every part by the times and sizes of its files."""
+        labels, results = self.path / "labels", self.path / "results"
+        return {
+            "labels": _mark([labels / JOURNAL, self.path / "mapose.yaml"]),
+            "waiting": _mark(sorted(labels.glob(f"*/{PROPOSALS}"))),
+            "results": _mark(sorted(results.glob(f"*{RESULT}"))),
+            "edits": _mark(sorted(results.glob(f"*{EDITS}"))),
+            "jobs": self.jobs.find_mark(),
+            "models": _mark(sorted((self.path / "models").glob("*/training.csv"))),
+        }
+
+
+def _mark(files: list[Path]) -> tuple[Any, ...]:
+    marks = []
+    for file in files:
+        try:
+            found = file.stat()
+        except OSError:
+            continue
+        marks.append((str(file), found.st_mtime_ns, found.st_size))
+    return tuple(marks)

@@ -1,0 +1,120 @@
+"""Start the app, say where it is, and end it when nobody needs it any more."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mapose.errors import MissingExtraError, SettingsError
+
+if TYPE_CHECKING:
+    from mapose.app.house import House
+
+logger = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+_EXTRA = 'the app needs starlette and uvicorn: pip install "mapose[app]"'
+
+
+def serve(
+    project: str | os.PathLike[str] | None = None,
+    page: str = "home",
+    *,
+    roots: Iterable[str | os.PathLike[str]] = (),
+    port: int = 0,
+    hours: float = 12.0,
+    on_start: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Serve the browser app on this computer until it is stopped or nobody needs it.
+
+    Parameters
+    ----------
+    project : path, optional
+        A project folder to open; without, the first page lists projects.
+    page : str
+        Where to begin: ``home``, ``label``, ``refine``; or ``proofread`` and so on.
+    roots : iterable of path
+        Folders that the pages may show, beside the project; by default the current one.
+    port : int
+        Where to listen; 0 = a free one.
+    hours : float
+        End after so long without anybody there and without a job that runs.
+    on_start : function of str
+        Called with the address once the app is there. It holds a secret that lets in.
+
+    Raises
+    ------
+    MissingExtraError
+        If starlette or uvicorn is not installed.
+    SettingsError
+        If the project is none, or the port is taken.
+    """
+    try:
+        import starlette  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise MissingExtraError(_EXTRA) from error
+    from mapose.app.house import House
+    from mapose.app.server import find_page, make_app
+
+    folders = [*roots] or [Path.cwd()]
+    house = House([*folders, *([] if project is None else [project])])
+    begin = find_page(house, None if project is None else Path(project), page)
+    with _listen(port) as opened:
+        place = opened.getsockname()[1]
+        token, hosts = secrets.token_urlsafe(32), [f"{HOST}:{place}", f"localhost:{place}"]
+        config = uvicorn.Config(
+            make_app(house, token=token, hosts=hosts),
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
+        server = uvicorn.Server(config)
+        address = f"http://{HOST}:{place}/?token={token}#{begin}"
+        stop = threading.Event()
+        threads = [
+            threading.Thread(target=house.watch, args=(stop,), daemon=True),
+            threading.Thread(target=_attend, args=(server, house, stop, hours * 3600), daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        on_start(address)
+        try:
+            with suppress(KeyboardInterrupt):
+                server.run(sockets=[opened])
+        finally:
+            stop.set()
+            house.close()
+
+
+def _listen(port: int) -> socket.socket:
+    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        opened.bind((HOST, port))
+        opened.listen(128)  # whoever comes before the server runs waits a moment
+    except OSError as fault:
+        opened.close()
+        raise SettingsError(
+            f"port {port} cannot be used ({fault.strerror}): choose another --port"
+        ) from fault
+    return opened
+
+
+def _attend(server: Any, house: House, stop: threading.Event, seconds: float) -> None:
+    """End the server when nobody has been there for long; end the streams with it."""
+    while not stop.wait(0.5):
+        if house.is_idle(seconds):
+            logger.warning("nobody was there for %.1f hours: the app ends", seconds / 3600)
+            server.should_exit = True
+        if server.should_exit:
+            house.events.end()
+            return

@@ -1,0 +1,108 @@
+"""A browser goes through the pages, by mouse and by keyboard, and all of it is on the disk."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from mapose.io import VideoWriter
+from mapose.project.project import Project
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+
+
+@pytest.fixture
+def page(client):
+    """A page of a browser that has been let in; a fault in its console fails the test."""
+    if not BROWSER:
+        pytest.skip("needs chromium: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    faults = []
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(10_000)
+        page.on("console", lambda m: m.type in ("error", "warning") and faults.append(m.text))
+        page.on("pageerror", lambda e: faults.append(str(e)))
+        page.goto(f"{client.origin}/?token={client.token}")
+        assert "token" not in page.url
+        yield page
+        browser.close()
+    assert faults == []
+
+
+def read_marks(project, number):
+    state = Project.load(project.path).read_state()
+    return state.marks.get(("film", f"frame{number:06d}.png"), {})
+
+
+def wait_saved(page):
+    page.locator(".saved", has_text="saved ").wait_for()
+
+
+def test_frames_are_labelled_by_mouse_and_by_keyboard(page, house, mice):
+    room = house.open_room(mice.path)
+    page.evaluate(f"location.hash = '/p/{room.name}/label'")
+    stage = page.locator(".stage")
+    page.get_by_text("Next: snout of ann").wait_for()
+    box = stage.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    actions = 0
+    for n in range(6):  # as many actions as there are keypoints
+        page.mouse.click(middle[0] + 40 * n, middle[1] - 30 * (n % 3))
+        actions += 1
+    page.get_by_text("Complete.").wait_for()
+    wait_saved(page)
+    found = read_marks(mice, 1)
+    assert len(found) == 6 and actions == 6
+    assert found["ann", "snout"][:2] == pytest.approx((31.5, 23.5), abs=0.2)
+    page.keyboard.press("e")
+    page.get_by_text("Next: snout of ann").wait_for()
+    page.keyboard.press("Enter")  # in the middle of the view
+    page.keyboard.press("w")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("s")
+    page.keyboard.press("x")
+    wait_saved(page)
+    page.wait_for_timeout(300)
+    found = read_marks(mice, 2)
+    assert found["ann", "snout"][0] == pytest.approx(36.5, abs=0.2)
+    assert found["ann", "earL"][2] == "absent"
+    page.keyboard.press("Control+z")
+    page.get_by_text("undo: set earL").wait_for()
+    assert ("ann", "earL") not in read_marks(mice, 2)
+    page.keyboard.press("?")
+    page.get_by_role("heading", name="All keys").wait_for()
+    page.keyboard.press("Escape")
+
+
+def test_a_project_begins_with_a_video_and_clicks(page, house, tmp_path):
+    with VideoWriter(tmp_path / "walk.mp4", 25) as writer:
+        for i in range(12):
+            writer.write(np.full((48, 64), 20 * i, np.uint8))
+    page.get_by_role("link", name="New project").first.click()
+    page.get_by_role("button", name="walk.mp4").click()
+    page.get_by_role("button", name="Next: Keypoints").click()
+    page.get_by_text("Frame 6 of 11").wait_for()
+    page.wait_for_timeout(300)
+    for n, name in enumerate(("snout", "tail")):
+        page.locator(".stage").click(position={"x": 300 + 80 * n, "y": 200})
+        page.get_by_label(f"name of keypoint {n + 1}").fill(name)
+        page.get_by_label(f"name of keypoint {n + 1}").press("Enter")
+    page.get_by_role("button", name="Next: Limbs").click()
+    page.get_by_role("button", name="snout", exact=True).click()
+    page.get_by_role("button", name="tail", exact=True).click()
+    page.get_by_role("button", name="Next: Animals").click()
+    page.get_by_label("Name of the project").fill("walks")
+    page.get_by_role("button", name="Make the project").click()
+    page.get_by_role("heading", name="Choose frames to label").wait_for()
+    project = Project.load(tmp_path / "walks")
+    assert project.skeleton.keypoints == ("snout", "tail")
+    assert project.skeleton.edges == (("snout", "tail"),) and list(project.videos) == ["walk"]
+    page.get_by_role("button", name="Choose frames to label").click()
+    page.get_by_label("Frames of each video").fill("3")
+    page.get_by_role("button", name="Choose frames", exact=True).click()
+    page.get_by_text("Label the chosen frames").first.wait_for(timeout=30_000)
+    assert len(list((tmp_path / "walks/labels/walk").glob("*.png"))) == 3

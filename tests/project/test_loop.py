@@ -1,0 +1,41 @@
+"""Where a project stands, and the next thing to do."""
+
+import dataclasses
+
+import numpy as np
+
+from mapose.poses import Poses
+from mapose.project.extracting import extract_frames
+from mapose.project.loop import describe_loop
+from mapose.project.project import Project
+from mapose.results.result import save
+from mapose.skeleton import Skeleton
+
+
+def test_the_loop_goes_on_from_step_to_step(tmp_path, film):
+    project = Project.create(tmp_path / "mice", Skeleton(["snout", "tail"]))
+    assert describe_loop(project).action == "videos"
+    project = project.add_videos([film])
+    assert describe_loop(project).action == "frames"
+    extract_frames(project, 2, method="uniform")
+    found = describe_loop(project)
+    assert (found.action, found.reason) == ("labels", "2 chosen frames have no labels yet")
+    for frame in (7, 22):
+        project = project.put_marks(
+            "film", frame, {("animal0", k): (5, 6, "visible", "person") for k in ("snout", "tail")}
+        )
+    found = describe_loop(project)
+    steps = {step.name: step for step in found.steps}
+    assert found.action == "model" and (steps["labels"].done, steps["labels"].total) == (2, 2)
+    assert "next: Train a model" in str(found) and found.to_dict()["action"] == "model"
+    model = project.path / "models" / "small-1"
+    model.mkdir()
+    (model / "model.yaml").write_text("record: {metrics: {test: {mean: 2.34}}}", encoding="utf-8")
+    found = describe_loop(project)
+    assert found.action == "results" and found.advice == "Analyse the videos"
+    assert {step.name: step.text for step in found.steps}["model"] == "2.3 px"
+    poses = Poses(np.ones((30, 1, 2, 3)), project.skeleton, ["animal0"], rate=25)
+    save(poses, project.path / "results" / "film.mapose.h5")
+    assert describe_loop(project).advice == "Look for the worst frames"
+    again = project.put_marks("film", 9, {("animal0", "snout"): (5, 6, "visible", "person")})
+    assert describe_loop(dataclasses.replace(again)).advice == "Train again"
