@@ -91,7 +91,7 @@ def _list_own(project: Project) -> Iterator[tuple[str, Path]]:
     """List the files of a project but its recordings, by their places in it."""
     for file in sorted(project.path.rglob("*")):
         name = file.relative_to(project.path).as_posix()
-        left = file.suffix in (".tmp", ".lock") or name.startswith("videos/")
+        left = file.suffix in (".tmp", ".lock") or name.startswith(("videos/", "jobs/"))
         if file.is_file() and not left:
             yield name, file
 
