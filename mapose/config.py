@@ -95,12 +95,29 @@ class TrainSettings(_Strict):
     seed: int = 0
 
 
+class RefineSettings(_Strict):
+    """The second stage: a look at a crop around each animal; None = found from the labels."""
+
+    when: Literal["never", "better", "always"] = Field(
+        "never", description="whether it is trained; kept if better on validation frames"
+    )
+    factor: Factor | None = Field(None, description="image pixels per crop pixel")
+    side: int | None = Field(None, ge=64, le=384, multiple_of=32, description="crop pixels")
+    widths: tuple[int, ...] = Field((24, 48, 96, 128), min_length=3, max_length=6)
+    depths: tuple[int, ...] = (0, 1, 1, 2)
+    stride: Literal[2, 4] = 2
+    steps: int | None = Field(None, ge=1, description="chosen from the labels by default")
+    batch: int = Field(16, ge=1)
+    rate: float = Field(2e-3, gt=0, description="highest learning rate")
+
+
 class Settings(_Strict):
     """All settings of a training run."""
 
     network: NetworkSettings = NetworkSettings()
     augment: AugmentSettings = AugmentSettings()
     train: TrainSettings = TrainSettings()
+    refine: RefineSettings = RefineSettings()
 
 
 def list_presets() -> list[str]:

@@ -8,11 +8,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from mapose.analysis.refinement import PoseRefiner
 from mapose.arrays import Image
 from mapose.data import pad_images, prepare_image
 from mapose.decode import find_peaks, score_links
@@ -67,6 +67,11 @@ class Predictor:
         links = model.body.edge_index[: 0 if self.single else None]
         self.edges = torch.as_tensor(links, device=self.device)
         self.workers = Workers(self.device)
+        self.refiner = (
+            None
+            if model.refiner is None
+            else PoseRefiner(model, individuals=animals, device=self.device, threshold=THRESHOLD)
+        )
         self.crop = crop
         self.view = None if crop is None else self._find_view(crop)
 
@@ -83,10 +88,16 @@ class Predictor:
         return first, upper, left + width + around, top + height + around
 
     def prepare(self, image: Image) -> Image:
-        """Bring an image, uint8 (H, W) or RGB (H, W, 3), to the network's scale."""
+        """Bring an image, uint8 (H, W) or RGB (H, W, 3), to the network's scale.
+
+        With a second stage it stays at its own, at which that looks at it.
+        """
         if self.view is not None:
             left, top, right, bottom = self.view
             image = image[top:bottom, left:right]
+        return image if self.refiner is not None else self._shrink(image)
+
+    def _shrink(self, image: Image) -> Image:
         return prepare_image(image, factor=self.model.factor, channels=self.model.channels)
 
     def find(self, images: Sequence[Image | None]) -> Peaks:
@@ -104,8 +115,15 @@ class Predictor:
         """
         size = max(1, -(-len(images) // self.workers.count))
         shares = [images[i : i + size] for i in range(0, len(images), size)]
-        parts = list(self.workers.map(self._find_share, shares))
+        parts = list(self.workers.map(self._look, shares))
         return join_peaks(parts) if parts else _no_peaks(0)
+
+    def _look(self, images: Sequence[Image | None]) -> Peaks:
+        """Find the candidates of one share, with the second stage where there is one."""
+        if self.refiner is None:
+            return self._place(self._find_share(images))
+        first = self._find_share([None if i is None else self._shrink(i) for i in images])
+        return self._place(self.refiner.refine(images, first))
 
     @torch.inference_mode()
     def _find_share(self, images: Sequence[Image | None]) -> Peaks:
@@ -123,7 +141,7 @@ class Predictor:
         pitch = self.model.pitch
         keypoint = found.keypoint.cpu().numpy()
         scale = (self.model.variance * pitch**2).astype(np.float32)[keypoint, None, None]
-        return self._place(
+        return Peaks(
             frame=rows[found.frame.cpu().numpy()],
             keypoint=keypoint,
             xy=to_pixels(found.cells, pitch).cpu().numpy(),
@@ -135,9 +153,8 @@ class Predictor:
             n_frames=len(images),
         )
 
-    def _place(self, **found: Any) -> Peaks:
+    def _place(self, peaks: Peaks) -> Peaks:
         """Give peaks their places in the whole image; those outside of the crop are dropped."""
-        peaks = Peaks(**found)
         if self.crop is None or self.view is None:
             return peaks
         left, top, width, height = self.crop
@@ -147,9 +164,7 @@ class Predictor:
 
     def find_images(self, images: Iterable[Image]) -> Peaks:
         """Find the candidates of original images, which may differ in size, one by one."""
-        parts = list(
-            self.workers.map(lambda image: self._find_share([self.prepare(image)]), images)
-        )
+        parts = list(self.workers.map(lambda image: self._look([self.prepare(image)]), images))
         return join_peaks(parts) if parts else _no_peaks(0)
 
     def find_batches(self, batches: Iterable[Sequence[Image | None]]) -> Iterator[Peaks]:

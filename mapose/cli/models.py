@@ -58,6 +58,7 @@ def compare(
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="model folder, or zoo:NAME")],
     to: Annotated[str, typer.Option(help="onnx or torchscript")] = "onnx",
+    stage: Annotated[str, typer.Option(help="first or second, of a model with two")] = "first",
     output: Output = None,
     force: Force = False,
 ) -> None:
@@ -72,9 +73,11 @@ def export(
 
     if to not in ENDINGS:
         raise SettingsError(f"--to: no form {to!r}: {suggest_name(to, ENDINGS)}")
+    if stage not in ("first", "second"):
+        raise SettingsError(f"--stage: wanted first or second, came {stage!r}")
     with show_progress("exporting", after=QUICK):
         place = find_model(model)
         loaded = Model.load(place)
         path = output or Path(f"{loaded.name}{ENDINGS[to]}")
-        export_model(loaded, path, to=to, source=place, force=force)  # type: ignore[arg-type]
+        export_model(loaded, path, to=to, stage=stage, source=place, force=force)  # type: ignore[arg-type]
     console.print(f"{path}", soft_wrap=True)

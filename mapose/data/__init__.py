@@ -1,6 +1,14 @@
 """From labelled images to training batches."""
 
 from mapose.data.augment import Augmentation, draw_view, find_rotation
+from mapose.data.crops import (
+    CropSet,
+    CropShape,
+    draw_pose,
+    find_crop_size,
+    find_middle,
+    make_crop_set,
+)
 from mapose.data.dataset import (
     TrainingSet,
     find_scale,
@@ -15,15 +23,21 @@ from mapose.data.targets import draw_fields, draw_scores
 
 __all__ = [
     "Augmentation",
+    "CropSet",
+    "CropShape",
     "TrainingSet",
     "draw_fields",
+    "draw_pose",
     "draw_scores",
     "draw_view",
-    "find_scale",
+    "find_crop_size",
+    "find_middle",
     "find_rotation",
+    "find_scale",
     "find_view_size",
     "hide_outside",
     "is_grey",
+    "make_crop_set",
     "make_training_set",
     "pad_images",
     "prepare_image",

@@ -6,6 +6,7 @@ from mapose.models.efficientnet import EfficientNetLite0, has_weights
 from mapose.models.hub import HubEncoder, read_config
 from mapose.models.losses import Losses, find_losses
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
+from mapose.models.refiner import Refiner
 from mapose.models.shards import Shards, Workers, spare_cores
 from mapose.models.topdown import TopDown, is_top_down, open_model
 
@@ -17,6 +18,7 @@ __all__ = [
     "Maps",
     "Model",
     "PoseNetwork",
+    "Refiner",
     "Shards",
     "TopDown",
     "Workers",

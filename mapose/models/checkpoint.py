@@ -21,11 +21,15 @@ from mapose.arrays import Floats
 from mapose.errors import FormatError
 from mapose.files import write_atomically, write_yaml
 from mapose.models.network import PoseNetwork, build_network
+from mapose.models.refiner import Refiner
 from mapose.reading import explain_damage, load_yaml
 from mapose.skeleton import Pair, Skeleton
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.yaml"
-_SCHEMA = 1
+#: Weights of the second stage, where there is one.
+REFINER = "refiner.safetensors"
+#: The first is written where it is enough, so that an older mapose opens what it can use whole.
+_SCHEMA, _TWO_STAGES = 1, 2
 #: Numbers up to which those in the description of an encoder are believed, whatever its weights:
 #: layers and sides of images.
 _LARGEST = 4096
@@ -61,6 +65,8 @@ class Model:
     anatomy : Anatomy or None
         Where the keypoints lie on an animal; None if there were too few labels to learn it, and
         in models of before it was learned.
+    refiner : Refiner or None
+        Second stage, where there is one.
     name : str
         Of its folder, for messages; empty where it has none yet.
     """
@@ -77,6 +83,7 @@ class Model:
     split: dict[str, list[str]] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     anatomy: Anatomy | None = None
+    refiner: Refiner | None = None
     name: str = ""
 
     @property
@@ -94,7 +101,8 @@ class Model:
         """Fingerprint of all that decides what it finds, 16 hexadecimal digits."""
         text = json.dumps(self.describe(), sort_keys=True)
         digest = hashlib.sha256(text.encode())
-        for name, value in sorted(self.network.state_dict().items()):
+        networks = [self.network, *([self.refiner.network] if self.refiner else [])]
+        for name, value in (item for n in networks for item in sorted(n.state_dict().items())):
             digest.update(name.encode())
             digest.update(value.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -104,9 +112,10 @@ class Model:
         test = self.record.get("metrics", {}).get("test")
         error = f", {test['mean']:.2f} px on test frames" if test else ""
         count = self.individuals or "any number of"
+        stages = ", two stages" if self.refiner else ""
         return (
             f"Model: {len(self.skeleton.keypoints)} keypoints, {count} individuals, "
-            f"{weights:.1f} million weights{error}"
+            f"{weights:.1f} million weights{stages}{error}"
         )
 
     def __repr__(self) -> str:
@@ -136,8 +145,10 @@ class Model:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_tensors(self.network.state_dict(), folder / WEIGHTS)
+        if self.refiner is not None:
+            save_tensors(self.refiner.network.state_dict(), folder / REFINER)
         description = {
-            "schema": _SCHEMA,
+            "schema": _SCHEMA if self.refiner is None else _TWO_STAGES,
             **self.describe(),
             "split": self.split,
             "record": self.record,
@@ -146,6 +157,11 @@ class Model:
 
     def describe(self) -> dict[str, Any]:
         """Describe all but the weights that decides what is found, as it is written down."""
+        second = self.refiner and {
+            "network": self.refiner.architecture,
+            "image": {"factor": self.refiner.factor, "side": self.refiner.side},
+            "variance": _to_lists(self.refiner.variance),
+        }
         return {
             "network": self.architecture,
             "skeleton": self.skeleton.to_dict(),
@@ -159,6 +175,7 @@ class Model:
                 "mean": _to_lists(self.anatomy.mean),
                 "covariance": _to_lists(self.anatomy.covariance),
             },
+            **({"refiner": second} if second else {}),
         }
 
     @classmethod
@@ -179,7 +196,7 @@ class Model:
                 (folder / DESCRIPTION).read_text(encoding="utf-8"), folder / DESCRIPTION
             )
         try:
-            if raw["schema"] > _SCHEMA:
+            if raw["schema"] > _TWO_STAGES:
                 raise FormatError(f"{folder}: made by a newer mapose; update mapose to open it")
             network = _load_network(raw["network"], load_tensors(folder / WEIGHTS))
             return cls(
@@ -193,6 +210,7 @@ class Model:
                 reach=_to_array(raw["reach"]),
                 variance=_to_array(raw["variance"]),
                 anatomy=_read_anatomy(raw.get("anatomy")),
+                refiner=_load_refiner(raw.get("refiner"), folder / REFINER),
                 split=raw["split"],
                 record=raw["record"],
                 name=folder.resolve().name,
@@ -225,6 +243,20 @@ def _load_network(architecture: dict[str, Any], weights: Mapping[str, Tensor]) -
     network = build_network(**architecture)
     network.load_state_dict(dict(weights))
     return network
+
+
+def _load_refiner(raw: dict[str, Any] | None, weights: Path) -> Refiner | None:
+    if raw is None:
+        return None
+    if not weights.is_file():
+        raise FormatError(f"{weights.parent}: wanted the second stage's weights, {weights.name}")
+    return Refiner(
+        network=_load_network(raw["network"], load_tensors(weights)).eval(),
+        architecture=raw["network"],
+        factor=raw["image"]["factor"],
+        side=int(raw["image"]["side"]),
+        variance=_to_array(raw["variance"]),
+    )
 
 
 def _list_numbers(value: Any) -> list[float]:

@@ -13,12 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mapose.errors import FormatError, MissingExtraError
+from mapose.errors import FormatError, MissingExtraError, SettingsError
 from mapose.files import claim_output, make_mark, name_work, write_atomically
 from mapose.models.checkpoint import Model
 from mapose.models.network import Maps, PoseNetwork
 
+logger = logging.getLogger(__name__)
+
 Kind = Literal["onnx", "torchscript"]
+Stage = Literal["first", "second"]
 ENDINGS: dict[str, str] = {"onnx": ".onnx", "torchscript": ".pt"}
 #: What goes in, and what comes out, in this order.
 _INPUT, _OUTPUTS = "images", ("scores", "offsets", "fields")
@@ -45,6 +48,7 @@ def export_model(
     path: str | os.PathLike[str],
     *,
     to: Kind = "onnx",
+    stage: Stage = "first",
     source: str | os.PathLike[str] | None = None,
     force: bool = False,
 ) -> Path:
@@ -58,6 +62,10 @@ def export_model(
         File to write, ``.onnx`` or ``.pt``.
     to : {"onnx", "torchscript"}
         ONNX for onnxruntime, TensorRT, OpenVINO and others; TorchScript for torch without mapose.
+    stage : {"first", "second"}
+        Which network, of a model with two; each is a file of its own. The second is shown crops
+        with, after the channels of the image, one for each keypoint that was found there
+        (`mapose.data.draw_pose`), and has no fields.
     source : path, optional
         Folder that the model was read from, whose files are not written over.
     force : bool
@@ -76,14 +84,16 @@ def export_model(
     MissingExtraError
         If the library for it is not installed.
     SettingsError
-        If the output may not be written.
+        If the output may not be written, or the model has no second stage.
     """
     path = Path(path)
-    made = name_work("models export", [model.name or "model"], to=to)
+    chosen, channels = _choose_network(model, stage)
+    which = None if stage == "first" else stage
+    made = name_work("models export", [model.name or "model"], to=to, stage=which)
     about = json.dumps({**model.describe(), "made": make_mark(made)})
-    network = _Plain(model.network.fused()).eval()
-    side = _EXAMPLE * model.network.multiple
-    example = torch.zeros(2, side, side + model.network.multiple, model.channels, dtype=torch.uint8)
+    network = _Plain(chosen.fused()).eval()
+    side = _EXAMPLE * chosen.multiple
+    example = torch.zeros(2, side, side + chosen.multiple, channels, dtype=torch.uint8)
     with (
         claim_output(
             path,
@@ -103,6 +113,20 @@ def export_model(
         else:
             _write_onnx(network, example, partial, about)
     return path
+
+
+def _choose_network(model: Model, stage: Stage) -> tuple[PoseNetwork, int]:
+    """Choose the network of a stage, with the number of its input channels."""
+    if stage == "second":
+        if model.refiner is None:
+            raise SettingsError(f"--stage: {model.name or 'the model'} has no second stage")
+        return model.refiner.network, model.refiner.architecture["channels"]
+    if model.refiner is not None:
+        logger.warning(
+            "only the first stage is written; --stage second writes the other one to a file of "
+            "its own"
+        )
+    return model.network, model.channels
 
 
 def _write_onnx(network: nn.Module, example: Tensor, path: Path, about: str) -> None:

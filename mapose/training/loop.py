@@ -17,7 +17,7 @@ import torch
 
 from mapose.arrays import Floats, Ints
 from mapose.config import TrainSettings
-from mapose.data import Augmentation, TrainingSet, draw_fields, draw_scores
+from mapose.data import Augmentation, CropSet, TrainingSet, draw_fields, draw_scores
 from mapose.errors import FormatError, SettingsError
 from mapose.files import write_atomically, write_yaml
 from mapose.interruptions import hold_signals
@@ -64,6 +64,8 @@ class Progress:
         Mean of the last steps.
     train_error, validation_error : float
         Last validation, image pixels; NaN before the first or without frames for it.
+    stage : str
+        What is said before it, if not the first stage is trained.
     """
 
     step: int
@@ -74,6 +76,7 @@ class Progress:
     loss: float
     train_error: float
     validation_error: float
+    stage: str = ""
 
     @property
     def note(self) -> str:
@@ -81,7 +84,7 @@ class Progress:
         left = "" if math.isnan(self.left) else f", about {math.ceil(self.left / 60)} min left"
         off = self.validation_error
         error = "" if math.isnan(off) else f", validation error {off:.2f} px"
-        return f"loss {self.loss:.3f}{error}{left}"
+        return f"{self.stage}loss {self.loss:.3f}{error}{left}"
 
 
 class Trainer:
@@ -94,8 +97,8 @@ class Trainer:
     ----------
     network : PoseNetwork
         Trained in place.
-    data : TrainingSet
-        Labelled images at the network's scale.
+    data : TrainingSet or CropSet
+        Labelled images or crops at the network's scale.
     folder : Path
         Receives the log and what is needed to go on.
     edges : int64, (E, 2)
@@ -111,7 +114,7 @@ class Trainer:
     def __init__(
         self,
         network: PoseNetwork,
-        data: TrainingSet,
+        data: TrainingSet | CropSet,
         *,
         folder: Path,
         edges: Ints,

@@ -24,6 +24,8 @@ from mapose.reading import load_yaml
 Crops = Mapping[str, Crop]
 #: What there is of a run that is not finished.
 STATE = "state.yaml"
+#: Folder in it of the second stage, while that is trained.
+SECOND = "second"
 #: What is known of a run from its beginning: its settings, their preset, its labels' fingerprint.
 _RUN, _PRESET, _LABELS = "run.yaml", "preset", "labels"
 
@@ -126,6 +128,7 @@ def remove_state(folder: Path) -> None:
     """Remove from the folder of a run what only a run that is not finished needs."""
     for leftover in [*folder.glob("step-*.safetensors"), folder / STATE]:
         leftover.unlink(missing_ok=True)
+    shutil.rmtree(folder / SECOND, ignore_errors=True)
 
 
 def find_run(project: Project, name: str | None) -> tuple[Path, Settings]:

@@ -59,6 +59,7 @@ from mapose.training.runs import (
     remove_state,
 )
 from mapose.training.schedule import choose_steps
+from mapose.training.second import Lesson, add_refiner, share_progress
 from mapose.training.split import STOPPING, Split, split_frames
 from mapose.training.transfer import take_weights
 
@@ -156,8 +157,9 @@ def train(
             begin_run(folder, run.settings, labels, preset or "", crops)
             trainer.save()  # a run that is killed before its first validation can go on as well
         with _tell_how_to_go_on(project, trainer):
-            network = trainer.run(run.validate, on_progress)
-            return _finish(run, network, folder, trainer)
+            show_first, show_second = share_progress(on_progress, run.settings)
+            network = trainer.run(run.validate, show_first)
+            return _finish(run, network, folder, trainer, on_progress=show_second)
 
 
 def _choose_preset() -> str:
@@ -439,7 +441,14 @@ def find_reach(points: Singles) -> Floats:
     return np.where(np.isfinite(most), 1.3 * most, np.nan)
 
 
-def _finish(run: _Run, network: PoseNetwork, folder: Path, trainer: Trainer) -> Model:
+def _finish(
+    run: _Run,
+    network: PoseNetwork,
+    folder: Path,
+    trainer: Trainer,
+    *,
+    on_progress: Callable[[Progress], None],
+) -> Model:
     """Choose links, calibrate covariances, evaluate and save; images are looked at once."""
     model, labels = replace(run.model, network=network), run.labels
     peaks = Predictor(model, device=trainer.device.type).find_images(run.images)
@@ -451,13 +460,26 @@ def _finish(run: _Run, network: PoseNetwork, folder: Path, trainer: Trainer) -> 
     held_out = run.split.validation if len(run.split.validation) else run.split.train
     variance = calibrate_variance(peaks.take(held_out), labels.points[held_out])
     model = replace(model, variance=variance)
-    scale = variance[peaks.keypoint, None, None].astype(np.float32)
-    found = evaluate_peaks(model, labels, replace(peaks, covariance=peaks.covariance * scale))
+    peaks = _scale_covariance(peaks, variance)
+    if run.settings.refine.when != "never":
+        given = (run.settings, labels, run.images, run.known, run.split)
+        lesson = Lesson(*given, run.augmentation, trainer.device)
+        model, refined = add_refiner(model, peaks, lesson, folder=folder, on_progress=on_progress)
+        if model.refiner is not None:
+            variance = calibrate_variance(refined.take(held_out), labels.points[held_out])
+            model = replace(model, refiner=replace(model.refiner, variance=variance))
+            peaks = _scale_covariance(refined, variance)
+    found = evaluate_peaks(model, labels, peaks)
     model = replace(model, record=_make_record(run, found, trainer), name=folder.name)
     model.save(folder)
     save_figure(plot_training(folder / "training.csv"), folder / "training.png")
     remove_state(folder)
     return model
+
+
+def _scale_covariance(peaks: Peaks, variance: Floats) -> Peaks:
+    scale = variance[peaks.keypoint, None, None].astype(np.float32)
+    return replace(peaks, covariance=peaks.covariance * scale)
 
 
 def calibrate_variance(peaks: Peaks, truth: Singles) -> Floats:

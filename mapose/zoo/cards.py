@@ -23,8 +23,8 @@ CARD, CHECKSUMS, DESCRIPTION = "README.md", "SHA256SUMS", "model.yaml"
 UNSTATED = "not stated"
 # All that a model may consist of. Nothing of it is ever run or unpickled.
 _PART = re.compile(
-    r"model\.yaml|weights\.safetensors|README\.md|SHA256SUMS|(LICENSE|LICENCE|NOTICE)(\.md|\.txt)?"
-    r"|(pose|detector)/[\w.-]+\.(json|safetensors)"
+    r"model\.yaml|(weights|refiner)\.safetensors|README\.md|SHA256SUMS"
+    r"|(LICENSE|LICENCE|NOTICE)(\.md|\.txt)?|(pose|detector)/[\w.-]+\.(json|safetensors)"
 )
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _HEAD = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)

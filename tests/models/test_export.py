@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mapose.errors import FormatError, SettingsError
+from mapose.models import Refiner, build_network
 from mapose.models.export import ENDINGS, OnnxNetwork, export_model
 from tests.untrained import make_untrained
 
@@ -35,6 +36,28 @@ def test_maps_are_those_of_the_network(tmp_path: Path, to: str, shape: tuple[int
     for a, b in zip(found, (wanted.scores, wanted.offsets, wanted.fields), strict=True):
         assert a.shape == b.shape and len(a) == shape[0]
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+
+
+def test_each_stage_is_exported_on_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    architecture = {
+        "channels": 3, "keypoints": 2, "edges": 0, "widths": [8, 8, 8], "depths": [0, 0, 0],
+        "stride": 2,
+    }  # fmt: skip
+    second = build_network(**architecture).eval()
+    model = make_untrained(refiner=Refiner(second, architecture, 1, 64, np.ones(2)))
+    export_model(model, tmp_path / "first.pt", to="torchscript")
+    assert "only the first stage is written" in caplog.text
+    path = export_model(model, tmp_path / "second.pt", to="torchscript", stage="second")
+    crops = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8))
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        scores, offsets, fields = torch.jit.load(str(path))(crops)
+        torch.testing.assert_close(scores, second.predict(crops).scores, atol=1e-4, rtol=1e-3)
+    assert offsets.shape == (3, 4, 32, 32) and fields.shape[1] == 0
+    with pytest.raises(SettingsError, match="has no second stage"):
+        export_model(make_untrained(), tmp_path / "none.pt", to="torchscript", stage="second")
 
 
 @pytest.mark.parametrize("to", ENDINGS)

@@ -1,0 +1,150 @@
+"""The second stage is told which animal is meant, and trained, stopped and kept as the first is."""
+
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mapose.analysis.prediction import Predictor
+from mapose.config import TrainSettings
+from mapose.data import Augmentation, CropShape, draw_pose, make_crop_set
+from mapose.grid import to_pixels
+from mapose.models import Model, build_network
+from mapose.project.importing import import_labels
+from mapose.project.project import Project
+from mapose.training import training
+from mapose.training.evaluation import evaluate
+from mapose.training.loop import Trainer
+from tests.training.test_training import QUICK, SKELETON, expect_equal, make_labels
+
+train = partial(training.train, preset="small")
+BOTH = [
+    *QUICK, "network.factor=1", "refine.when=always", "refine.widths=[8,12,16]",
+    "refine.depths=[0,0,0]", "refine.steps=30", "refine.batch=4",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Project.create(tmp_path / "project", SKELETON, individuals=2)
+    import_labels(project, make_labels(tmp_path / "source"))
+    return project
+
+
+def draw_crossing(rng) -> tuple[np.ndarray, np.ndarray]:
+    """Draw two worms that lie across each other; only their heads are bright."""
+    turn = rng.uniform(0, 2 * np.pi)
+    turns = np.array([turn, turn + rng.uniform(0.3, 0.7) * np.pi])
+    along = 16 * np.stack([np.cos(turns), np.sin(turns)], -1)
+    middle = rng.uniform(28, 36, (2, 2)) * [1, 1] + [[0, 0], [2, 2]]
+    points = np.stack([middle + along, middle - along], axis=1).astype(np.float32)
+    image = np.zeros((64, 64), np.uint8)
+    for head, tail in points:
+        cv2.line(image, *(np.rint(p).astype(int).tolist() for p in (head, tail)), 110, 2)
+    for head, _ in points:
+        cv2.circle(image, np.rint(head).astype(int).tolist(), 3, 230, -1)
+    return image, points
+
+
+def test_of_two_that_cross_the_one_that_is_told_is_found(tmp_path):
+    rng = np.random.default_rng(0)
+    images, points = zip(*(draw_crossing(rng) for _ in range(40)), strict=True)
+    torch.manual_seed(0)
+    network = build_network(3, 2, 0, widths=(8, 16, 24), depths=(0, 0, 1), stride=2)
+    truth = np.stack(points)
+    shape = CropShape(64, 1, 1)
+    data = make_crop_set(
+        images, truth, np.ones((40, 2), bool), found=np.full_like(truth, np.nan),
+        flip_order=np.arange(2), shape=shape,
+    )  # fmt: skip
+    settings = TrainSettings(steps=120, batch=8, average=0.9, mixed=False, every=120, rate=4e-3)
+    quiet = Augmentation(180, 1.1, 0.1, True, 0.1, 0.05, 0, 0, 0, 0)
+    trainer = Trainer(
+        network, data, folder=tmp_path, edges=np.empty((0, 2), np.int64), settings=settings,
+        augmentation=quiet, view=64,
+    )  # fmt: skip
+    trained = trainer.run(lambda _: (1.0, 1.0)).eval()
+    mine, gaps = 0, []
+    for _ in range(20):
+        image, pair = draw_crossing(rng)
+        for animal in (0, 1):
+            crop, corner = shape.cut(image, pair[animal].mean(0))
+            told = pair[animal] + rng.normal(0, 3, (2, 2))
+            shown = np.concatenate([crop, draw_pose(shape.to_crop(told, corner), 64)], -1)
+            with torch.inference_mode():
+                maps = trained.predict(torch.from_numpy(shown[None])).scores[0].numpy()
+            for k in (0, 1):
+                y, x = np.unravel_index(maps[k].argmax(), maps[k].shape)
+                place = shape.to_image(to_pixels(np.array([x, y]), 2), corner)
+                gap = np.linalg.norm(pair[:, k] - place, axis=1)
+                gaps.append(gap[animal])
+                mine += gap[animal] < min(5, gap[1 - animal])
+    assert mine >= 56  # of 80; without being told, half of what is found
+    assert np.median(gaps) < 2  # what is told is 3.5 px off
+
+
+def test_both_stages_are_trained_by_one_command_and_are_one_model(project):
+    seen = []
+    model = train(project, "both", overrides=BOTH, on_progress=seen.append)
+    shares = [progress.share for progress in seen]
+    assert len(seen) == 70 and shares == sorted(shares) and shares[-1] == pytest.approx(1)
+    assert seen[39].stage == "" and seen[-1].note.startswith("second stage: loss")
+    folder = project.path / "models" / "both"
+    assert {"refiner.safetensors", "training-second.csv"} <= {p.name for p in folder.iterdir()}
+    assert not (folder / "second").exists() and not list(folder.glob("step-*"))
+    loaded = Model.load(folder)
+    assert loaded.refiner is not None and loaded.hash == model.hash and "two stages" in str(loaded)
+    expect_equal(loaded.refiner.network, model.refiner.network)
+    assert model.refiner.variance.shape == (2,) and (loaded.refiner.variance > 0).all()
+    assert model.refiner.side == 64 and model.refiner.factor == 0.25  # worms of 12 px
+    labels = project.load_labels()
+    again = evaluate(loaded, labels)
+    assert again.train.mean == pytest.approx(model.record["metrics"]["train"]["mean"], abs=0.02)
+    plain = Predictor(Model.load(folder).__class__(**{**vars(loaded), "refiner": None}))
+    images = [np.zeros((80, 100), np.uint8)]
+    assert plain.refiner is None and len(Predictor(loaded).find_images(images)) == 0
+
+
+def test_a_second_stage_that_was_killed_goes_on_as_if_it_had_not_been(project):
+    whole = train(project, "whole", overrides=BOTH)
+
+    def stop(progress):
+        if progress.stage and progress.step == 17:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as told:
+        train(project, "cut", overrides=[*BOTH, "train.every=10"], on_progress=stop)
+    assert "--name cut --resume" in told.value.__notes__[0]
+    assert (project.path / "models" / "cut" / "second" / "state.yaml").exists()
+    resumed = train(project, "cut", resume=True)
+    expect_equal(resumed.refiner.network, whole.refiner.network)
+    expect_equal(resumed.network, whole.network)
+    assert not (project.path / "models" / "cut" / "second").exists()
+
+
+def test_a_second_stage_that_is_no_better_is_left_out(project, monkeypatch, caplog):
+    def spoil(self, images, peaks):
+        return peaks.pick(np.zeros(len(peaks), bool))
+
+    monkeypatch.setattr("mapose.analysis.refinement.PoseRefiner.refine", spoil)
+    better = [*(o for o in BOTH if "when" not in o), "refine.when=better", "refine.steps=2"]
+    better.append("train.validation=0.25")
+    model = train(project, "better", overrides=better)
+    assert model.refiner is None and "second stage is left out" in caplog.text
+    assert not (project.path / "models" / "better" / "refiner.safetensors").exists()
+
+
+def test_models_of_before_the_second_stage_have_none(project):
+    model = train(project, "plain", overrides=[*QUICK, "train.steps=2"])
+    text = (project.path / "models" / "plain" / "model.yaml").read_text(encoding="utf-8")
+    assert model.refiner is None and "refiner" not in text and text.startswith("schema: 1\n")
