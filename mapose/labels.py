@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mapose.arrays import Ints, Singles
 from mapose.errors import ShapeError
-from mapose.skeleton import Skeleton
+from mapose.skeleton import LANDMARKS, Skeleton
 
 #: What is known of a keypoint, by the numbers in `Labels.states`.
 STATES = ("unmarked", "visible", "occluded", "absent")
@@ -183,6 +183,22 @@ class Labels:
         states[:, :, places] = self.find_states()
         origins[:, :, places] = self.find_origins()
         return replace(self, points=points, skeleton=skeleton, states=states, origins=origins)
+
+    def take_animals(self) -> Labels:
+        """Give the labels of animals alone, without landmarks and the individual that has them."""
+        skeleton = self.skeleton
+        if not skeleton.landmarks:
+            return self
+        kept = np.delete(np.arange(len(skeleton.keypoints)), skeleton.landmark_index)
+        rows = [i for i, name in enumerate(self.individuals) if name != LANDMARKS]
+        return replace(
+            self,
+            points=self.points[:, rows][:, :, kept],
+            skeleton=skeleton.take(kept),
+            individuals=tuple(self.individuals[i] for i in rows),
+            states=self.find_states()[:, rows][:, :, kept],
+            origins=self.find_origins()[:, rows][:, :, kept],
+        )
 
     def renamed(self, names: dict[str, str]) -> Labels:
         """Make the same labels with some keypoints called otherwise.

@@ -14,6 +14,10 @@ from mapose.errors import ShapeError, suggest_name
 Pair = tuple[str, str]
 
 
+#: The individual that has the keypoints which belong to no animal.
+LANDMARKS = "landmarks"
+
+
 @dataclass(frozen=True)
 class Skeleton:
     """Keypoints of one kind of animal, and how they hang together.
@@ -26,11 +30,15 @@ class Skeleton:
         Limbs. Their order is the order of the affinity channels.
     mirror : sequence of pairs of str, optional
         (left, right) pairs that change places when the image is flipped.
+    landmarks : sequence of str, optional
+        Those of the keypoints that belong to no animal, such as the corners of an arena. In labels
+        and results the individual `LANDMARKS` has them.
 
     Raises
     ------
     ShapeError
-        If a name is repeated, empty or unknown, or an edge joins a keypoint to itself.
+        If a name is repeated, empty or unknown, or an edge joins a keypoint to itself or an animal
+        to a landmark.
 
     Examples
     --------
@@ -44,18 +52,23 @@ class Skeleton:
     keypoints: tuple[str, ...]
     edges: tuple[Pair, ...] = ()
     mirror: tuple[Pair, ...] = ()
+    landmarks: tuple[str, ...] = ()
 
     def __init__(
         self,
         keypoints: Iterable[str],
         edges: Iterable[Sequence[str]] = (),
         mirror: Iterable[Sequence[str]] = (),
+        *,
+        landmarks: Iterable[str] = (),
     ) -> None:
-        if isinstance(keypoints, str):
-            raise ShapeError(f"keypoints: wanted a list of names, came the string {keypoints!r}")
+        for what, given in (("keypoints", keypoints), ("landmarks", landmarks)):
+            if isinstance(given, str):
+                raise ShapeError(f"{what}: wanted a list of names, came the string {given!r}")
         object.__setattr__(self, "keypoints", tuple(str(k) for k in keypoints))
         object.__setattr__(self, "edges", tuple(_pair(e, "edge") for e in edges))
         object.__setattr__(self, "mirror", tuple(_pair(m, "mirror pair") for m in mirror))
+        object.__setattr__(self, "landmarks", tuple(str(m) for m in landmarks))
         self._check()
 
     def _check(self) -> None:
@@ -72,6 +85,11 @@ class Skeleton:
             self.index(b)
             if a == b:
                 raise ShapeError(f"keypoint {a!r} is paired with itself: name two keypoints")
+        for name in self.landmarks:
+            self.index(name)
+        for a, b in self.edges + self.mirror:
+            if (a in self.landmarks) != (b in self.landmarks):
+                raise ShapeError(f"{a!r} and {b!r} are paired, but one of them is a landmark")
         if len({frozenset(e) for e in self.edges}) < len(self.edges):
             raise ShapeError("edges: the same two keypoints are joined twice")
         paired = [n for m in self.mirror for n in m]
@@ -99,6 +117,11 @@ class Skeleton:
         return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
     @property
+    def landmark_index(self) -> Ints:
+        """Channels of the landmarks, int64 (L,)."""
+        return np.array([self.index(name) for name in self.landmarks], dtype=np.int64)
+
+    @property
     def flip_order(self) -> Ints:
         """Channel that each keypoint takes in a mirrored image, int64 (K,); an involution."""
         order = np.arange(len(self.keypoints))
@@ -114,6 +137,7 @@ class Skeleton:
             kept,
             [e for e in self.edges if set(e) <= set(kept)],
             [m for m in self.mirror if set(m) <= set(kept)],
+            landmarks=[name for name in self.landmarks if name in kept],
         )
 
     def renamed(self, names: dict[str, str]) -> Skeleton:
@@ -136,15 +160,17 @@ class Skeleton:
             new.values(),
             [(new[a], new[b]) for a, b in self.edges],
             [(new[a], new[b]) for a, b in self.mirror],
+            landmarks=[new[name] for name in self.landmarks],
         )
 
     def to_dict(self) -> dict[str, list[str] | list[list[str]]]:
-        """Make plain lists, ready for YAML or JSON."""
-        return {
+        """Make plain lists, ready for YAML or JSON; ``landmarks`` only where there are some."""
+        plain: dict[str, list[str] | list[list[str]]] = {
             "keypoints": list(self.keypoints),
             "edges": [list(e) for e in self.edges],
             "mirror": [list(m) for m in self.mirror],
         }
+        return {**plain, "landmarks": list(self.landmarks)} if self.landmarks else plain
 
 
 _SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))

@@ -16,10 +16,12 @@ from mapose.edits import find_edits_path, write_line
 from mapose.errors import FormatError, SettingsError
 from mapose.files import RESULT, claim_output, cut_suffix, name_work
 from mapose.io import PosesWriter, load_provenance
+from mapose.landmarks import hide_landmarks, join_landmarks, part_landmarks, pick_landmarks
 from mapose.poses import Poses, join_poses
 from mapose.recognition.gallery import load_gallery
 from mapose.results.correcting import carry_edits, carry_origin, set_foreign_edits_aside
 from mapose.results.result import Result
+from mapose.skeleton import LANDMARKS
 from mapose.tracking import ChunkTracker, OnlineTracker, Rows, arrange, join_rows
 
 #: Frames in memory at a time.
@@ -219,12 +221,15 @@ def _track_online(source: Result, options: TrackOptions, on_progress: OnProgress
     def follow() -> Iterator[Poses]:
         done = 0
         for poses in _read_chunks(source):
-            found = tracker.update_many(poses.points, poses.confidence)
-            yield arrange(poses, found, np.arange(len(names)), names)
+            animals = hide_landmarks(poses)
+            found = tracker.update_many(animals.points, animals.confidence)
+            named = arrange(animals, found, np.arange(len(names)), names)
+            yield join_landmarks(named, pick_landmarks(poses))
             done += len(poses)
             on_progress("tracking", done, len(source))
 
-    return _Tracked(names, follow(), None)
+    marked = source.read_window(slice(0, 1)).skeleton.landmarks
+    return _Tracked((*names, LANDMARKS) if marked else names, follow(), None)
 
 
 def _name_by_gallery(tracked: _Tracked, options: TrackOptions, on_progress: OnProgress) -> _Tracked:
@@ -232,6 +237,7 @@ def _name_by_gallery(tracked: _Tracked, options: TrackOptions, on_progress: OnPr
 
     assert options.video is not None and options.gallery is not None
     poses, gallery = join_poses(list(tracked.chunks)), load_gallery(options.gallery)
+    poses, marks = part_landmarks(poses)
     labels, sure = find_names(
         poses,
         options.video,
@@ -241,6 +247,7 @@ def _name_by_gallery(tracked: _Tracked, options: TrackOptions, on_progress: OnPr
     named = join_rows(poses, labels, sure, order=gallery.names)
     new = dict(zip(poses.names, labels, strict=True))
     doubts = None if tracked.doubts is None else _rename_doubts(tracked.doubts, new)
+    named = join_landmarks(named, marks)
     return _Tracked(named.names, [named], doubts)
 
 

@@ -207,6 +207,8 @@ def skeleton(
     part: Annotated[str, typer.Option(help="edges to remove, a-b,b-c")] = "",
     mirror: Annotated[str, typer.Option(help="left/right pairs to add, l-r")] = "",
     unmirror: Annotated[str, typer.Option(help="left/right pairs to remove")] = "",
+    landmark: Annotated[str, typer.Option(help="keypoints that belong to no animal")] = "",
+    no_landmark: Annotated[str, typer.Option(help="keypoints that belong to one after all")] = "",
     rename_animal: Annotated[str, typer.Option(help="animals, old=new,...")] = "",
     add_animal: Annotated[str, typer.Option(help="names; 1 where animals have none")] = "",
     remove_animal: Annotated[str, typer.Option(help="names, with all their labels")] = "",
@@ -232,6 +234,10 @@ def skeleton(
         mark = "-" if not any("-" in n for n in project.skeleton.keypoints) else ">"
         for first, second in split_pairs(text, mark, option):
             project = getattr(project, change)(first, second)
+    for name in split_names(landmark):
+        project = project.add_landmark(name)
+    for name in split_names(no_landmark):
+        project = project.remove_landmark(name)
     for name in split_names(remove):
         project = project.remove_keypoint(name)
     for old, new in split_pairs(rename_animal, "=", "--rename-animal"):

@@ -18,6 +18,7 @@ def new(
     folder: Dir,
     keypoints: Annotated[str, typer.Option(help="names, separated by commas")],
     edges: Annotated[str, typer.Option(help="limbs, a-b,b-c")] = "",
+    landmarks: Annotated[str, typer.Option(help="keypoints that belong to no animal")] = "",
     individuals: Annotated[str, typer.Option(help="how many animals, or their names")] = "1",
     videos: Annotated[list[Path] | None, typer.Option(help="video files; they stay")] = None,
 ) -> None:
@@ -28,9 +29,10 @@ def new(
     from mapose.project.project import Project
     from mapose.skeleton import Skeleton
 
-    names = split_names(keypoints)
+    marks = split_names(landmarks)
+    names = [*split_names(keypoints), *marks]
     mark = "-" if not any("-" in n for n in names) else ">"
-    skeleton = Skeleton(names, split_pairs(edges, mark, "--edges"))
+    skeleton = Skeleton(names, split_pairs(edges, mark, "--edges"), landmarks=marks)
     count = int(individuals) if individuals.isdigit() else split_names(individuals)
     project = Project.create(folder, skeleton, individuals=count, videos=videos or [])
     console.print(f"{folder}: {len(names)} keypoints, {project.count} individuals")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from mapose.decode.anatomy import choose_peaks
 from mapose.decode.groups import group_peaks, join_fragments
 from mapose.decode.links import choose_links
 from mapose.errors import SettingsError, ShapeError
+from mapose.landmarks import join_landmarks
 from mapose.poses import Peaks, Poses
 from mapose.skeleton import Skeleton
 
@@ -74,6 +77,7 @@ def assemble(
     Poses
         Unordered slots (F, I, K, 3), the best individual of a frame first; confidence is the
         peak's score. I is ``individuals``, or the most found in a frame of this run, at least 1.
+        Where the skeleton has landmarks, the best peak of each is in one slot more, the last.
 
     Raises
     ------
@@ -103,6 +107,18 @@ def assemble(
     Poses: 3 frames, 1 individual, 2 keypoints, 2D in px, 33 % found
     """
     _check(peaks, skeleton, individuals, min_keypoints, anatomy)
+    if min_keypoints is None:
+        min_keypoints = _choose_least(skeleton, individuals)
+    if skeleton.landmarks:
+        return _assemble_beside(
+            peaks,
+            skeleton,
+            individuals=individuals,
+            min_affinity=min_affinity,
+            min_keypoints=min_keypoints,
+            reach=reach,
+            anatomy=anatomy,
+        )
     limits = _find_limits(reach, len(skeleton.keypoints))
     peaks = _drop_unusable(peaks)
     far = _find_far(peaks, limits)
@@ -120,20 +136,34 @@ def assemble(
     return _fill(peaks, slot, skeleton, count)
 
 
+def _choose_least(skeleton: Skeleton, individuals: int | None) -> int:
+    """Choose from how many keypoints on a group is an animal."""
+    count = len(skeleton.keypoints) - len(skeleton.landmarks)
+    few = count <= 2 or not skeleton.edges
+    quarter = -(-count // 4) if individuals is None else 0
+    return 1 if few else max(2, quarter)
+
+
+def _assemble_beside(peaks: Peaks, skeleton: Skeleton, **options: Any) -> Poses:
+    """Assemble animals, and the best peak of each landmark as one more individual behind them."""
+    of_nobody = np.isin(peaks.keypoint, skeleton.landmark_index)
+    animals = assemble(peaks.pick(~of_nobody), replace(skeleton, landmarks=()), **options)
+    marks = _drop_unusable(peaks.pick(of_nobody))
+    best = _pick_single(marks, skeleton, marks.affinity.astype(np.float64))
+    found = _fill(marks, best, skeleton, 1)
+    return join_landmarks(replace(animals, skeleton=skeleton), found)
+
+
 def _find_slots(
     peaks: Peaks,
     skeleton: Skeleton,
     weight: Floats,
     limits: Floats,
     individuals: int | None,
-    min_keypoints: int | None,
+    min_keypoints: int,
 ) -> Ints:
     """Find the slot of each peak by the links of several animals; -1 = left out."""
     member = _group(peaks, skeleton, weight, limits, individuals)
-    if min_keypoints is None:
-        few = len(skeleton.keypoints) <= 2 or not skeleton.edges
-        quarter = -(-len(skeleton.keypoints) // 4) if individuals is None else 0
-        min_keypoints = 1 if few else max(2, quarter)
     slot = _rank_groups(peaks, member, min_keypoints)
     if individuals is not None:
         slot[slot >= individuals] = -1

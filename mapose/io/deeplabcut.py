@@ -21,7 +21,7 @@ from mapose.io.sources import find_frame_numbers, find_images, find_sources, fin
 from mapose.labels import Labels
 from mapose.poses import Poses
 from mapose.reading import explain_damage, load_yaml
-from mapose.skeleton import Skeleton
+from mapose.skeleton import LANDMARKS, Skeleton
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,8 @@ def read_deeplabcut_labels(path: Path) -> Labels:
     -------
     Labels
         Individuals are known by name in all frames if the project says ``identity: true`` or
-        there is only one. Body parts of no animal belong to the individual ``single``.
+        there is only one. Body parts of no animal are the skeleton's landmarks, and the individual
+        ``landmarks`` has them.
 
     Raises
     ------
@@ -73,6 +74,7 @@ def read_deeplabcut_labels(path: Path) -> Labels:
         )
     files, grids, left_out = _read_files(files)
     keypoints, individuals = _merge_names(grids, config)
+    marks = _list_landmarks(grids, keypoints)
     names = [["/".join(r) for r in map(_as_image, g.rows)] for g in grids]
     images, videos, points = [], [], []
     for file, grid, rows in zip(files, grids, names, strict=True):
@@ -81,11 +83,11 @@ def read_deeplabcut_labels(path: Path) -> Labels:
         points.append(_arrange(grid, keypoints, individuals)[..., :2])
     return Labels(
         np.concatenate(points),
-        Skeleton(keypoints, _read_edges(config, keypoints)),
+        Skeleton(keypoints, _read_edges(config, keypoints, marks), landmarks=marks),
         tuple(videos),
         find_frame_numbers([n for rows in names for n in rows], videos),
         tuple(images),
-        tuple(individuals),
+        tuple(_name_owner(individuals, marks)),
         bool(config.get("identity")) or len(set(individuals) - {SINGLE}) == 1,
         _find_project_videos(videos, folder, config),
         tuple(left_out),
@@ -124,10 +126,11 @@ def read_deeplabcut_poses(path: Path) -> Poses:
     order = np.argsort(frames, kind="stable")
     keypoints, individuals = _merge_names([grid], {})
     array = _arrange(grid, keypoints, individuals)[order]
-    named = unname_slots(individuals) if len(grid.columns[0]) == 4 else None
+    marks = _list_landmarks([grid], keypoints)
+    named = unname_slots(_name_owner(individuals, marks)) if len(grid.columns[0]) == 4 else None
     return Poses(
         array,
-        Skeleton(keypoints),
+        Skeleton(keypoints, landmarks=marks),
         named,
         frames=frames[order],
         unit="px" if array.shape[-1] == 3 else "unknown",
@@ -289,6 +292,35 @@ def _merge_names(grids: Iterable[Grid], config: dict[str, Any]) -> tuple[list[st
     return keypoints, sorted(individuals, key=lambda i: i == SINGLE)
 
 
+def _list_landmarks(grids: Iterable[Grid], keypoints: list[str]) -> list[str]:
+    """List the body parts that only the individual `SINGLE` has, beside other individuals.
+
+    Where a table has columns of all individuals and all body parts, coordinates decide.
+    """
+    columns, filled = set(), set()
+    for grid in grids:
+        there = np.atleast_1d(np.isfinite(grid.values).any(0))
+        for column, some in zip(grid.columns, there, strict=True):
+            if len(column) == 4:
+                owner = (column[1] == SINGLE, column[2])
+                columns.add(owner)
+                filled |= {owner} if some and column[-1] in ("x", "y") else set()
+    if not any(not nobody for nobody, _ in columns):
+        return []
+    return [
+        k
+        for k in keypoints
+        if (True, k) in columns
+        and (False, k) not in filled
+        and ((True, k) in filled or (False, k) not in columns)
+    ]
+
+
+def _name_owner(individuals: list[str], landmarks: list[str]) -> list[str]:
+    """Call the individual that has the landmarks as we do."""
+    return [LANDMARKS if name == SINGLE and landmarks else name for name in individuals]
+
+
 def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Singles:
     """Put columns into float32 (F, I, K, 3 or 4): x, y[, z], likelihood."""
     coords = {c[-1] for c in grid.columns}
@@ -310,14 +342,17 @@ def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Single
     return array
 
 
-def _read_edges(config: dict[str, Any], keypoints: list[str]) -> list[tuple[str, str]]:
+def _read_edges(
+    config: dict[str, Any], keypoints: list[str], landmarks: list[str]
+) -> list[tuple[str, str]]:
     """Take the skeleton from the config: pairs, or chains of several names, of known parts."""
     edges: dict[frozenset[str], tuple[str, str]] = {}
     skeleton = config.get("skeleton")
     for chain in skeleton if isinstance(skeleton, list) else []:
         names = [str(n) for n in chain] if isinstance(chain, list) else []
         for a, b in pairwise(names):
-            if a != b and {a, b} <= set(keypoints):
+            apart = (a in landmarks) != (b in landmarks)
+            if a != b and {a, b} <= set(keypoints) and not apart:
                 edges.setdefault(frozenset((a, b)), (a, b))
     return list(edges.values())
 
@@ -357,7 +392,7 @@ def write_deeplabcut_h5(
             'writing DeepLabCut h5 needs PyTables: pip install "mapose[dlc]" (dlc-csv works '
             "without)"
         ) from error
-    frame = poses.to_pandas(scorer).astype(np.float64)
+    frame = _make_table(poses, scorer).astype(np.float64)
     with write_atomically(path, error=FormatError) as partial:
         try:
             store_frame(frame, partial, layout="table")
@@ -391,4 +426,23 @@ def store_frame(frame: pd.DataFrame, path: Path, *, layout: str) -> None:
 def write_deeplabcut_csv(poses: Poses, path: Path, *, scorer: str = "mapose") -> None:
     """Write a csv with DeepLabCut's header rows."""
     with write_atomically(path, error=FormatError) as partial:
-        poses.to_pandas(scorer).to_csv(partial, lineterminator="\n", encoding="utf-8")
+        _make_table(poses, scorer).to_csv(partial, lineterminator="\n", encoding="utf-8")
+
+
+def _make_table(poses: Poses, scorer: str) -> pd.DataFrame:
+    """Lay out poses as DeepLabCut does."""
+    table = poses.to_pandas(scorer)
+    return part_owners(table, poses.skeleton) if LANDMARKS in poses.names else table
+
+
+def part_owners(table: pd.DataFrame, skeleton: Skeleton) -> pd.DataFrame:
+    """Give a table with columns of all individuals and body parts those that DeepLabCut has.
+
+    Landmarks are body parts of `SINGLE` alone, and it has no others.
+    """
+    if not skeleton.landmarks:
+        return table
+    owner = table.columns.get_level_values("individuals")
+    part = table.columns.get_level_values("bodyparts")
+    table = table.loc[:, (owner == LANDMARKS) == part.isin(skeleton.landmarks)]
+    return table.rename(columns={LANDMARKS: SINGLE}, level="individuals")

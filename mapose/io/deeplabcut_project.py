@@ -15,10 +15,11 @@ import pandas as pd
 
 from mapose.errors import FormatError, SettingsError
 from mapose.files import make_folder, write_atomically, write_yaml
-from mapose.io.deeplabcut import store_frame
+from mapose.io.deeplabcut import part_owners, store_frame
 from mapose.io.images import read_image
 from mapose.labels import Labels
 from mapose.locks import is_locked, lock_output
+from mapose.skeleton import LANDMARKS
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +146,8 @@ def _make_table(labels: Labels, images: list[str], scorer: str) -> pd.DataFrame:
         [("labeled-data", v, image) for v, image in zip(labels.videos, images, strict=True)]
     )
     values = labels.points.reshape(len(labels), -1).astype(np.float64)
-    return pd.DataFrame(values, index=rows, columns=columns).sort_index()
+    table = pd.DataFrame(values, index=rows, columns=columns).sort_index()
+    return part_owners(table, labels.skeleton) if _is_multi(labels) else table
 
 
 def _is_multi(labels: Labels) -> bool:
@@ -172,10 +174,11 @@ def _make_config(
     """Lay out what DeepLabCut asks of a config; what is not said here has its own defaults."""
     task, scorer = names
     parts, multi = list(labels.skeleton.keypoints), _is_multi(labels)
+    marks = list(labels.skeleton.landmarks)
     animals = {
-        "individuals": list(labels.individuals),
-        "uniquebodyparts": [],
-        "multianimalbodyparts": parts,
+        "individuals": [name for name in labels.individuals if not marks or name != LANDMARKS],
+        "uniquebodyparts": marks,
+        "multianimalbodyparts": [part for part in parts if part not in marks],
         "bodyparts": "MULTI!",
     }
     return {

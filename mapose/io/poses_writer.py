@@ -214,6 +214,8 @@ class PosesWriter:
         group["edges"] = skeleton.edge_index
         pairs = [[skeleton.index(a), skeleton.index(b)] for a, b in skeleton.mirror]
         group["mirror"] = np.array(pairs, np.int64).reshape(-1, 2)
+        if skeleton.landmarks:
+            group["landmarks"] = list(skeleton.landmarks)
         if self._individuals is not None:
             names = list(self._individuals)
             file.create_dataset("individuals", (len(names),), h5py.string_dtype(), data=names)

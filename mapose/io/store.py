@@ -3,7 +3,8 @@
 Layout (HDF5, no pickles), schema 1::
 
     /                      attributes: format = "mapose", schema, unit, rate (if known)
-    /skeleton/keypoints    text (K,);  edges, mirror: int64 (E, 2), channels of the keypoints
+    /skeleton/keypoints    text (K,);  edges, mirror: int64 (E, 2), channels of the keypoints;
+                           landmarks: text (L,), only where there are some
     /individuals           text (I,); absent for slots without names
     /poses/array           float32 (F, I, K, 3 or 4), NaN = missing;  frames: int64 (F,)
     /poses/identity        float32 (F, I), optional;  covariance: float32 (F, I, K, d, d), optional
@@ -423,7 +424,8 @@ def _load_skeleton(group: Any) -> Skeleton:
         if ((index < 0) | (index >= len(names))).any():
             raise ShapeError(f"{key} join keypoints that are not there")
         pairs[key] = [(names[a], names[b]) for a, b in index]
-    return Skeleton(names, **pairs)
+    marks = _read_texts(group["landmarks"]) if "landmarks" in group else []
+    return Skeleton(names, **pairs, landmarks=marks)
 
 
 def _read_text(data: Any) -> str:

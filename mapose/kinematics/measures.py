@@ -30,6 +30,7 @@ from mapose.kinematics.posture import (
 )
 from mapose.kinematics.social import find_distances, find_proximity
 from mapose.kinematics.thresholds import find_bouts
+from mapose.landmarks import hide_landmarks
 from mapose.poses import Poses
 from mapose.zones import Zone
 
@@ -276,6 +277,7 @@ def measure_poses(poses: Poses, options: MeasureOptions | None = None) -> Kinema
     over = options.seconds
     joints = list_joints(poses.skeleton) if options.joints is None else list(options.joints)
     front, back = options.body or ("", "")
+    animals = hide_landmarks(at)  # nobody is near a corner
     return Kinematics(
         poses,
         position=find_positions(at),
@@ -285,12 +287,12 @@ def measure_poses(poses: Poses, options: MeasureOptions | None = None) -> Kinema
         joints=joints,
         angles=find_joint_angles(poses, joints),
         lengths=find_limb_lengths(poses),
-        apart=find_distances(at),
+        apart=find_distances(animals),
         heading=find_headings(poses, front, back=back) if options.body else None,
         own=find_body_coordinates(poses, front, back=back) if options.body else None,
         inside=find_in_zones(at, options.zones),
         uses=find_zone_use(at, options.zones),
-        behaviours=_find_behaviours(at, options),
+        behaviours=_find_behaviours(animals, options),
     )
 
 

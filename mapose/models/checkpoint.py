@@ -94,7 +94,7 @@ class Model:
     @property
     def body(self) -> Skeleton:
         """The keypoints with `links` for edges: what assembly works on."""
-        return Skeleton(self.skeleton.keypoints, self.links, self.skeleton.mirror)
+        return replace(self.skeleton, edges=self.links)
 
     @property
     def hash(self) -> str:

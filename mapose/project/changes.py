@@ -29,7 +29,7 @@ from mapose.errors import FormatError, SettingsError, suggest_name
 from mapose.io.instances import check_room
 from mapose.labels import ABSENT, ORIGINS, STATES, UNMARKED, Labels
 from mapose.reading import is_plain_name
-from mapose.skeleton import Skeleton
+from mapose.skeleton import LANDMARKS, Skeleton
 
 #: x and y in px (None where absent from the picture), a name of `STATES`, and one of `ORIGINS`.
 Mark = tuple[float | None, float | None, str, str]
@@ -77,12 +77,17 @@ class LabelState:
         return Skeleton(**self.skeleton)
 
     def list_individuals(self) -> list[str]:
-        """List the names that an animal may have: those of the project, else those in use first."""
+        """List the names that an animal may have: those of the project, else those in use first.
+
+        Last comes the individual that has the landmarks, where there are some.
+        """
+        marks = [LANDMARKS] if self.skeleton.get("landmarks") else []
+        columns = [name for name in self.columns if name not in marks]
         if not isinstance(self.individuals, int):
-            return list(dict.fromkeys((*self.individuals, *self.columns)))
-        free = (f"animal{i}" for i in range(self.individuals + len(self.columns)))
-        more = [name for name in free if name not in self.columns]
-        return self.columns + more[: max(0, self.individuals - len(self.columns))]
+            return list(dict.fromkeys((*self.individuals, *columns, *marks)))
+        free = (f"animal{i}" for i in range(self.individuals + len(columns)))
+        more = [name for name in free if name not in columns]
+        return columns + more[: max(0, self.individuals - len(columns))] + marks
 
     def has_frame(self, video: str, number: int) -> bool:
         """Tell whether a frame of a video is among the labelled ones."""

@@ -27,6 +27,7 @@ class Description(BaseModel):
     keypoints: list[str]
     edges: list[list[str]] = []
     mirror: list[list[str]] = []
+    landmarks: list[str] = Field([], description="keypoints that belong to no animal")
     individuals: int | list[str] = Field(1, description="how many, or their names")
     videos: dict[str, str] = Field({}, description="name: path from this folder")
     recordings: dict[str, str] = Field({}, description="name: fingerprint of the video")
@@ -35,7 +36,7 @@ class Description(BaseModel):
     @property
     def skeleton(self) -> Skeleton:
         """Keypoints, limbs, mirror pairs."""
-        return Skeleton(self.keypoints, self.edges, self.mirror)
+        return Skeleton(self.keypoints, self.edges, self.mirror, landmarks=self.landmarks)
 
 
 def load_description(folder: Path) -> Description:
@@ -70,7 +71,7 @@ def save_description(description: Description, folder: Path) -> None:
 def make_plain(description: Description) -> dict[str, Any]:
     """Make plain values of a description, without what is empty and seldom there."""
     plain = description.model_dump(mode="json")
-    return {k: v for k, v in plain.items() if v or k not in ("recordings", "sessions")}
+    return {k: v for k, v in plain.items() if v or k not in ("recordings", "sessions", "landmarks")}
 
 
 def check_individuals(individuals: int | Iterable[str]) -> None:

@@ -109,9 +109,10 @@ def import_project(
     with lock_output(path / FILE, wait=True):
         is_new = not (path / FILE).is_file()
         if is_new:
-            present = np.isfinite(labels.points).all(-1).any(-1)
+            animals = labels.take_animals()
+            present = np.isfinite(animals.points).all(-1).any(-1)
             most = int(present.sum(1).max(initial=1))
-            names = labels.individuals if labels.identified else max(most, 1)
+            names = animals.individuals if labels.identified else max(most, 1)
             project = Project.create(path, labels.skeleton, individuals=individuals or names)
         else:
             project = Project.load(path)
@@ -304,6 +305,11 @@ def _reorder(labels: Labels, skeleton: Skeleton) -> Labels:
         if name not in skeleton.keypoints:
             hint = suggest_name(name, skeleton.keypoints)
             raise ShapeError(f"the project has no keypoint {name!r}: {hint}; use --rename old=new")
+        if (name in labels.skeleton.landmarks) != (name in skeleton.landmarks):
+            raise ShapeError(
+                f"{name!r} belongs to no animal on one side only: landmarks in {FILE}, or body "
+                "parts of DeepLabCut's individual 'single'"
+            )
     return labels.arrange(skeleton)
 
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from mapose.errors import SettingsError
 from mapose.io import Video, write_image
 from mapose.io.labels import name_image
@@ -28,7 +30,7 @@ from mapose.project.changes import (
 from mapose.project.description import check_individuals
 from mapose.project.journal import Entry
 from mapose.reading import is_plain_name
-from mapose.skeleton import Skeleton
+from mapose.skeleton import LANDMARKS, Skeleton
 
 if TYPE_CHECKING:
     from mapose.project.history import History
@@ -304,7 +306,7 @@ class Labelling:
             old = state.make_skeleton()
             names = list(old.keypoints)
             names.insert(len(names) if after is None else old.index(after) + 1, name)
-            state.skeleton = Skeleton(names, old.edges, old.mirror).to_dict()
+            state.skeleton = replace(old, keypoints=tuple(names)).to_dict()
 
         return self._change(f"add keypoint {name}", change)
 
@@ -325,15 +327,33 @@ class Labelling:
         def change(state: LabelState) -> None:
             old = state.make_skeleton()
             old.index(name)
-            kept = [k for k in old.keypoints if k != name]
-            state.skeleton = Skeleton(
-                kept,
-                [edge for edge in old.edges if name not in edge],
-                [pair for pair in old.mirror if name not in pair],
-            ).to_dict()
+            kept = [i for i, k in enumerate(old.keypoints) if k != name]
+            state.skeleton = old.take(np.array(kept, np.int64)).to_dict()
             state.drop_spots(lambda spot: spot[1] == name)
 
         return self._change(f"remove keypoint {name}", change)
+
+    def add_landmark(self, name: str) -> Self:
+        """Say that a keypoint belongs to no animal: the individual ``landmarks`` has it."""
+        return self._change_landmark(name, True)
+
+    def remove_landmark(self, name: str) -> Self:
+        """Say that a keypoint belongs to animals after all."""
+        return self._change_landmark(name, False)
+
+    def _change_landmark(self, name: str, is_one: bool) -> Self:
+        def change(state: LabelState) -> None:
+            old = state.make_skeleton()
+            old.index(name)
+            used = {who for spots in state.marks.values() for who, what in spots if what == name}
+            if odd := sorted(who for who in used if (who == LANDMARKS) != is_one):
+                raise SettingsError(
+                    f"{name} is marked of {odd[0]}: remove these marks before its owner changes"
+                )
+            marks = [n for n in old.landmarks if n != name] + [name] * is_one
+            state.skeleton = replace(old, landmarks=tuple(marks)).to_dict()
+
+        return self._change(f"{name} belongs to {'no' if is_one else 'an'} animal", change)
 
     def add_edge(self, first: str, second: str) -> Self:
         """Join two keypoints."""
@@ -537,8 +557,8 @@ class Labelling:
                 if kept == pairs:
                     raise SettingsError(f"{what}: there is no {pair[0]}-{pair[1]}")
                 pairs = kept
-            parts = {"edges": old.edges, "mirror": old.mirror, what: pairs}
-            state.skeleton = Skeleton(old.keypoints, **parts).to_dict()
+            parts: dict[str, Any] = {what: pairs}
+            state.skeleton = replace(old, **parts).to_dict()
 
         return self._change(f"{verb} {what} {pair[0]}-{pair[1]}", change)
 

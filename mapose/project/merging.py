@@ -181,6 +181,7 @@ def _join_plans(merged: LabelState, theirs: LabelState, report: MergeReport) -> 
         [*mine.keypoints, *new],
         [*mine.edges, *(e for e in edges.values() if e not in mine.edges)],
         [*mine.mirror, *mirror],
+        landmarks=[*mine.landmarks, *(name for name in its.landmarks if name in new)],
     ).to_dict()
     if new:
         report.told.append(f"new keypoints: {', '.join(new)}")

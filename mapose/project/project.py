@@ -105,10 +105,12 @@ class Project(Labelling):
         check_free(path)
         if not skeleton.mirror:
             pairs = find_mirror(skeleton.keypoints)
-            skeleton = Skeleton(skeleton.keypoints, skeleton.edges, pairs)
+            skeleton = replace(skeleton, mirror=tuple(pairs))
         count = individuals if isinstance(individuals, int) else tuple(individuals)
         if not count or (isinstance(count, int) and count < 1):
             raise SettingsError(f"individuals: wanted at least one animal, came {individuals!r}")
+        if set(skeleton.landmarks) == set(skeleton.keypoints):
+            raise SettingsError("landmarks: at least one keypoint has to belong to an animal")
         check_individuals(count)
         project = cls(path, skeleton, count, {}).with_videos(videos)
         make_folder(path)

@@ -137,7 +137,8 @@ class Tables:
                 table.unlink(missing_ok=True)
                 files.pop(video, None)
         description = self._describe()
-        shown = description.model_copy(update={**state.skeleton, "individuals": state.individuals})
+        plan = {"landmarks": [], **state.skeleton, "individuals": state.individuals}
+        shown = description.model_copy(update=plan)
         if shown != description:
             save_description(shown, self.folder)
         record = {

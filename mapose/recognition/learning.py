@@ -12,6 +12,7 @@ import torch
 from mapose.arrays import Bools, Floats, Image, Ints
 from mapose.data import is_grey
 from mapose.errors import ShapeError, suggest_name
+from mapose.landmarks import hide_landmarks
 from mapose.models import spare_cores
 from mapose.poses import Poses
 from mapose.recognition.appearance import (
@@ -104,6 +105,7 @@ def learn_appearance(
     Fragments between crossings as training set: idtracker.ai (Romero-Ferrero et al. 2019).
     """
     check_poses(poses)
+    poses = hide_landmarks(poses)
     _check_names(poses, names or {})
     lesson = _choose_lesson(poses, names, np.random.default_rng(seed))
     report = on_progress or (lambda done, total: None)

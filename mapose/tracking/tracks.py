@@ -11,7 +11,9 @@ import numpy.typing as npt
 from mapose.arrays import AnyFloats, Ints
 from mapose.doubts import Doubt
 from mapose.errors import ShapeError
+from mapose.landmarks import hide_landmarks, join_landmarks, pick_landmarks
 from mapose.poses import Poses
+from mapose.skeleton import LANDMARKS
 from mapose.tracking.naming import Naming, name_tracklets
 from mapose.tracking.tracker import MAX_GAP, Tracker
 from mapose.tracking.tracklets import TrackletSummaries
@@ -167,6 +169,7 @@ class ChunkTracker:
         self._tracker = Tracker(individuals=individuals, max_gap=max_gap, size=size, cut=True)
         self._summaries = TrackletSummaries()
         self._ids: list[npt.NDArray[np.int32]] = []
+        self._landmarks = False
 
     def add(self, poses: Poses, embeddings: npt.ArrayLike | None = None) -> None:
         """Take in the next chunk.
@@ -183,6 +186,8 @@ class ChunkTracker:
         ShapeError
             If the embeddings or frames do not fit.
         """
+        poses = hide_landmarks(poses)
+        self._landmarks = bool(poses.skeleton.landmarks)
         ids = self._tracker.update_many(poses.points, poses.confidence, frames=poses.frames)
         self._ids.append(ids.astype(np.int32))
         self._summarise(self._ids[-1], poses, embeddings)
@@ -205,6 +210,7 @@ class ChunkTracker:
     def _summarise(
         self, ids: npt.NDArray[np.integer], poses: Poses, embeddings: npt.ArrayLike | None
     ) -> None:
+        poses = hide_landmarks(poses)
         self._summaries.add(
             ids,
             poses.points,
@@ -236,7 +242,8 @@ class ChunkTracker:
             min_frames=min_frames,
         )
         found = int(naming.mapping.max(initial=-1)) + 1
-        return Rows(naming, tuple(self._ids), individuals or max(min_rows, found))
+        count = individuals or max(min_rows, found)
+        return Rows(naming, tuple(self._ids), count, self._landmarks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,16 +258,20 @@ class Rows:
         Tracklets in every chunk.
     count : int
         Number of rows.
+    landmarks : bool
+        Whether one more row is that of landmarks, which nobody tracks.
     """
 
     naming: Naming
     ids: tuple[npt.NDArray[np.int32], ...]
     count: int
+    landmarks: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
-        """``track0``, ``track1`` and so on."""
-        return tuple(f"track{i}" for i in range(self.count))
+        """``track0``, ``track1`` and so on, last that of landmarks where there are some."""
+        tracks = tuple(f"track{i}" for i in range(self.count))
+        return (*tracks, LANDMARKS) if self.landmarks else tracks
 
     @property
     def doubts(self) -> tuple[Doubt, ...]:
@@ -271,8 +282,9 @@ class Rows:
         """Put the detections of the same chunks into their rows, one chunk after the other."""
         for ids, poses in zip(self.ids, chunks, strict=True):
             mended = self.naming.mend(ids, poses.frames)
-            named = arrange(poses, mended, self.naming.mapping, self.names)
-            yield self.naming.add_identity(named)
+            animals, marks = hide_landmarks(poses), pick_landmarks(poses)
+            named = arrange(animals, mended, self.naming.mapping, self.names)
+            yield join_landmarks(self.naming.add_identity(named), marks)
 
 
 def arrange(

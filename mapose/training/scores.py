@@ -9,6 +9,7 @@ import numpy as np
 
 from mapose.arrays import Bools, Floats
 from mapose.labels import Labels
+from mapose.landmarks import drop_landmarks, pick_landmarks
 from mapose.metrics import (
     OksMap,
     PoseError,
@@ -21,6 +22,7 @@ from mapose.metrics import (
     pose_error,
 )
 from mapose.poses import Poses
+from mapose.skeleton import LANDMARKS
 
 #: The p-cutoff that DeepLabCut users report with.
 CUTOFF = 0.6
@@ -46,6 +48,8 @@ class FrameScores:
         Visible keypoints shown, absent ones said to be absent.
     pck : dict of float to float
         Share of the labelled keypoints within so many px, a curve.
+    landmarks : PoseError, optional
+        Distances of the keypoints that belong to no animal, which count in nothing else, px.
     """
 
     frames: int
@@ -54,6 +58,7 @@ class FrameScores:
     sides: SideErrors
     presence: Presence
     pck: dict[float, float]
+    landmarks: PoseError | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Make plain values, ready for YAML or JSON."""
@@ -67,12 +72,16 @@ class FrameScores:
                 f"{distance:g}": None if share != share else round(share, 4)
                 for distance, share in self.pck.items()
             },
+            **({"landmarks": self.landmarks.to_dict()} if self.landmarks else {}),
         }
 
     def __str__(self) -> str:
         lines = [str(self.error), str(self.score)]
         lines += [str(self.sides)] if self.sides.pairs else []
-        return "\n".join([*lines, str(self.presence)])
+        lines += [str(self.presence)]
+        if self.landmarks:
+            lines.append(f"landmarks, which belong to no animal:\n{self.landmarks}")
+        return "\n".join(lines)
 
 
 def score_frames(
@@ -95,6 +104,9 @@ def score_frames(
     -------
     FrameScores
     """
+    landmarks = _score_landmarks(labels, found, cutoff)
+    known = np.delete(known, labels.skeleton.landmark_index, axis=1)
+    labels, found = labels.take_animals(), drop_landmarks(found)
     truth, names = labels.points, labels.skeleton.keypoints
     points, confidence = pick_matched(truth, found.points, found.confidence)
     error = pose_error(
@@ -114,6 +126,23 @@ def score_frames(
             cutoff=cutoff,
         ),
         pck=find_pck(np.linalg.norm(points - truth, axis=-1), error.labelled),
+        landmarks=landmarks,
+    )
+
+
+def _score_landmarks(labels: Labels, found: Poses, cutoff: float) -> PoseError | None:
+    """Measure the keypoints that belong to no animal, if there are any."""
+    marks = pick_landmarks(found)
+    mine = [i for i, name in enumerate(labels.individuals) if name == LANDMARKS]
+    if marks is None or not mine:
+        return None
+    channels = labels.skeleton.landmark_index
+    return pose_error(
+        labels.points[:, mine][:, :, channels],
+        marks.points[:, :, channels],
+        confidence=marks.confidence[:, :, channels],
+        cutoff=cutoff,
+        keypoints=labels.skeleton.landmarks,
     )
 
 

@@ -32,6 +32,7 @@ from mapose.decode import propose_edges, select_edges
 from mapose.errors import MaposeError, SettingsError
 from mapose.io import read_image
 from mapose.labels import Labels
+from mapose.landmarks import blank_landmarks
 from mapose.locks import lock_output
 from mapose.models import (
     EfficientNetLite0,
@@ -294,14 +295,15 @@ def _prepare(
     images = read_images(project, labels)
     split = split_frames(labels, settings.train)
     train_rows = split.train
-    poses = labels.points.reshape(-1, *labels.points.shape[2:])
+    points = blank_landmarks(labels.points, labels.skeleton)
+    poses = points.reshape(-1, *points.shape[2:])
     sizes = [(i.shape[1], i.shape[0]) for i in images]
     net = settings.network
     net = _choose_scale(net, poses, min(sizes, key=max))
     settings = settings.model_copy(update={"network": net})
     channels = net.channels or (1 if is_grey(images) else 3)
     augmentation = _choose_augmentation(settings, poses)
-    links = _propose_links(project, labels.points[train_rows], net.links)
+    links = _propose_links(project, points[train_rows], net.links)
     network, architecture = _build_network(settings, labels.skeleton, channels, links, init)
     model = Model(
         network=network.to(device),
@@ -311,10 +313,10 @@ def _prepare(
         factor=net.factor or 1,
         channels=channels,
         individuals=project.count,
-        reach=find_reach(labels.points[train_rows]),
+        reach=find_reach(points[train_rows]),
         variance=np.ones(len(labels.skeleton.keypoints)),
         anatomy=learn_anatomy(
-            labels.points[train_rows].reshape(-1, *poses.shape[1:]),
+            points[train_rows].reshape(-1, *poses.shape[1:]),
             # Where views are not mirrored, a mirror image is no animal that could be there.
             flip_order=labels.skeleton.flip_order if augmentation.flip else None,
         ),
@@ -417,7 +419,8 @@ def _propose_links(
     if project.count == 1 or wanted is not None:
         return () if project.count == 1 else wanted or ()
     names = project.skeleton.keypoints
-    given = [(int(a), int(b)) for a, b in project.skeleton.edge_index]
+    nobody = set(project.skeleton.landmark_index.tolist())
+    given = [(int(a), int(b)) for a, b in project.skeleton.edge_index if int(a) not in nobody]
     return tuple((names[a], names[b]) for a, b in propose_edges(points, given))
 
 
@@ -454,7 +457,7 @@ def _finish(
     peaks = Predictor(model, device=trainer.device.type).find_images(run.images)
     model = replace(model, network=network.cpu())
     if model.links:
-        points = labels.points[run.split.train]
+        points = blank_landmarks(labels.points[run.split.train], model.skeleton)
         links = [int(e) for e in select_edges(peaks.take(run.split.train), points, model.body)]
         model, peaks = model.with_links(links), peaks.take_edges(links)
     held_out = run.split.validation if len(run.split.validation) else run.split.train

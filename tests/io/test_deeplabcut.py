@@ -94,8 +94,11 @@ def test_old_and_new_row_index(recordings: Path, kind: str) -> None:
 
 def test_parts_of_no_animal(recordings: Path) -> None:
     labels = read_deeplabcut_labels(recordings / VARIANTS / "maudlc_testdata.csv")
-    assert labels.individuals == ("Animal1", "Animal2", "single")
+    assert labels.individuals == ("Animal1", "Animal2", "landmarks")
     assert labels.skeleton.keypoints == ("A", "B", "C", "D", "E")
+    assert labels.skeleton.landmarks == ("D", "E")
+    animals = labels.take_animals()
+    assert animals.individuals == ("Animal1", "Animal2") and animals.points.shape[1:3] == (2, 3)
     assert labels.points[1, 2].tolist()[3:] == [[22, 23], [24, 25]]
     assert np.isnan(labels.points[:, 2, :3]).all() and np.isnan(labels.points[:, :2, 3:]).all()
 

@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from calibration import Camera, CameraGroup
 from mapose.arrays import Bools, Floats, Ints, Singles
 from mapose.errors import SettingsError, ShapeError
+from mapose.landmarks import join_landmarks, part_landmarks
 from mapose.multiview.matching.following import MAX_GAP, Follower, Run, join_runs
 from mapose.multiview.matching.individuals import find_individuals
 from mapose.multiview.matching.mirror import exchange
@@ -112,7 +113,8 @@ def match_views(
     """
     _check_settings(individuals, max_gap=max_gap, min_frames=min_frames)
     check_views(views, cameras)
-    poses = _align_keypoints(list(views.values()))
+    parted = {name: part_landmarks(view) for name, view in views.items()}
+    poses = _align_keypoints([animals for animals, _ in parted.values()])
     lenses = [cameras[name] for name in views]
     pairs = _find_pairs(poses[0].skeleton) if mirror else np.empty((0, 2), np.int64)
     tracks, run, length = _follow(
@@ -131,7 +133,8 @@ def match_views(
     found = {}
     for v, (name, view) in enumerate(zip(views, poses, strict=True)):
         repaired = _repair_mirrored(view, run.mirrored[:, v], pairs)
-        found[name] = _arrange(repaired, assigned[:, v], identity[:, v], place=place, names=names)
+        named = _arrange(repaired, assigned[:, v], identity[:, v], place=place, names=names)
+        found[name] = join_landmarks(named, parted[name][1])
     log.info("%d individuals in %d views; %s", len(names), len(views), _describe(run, tracks))
     return found
 
