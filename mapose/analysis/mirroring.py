@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from mapose.analysis.posing import assemble_poses
 from mapose.analysis.prediction import Predictor
 from mapose.arrays import Image, Ints
-from mapose.decode import assemble
 from mapose.errors import VideoError
 from mapose.io import Video
 from mapose.models import Model
@@ -68,14 +67,7 @@ def find_mirrored(
                 on_progress(done, len(wanted))
 
         peaks = predictor.find_images(show_mirrored())
-        found = assemble(
-            peaks,
-            model.body,
-            individuals=model.individuals,
-            reach=model.reach,
-            anatomy=model.anatomy,
-        )
-        found = replace(found, skeleton=model.skeleton)
+        found = assemble_poses(peaks, model)
         return mirror_poses(found, source.size[0], frames=np.array(read, np.int64))
 
 

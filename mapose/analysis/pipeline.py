@@ -22,9 +22,9 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from mapose import __version__
+from mapose.analysis.posing import assemble_poses
 from mapose.analysis.prediction import Crop, Predictor, read_batches
 from mapose.analysis.topdown import find_poses
-from mapose.decode import assemble
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
 from mapose.files import (
     RESULT,
@@ -249,11 +249,9 @@ def _find_chunks(
         size = sum(p.n_frames for p in waiting)
         if size == CHUNK or start + size == len(video):
             joined = join_peaks(waiting)
-            poses = assemble(
-                joined, model.body, individuals=count, reach=model.reach, anatomy=model.anatomy
-            )
+            poses = assemble_poses(joined, model, individuals=count)
             frames = np.arange(start, start + size)
-            yield replace(poses, frames=frames, skeleton=model.skeleton), joined
+            yield replace(poses, frames=frames), joined
             waiting, start = [], start + size
 
 

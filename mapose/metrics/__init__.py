@@ -12,6 +12,7 @@ from mapose.metrics.reconstruction import (
     reconstruction_error,
 )
 from mapose.metrics.tracks import TrackScores, track_scores
+from mapose.metrics.trust import Trust, find_trust
 
 __all__ = [
     "BoneVariation",
@@ -23,11 +24,13 @@ __all__ = [
     "SideErrors",
     "Tenth",
     "TrackScores",
+    "Trust",
     "align_poses",
     "bone_variation",
     "find_lasting_swaps",
     "find_presence",
     "find_side_errors",
+    "find_trust",
     "match_individuals",
     "name_scores",
     "oks_map",

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mapose.anatomy import Anatomy
 from mapose.arrays import Floats
+from mapose.confidence import Confidence
 from mapose.errors import FormatError
 from mapose.files import write_atomically, write_yaml
 from mapose.models.network import PoseNetwork, build_network
@@ -67,6 +68,8 @@ class Model:
         in models of before it was learned.
     refiner : Refiner or None
         Second stage, where there is one.
+    confidence : Confidence or None
+        What scores and covariances are worth; None in models of before it was found.
     name : str
         Of its folder, for messages; empty where it has none yet.
     """
@@ -84,6 +87,7 @@ class Model:
     record: dict[str, Any] = field(default_factory=dict)
     anatomy: Anatomy | None = None
     refiner: Refiner | None = None
+    confidence: Confidence | None = None
     name: str = ""
 
     @property
@@ -176,6 +180,8 @@ class Model:
                 "covariance": _to_lists(self.anatomy.covariance),
             },
             **({"refiner": second} if second else {}),
+            # Not named where there is none, so that models of before keep their fingerprint.
+            **({"confidence": _describe_confidence(self.confidence)} if self.confidence else {}),
         }
 
     @classmethod
@@ -211,6 +217,7 @@ class Model:
                 variance=_to_array(raw["variance"]),
                 anatomy=_read_anatomy(raw.get("anatomy")),
                 refiner=_load_refiner(raw.get("refiner"), folder / REFINER),
+                confidence=_read_confidence(raw.get("confidence")),
                 split=raw["split"],
                 record=raw["record"],
                 name=folder.resolve().name,
@@ -309,6 +316,19 @@ def find_device(name: str | None = None) -> torch.device:
 
 def _read_anatomy(raw: dict[str, Any] | None) -> Anatomy | None:
     return Anatomy(_to_array(raw["mean"]), _to_array(raw["covariance"])) if raw else None
+
+
+def _describe_confidence(confidence: Confidence) -> dict[str, Any]:
+    numbers = ("tolerance", "slope", "spread", "fall")
+    plain = {name: round(float(getattr(confidence, name)), 4) for name in numbers}
+    return {**plain, "offset": _to_lists(confidence.offset)}
+
+
+def _read_confidence(raw: dict[str, Any] | None) -> Confidence | None:
+    if not raw:
+        return None
+    numbers = {name: float(raw[name]) for name in ("tolerance", "slope", "spread", "fall")}
+    return Confidence(**numbers, offset=_to_array(raw["offset"]))
 
 
 def _to_lists(array: Floats) -> Any:

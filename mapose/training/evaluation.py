@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mapose.analysis.posing import assemble_poses
 from mapose.analysis.prediction import Predictor
 from mapose.arrays import Bools, Image, Ints
 from mapose.assignment import assign
-from mapose.decode import assemble
 from mapose.io import read_image
 from mapose.labels import Labels
 from mapose.metrics import OksMap, PoseError
@@ -132,13 +132,7 @@ def evaluate_peaks(
     -------
     Evaluation
     """
-    found = assemble(
-        peaks,
-        model.body,
-        individuals=model.individuals,
-        reach=model.reach,
-        anatomy=model.anatomy,
-    )
+    found = assemble_poses(peaks, model)
     settings = model.record.get("settings", {}).get("train", {})
     known = find_known(labels, settings.get("missing", "absent"))
     part_of = find_parts(model, labels)
@@ -147,7 +141,11 @@ def evaluate_peaks(
         rows = np.flatnonzero(part_of == name)
         if len(rows):
             parts[name] = score_frames(
-                labels.take(rows), found.sel(frames=rows), known=known[rows], cutoff=cutoff
+                labels.take(rows),
+                found.sel(frames=rows),
+                known=known[rows],
+                cutoff=cutoff,
+                tolerance=model.confidence.tolerance if model.confidence else float("nan"),
             )
     return Evaluation(parts, found, part_of, known, cutoff)
 

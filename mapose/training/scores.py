@@ -15,8 +15,10 @@ from mapose.metrics import (
     PoseError,
     Presence,
     SideErrors,
+    Trust,
     find_presence,
     find_side_errors,
+    find_trust,
     oks_map,
     pick_matched,
     pose_error,
@@ -46,6 +48,8 @@ class FrameScores:
         Left taken for right.
     presence : Presence
         Visible keypoints shown, absent ones said to be absent.
+    trust : Trust
+        95 % ellipses that hold their label, confidence held against what came true.
     pck : dict of float to float
         Share of the labelled keypoints within so many px, a curve.
     landmarks : PoseError, optional
@@ -57,6 +61,7 @@ class FrameScores:
     score: OksMap
     sides: SideErrors
     presence: Presence
+    trust: Trust
     pck: dict[float, float]
     landmarks: PoseError | None = None
 
@@ -68,6 +73,7 @@ class FrameScores:
             **self.score.to_dict(),
             "sides": self.sides.to_dict(),
             "presence": self.presence.to_dict(),
+            "trust": self.trust.to_dict(),
             "pck_curve": {
                 f"{distance:g}": None if share != share else round(share, 4)
                 for distance, share in self.pck.items()
@@ -78,14 +84,19 @@ class FrameScores:
     def __str__(self) -> str:
         lines = [str(self.error), str(self.score)]
         lines += [str(self.sides)] if self.sides.pairs else []
-        lines += [str(self.presence)]
+        lines += [str(self.presence), str(self.trust)]
         if self.landmarks:
             lines.append(f"landmarks, which belong to no animal:\n{self.landmarks}")
         return "\n".join(lines)
 
 
 def score_frames(
-    labels: Labels, found: Poses, *, known: Bools, cutoff: float = CUTOFF
+    labels: Labels,
+    found: Poses,
+    *,
+    known: Bools,
+    cutoff: float = CUTOFF,
+    tolerance: float = float("nan"),
 ) -> FrameScores:
     """Compare found poses with labels.
 
@@ -99,6 +110,8 @@ def score_frames(
         Which keypoints were looked for, see `mapose.training.known.find_known`.
     cutoff : float
         Confidence from which a keypoint is shown.
+    tolerance : float
+        Distance in px that the confidence is about, `Confidence.tolerance`; NaN = unknown.
 
     Returns
     -------
@@ -124,6 +137,9 @@ def score_frames(
             found=found.confidence,
             keypoints=names,
             cutoff=cutoff,
+        ),
+        trust=find_trust(
+            truth, found.points, found.confidence, found.covariance, tolerance=tolerance
         ),
         pck=find_pck(np.linalg.norm(points - truth, axis=-1), error.labelled),
         landmarks=landmarks,

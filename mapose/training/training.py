@@ -45,10 +45,14 @@ from mapose.models import (
     read_config,
 )
 from mapose.plots import plot_training, save_figure
-from mapose.poses import Peaks
 from mapose.project.crops import load_crops
 from mapose.project.project import Project
 from mapose.skeleton import Pair, Skeleton
+from mapose.training.calibration import (
+    calibrate_confidence,
+    calibrate_variance,
+    scale_covariance,
+)
 from mapose.training.evaluation import Evaluation, evaluate_peaks, find_candidate_errors
 from mapose.training.known import find_known
 from mapose.training.loop import Progress, Trainer
@@ -463,7 +467,7 @@ def _finish(
     held_out = run.split.validation if len(run.split.validation) else run.split.train
     variance = calibrate_variance(peaks.take(held_out), labels.points[held_out])
     model = replace(model, variance=variance)
-    peaks = _scale_covariance(peaks, variance)
+    peaks = scale_covariance(peaks, variance)
     if run.settings.refine.when != "never":
         given = (run.settings, labels, run.images, run.known, run.split)
         lesson = Lesson(*given, run.augmentation, trainer.device)
@@ -471,55 +475,14 @@ def _finish(
         if model.refiner is not None:
             variance = calibrate_variance(refined.take(held_out), labels.points[held_out])
             model = replace(model, refiner=replace(model.refiner, variance=variance))
-            peaks = _scale_covariance(refined, variance)
+            peaks = scale_covariance(refined, variance)
+    model = calibrate_confidence(model, peaks, labels, known=run.known)
     found = evaluate_peaks(model, labels, peaks)
     model = replace(model, record=_make_record(run, found, trainer), name=folder.name)
     model.save(folder)
     save_figure(plot_training(folder / "training.csv"), folder / "training.png")
     remove_state(folder)
     return model
-
-
-def _scale_covariance(peaks: Peaks, variance: Floats) -> Peaks:
-    scale = variance[peaks.keypoint, None, None].astype(np.float32)
-    return replace(peaks, covariance=peaks.covariance * scale)
-
-
-def calibrate_variance(peaks: Peaks, truth: Singles) -> Floats:
-    """Find the factor per keypoint that makes covariances of peaks true.
-
-    The squared Mahalanobis distance of a 2D normal error has the median 1.386; the factor makes
-    it so on labelled frames that were not trained on. Keypoints with few labels lean on the
-    factor of all.
-
-    Parameters
-    ----------
-    peaks : Peaks
-        Candidates, covariance not yet calibrated.
-    truth : float32, (F, I, K, 2)
-        Labels of the same frames, px; NaN = missing.
-
-    Returns
-    -------
-    float64, (K,)
-    """
-    keypoints = truth.shape[2]
-    ratios: list[Floats] = []
-    for k in range(keypoints):
-        rows = np.flatnonzero(peaks.keypoint == k)
-        gap = truth[peaks.frame[rows], :, k] - peaks.xy[rows, None]
-        distance = np.where(np.isfinite(gap).all(-1), (gap**2).sum(-1), np.inf)
-        nearest = distance.argmin(1) if distance.shape[1] else np.zeros(len(rows), int)
-        gap = gap[np.arange(len(rows)), nearest].astype(np.float64)
-        spread = peaks.covariance[rows] + 1e-6 * np.eye(2)
-        squared = np.einsum("ni,nij,nj->n", gap, np.linalg.inv(spread), gap)
-        near = np.isfinite(squared) & (distance.min(1, initial=np.inf) < 30**2)
-        ratios.append(squared[near] / 1.386)
-    everything = np.concatenate(ratios)
-    overall = float(np.median(everything)) if len(everything) else 1.0
-    weight = np.array([len(r) for r in ratios])
-    own = np.array([np.median(r) if len(r) else overall for r in ratios])
-    return np.exp((weight * np.log(own + 1e-9) + 20 * np.log(overall + 1e-9)) / (weight + 20))
 
 
 def _make_record(run: _Run, found: Evaluation, trainer: Trainer) -> dict[str, Any]:

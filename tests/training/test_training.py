@@ -27,7 +27,7 @@ from mapose.training import training
 from mapose.training.evaluation import evaluate, find_candidate_errors
 from mapose.training.loop import COLUMNS, Trainer, has_bfloat16
 from mapose.training.reports import write_evaluation
-from mapose.training.training import calibrate_variance, find_known, find_reach
+from mapose.training.training import find_known, find_reach
 from tests.untrained import make_untrained
 
 train = partial(training.train, preset="small")
@@ -143,6 +143,8 @@ def test_a_project_is_trained_evaluated_and_opened_again(project, tmp_path):
     found = evaluate(loaded, project.load_labels())
     assert found.test_frames.sum() == 4
     assert found.test.labelled == 16 and found.train.labelled == 40
+    assert loaded.confidence.tolerance == 2 * loaded.pitch == model.confidence.tolerance
+    assert found.parts["test"].trust.tolerance == loaded.confidence.tolerance
     place = write_evaluation(found, project.load_labels(), tmp_path / "evaluation")
     table = (place / "errors.csv").read_text(encoding="utf-8").splitlines()
     assert len(table) == 1 + 64 and (place / "errors.png").stat().st_size > 1000
@@ -494,23 +496,6 @@ def test_a_keypoint_no_video_ever_marks_was_not_looked_for(tmp_path):
 def test_reach_is_a_little_more_than_the_longest_animal(tmp_path):
     labels = make_labels(tmp_path)
     assert find_reach(labels.points)[0, 1] == pytest.approx(1.3 * 12, rel=1e-4)
-
-
-def test_calibrated_covariances_hold_the_truth(rng):
-    """Errors three times larger than stated: after calibration 95 % regions hold 95 %."""
-    n = 4000
-    truth = np.zeros((n, 1, 1, 2), np.float32)
-    stated = np.tile(np.diag([1.0, 4.0]).astype(np.float32), (n, 1, 1))
-    xy = (3 * rng.normal(size=(n, 2)) * [1, 2]).astype(np.float32)
-    none = np.empty(0, np.int64)
-    peaks = Peaks(
-        np.arange(n), np.zeros(n, np.int64), xy, np.ones(n, np.float32), stated,
-        none.reshape(0, 2), none, np.empty(0, np.float32), n,
-    )  # fmt: skip
-    factor = calibrate_variance(peaks, truth)
-    assert factor[0] == pytest.approx(9, rel=0.1)
-    squared = np.einsum("ni,nij,nj->n", xy, np.linalg.inv(stated * factor[0]), xy)
-    assert (squared < 5.991).mean() == pytest.approx(0.95, abs=0.015)
 
 
 def test_a_model_for_other_keypoints_is_told(project, tmp_path):
