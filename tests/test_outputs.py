@@ -43,7 +43,7 @@ READ = {
     "calibrate": "lenses check",
     "triangulate": "calibration",
     "filter": "files", "kinematics": "files zones", "zoo add": "card head",
-    "app": "folder root", "label": "folder root",
+    "app": "folder root", "label": "folder root", "proofread": "file root",
 }  # fmt: skip
 # Every option that names an output: the words before it, the inputs, and, where it is a folder,
 # what is written there.

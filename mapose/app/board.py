@@ -58,8 +58,8 @@ def _describe_video(room: Room, name: str) -> dict[str, Any]:
 
 
 def _describe_result(room: Room, name: str) -> dict[str, Any]:
-    size = room.find_result(name).stat().st_size
-    return {"name": name, "size": size}
+    place = room.find_result(name)
+    return {"name": name, "size": place.stat().st_size, "place": room.house.register(place)}
 
 
 def show_name(call: Call) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mapose.app.answers import Body
+from mapose.app.films import Film
 from mapose.app.house import House
 from mapose.app.rooms import Room
 from mapose.errors import SettingsError
@@ -35,6 +36,11 @@ class Call:
     def room(self) -> Room:
         """The project that the address names."""
         return self.house.find_room(self.path["room"])
+
+    @property
+    def film(self) -> Film:
+        """The result that the address names."""
+        return self.house.find_film(self.path["place"])
 
     def read_number(self, name: str, default: int | None = None, *, most: int = 2**31) -> int:
         """Read a whole number, not negative, from the address.

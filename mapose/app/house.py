@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mapose.app.answers import UnknownError
+from mapose.app.films import Film, check_film
 from mapose.app.grounds import Grounds
 from mapose.app.recent import load_recent, note_recent
 from mapose.app.rooms import Room
@@ -34,6 +35,7 @@ class House(Grounds):
         self.recent = recent
         self.last_active = time.monotonic()
         self._rooms: dict[str, Room] = {}
+        self._films: dict[str, Film] = {}
 
     def open_room(self, folder: str | os.PathLike[str]) -> Room:
         """Open a project.
@@ -70,6 +72,47 @@ class House(Grounds):
             raise UnknownError("this project is not open: open it again from the first page")
         return self.open_room(place)
 
+    def open_film(self, file: str | os.PathLike[str]) -> Film:
+        """Open a result.
+
+        Raises
+        ------
+        ForbiddenError, SettingsError, FormatError
+            If it lies outside what may be shown, or is no result of ours.
+        """
+        place = self.allow(file)
+        check_film(place)
+        name = self.register(place)
+        with self._lock:
+            if name not in self._films:
+                self._films[name] = Film(name, place, self)
+            return self._films[name]
+
+    def find_film(self, name: str) -> Film:
+        """Find a result that a page was given the name of.
+
+        Raises
+        ------
+        UnknownError
+            If there is none.
+        """
+        with self._lock:
+            if name in self._films:
+                self.allow(self._films[name].path)
+                return self._films[name]
+        return self.open_film(self.find_place(name))
+
+    @property
+    def films(self) -> list[Film]:
+        """The results that are open."""
+        with self._lock:
+            return list(self._films.values())
+
+    @property
+    def opened(self) -> list[Room | Film]:
+        """Projects and results that are open."""
+        return [*self.rooms, *self.films]
+
     @property
     def rooms(self) -> list[Room]:
         """The projects that are open."""
@@ -88,12 +131,12 @@ class House(Grounds):
     def watch(self, stop: threading.Event, every: float = 1.0) -> None:
         """Look from time to time for what others have changed, and tell the pages."""
         while not stop.wait(every):
-            for room in self.rooms:
+            for opened in self.opened:
                 with suppress(Exception):  # a folder that is gone; the pages will hear of it
-                    room.look()
+                    opened.look()
 
     def close(self) -> None:
         """Let go of all files."""
         super().close()
-        for room in self.rooms:
-            room.close()
+        for opened in self.opened:
+            opened.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mapose.app import board, home, label
+from mapose.app import board, home, label, proofread
 from mapose.app.answers import FOREVER, ForbiddenError, Picture, UnknownError
 from mapose.app.doors import Call, Door
 from mapose.app.frames import SupersededError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DOORS: list[Door] = [*home.DOORS, *board.DOORS, *label.DOORS]
+DOORS: list[Door] = [*home.DOORS, *board.DOORS, *label.DOORS, *proofread.DOORS]
 PAGE = Path(__file__).parent / "page"
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -101,12 +101,13 @@ def _listen(house: House) -> Callable[[Request], Awaitable[Response]]:
     from starlette.responses import JSONResponse, StreamingResponse
 
     async def answer(request: Request) -> Response:
+        name = request.path_params["room"]
         try:
-            room = house.find_room(request.path_params["room"])
+            film = house.find_film(name) if request.query_params.get("result") else None
+            version = film.version if film else house.find_room(name).project.version
         except MaposeError as fault:
             return JSONResponse({"error": str(fault)}, _explain(fault)[0])
-        hello = {"version": room.project.version}
-        stream = house.events.listen(room.name, hello)
+        stream = house.events.listen(name, {"version": version})
         return StreamingResponse(stream, media_type="text/event-stream")
 
     return answer
@@ -142,5 +143,7 @@ def find_page(house: House, project: Path | None, page: str) -> str:
         if page != "home":
             raise SettingsError(f"{page}: wanted a project folder")
         return "/"
+    if page == "proofread" and not project.is_dir():
+        return f"/r/{house.open_film(project).name}"
     room = house.open_room(project)
     return f"/p/{room.name}" + ("" if page in ("home", "project") else f"/{page}")

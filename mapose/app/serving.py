@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mapose.errors import MissingExtraError, SettingsError
+from mapose.project.description import FILE as PROJECT
 
 if TYPE_CHECKING:
     from mapose.app.house import House
@@ -37,7 +39,7 @@ def serve(
     Parameters
     ----------
     project : path, optional
-        A project folder to open; without, the first page lists projects.
+        A project folder, or a result, to open; without, the first page lists projects.
     page : str
         Where to begin: ``home``, ``label``, ``refine``; or ``proofread`` and so on.
     roots : iterable of path
@@ -65,7 +67,7 @@ def serve(
     from mapose.app.server import find_page, make_app
 
     folders = [*roots] or [Path.cwd()]
-    house = House([*folders, *([] if project is None else [project])])
+    house = House([*folders, *_find_own(project)])
     begin = find_page(house, None if project is None else Path(project), page)
     with _listen(port) as opened:
         place = opened.getsockname()[1]
@@ -96,8 +98,21 @@ def serve(
             house.close()
 
 
+def _find_own(project: str | os.PathLike[str] | None) -> list[Path]:
+    """Give the folder that is shown because of what is opened: the project, or that of a result."""
+    if project is None:
+        return []
+    path = Path(project)
+    if path.is_dir():
+        return [path]
+    inside = path.resolve().parent
+    return [inside.parent if (inside.parent / PROJECT).is_file() else inside]
+
+
 def _listen(port: int) -> socket.socket:
     opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if sys.platform != "win32":  # so that a port can be used again at once
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind((HOST, port))
         opened.listen(128)  # whoever comes before the server runs waits a moment

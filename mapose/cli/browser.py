@@ -1,4 +1,4 @@
-"""Commands that open the browser app: app, label."""
+"""Commands that open the browser app: app, label, proofread."""
 
 from __future__ import annotations
 
@@ -51,6 +51,26 @@ def label(
     Example: mapose label mice
     """
     _serve(folder, "label", root, port=port, hours=hours, quiet=no_open)
+
+
+@app.command()
+def proofread(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="result, NAME.mapose.h5")],
+    root: Roots = None,
+    port: Port = 0,
+    hours: Hours = 12.0,
+    no_open: NoOpen = False,
+) -> None:
+    """Open the browser app where names are proofread: doubtful moments, one key swaps or keeps.
+
+    Example: mapose proofread mice/results/monday.mapose.h5
+    """
+    _serve(file, "proofread", root, port=port, hours=hours, quiet=no_open)
+
+
+def open_refine(folder: Path) -> None:
+    """Open the app where proposals are corrected."""
+    _serve(folder, "refine", None, port=0, hours=12.0, quiet=False)
 
 
 def _serve(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mapose.cli.application import Dir, Json, app, split_names
+from mapose.cli.browser import open_refine
 from mapose.cli.cameras import read_sources
 from mapose.cli.terminal import console, show_progress, show_result
 from mapose.errors import SettingsError
@@ -93,8 +94,9 @@ def refine(
 ) -> None:
     """Find the frames of results that are worth correcting, and propose them as labels.
 
-    What the model found in them waits in labels/VIDEO/proposals.csv, to be corrected there or in
-    another tool; nothing is trained on it before --accept makes it labels.
+    What the model found in them waits in labels/VIDEO/proposals.csv, to be corrected in the app
+    (without FILE, it is opened), there or in another tool; nothing is trained on it before it is
+    accepted.
 
     Example: mapose refine mice mice/results/monday.mapose.h5 --count 20
     """
@@ -104,9 +106,12 @@ def refine(
 
     if against and mirrored:
         raise SettingsError("wanted one of --against FILE, --mirrored MODEL")
-    if bool(files) + bool(accept) + bool(drop) != 1:
+    if bool(files) + bool(accept) + bool(drop) > 1:
         raise SettingsError("wanted one of FILE..., --accept FRAMES, --drop FRAMES")
     project = Project.load(folder)
+    if not (files or accept or drop):
+        open_refine(folder)
+        return
     if accept or drop:
         console.print(_settle(project, accept, drop), markup=False, soft_wrap=True)
         return

@@ -10,6 +10,7 @@ the later one has to be made once more.
 """
 
 from mapose.edits.applying import apply_edits, apply_settlement, settle_names
+from mapose.edits.certainty import rate_names
 from mapose.edits.journal import find_edits_path, load_edits, save_edits, write_line
 from mapose.edits.moments import make_edit, name_individual
 from mapose.edits.records import KINDS, Edit, Sighting
@@ -26,6 +27,7 @@ __all__ = [
     "load_edits",
     "make_edit",
     "name_individual",
+    "rate_names",
     "save_edits",
     "settle_names",
     "write_line",

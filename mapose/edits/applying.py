@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _REACH = 1 / 8
 
 
-def settle_names(poses: Poses, edits: Iterable[Edit]) -> Settlement:
+def settle_names(poses: Poses, edits: Iterable[Edit], *, length: float | None = None) -> Settlement:
     """Find what edits change on poses, without changing it yet.
 
     Parameters
@@ -35,12 +35,14 @@ def settle_names(poses: Poses, edits: Iterable[Edit]) -> Settlement:
     edits : iterable of Edit
         They take effect by frame, those of one frame in the order in which they come. An edit
         whose animals are not near their places is left out, with a warning.
+    length : float, optional
+        Typical length of an animal, where the poses are but those frames of which the edits speak.
 
     Returns
     -------
     Settlement
     """
-    rows = _Rows(poses)
+    rows = _Rows(poses, find_body_length(poses) if length is None else length)
     edits = list(edits)
     held = []
     for edit in sorted((e for e in edits if e.kind != "name"), key=lambda e: e.frame):
@@ -113,12 +115,14 @@ class _Rows:
     ----------
     poses : Poses
         As the tracker left them.
+    length : float
+        Typical length of an animal.
     """
 
-    def __init__(self, poses: Poses) -> None:
+    def __init__(self, poses: Poses, length: float) -> None:
         self.poses = poses
         self.names = list(poses.names)
-        self.reach = _REACH * find_body_length(poses)
+        self.reach = _REACH * length
         self._starts = [0]
         self._orders: list[Ints] = [np.arange(len(self.names))]
 

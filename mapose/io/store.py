@@ -28,6 +28,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from mapose.arrays import Ints
 from mapose.doubts import Doubt
 from mapose.errors import FormatError, MaposeError, ShapeError, suggest_name
 from mapose.files import RESULT
@@ -134,6 +135,25 @@ class PosesFile:
                     name: group[name][part] if name in group else None
                     for name in ("identity", "covariance")
                 },
+            )
+
+    def read_frames(self) -> Ints:
+        """Read the video frame of each row, int64 (F,)."""
+        with self._explain():
+            return np.asarray(self._file["poses/frames"][:], np.int64)
+
+    def read_sample(self, most: int = 2000) -> Poses:
+        """Read poses evenly from the whole file, at most so many; without their companions."""
+        part = slice(0, len(self), 1 + len(self) // most)
+        with self._explain():
+            group = self._file["poses"]
+            return Poses(
+                group["array"][part],
+                self.skeleton,
+                self.individuals,
+                rate=self.rate,
+                unit=self.unit,
+                frames=group["frames"][part],
             )
 
     def read_peaks(self, rows: slice | None = None) -> Peaks | None:

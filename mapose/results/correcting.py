@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from mapose.edits import (
     save_edits,
     write_line,
 )
-from mapose.errors import FormatError, SettingsError
+from mapose.errors import FormatError, SettingsError, ShapeError
 from mapose.files import RESULT, claim_output, is_result, name_work
 from mapose.io import load_provenance, write
 from mapose.io.formats import ENDINGS
@@ -29,8 +30,12 @@ from mapose.io.recordings import find_path
 from mapose.locks import lock_output
 from mapose.poses import Poses
 from mapose.results.result import Result
+from mapose.results.windows import Windows
 
 logger = logging.getLogger(__name__)
+
+#: Frames of a result up to which an edit is made from all of them.
+_MANY = 20_000
 
 
 def export_result(
@@ -120,26 +125,39 @@ def add_edit(
         raise SettingsError(
             f"{path.name}: only our own files, NAME{RESULT}, have edits: 'mapose track' makes one"
         )
-    with lock_output(find_edits_path(path), wait=True), Result(path) as result:
-        poses = result.poses
-        if poses.individuals is None:
+    with lock_output(find_edits_path(path), wait=True), Windows(path) as windows:
+        if not windows.named:
             raise SettingsError(
                 f"{path.name} holds poses without individuals: 'mapose track' it first"
             )
         if len(names) != 2 or names[0] == names[1]:
             raise SettingsError(f"edit: wanted the names of two animals, came {', '.join(names)}")
-        if kind == "name":
-            edit = name_individual(poses, names[0], new=names[1], frame=frame)
-        elif frame is None:
+        if kind != "name" and frame is None:
             raise SettingsError("edit: wanted the frame from which on names are exchanged")
-        else:
-            doubts = result.find_doubts()
-            edit = make_edit(
-                poses, names, frame=frame, kind=kind, edits=result.edits, doubts=doubts
-            )
-        edit = replace(edit, recording=result.recording)
-        save_edits([*result.journal, edit], find_edits_path(path))
+        edit = _make_edit(windows, names, frame, kind)
+        edit = replace(edit, recording=windows.recording)
+        journal = load_edits(find_edits_path(path))
+        save_edits([*journal, edit], find_edits_path(path))
     return edit
+
+
+def _make_edit(windows: Windows, names: Sequence[str], frame: int | None, kind: str) -> Edit:
+    """Make an edit from the frames around it, or from all where these do not tell."""
+    if frame is not None and len(windows) > _MANY:
+        with suppress(SettingsError, ShapeError):
+            edit = _make_edit_from(windows.read_around(frame), windows, names, frame, kind)
+            if kind == "name" or len(edit.links) == 2:
+                return edit
+    return _make_edit_from(windows.read_rows(slice(0, len(windows))), windows, names, frame, kind)
+
+
+def _make_edit_from(
+    poses: Poses, windows: Windows, names: Sequence[str], frame: int | None, kind: str
+) -> Edit:
+    if kind == "name" or frame is None:
+        return name_individual(poses, names[0], new=names[1], frame=frame)
+    doubts = windows.find_doubts()
+    return make_edit(poses, names, frame=frame, kind=kind, edits=windows.edits, doubts=doubts)
 
 
 def undo_edit(path: str | os.PathLike[str]) -> Edit:

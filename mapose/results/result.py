@@ -132,7 +132,7 @@ class Result:
         What was said of another recording, whose result once lay here, is left out.
         """
         recording = self.recording if self.journal else ""
-        return _choose_own(self.journal, recording, self.path)
+        return choose_own(self.journal, recording, self.path)
 
     @cached_property
     def journal(self) -> tuple[Edit, ...]:
@@ -204,7 +204,7 @@ class Result:
     @cached_property
     def recording(self) -> str:
         """Fingerprint of the video that the poses were found in; empty if it is not known."""
-        return _find_fingerprint(self.provenance)
+        return find_recorded(self.provenance)
 
     def find_video(self) -> Path:
         """Find the recording: where it was, else beside the result under its name.
@@ -303,8 +303,8 @@ def load(path: str | os.PathLike[str], *, raw: bool = False) -> Poses:
         edits = load_edits(find_edits_path(path))
         if not edits:
             return poses
-        recording, doubts = _find_fingerprint(file.read_provenance()), file.read_doubts()
-    own = _choose_own(edits, recording, Path(path))
+        recording, doubts = find_recorded(file.read_provenance()), file.read_doubts()
+    own = choose_own(edits, recording, Path(path))
     return apply_settlement(poses, settle_names(poses, own), doubts=doubts) if own else poses
 
 
@@ -448,7 +448,7 @@ def check_uncorrected(path: str | os.PathLike[str]) -> None:
         )
 
 
-def _choose_own(edits: Sequence[Edit], recording: str, path: Path) -> tuple[Edit, ...]:
+def choose_own(edits: Sequence[Edit], recording: str, path: Path) -> tuple[Edit, ...]:
     """Leave out the edits beside a result that are of another recording."""
     own = tuple(e for e in edits if not (recording and e.recording) or e.recording == recording)
     if len(own) < len(edits):
@@ -459,7 +459,7 @@ def _choose_own(edits: Sequence[Edit], recording: str, path: Path) -> tuple[Edit
     return own
 
 
-def _find_fingerprint(provenance: Mapping[str, Any]) -> str:
+def find_recorded(provenance: Mapping[str, Any]) -> str:
     """Find in a result's provenance the fingerprint of its recording; empty if it has none."""
     known = provenance.get("recording") or (provenance.get("job") or {}).get("video")
     return str(known) if is_fingerprint(known) else ""

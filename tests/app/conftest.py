@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from mapose.doubts import Doubt
 from mapose.io import VideoWriter
+from mapose.poses import Poses
 from mapose.project.project import Project
+from mapose.results.result import save
 from mapose.skeleton import Skeleton
 
 TOKEN = "a-token-of-tests"
@@ -67,6 +70,22 @@ def mice(tmp_path, film):
     skeleton = Skeleton(["snout", "earL", "earR"], [("snout", "earL")])
     project = Project.create(tmp_path / "mice", skeleton, individuals=["ann", "bob"], videos=[film])
     return project.add_frames("film", [1, 2])
+
+
+@pytest.fixture
+def walk(mice):
+    """Two animals that pass each other in frame 15, in the video of the project."""
+    t = np.arange(30)
+    array = np.ones((30, 2, 3, 3), np.float32)
+    for who, sign in enumerate((1, -1)):
+        array[:, who, :, 0] = (32 + sign * (t - 15))[:, None] + [0, 2, 4]
+        array[:, who, :, 1] = 24 + 2 * sign
+    identity = np.full((30, 2), 0.9, np.float32)
+    skeleton = Skeleton(["snout", "earL", "earR"], [("snout", "earL")])
+    poses = Poses(array, skeleton, ["ann", "bob"], 25, identity=identity)
+    path = mice.path / "results" / "film.mapose.h5"
+    save(poses, path, doubts=[Doubt(13, 17, ("ann", "bob"), 0.4)])
+    return path
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from mapose.edits import find_edits_path, load_edits
 from mapose.io import VideoWriter
 from mapose.project.project import Project
 
@@ -106,3 +107,23 @@ def test_a_project_begins_with_a_video_and_clicks(page, house, tmp_path):
     page.get_by_role("button", name="Choose frames", exact=True).click()
     page.get_by_text("Label the chosen frames").first.wait_for(timeout=30_000)
     assert len(list((tmp_path / "walks/labels/walk").glob("*.png"))) == 3
+
+
+def test_a_doubt_is_settled_by_a_key_and_taken_back(page, house, walk):
+    place = house.open_film(walk).name
+    page.evaluate(f"location.hash = '/r/{place}'")
+    page.get_by_text("0 of 1 settled").wait_for()
+    page.keyboard.press("n")
+    page.get_by_role("button", name="Exchanged from frame 15 on").wait_for()
+    page.keyboard.press("s")
+    page.get_by_text("All doubts are settled.").wait_for()
+    assert [str(e) for e in load_edits(find_edits_path(walk))] == [
+        "frame 15: ann and bob are swapped from here on"
+    ]
+    page.keyboard.press("Control+z")
+    page.get_by_text("Taken back:").wait_for()
+    assert load_edits(find_edits_path(walk)) == []
+    page.keyboard.press("End")
+    page.get_by_text("frame 29 of 29").wait_for()
+    page.keyboard.press("a")
+    page.get_by_text("frame 28 of 29").wait_for()

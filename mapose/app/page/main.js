@@ -7,9 +7,10 @@ import { NewProject } from "./pages/new.js";
 import { Board } from "./pages/board.js";
 import { Label } from "./pages/label.js";
 import { JobPage } from "./pages/job.js";
+import { Proofread, ProofreadChoice } from "./pages/proofread.js";
 
-const PAGES = { "": Board, label: Label, job: JobPage };
-const TABS = [["", "Project"], ["label", "Label"]];
+const PAGES = { "": Board, label: Label, refine: Label, proofread: ProofreadChoice, job: JobPage };
+const TABS = [["", "Project"], ["label", "Label"], ["proofread", "Proofread"]];
 
 const readAddress = () => location.hash.slice(1).split("/").filter(Boolean).map(decodeURIComponent);
 
@@ -23,6 +24,7 @@ function App() {
   const inside = parts[0] === "p" && parts[1];
   const page = inside ? parts[2] ?? "" : "";
   const Page = inside ? PAGES[page] ?? Board : parts[0] === "new" ? NewProject : Home;
+  if (parts[0] === "r" && parts[1]) return html`<${Top} room="" page="proofread" /><main id="main" tabindex="-1"><${Proofread} key=${parts[1]} place=${parts[1]} /></main><${Bottom} />`;
   const key = inside ? `${parts[1]}/${page}` : parts[0] ?? "home";
   return html`
     <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>To the page</a>

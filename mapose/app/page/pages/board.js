@@ -28,7 +28,7 @@ export function Board({ room }) {
     labels: () => { location.hash = `/p/${room}/label`; },
     model: () => setDialog("train"),
     results: () => setDialog(board.loop.advice.startsWith("Look") ? "refine" : "analyze"),
-    doubts: () => { location.hash = `/p/${room}/label`; },
+    doubts: () => { location.hash = `/p/${room}/proofread${board.results.length === 1 ? `/${encodeURIComponent(board.results[0].name)}` : ""}`; },
   };
   const working = board.jobs.filter((j) => j.state === "running" || j.state === "queued");
   const ended = board.jobs.filter((j) => !working.includes(j));
@@ -52,7 +52,7 @@ export function Board({ room }) {
       <section><div class="row"><h2>Results</h2><span class="space"></span>
           ${board.results.length > 0 && html`<button onClick=${() => setDialog("refine")}>Worst frames…</button>`}
           <button disabled=${!board.models.length} onClick=${() => setDialog("analyze")}>Analyse…</button></div>
-        ${board.results.length ? html`<table><tbody>${board.results.map((r) => html`<tr><td>${r.name}</td>
+        ${board.results.length ? html`<table><tbody>${board.results.map((r) => html`<tr><td><a href=${`#/p/${room}/proofread/${encodeURIComponent(r.name)}`}>${r.name}</a></td>
           <td class="number">${tellSize(r.size)}</td></tr>`)}</tbody></table>`
           : html`<p class="facts">No result yet.</p>`}</section>
       <section><h2>Keypoints</h2><p class="facts">${board.keypoints.join(", ")}</p>

@@ -36,7 +36,13 @@ export function useShortcuts(keys) {
 }
 
 const SIGNS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Delete: "Del" };
-const tellKey = (key) => key.split("+").map((part) => SIGNS[part] ?? part).join(" ");
+const tellKey = (key) => (key === "+" ? ["+"] : key.split("+")).map((part) => SIGNS[part] ?? part).join(" ");
+
+// Of a row of digits only the ends are shown.
+function listKeys(text) {
+  const keys = text.split(" ");
+  return keys.length > 4 ? [`${keys[0]} – ${keys[keys.length - 1]}`] : keys;
+}
 
 export function KeysHelp({ keys, onClose }) {
   const groups = [...new Set(keys.map((entry) => entry[3] ?? "Keys"))];
@@ -44,7 +50,7 @@ export function KeysHelp({ keys, onClose }) {
     <div class="keys">${groups.map((group) => html`<section>
       <h3>${group}</h3>
       <dl>${keys.filter((entry) => (entry[3] ?? "Keys") === group && entry[1]).map((entry) => html`
-        <div><dt>${entry[0].split(" ").slice(0, 2).map((key) => html`<kbd>${tellKey(key)}</kbd>`)}</dt>
+        <div><dt>${listKeys(entry[0]).map((key) => html`<kbd>${tellKey(key)}</kbd>`)}</dt>
         <dd>${entry[1]}</dd></div>`)}</dl>
     </section>`)}</div>
   </${Dialog}>`;

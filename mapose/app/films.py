@@ -1,0 +1,175 @@
+"""A result that is open in the app: its poses in windows, its video, its timelines, its edits."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+from mapose.app.frames import Reel
+from mapose.app.grounds import Grounds
+from mapose.edits import find_edits_path
+from mapose.errors import MaposeError, SettingsError, VideoError
+from mapose.files import RESULT, is_result
+from mapose.project.description import FILE as PROJECT
+from mapose.project.history import ConflictError
+from mapose.project.project import Project
+from mapose.results.correcting import add_edit, undo_edit
+from mapose.results.result import Result
+from mapose.results.timelines import Timelines, load_timelines
+from mapose.results.windows import Windows
+
+logger = logging.getLogger(__name__)
+
+
+class Film:
+    """An open result.
+
+    Parameters
+    ----------
+    name : str
+        By which pages ask for it.
+    path : Path
+        A ``NAME.mapose.h5``, with links resolved.
+    house : Grounds
+    """
+
+    def __init__(self, name: str, path: Path, house: Grounds) -> None:
+        self.name, self.path, self.house = name, path, house
+        self._lock = threading.RLock()
+        self._windows = Windows(path)
+        self._opened = _mark(path)
+        self._edits = _mark(find_edits_path(path))
+        self._reel: Reel | None = None
+        self._timelines: Timelines | None = None
+        self._making: threading.Thread | None = None
+
+    @property
+    def windows(self) -> Windows:
+        """The poses, as the file and its edits are now."""
+        with self._lock:
+            if _mark(self.path) != self._opened:
+                self._windows.close()
+                self._windows = Windows(self.path)
+                self._opened, self._timelines = _mark(self.path), None
+                self._edits = _mark(find_edits_path(self.path))
+            elif (edits := _mark(find_edits_path(self.path))) != self._edits:
+                self._windows.refresh()
+                self._edits = edits
+            return self._windows
+
+    @property
+    def version(self) -> str:
+        """What the edits are, in a few letters."""
+        file = find_edits_path(self.path)
+        text = file.read_bytes() if file.is_file() else b""
+        return hashlib.sha256(text).hexdigest()[:16] if text else ""
+
+    def get_reel(self) -> Reel:
+        """Open the video.
+
+        Raises
+        ------
+        VideoError
+            If it is not found.
+        ForbiddenError
+            If it lies outside the folders that may be shown.
+        """
+        with self._lock:
+            if self._reel is None:
+                place = self.house.allow(self._find_video())
+                self._reel = Reel(place, self.house.shelf)
+            return self._reel
+
+    def _find_video(self) -> Path:
+        """Find the video: where the result says, else under its name in the project around it."""
+        try:
+            return Result(self.path).find_video()
+        except VideoError:
+            folder, name = self.path.parent.parent, self.path.name.removesuffix(RESULT)
+            if not (folder / PROJECT).is_file():
+                raise
+            project = Project.load(folder)
+            if name not in project.videos:
+                raise
+            return project.find_video(name)
+
+    def get_timelines(self) -> Timelines | None:
+        """Give the timelines; None while they are made, of which the pages will hear."""
+        windows = self.windows
+        with self._lock:
+            if self._timelines is None and self._making is None:
+                self._making = threading.Thread(target=self._make, args=(windows,), daemon=True)
+                self._making.start()
+            return self._timelines
+
+    def _make(self, windows: Windows) -> None:
+        try:
+            found = load_timelines(windows)
+            with self._lock:
+                self._timelines = found
+        except (MaposeError, OSError, ValueError) as fault:
+            logger.warning("%s: no timelines: %s", self.path.name, fault)
+        finally:
+            self._making = None
+        self.house.events.tell(self.name, "timelines")
+
+    def edit(
+        self, kind: str, names: tuple[str, str], frame: int | None, *, version: str, tab: str
+    ) -> None:
+        """Add an edit; on the disk when this returns."""
+        with self._lock:
+            self._check(version)
+            add_edit(self.path, names, frame=frame, kind=kind)
+        self.house.events.tell(self.name, "edits", tab=tab, version=self.version)
+
+    def undo(self, *, version: str, tab: str) -> str:
+        """Take back the last edit; say what it was."""
+        with self._lock:
+            self._check(version)
+            gone = undo_edit(self.path)
+        self.house.events.tell(self.name, "edits", tab=tab, version=self.version)
+        return str(gone)
+
+    def look(self) -> None:
+        """Look for what others have changed, and tell the pages."""
+        before = self._opened, self._edits
+        self.windows  # noqa: B018 - it looks
+        if before != (self._opened, self._edits):
+            self.house.events.tell(self.name, "edits", tab="", version=self.version)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        with self._lock:
+            self._windows.close()
+            if self._reel is not None:
+                self._reel.close()
+
+    def _check(self, version: str) -> None:
+        if version != self.version:
+            raise ConflictError(
+                "the corrections of this result were changed elsewhere since this page looked at "
+                "them; they are shown now: look at the moment again"
+            )
+
+
+def check_film(path: Path) -> None:
+    """Make sure that a file is one that can be opened here.
+
+    Raises
+    ------
+    SettingsError
+        If it is not.
+    """
+    if not is_result(path):
+        raise SettingsError(f"{path.name} is no result of mapose: 'mapose track' makes one")
+
+
+def _mark(path: Path) -> Any:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,395 @@
+// Names are proofread here: the doubtful moments, most doubtful first, each as a loop with both readings.
+import { html, useEffect, useMemo, useRef, useState } from "../parts/dom.js";
+import { api, get, listen, post, tab } from "../parts/api.js";
+import { say, sayFault, status } from "../parts/store.js";
+import { View } from "../parts/canvas.js";
+import { drawLimb, drawName } from "../parts/marks.js";
+import { Dialog, KeysHelp, useShortcuts } from "../parts/shortcuts.js";
+import { Lanes, tellClock } from "../parts/lanes.js";
+import { Player } from "../parts/player.js";
+import { Poses, centre } from "../parts/poses.js";
+
+const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32];
+const STATISTICS = { speed: "speed", confidence: "confidence", distance: "distance to the nearest", identity: "probability of the name" };
+const time = () => new Date().toTimeString().slice(0, 8);
+
+// In a project: which result?
+export function ProofreadChoice({ room, parts }) {
+  const [board, setBoard] = useState(null);
+  useEffect(() => { get(api(room)).then(setBoard).catch(sayFault); }, [room]);
+  if (!board) return html`<p class="wait">Looking for results</p>`;
+  const found = board.results.find((r) => r.name === parts[0]);
+  if (found) return html`<${Proofread} key=${found.place} place=${found.place} room=${room} />`;
+  return html`<div class="sheet"><h1>Which result?</h1>
+    ${board.results.length ? html`<div class="list">${board.results.map((r) => html`<a class="button" href=${`#/p/${room}/proofread/${encodeURIComponent(r.name)}`}>${r.name}</a>`)}</div>`
+      : html`<div class="empty"><p>No result yet. Analyse a video first, on the project's page.</p><a class="button first" href=${`#/p/${room}`}>To the project</a></div>`}</div>`;
+}
+
+export function Proofread({ place }) {
+  const [result, setResult] = useState(null);
+  const [frame, setFrame] = useState(0);
+  const [doubt, setDoubt] = useState(null);
+  const [selected, setSelected] = useState([]);
+  const [skipped, setSkipped] = useState(new Set());
+  const [playing, setPlaying] = useState(false);
+  const [speed, setSpeed] = useState(1);
+  const [panels, setPanels] = useState(true);
+  const [look, setLook] = useState({ marks: true, trails: true, statistic: "speed" });
+  const [dialog, setDialog] = useState("");
+  const [fault, setFault] = useState("");
+  const hosts = [useRef(), useRef()], canvas = useRef(), busy = useRef(false), pace = useRef([]);
+  const tools = useRef({}), facts = useRef({});
+  facts.current = { result, doubt, selected, look };
+
+  useEffect(() => {
+    let alive = true;
+    const repaint = () => tools.current.views?.forEach((v) => v.repaint());
+    const poses = new Poses(place, repaint);
+    const views = hosts.map((host, n) => new View(host.current, (context, view) => paint(context, view, n, tools.current, facts.current)));
+    const lanes = new Lanes(canvas.current, { place });
+    const player = new Player(place, {
+      show: (number, bitmap) => { tools.current.shown = number; for (const v of views) v.show(bitmap ?? v.bitmap); setFrame(number); lanes.follow(number); },
+      failed: (error) => setFault(error.message),
+    });
+    tools.current = { poses, views, lanes, player, shown: 0 };
+    get(`/api/r/${place}`).then((found) => {
+      if (!alive) return;
+      Object.assign(player, { first: found.first, last: found.last, rate: found.rate || found.video.rate || 25, hasVideo: !found.video.fault,
+        height: Math.min(found.video.size?.[1] ?? 0, 1080) });
+      if (found.video.fault) { setFault(found.video.fault); views.forEach((v) => v.show(emptyPicture(found.extent))); }
+      setResult(found);
+      lanes.show(found);
+      player.go(found.first);
+    }).catch(sayFault);
+    const stop = listen(`${place}?result=1`, async (event) => {
+      if (event.kind === "timelines") { lanes.fetch(); return; }
+      if (event.tab === tab || event.kind === "hello" && event.version === facts.current.result?.version) return;
+      if (["edits", "hello"].includes(event.kind) && facts.current.result && !busy.current) renew(await get(`/api/r/${place}`).catch(() => null));
+    });
+    return () => { alive = false; stop(); player.close(); lanes.close(); views.forEach((v) => v.close()); };
+  }, [place]);
+
+  const renew = (found) => {
+    if (!found) return;
+    const next = { ...facts.current.result, ...found };
+    tools.current.poses.forget();
+    setResult(next);
+    facts.current.result = next;
+    tools.current.lanes.show(next);
+    tools.current.views.forEach((v) => v.repaint());
+  };
+  const doubts = useMemo(() => (result?.doubts ?? []).filter((d) => !skipped.has(keyOf(d))), [result, skipped]);
+  const settled = (result?.edits ?? []).filter((e) => e.kind !== "name").length;
+
+  useEffect(() => {
+    const { lanes, views, player } = tools.current;
+    lanes?.set({ doubt, selected });
+    if (!result) return;
+    player.loop = doubt ? loopOf(doubt, result, player.rate) : null;
+    views.forEach((v) => v.resize());
+    if (doubt) frameMoment(doubt); else views.forEach((v) => v.fit());
+  }, [doubt]);
+  useEffect(() => { tools.current.lanes?.set({ selected }); tools.current.views?.forEach((v) => v.repaint()); }, [selected, look]);
+
+  // Bring both animals of a doubt into view, for the whole of its loop.
+  const frameMoment = async (d) => {
+    const { poses, views, player } = tools.current, [from, to] = player.loop;
+    await Promise.all([poses.ready(from), poses.ready(to)]);
+    if (facts.current.doubt !== d || !views[0].bitmap) return;
+    let box = [Infinity, Infinity, -Infinity, -Infinity];
+    for (let f = from; f <= to; f += Math.max(1, Math.round((to - from) / 40))) {
+      const found = poses.get(f);
+      for (const name of d.individuals) {
+        const c = found && centre(found, facts.current.result.names.indexOf(name));
+        if (c) box = [Math.min(box[0], c[0]), Math.min(box[1], c[1]), Math.max(box[2], c[0]), Math.max(box[3], c[1])];
+      }
+    }
+    if (box[0] > box[2]) return;
+    const size = views[0].bitmap, margin = 0.12 * Math.max(size.width, size.height);
+    for (const v of views) {
+      v.scale = Math.min(v.width / (box[2] - box[0] + 2 * margin), v.height / (box[3] - box[1] + 2 * margin), 6);
+      v.left = v.width / 2 - v.scale * (box[0] + box[2]) / 2;
+      v.top = v.height / 2 - v.scale * (box[1] + box[3]) / 2;
+      v.fitted = false;
+      v.paint();
+    }
+  };
+
+  const go = (to, options) => { tools.current.player.pause(); setPlaying(false); tools.current.player.go(to, options); };
+  const toggle = (on) => {
+    const { player } = tools.current;
+    if (on ?? !player.playing) { if (!player.playing) player.play(); } else player.pause();
+    setPlaying(player.playing);
+  };
+  const open = (d) => {
+    setDoubt(d ?? null);
+    if (!d) return toggle(false);
+    const i = d.individuals.map((n) => result.names.indexOf(n));
+    setSelected(i);
+    pace.current.begun = performance.now();
+    facts.current.doubt = d;
+    const { player } = tools.current;
+    player.pause();
+    player.go(loopOf(d, result, player.rate)[0]).then(() => toggle(true));
+    return null;
+  };
+  const turn = (by) => {
+    if (!doubts.length) return say("No moment is in doubt any more.");
+    const at = doubt ? doubts.findIndex((d) => keyOf(d) === keyOf(doubt)) : by > 0 ? -1 : 0;
+    return open(doubts[(at + by + doubts.length) % doubts.length]);
+  };
+  // What follows a decision: the doubt that takes the place of this one.
+  const goOn = (at, list) => {
+    if (pace.current.begun) pace.current.push(performance.now() - pace.current.begun);
+    const next = list[Math.min(Math.max(at, 0), list.length - 1)];
+    if (next) open(next); else { open(null); say("All doubts are settled."); }
+  };
+  const edit = async (kind, individuals, at) => {
+    if (busy.current) return;
+    busy.current = true;
+    status.set({ pending: 1 });
+    const place_ = doubt ? doubts.findIndex((d) => keyOf(d) === keyOf(doubt)) : -1;
+    try {
+      const found = await post(`/api/r/${place}/edit`, { tab, version: result.version, kind, individuals, frame: at });
+      renew(found);
+      status.set({ saved: time() });
+      say(found.edits[found.edits.length - 1]?.text ?? "done", { action: { text: "Undo", run: undo } });
+      if (doubt && kind !== "name") goOn(place_, found.doubts.filter((d) => !skipped.has(keyOf(d))));
+    } catch (error) {
+      sayFault(error);
+      if (error.code === 409) renew(await get(`/api/r/${place}`).catch(() => null));
+    }
+    busy.current = false;
+    status.set({ pending: 0 });
+  };
+  const undo = async () => {
+    try {
+      const found = await post(`/api/r/${place}/undo`, { tab, version: facts.current.result.version });
+      renew(found);
+      status.set({ saved: time() });
+      say(`Taken back: ${found.gone}`);
+    } catch (error) {
+      sayFault(error);
+      if (error.code === 409) renew(await get(`/api/r/${place}`).catch(() => null));
+    }
+  };
+  const pair = () => {
+    if (doubt) return doubt.individuals;
+    const two = selected.length === 2 ? selected : result.names.length === 2 ? [0, 1] : null;
+    return two && two.map((i) => result.names[i]);
+  };
+  const settle = (kind) => {
+    const names = pair();
+    if (!names) return say("Select two animals first: click them, or press their numbers.");
+    return edit(kind, names, doubt ? doubt.frame : tools.current.shown);
+  };
+  const skip = () => {
+    if (!doubt) return;
+    const at = doubts.indexOf(doubt), list = doubts.filter((d) => d !== doubt);
+    setSkipped(new Set([...skipped, keyOf(doubt)]));
+    goOn(at, list);
+  };
+  const select = (i) => setSelected((old) => (old.includes(i) ? old.filter((o) => o !== i) : [...old, i].slice(-2)));
+  const step = (by) => go(tools.current.shown + by);
+  const pick = (by) => {
+    const next = SPEEDS[Math.min(Math.max(SPEEDS.indexOf(speed) + by, 0), SPEEDS.length - 1)];
+    tools.current.player.speed = next; setSpeed(next);
+  };
+
+  const keys = [
+    ["Space", "play or stop", () => toggle(), "Video"], ["D ArrowRight", "next frame", () => step(1), "Video"], ["A ArrowLeft", "frame before", () => step(-1), "Video"],
+    ["Shift+D Shift+ArrowRight", "ten frames on", () => step(10), "Video"], ["Shift+A Shift+ArrowLeft", "ten frames back", () => step(-10), "Video"],
+    ["L", "faster", () => pick(1), "Video"], ["J", "slower", () => pick(-1), "Video"],
+    ["Home", "first frame", () => go(result.first), "Video"], ["End", "last frame", () => go(result.last), "Video"],
+    ["PageDown", "a tenth of the view on", () => step(Math.round((tools.current.lanes.to - tools.current.lanes.from) / 10)), "Video"],
+    ["PageUp", "a tenth of the view back", () => step(-Math.round((tools.current.lanes.to - tools.current.lanes.from) / 10)), "Video"],
+    ["N", "next doubt", () => turn(1), "Names"], ["P", "doubt before", () => turn(-1), "Names"],
+    ["K", "keep: the names are right", () => settle("keep"), "Names"], ["S", "swap the two from here on", () => settle("swap"), "Names"],
+    ["U", "cannot tell: leave it for now", skip, "Names"], ["1 2 3 4 5 6 7 8 9", "select an animal", (e) => { if (+e.key <= result.names.length) select(+e.key - 1); }, "Names"],
+    ["T", "give the selected animal a name", () => (selected.length ? setDialog("name") : say("Select an animal first.")), "Names"],
+    ["Ctrl+Z", "take the last correction back", undo, "Names"], ["Escape", "leave the doubt", () => open(null), "Names"],
+    ["F", "fit the picture", () => tools.current.views.forEach((v) => v.fit()), "Picture"], ["G", "hide or show marks", () => setLook({ ...look, marks: !look.marks }), "Picture"],
+    ["R", "trails", () => setLook({ ...look, trails: !look.trails }), "Picture"],
+    ["+ =", "timeline nearer", () => tools.current.lanes.zoom(0.5, tools.current.lanes.x(frame)), "Picture"], ["-", "timeline farther", () => tools.current.lanes.zoom(2, tools.current.lanes.x(frame)), "Picture"],
+    ["Tab", "panels away and back", () => { setPanels(!panels); setTimeout(() => tools.current.views.forEach((v) => v.resize()), 0); }, "Picture"], ["?", "all keys", () => setDialog("keys"), "Picture"],
+  ];
+  useShortcuts(result ? keys : []);
+
+  const press = (event, n) => {
+    const view = tools.current.views[n], [x, y] = view.place(event);
+    const drag = { x, y, moved: false };
+    event.currentTarget.setPointerCapture(event.pointerId);
+    const move = (e) => {
+      const [a, b] = view.place(e);
+      if (Math.hypot(a - x, b - y) > 3) drag.moved = true;
+      if (drag.moved) tools.current.views.forEach((v) => v.move(a - drag.x, b - drag.y));
+      drag.x = a; drag.y = b;
+    };
+    const lift = (e) => {
+      e.currentTarget.removeEventListener("pointermove", move);
+      e.currentTarget.removeEventListener("pointerup", lift);
+      if (drag.moved) return;
+      const found = tools.current.poses.get(tools.current.shown);
+      if (!found) return;
+      let best = -1, least = 40;
+      result.names.forEach((_, i) => {
+        const c = centre(found, i);
+        if (!c) return;
+        const [a, b] = view.toScreen(...c), away = Math.hypot(a - x, b - y);
+        if (away < least) { least = away; best = i; }
+      });
+      if (best >= 0) select(best);
+    };
+    event.currentTarget.addEventListener("pointermove", move);
+    event.currentTarget.addEventListener("pointerup", lift);
+  };
+  const wheel = (event) => {
+    event.preventDefault();
+    const view = tools.current.views.find((v) => v.host.contains(event.target));
+    const at = view.place(event);
+    tools.current.views.forEach((v) => v.zoom(Math.exp(-event.deltaY / 400), ...at));
+  };
+  const drag = useRef(null);
+  const lanePress = (event) => {
+    const { lanes } = tools.current, box = canvas.current.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+    canvas.current.setPointerCapture(event.pointerId);
+    const count = result.names.length * lanes.lane;
+    const near = result.doubts.find((d) => Math.abs(lanes.x(d.frame) - x) < 7 && y < count);
+    if (near) { open(near); return; }
+    drag.current = { x, pan: event.button !== 0 || event.shiftKey, from: lanes.from };
+    if (!drag.current.pan) go(y > count + 4 ? lanes.findPeak(x) : lanes.frame(x), { scrub: true });
+  };
+  const laneMove = (event) => {
+    if (!drag.current) return;
+    const { lanes } = tools.current, x = event.clientX - canvas.current.getBoundingClientRect().left;
+    if (drag.current.pan) lanes.move(drag.current.from - (x - drag.current.x) * (lanes.to - lanes.from) / lanes.width);
+    else { drag.current.moved = true; go(lanes.frame(x), { scrub: true }); }
+  };
+  const laneLift = () => { if (drag.current && !drag.current.pan) go(tools.current.player.frame); drag.current = null; };
+
+  const mean = pace.current.length ? pace.current.reduce((a, b) => a + b, 0) / pace.current.length / 60000 : 0;
+  const total = settled + (result?.doubts.length ?? 0);
+  const names = result?.names ?? [];
+  const swapped = doubt && names.length ? doubt.individuals : null;
+  return html`<div class=${`proof ${panels ? "" : "bare"}`} style=${{ "--lanes": `${Lanes.height(Math.max(1, names.length))}px` }}>
+    <div class=${`pair ${doubt ? "two" : ""}`}>
+      ${[0, 1].map((n) => html`<div key=${n} class="half" hidden=${n === 1 && !doubt}>
+        <div class="stage" ref=${hosts[n]} tabindex="0" role="application" aria-label=${n ? "the moment with the names exchanged" : "video with poses; ? lists all keys"}
+          onPointerDown=${(e) => press(e, n)} onWheel=${wheel} onContextMenu=${(e) => e.preventDefault()}></div>
+        ${doubt && html`<button class="reading" onClick=${() => settle(n ? "swap" : "keep")}>${n ? html`Exchanged from frame ${doubt.frame} on <kbd>S</kbd>` : html`As it is <kbd>K</kbd>`}</button>`}
+      </div>`)}
+      ${fault && html`<p class="note fault">${fault}</p>`}
+      ${!result && html`<p class="wait over">Opening the result</p>`}
+    </div>
+    ${panels && html`<aside class="side" aria-label="doubts">
+      ${result && html`<div class="doubthead"><h2>${result.doubts.length ? "Doubts, worst first" : "No doubts"}</h2>
+        ${total > 0 && html`<p class="facts">${settled} of ${total} settled${mean && doubts.length ? `, about ${Math.max(1, Math.round(mean * doubts.length))} min left` : ""}${skipped.size ? `, ${skipped.size} left for later` : ""}</p>`}</div>
+      <ul class="points doubts">${doubts.slice(0, 400).map((d) => html`<li key=${keyOf(d)}><button class="doubt" aria-pressed=${String(!!doubt && keyOf(doubt) === keyOf(d))} onClick=${() => open(d)}>
+        <span class="who">${d.individuals.map((n) => html`<span><i style=${{ background: result.colours[names.indexOf(n)] }}></i>${n}</span>`)}</span>
+        <span class="facts">${result.rate ? tellClock(d.frame / result.rate, true) : `frame ${d.frame}`}</span><span class="number">${tellChance(d.probability)}</span></button></li>`)}
+        ${!result.doubts.length && html`<li class="facts pad">${result.named ? "No moment is in doubt. Step through the video, select two animals, and press S where they are swapped." : "These poses have no names yet: track the result first."}</li>`}</ul>
+      ${result.edits.length > 0 && html`<details class="edits"><summary>${result.edits.length} ${result.edits.length === 1 ? "correction" : "corrections"}</summary>
+        <ol>${result.edits.slice(-60).reverse().map((e) => html`<li><button class="entry" onClick=${() => go(e.frame)}>${e.text}</button></li>`)}</ol></details>`}
+      <div class="tools"><button onClick=${() => settle("keep")} disabled=${!doubt && !pair()}>Keep <kbd>K</kbd></button><button onClick=${() => settle("swap")} disabled=${!doubt && !pair()}>Swap <kbd>S</kbd></button>
+        <button onClick=${skip} disabled=${!doubt}>Cannot tell <kbd>U</kbd></button><button onClick=${() => turn(1)} disabled=${!doubts.length}>Next <kbd>N</kbd></button>
+        <button onClick=${() => setDialog("name")} disabled=${!selected.length}>Name <kbd>T</kbd></button><button onClick=${undo} disabled=${!result.edits.length}>Undo <kbd>Ctrl Z</kbd></button></div>`}
+    </aside>`}
+    <section class="below">
+      <div class="bar-row"><button onClick=${() => toggle()} aria-label=${playing ? "stop" : "play"}>${playing ? "Stop" : "Play"} <kbd>Space</kbd></button>
+        <button class="quiet" onClick=${() => step(-1)} aria-label="frame before">A</button><button class="quiet" onClick=${() => step(1)} aria-label="next frame">D</button>
+        <label class="facts">speed <select value=${speed} onChange=${(e) => { tools.current.player.speed = +e.target.value; setSpeed(+e.target.value); }}>${SPEEDS.map((s) => html`<option value=${s}>${s}×</option>`)}</select></label>
+        <span class="number" role="status">${result ? html`frame <b>${frame}</b> of ${result.last}${result.rate ? html` <span class="facts">${tellClock(frame / result.rate, true)}</span>` : ""}` : ""}</span>
+        ${swapped && html`<span class="facts">${swapped.join(" and ")}: swapped with probability ${tellChance(doubt.probability)}</span>`}
+        <span class="space"></span>
+        <label class="facts">below <select value=${look.statistic} onChange=${(e) => { setLook({ ...look, statistic: e.target.value }); tools.current.lanes.statistic = e.target.value; tools.current.lanes.fetch(); }}>
+          ${Object.entries(STATISTICS).map(([name, words]) => html`<option value=${name}>${words}</option>`)}</select></label>
+        <button onClick=${() => setDialog("keys")}>Keys <kbd>?</kbd></button></div>
+      <canvas class="lanes" ref=${canvas} role="img" aria-label="timeline of every animal" onPointerDown=${(e) => result && lanePress(e)} onPointerMove=${laneMove} onPointerUp=${laneLift}
+        onContextMenu=${(e) => e.preventDefault()} onWheel=${(e) => { e.preventDefault(); if (!result) return; const { lanes } = tools.current;
+          if (Math.abs(e.deltaX) > Math.abs(e.deltaY)) lanes.move(lanes.from + e.deltaX * (lanes.to - lanes.from) / lanes.width);
+          else lanes.zoom(Math.exp(e.deltaY / 300), e.clientX - canvas.current.getBoundingClientRect().left); }}></canvas>
+    </section>
+    ${dialog === "keys" && html`<${KeysHelp} keys=${[...keys, ["Click", "select an animal", null, "Mouse"], ["Drag", "move the picture; in the timeline, the video", null, "Mouse"], ["Wheel", "zoom the picture, or the timeline", null, "Mouse"]]} onClose=${() => setDialog("")} />`}
+    ${dialog === "name" && html`<${NameDialog} old=${names[selected[selected.length - 1]]} onClose=${() => setDialog("")}
+      onDone=${(name) => { const old = names[selected[selected.length - 1]], there = tools.current.poses.get(tools.current.shown);
+        setDialog(""); edit("name", [old, name], there && centre(there, selected[selected.length - 1]) ? tools.current.shown : null); }} />`}
+  </div>`;
+}
+
+function NameDialog({ old, onDone, onClose }) {
+  const [name, setName] = useState("");
+  const done = () => name.trim() && name.trim() !== old && onDone(name.trim());
+  return html`<${Dialog} title=${`Another name for ${old}`} onClose=${onClose}><div class="form">
+    <label>Name <input autofocus value=${name} maxlength="100" onInput=${(e) => setName(e.target.value)} onKeyDown=${(e) => e.key === "Enter" && done()} /></label></div>
+    <div class="row"><span class="facts">For the whole recording.</span><span class="space"></span><button class="first" disabled=${!name.trim()} onClick=${done}>Name it</button></div></${Dialog}>`;
+}
+
+const tellChance = (p) => (p < 0.01 ? "< 0.01" : p.toFixed(2));
+const keyOf = (d) => `${d.first}-${d.last}-${[...d.individuals].sort().join("/")}`;
+
+function loopOf(d, result, rate) {
+  const from = Math.max(result.first, d.first - Math.round(rate)), to = Math.min(result.last, d.last + Math.round(rate));
+  return [from, Math.max(to, from + 1)];
+}
+
+// Where there is no video, poses are drawn on a grey ground of their own size.
+function emptyPicture([width, height]) {
+  const canvas = document.createElement("canvas");
+  canvas.width = width; canvas.height = height;
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#24272d"; context.fillRect(0, 0, width, height);
+  return canvas;
+}
+
+// Poses of the frame that is shown; in the second half the names of a doubt are exchanged.
+function paint(context, view, half, { poses, shown }, { result, doubt, selected, look }) {
+  if (!result || !look.marks || view.width < 2) return;
+  const found = poses.get(shown);
+  if (!found) return;
+  const { names, colours, edges, keypoints } = result;
+  const exchanged = half === 1 && doubt && shown >= doubt.frame ? doubt.individuals.map((n) => names.indexOf(n)) : null;
+  const called = (i) => (exchanged?.includes(i) ? exchanged[1 - exchanged.indexOf(i)] : i);
+  const pairs = edges.map(([a, b]) => [keypoints.indexOf(a), keypoints.indexOf(b)]);
+  const radius = Math.min(4.5, Math.max(2, view.scale * 2.2));
+  for (let i = 0; i < names.length; i++) {
+    const as = called(i), colour = colours[as], strong = selected.includes(as);
+    const faint = doubt && !doubt.individuals.includes(names[as]);
+    context.globalAlpha = faint ? 0.35 : 1;
+    if (look.trails) drawTrail(context, view, poses, shown, i, colour, doubt, exchanged, colours);
+    const spots = [];
+    for (let k = 0; k < keypoints.length; k++) {
+      const at = found.at + (i * found.keypoints + k) * 3, x = found.points[at], y = found.points[at + 1];
+      spots.push(x === x && y === y ? view.toScreen(x, y) : null);
+    }
+    for (const [a, b] of pairs) if (spots[a] && spots[b]) { drawLimb(context, spots[a], spots[b], colour, faint); context.globalAlpha = faint ? 0.35 : 1; }
+    let top = null;
+    for (const s of spots) {
+      if (!s) continue;
+      context.beginPath(); context.arc(s[0], s[1], radius, 0, 7);
+      context.fillStyle = colour; context.fill();
+      context.lineWidth = 1; context.strokeStyle = "rgba(0,0,0,.75)"; context.stroke();
+      if (!top || s[1] < top[1]) top = s;
+    }
+    if (top && names.length > 1 || top && result.named) drawName(context, `${as < 9 ? `${as + 1} ` : ""}${names[as]}`, top[0], top[1] - 8, colour, strong);
+  }
+  context.globalAlpha = 1;
+}
+
+const TRAIL = 40;
+
+function drawTrail(context, view, poses, shown, i, colour, doubt, exchanged, colours) {
+  let before = null;
+  for (let f = shown - TRAIL; f <= shown; f++) {
+    const found = poses.get(f);
+    const c = found && centre(found, i), at = c && view.toScreen(...c);
+    if (at && before) {
+      // In the second half, what lies before the moment keeps its own colour.
+      context.strokeStyle = exchanged?.includes(i) && doubt && f < doubt.frame ? colours[i] : colour;
+      const alpha = context.globalAlpha;
+      context.globalAlpha = alpha * 0.7 * (1 - (shown - f) / (TRAIL + 1));
+      context.lineWidth = 2; context.beginPath(); context.moveTo(...before); context.lineTo(...at); context.stroke();
+      context.globalAlpha = alpha;
+    }
+    before = at;
+  }
+}

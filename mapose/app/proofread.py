@@ -1,0 +1,191 @@
+"""The page on which names are proofread: poses in windows, timelines, doubts, corrections."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from mapose.app.answers import Body, Picture
+from mapose.app.doors import Call, Door
+from mapose.app.films import Film
+from mapose.errors import MaposeError
+from mapose.files import RESULT
+from mapose.plots.colours import find_identity_colours
+from mapose.results.timelines import find_statistic
+from mapose.results.windows import Windows
+
+#: Frames of poses that one answer holds at most.
+_MOST = 4096
+_BINS = 4000
+Name = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class Edited(Body):
+    """What a person says about two names."""
+
+    tab: Annotated[str, Field(max_length=40)]
+    version: Annotated[str, Field(max_length=64)]
+    kind: Literal["swap", "keep", "name"]
+    individuals: Annotated[tuple[Name, Name], Field(strict=False)]
+    frame: Annotated[int, Field(ge=0, le=2**53)] | None = None
+
+
+class Undone(Body):
+    """The last of them is taken back."""
+
+    tab: Annotated[str, Field(max_length=40)]
+    version: Annotated[str, Field(max_length=64)]
+
+
+def show_result(call: Call) -> dict[str, Any]:
+    """Say all that the page needs but the poses."""
+    film = call.film
+    windows = film.windows
+    film.get_timelines()
+    return {
+        "name": film.path.name.removesuffix(RESULT),
+        "where": str(film.path),
+        "names": list(windows.names),
+        "named": windows.named,
+        "keypoints": list(windows.file.skeleton.keypoints),
+        "edges": [list(edge) for edge in windows.file.skeleton.edges],
+        "colours": [f"#{bytes(c).hex()}" for c in find_identity_colours(len(windows.names))],
+        "first": int(windows.frames[0]) if len(windows) else 0,
+        "last": int(windows.frames[-1]) if len(windows) else -1,
+        "rate": windows.file.rate,
+        "unit": windows.file.unit,
+        "extent": _find_extent(windows),
+        "video": _describe_video(film),
+        **_describe_edits(film, windows),
+    }
+
+
+def _find_extent(windows: Windows) -> list[int]:
+    """Find how wide and high a picture has to be for all poses: where there is no video."""
+    points = windows.file.read_sample(200).points[..., :2]
+    most = np.nan_to_num(np.fmax.reduce(points, axis=(0, 1, 2))) if points.size else np.zeros(2)
+    return [int(np.clip(side * 1.05 + 1, 16, 10_000)) for side in most]
+
+
+def _describe_video(film: Film) -> dict[str, Any]:
+    try:
+        reel = film.get_reel()
+    except MaposeError as fault:
+        return {"fault": str(fault)}
+    return {"fault": "", "frames": reel.count, "size": list(reel.size), "rate": reel.rate}
+
+
+def _describe_edits(film: Film, windows: Windows) -> dict[str, Any]:
+    doubts = windows.find_doubts()
+    return {
+        "version": film.version,
+        "doubts": [
+            {
+                "first": d.first,
+                "last": d.last,
+                "frame": d.frame,
+                "individuals": list(d.individuals),
+                "probability": d.probability,
+            }
+            for d in doubts
+        ],
+        "edits": [
+            {"frame": e.frame, "kind": e.kind, "individuals": list(e.individuals), "text": str(e)}
+            for e in windows.edits
+        ],
+    }
+
+
+def read_poses(call: Call) -> Picture:
+    """Give poses of a run of frames: a header in JSON, then x, y and confidence, then names."""
+    first = call.read_number("first", 0)
+    count = call.read_number("count", 512, most=_MOST)
+    windows = call.film.windows
+    poses = windows.read(first, count)
+    keypoints, animals = len(poses.skeleton.keypoints), len(windows.names)
+    array = np.full((count, animals, keypoints, 3), np.nan, np.float32)
+    rows = poses.frames - first
+    array[rows, :, :, :2], array[rows, :, :, 2] = poses.points[..., :2], poses.confidence
+    sure = np.full((count, animals), np.nan, np.float32)
+    if poses.identity is not None:
+        sure[rows] = poses.identity
+    header = {"first": first, "count": count, "animals": animals, "keypoints": keypoints}
+    return _pack(header, [array, sure])
+
+
+def read_timeline(call: Call) -> Picture:
+    """Give the timelines of a stretch: shares, confidence, names, and one statistic, by animal."""
+    film = call.film
+    windows, found = film.windows, film.get_timelines()
+    if found is None:
+        return _pack({"ready": False}, [])
+    first, count = call.read_number("first", 0), call.read_number("count", 1)
+    bins = call.read_number("bins", 1000, most=_BINS)
+    level, part, size = found.choose(first, count, max(1, bins))
+    start = found.first + part.start * size
+    middles = start + size * np.arange(part.stop - part.start) + size // 2
+    order = windows.find_order(np.asarray(middles, np.int64)).T
+    column = np.arange(order.shape[1])
+    kinds = ["confidence", "identity", call.query.get("statistic", "speed")]
+    arrays = [found.shares[level][:, part][order, column][..., None]]
+    for kind in kinds:
+        arrays.append(found.levels[level][find_statistic(kind)][:, part][order, column])
+    header = {
+        "ready": True,
+        "first": int(start),
+        "size": size,
+        "bins": part.stop - part.start,
+        "animals": len(windows.names),
+    }
+    return _pack(header, [np.concatenate(arrays, -1).astype(np.float32)])
+
+
+def _pack(header: dict[str, Any], arrays: list[npt.NDArray[np.float32]]) -> Picture:
+    """Put arrays behind a header whose length stands before it, so that floats lie on fours."""
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 4)
+    data = [np.ascontiguousarray(array, "<f4").tobytes() for array in arrays]
+    return Picture(
+        b"".join([struct.pack("<I", len(text)), text, *data]), "application/octet-stream"
+    )
+
+
+def show_picture(call: Call) -> Picture:
+    """Give a frame of the video of a result."""
+    return call.film.get_reel().get(
+        call.read_number("frame"),
+        call.read_number("height", 0, most=4320),
+        scrub=call.query.get("scrub", "")[:40],
+        exact=call.query.get("exact") == "1",
+    )
+
+
+def add(call: Call) -> dict[str, Any]:
+    """Correct names; on the disk when this returns."""
+    body, film = call.body, call.film
+    film.edit(body.kind, body.individuals, body.frame, version=body.version, tab=body.tab)
+    windows = film.windows
+    return {"names": list(windows.names), **_describe_edits(film, windows)}
+
+
+def undo(call: Call) -> dict[str, Any]:
+    """Take back the last correction."""
+    film = call.film
+    gone = film.undo(version=call.body.version, tab=call.body.tab)
+    windows = film.windows
+    return {"gone": gone, "names": list(windows.names), **_describe_edits(film, windows)}
+
+
+DOORS = [
+    Door("GET", "/api/r/{place}", show_result),
+    Door("GET", "/poses/{place}", read_poses),
+    Door("GET", "/timeline/{place}", read_timeline),
+    Door("GET", "/film/{place}/{frame}", show_picture),
+    Door("POST", "/api/r/{place}/edit", add, Edited),
+    Door("POST", "/api/r/{place}/undo", undo, Undone),
+]

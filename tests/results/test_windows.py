@@ -1,0 +1,126 @@
+"""Windows of a result are what the whole result is, edits and all; timelines are its extremes."""
+
+import numpy as np
+import pytest
+
+from mapose.doubts import Doubt
+from mapose.errors import SettingsError
+from mapose.poses import Poses
+from mapose.results import correcting
+from mapose.results.correcting import add_edit, undo_edit
+from mapose.results.result import Result, load, save
+from mapose.results.timelines import (
+    STATISTICS,
+    find_cache,
+    find_statistic,
+    find_statistics,
+    load_timelines,
+)
+from mapose.results.windows import Windows
+from mapose.skeleton import Skeleton
+
+DOUBTS = [
+    Doubt(45, 55, ("ann", "bob"), 0.3),
+    Doubt(245, 255, ("ann", "bob"), 0.2),
+    Doubt(150, 158, ("bob", "carl"), 0.1),
+]
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Three animals of which two pass each other; one is away for a while."""
+    t = np.arange(400)
+    array = np.ones((400, 3, 2, 3), np.float32)
+    for who, sign in enumerate((1, -1)):
+        array[:, who, :, 0] = (200 + sign * 80 * np.cos(np.pi * t / 100))[:, None] + [0, 30]
+        array[:, who, :, 1] = 100 + 3 * sign
+    array[:, 2, :, 0] = 300 + 20 * np.sin(t / 30)[:, None] + [0, 30]
+    array[:, 2, :, 1] = 200
+    array[100:140, 2] = np.nan
+    array[..., 2] = np.random.default_rng(0).uniform(0.5, 1, (400, 3, 2))
+    array[100:140, 2, :, 2] = 0
+    identity = np.full((400, 3), 0.9, np.float32)
+    identity[100:140, 2] = np.nan
+    poses = Poses(array, Skeleton(["nose", "tail"]), ["ann", "bob", "carl"], 25, identity=identity)
+    path = tmp_path / "walk.mapose.h5"
+    save(poses, path, doubts=DOUBTS)
+    return path
+
+
+def check_same(path):
+    whole = load(path)
+    with Windows(path) as windows, Result(path) as result:
+        assert windows.names == whole.names
+        assert windows.find_doubts() == result.find_doubts()
+        for first, count in ((0, 60), (40, 30), (230, 40), (390, 100), (0, 400), (500, 10)):
+            part = windows.read(first, count)
+            rows = slice(first, first + count)
+            np.testing.assert_array_equal(part.array, whole.array[rows])
+            np.testing.assert_array_equal(part.identity, whole.identity[rows])
+            np.testing.assert_array_equal(part.frames, whole.frames[rows])
+
+
+def test_windows_are_parts_of_the_whole(file):
+    check_same(file)
+    for names, frame, kind in (
+        (("ann", "bob"), 250, "swap"),
+        (("ann", "bob"), 50, "swap"),
+        (("ann", "bob"), 350, "keep"),
+        (("ann", "dora"), 20, "name"),
+        (("bob", "carl"), 155, "swap"),
+    ):
+        add_edit(file, names, frame=frame, kind=kind)
+        check_same(file)
+    undo_edit(file)
+    check_same(file)
+
+
+def test_an_edit_of_a_long_result_is_made_from_what_is_around_it(file, monkeypatch):
+    whole = add_edit(file, ("ann", "bob"), frame=250)
+    undo_edit(file)
+    monkeypatch.setattr(correcting, "_MANY", 10)
+    monkeypatch.setattr("mapose.results.windows._AROUND", 100)
+    read = []
+    monkeypatch.setattr(
+        Windows, "read_rows",
+        lambda self, rows, old=Windows.read_rows: read.append(rows) or old(self, rows),
+    )  # fmt: skip
+    assert add_edit(file, ("ann", "bob"), frame=250) == whole
+    assert read == [slice(150, 350)]
+    check_same(file)
+
+
+def test_timelines_hold_the_extremes_of_every_bin(file):
+    with Windows(file) as windows:
+        found = load_timelines(windows)
+        assert find_cache(file).is_file()
+        again = load_timelines(windows)
+        np.testing.assert_array_equal(found.levels[0], again.levels[0])
+        values = find_statistics(windows.file.read_poses())
+        level, part, size = found.choose(0, 400, 100)
+        assert (level, part, size) == (0, slice(0, 100), 4)
+        binned = values.reshape(len(STATISTICS), 3, 100, 4)
+        with np.errstate(all="ignore"):
+            least, most = np.fmin.reduce(binned, -1), np.fmax.reduce(binned, -1)
+        np.testing.assert_allclose(found.levels[0][..., 0], least, rtol=1e-3)
+        np.testing.assert_allclose(found.levels[0][..., 1], most, rtol=1e-3)
+        assert found.shares[0][2, 25:35].tolist() == [0] * 10 and found.shares[0][0].min() == 1
+        file.touch()
+        np.testing.assert_array_equal(load_timelines(windows).levels[0], found.levels[0])
+    with pytest.raises(SettingsError, match="did you mean 'speed'"):
+        find_statistic("sped")
+
+
+def test_coarser_levels_come_from_finer_ones(tmp_path):
+    array = np.ones((9000, 1, 1, 3), np.float32)
+    array[:, 0, 0, 0] = np.arange(9000)
+    array[4321, 0, 0, 0] = 0
+    save(Poses(array, Skeleton(["nose"]), ["ann"], 25), tmp_path / "long.mapose.h5")
+    with Windows(tmp_path / "long.mapose.h5") as windows:
+        found = load_timelines(windows)
+    assert [level.shape[2] for level in found.levels] == [2250, 563, 141]
+    speed = STATISTICS.index("speed")
+    level, part, size = found.choose(4000, 1000, 20)
+    assert (level, size) == (2, 64) and part.start * 64 <= 4000 and part.stop * 64 >= 5000
+    peak = found.levels[2][speed, 0, :, 1]
+    assert int(peak.argmax()) == 4321 // 64 and peak.max() > 4000 and np.sort(peak)[-2] == 1
