@@ -57,6 +57,7 @@ def show_labels(call: Call) -> dict[str, Any]:
         "keypoints": list(project.skeleton.keypoints),
         "edges": [list(edge) for edge in project.skeleton.edges],
         "individuals": state.list_individuals(),
+        "owned": [state.find_owned(name) for name in state.list_individuals()],
         "colours": {
             "individuals": _list_colours(find_identity_colours(len(state.list_individuals()))),
             "keypoints": _list_colours(find_keypoint_colours(len(project.skeleton.keypoints))),

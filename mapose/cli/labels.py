@@ -109,11 +109,8 @@ def refine(
     if bool(files) + bool(accept) + bool(drop) > 1:
         raise SettingsError("wanted one of FILE..., --accept FRAMES, --drop FRAMES")
     project = Project.load(folder)
-    if not (files or accept or drop):
-        open_refine(folder)
-        return
-    if accept or drop:
-        console.print(_settle(project, accept, drop), markup=False, soft_wrap=True)
+    if not files:
+        _correct(project, accept, drop)
         return
     given = files or []
     session = all("=" in file for file in given)
@@ -135,6 +132,14 @@ def refine(
             markup=False,
             soft_wrap=True,
         )
+
+
+def _correct(project: Project, accept: str, drop: str) -> None:
+    """Settle what waits by frames that are named, else open the app to look at them."""
+    if accept or drop:
+        console.print(_settle(project, accept, drop), markup=False, soft_wrap=True)
+    else:
+        open_refine(project.path)
 
 
 def _settle(project: Project, accept: str, drop: str) -> str:

@@ -89,6 +89,12 @@ class LabelState:
         more = [name for name in free if name not in columns]
         return columns + more[: max(0, self.individuals - len(columns))] + marks
 
+    def find_owned(self, individual: str) -> list[str]:
+        """List the keypoints that an individual can have: its body's, or the landmarks."""
+        marks = self.skeleton.get("landmarks", [])
+        own = individual == LANDMARKS and bool(marks)
+        return [name for name in self.skeleton["keypoints"] if (name in marks) == own]
+
     def has_frame(self, video: str, number: int) -> bool:
         """Tell whether a frame of a video is among the labelled ones."""
         return any(key[0] == video and n == number for key, n in self.frames.items())

@@ -194,6 +194,7 @@ class Labelling:
             for individual, keypoint in known:
                 check_name("animal", individual, names)
                 skeleton.index(keypoint)
+                check_name(f"keypoint of {individual}", keypoint, state.find_owned(individual))
             new = [n for n in dict.fromkeys(i for i, _ in known) if n not in state.columns]
             if new:
                 steps.append({"columns": [state.columns, [*state.columns, *new]]})

@@ -169,7 +169,7 @@ def _advise(facts: _Facts) -> tuple[str, str, str]:
 def is_complete(state: LabelState, frame: tuple[str, str]) -> bool:
     """Tell whether every keypoint of every animal of a frame is marked or said to be absent."""
     spots = state.marks.get(frame, {})
-    return len(spots) >= len(state.list_individuals()) * len(state.make_skeleton().keypoints)
+    return len(spots) >= sum(len(state.find_owned(name)) for name in state.list_individuals())
 
 
 def _count_waiting(state: LabelState, waiting: Proposals) -> tuple[int, int]:

@@ -469,3 +469,12 @@ def test_who_has_not_seen_a_change_does_not_overwrite_it(mice):
         "film", 1, {("ann", "snout"): (9, 9, "visible", "person")}, since=mice.version
     )
     assert find_point(mice, 0, "ann", "snout")[0] == [9, 9]
+
+
+def test_landmarks_and_keypoints_of_bodies_are_not_mixed_up(mice):
+    mice = mice.add_keypoint("corner").add_landmark("corner")
+    mice = mice.put_marks("film", 1, {("landmarks", "corner"): (3, 4, "visible", "person")})
+    for spot in (("ann", "corner"), ("landmarks", "snout")):
+        with pytest.raises(SettingsError, match="keypoint of"):
+            mice.put_marks("film", 1, {spot: (3, 4, "visible", "person")})
+    assert mice.read_state().find_owned("landmarks") == ["corner"]

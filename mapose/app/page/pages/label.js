@@ -110,7 +110,7 @@ export function Label({ room, parts }) {
     return null;
   };
   const absent = (all) => {
-    const list = keypoints.map((k, n) => [n, k]).filter(([n]) => (all ? !mark(picked.i, n) : n === picked.k))
+    const list = keypoints.map((k, n) => [n, k]).filter(([n]) => labels.owns(picked.i, n) && (all ? !mark(picked.i, n) : n === picked.k))
       .map(([, k]) => [who, k, [null, null, "absent", "person"]]);
     put(list); advance();
   };
@@ -129,7 +129,11 @@ export function Label({ room, parts }) {
     put([[who, what, [round(m[0] + size * dir[0]), round(m[1] + size * dir[1]), m[2], "person"]]]);
     return null;
   };
-  const pick = (by) => setPicked({ ...picked, k: (picked.k + by + keypoints.length) % keypoints.length });
+  const pick = (by) => {
+    let { k } = picked;
+    do k = (k + by + keypoints.length) % keypoints.length; while (!labels.owns(picked.i, k));
+    setPicked({ ...picked, k });
+  };
   const zoomKey = (factor) => view.current.zoom(factor);
 
   const keys = [
@@ -203,7 +207,7 @@ export function Label({ room, parts }) {
     ${panels && labels.keypoints && html`<aside class="side" aria-label="animals and keypoints">
       ${many && html`<div class="animals" role="group" aria-label="animals">${names.map((n, i) => html`<button aria-pressed=${String(i === picked.i)}
         onClick=${() => setPicked(firstMissing(labels, i))}><${Dot} colour=${labels.colours.individuals[i]} /> ${i < 9 ? `${i + 1} ` : ""}${n}</button>`)}</div>`}
-      <ul class="points">${keypoints.map((n, k) => html`<li><button class=${`point ${state(picked.i, k)}`} aria-pressed=${String(k === picked.k)}
+      <ul class="points">${keypoints.map((n, k) => labels.owns(picked.i, k) && html`<li><button class=${`point ${state(picked.i, k)}`} aria-pressed=${String(k === picked.k)}
         onClick=${() => setPicked({ ...picked, k })}><${Sign} state=${state(picked.i, k)} colour=${colour(picked.i, k)} />
         <span class="name">${n}</span><span class="facts">${tellState(state(picked.i, k), labels.proposal.get(key(names[picked.i], n)))}</span></button></li>`)}</ul>
       <div class="tools">
@@ -243,10 +247,10 @@ function firstMissing(labels, i, after = -1) {
     const animal = (i + n) % individuals.length;
     for (let m = 1; m <= keypoints.length; m++) {
       const k = n ? m - 1 : (after + m) % keypoints.length;
-      if (!marks.has(key(individuals[animal], keypoints[k]))) return { i: animal, k };
+      if (labels.owns(animal, k) && !marks.has(key(individuals[animal], keypoints[k]))) return { i: animal, k };
     }
   }
-  return { i, k: Math.max(after, 0) };
+  return { i, k: Math.max(after, keypoints.findIndex((_, k) => labels.owns(i, k))) };
 }
 
 const position = (labels, at) => {

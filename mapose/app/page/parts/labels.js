@@ -26,7 +26,7 @@ export class Labels {
   async load() {
     const found = await get(api(this.room, "labels"));
     Object.assign(this, { version: found.version, keypoints: found.keypoints, edges: found.edges,
-      individuals: found.individuals, colours: found.colours, videos: found.videos, last: found.last });
+      individuals: found.individuals, owned: found.owned, colours: found.colours, videos: found.videos, last: found.last });
     this.setFrames(found.frames);
     this.changed();
   }
@@ -36,7 +36,9 @@ export class Labels {
     this.byName = new Map(frames.map((f) => [`${f.video}\n${f.image}`, f]));
   }
 
-  get wanted() { return this.keypoints.length * this.individuals.length; }
+  get wanted() { return this.owned.reduce((sum, names) => sum + names.length, 0); }
+  // Landmarks belong to no animal, and a body's keypoints to no landmark.
+  owns(i, k) { return this.owned[i].includes(this.keypoints[k]); }
   find(video, image) { return this.byName.get(`${video}\n${image}`); }
   isDone(entry) { return entry.marked >= this.wanted; }
 
@@ -175,7 +177,7 @@ export class Labels {
     if (this.sending) return;
     const found = await get(api(this.room, "labels")).catch(() => null);
     if (!found) return;
-    Object.assign(this, { keypoints: found.keypoints, edges: found.edges, individuals: found.individuals, colours: found.colours });
+    Object.assign(this, { keypoints: found.keypoints, edges: found.edges, individuals: found.individuals, owned: found.owned, colours: found.colours });
     this.setFrames(found.frames);
     await this.refresh().catch(() => {});
     this.changed();
