@@ -68,6 +68,7 @@ class TrainSettings(_Strict):
     """How the network is trained."""
 
     steps: int | None = Field(None, ge=1, description="chosen from the labels by default")
+    effort: float = Field(1.0, gt=0, description="times the steps that are chosen")
     minutes: float | None = Field(None, gt=0, description="limit of time; none by default")
     batch: int = Field(8, ge=1)
     view: int | None = Field(None, ge=64, description="side of training views, input pixels")

@@ -214,7 +214,9 @@ def _make_trainer(
         stride=network.stride,
     )
     chosen = {
-        "steps": steps if refine.steps else max(20, round(_SHARE * steps)),
+        "steps": steps
+        if refine.steps
+        else max(20, round(_SHARE * lesson.settings.train.effort * steps)),
         "batch": refine.batch,
         "rate": refine.rate,
     }

@@ -371,6 +371,7 @@ def _find_steps(settings: Settings, model: Model, *, view: int, share: float) ->
         stride=model.network.stride,
         encoder=settings.network.encoder.partition(":")[0],
     )
+    share *= settings.train.effort
     return steps if share == 1 else max(20, round(share * steps))
 
 

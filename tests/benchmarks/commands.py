@@ -92,6 +92,11 @@ COMMANDS = {
     "export labels": Command("export mice --to slp -o labels.slp"),
     "export project": Command("export mice --to dlc -o dlc"),
     "delete": Command("delete mice old --yes", again=delete_again),
+    "crop": Command("crop mice walk 4,4,40,40"),
+    "zip": Command("zip mice --videos"),
+    "sheets": Command("plot mice"),
+    "zoo add": Command("zoo add model --name tiny --licence MIT -o tiny.zip"),
+    "export model": Command("models export model --to torchscript -o model.pt"),
     "train": Command(
         "train mice --preset small --name mine " + " ".join(f"--set {s}" for s in TINY),
         again=resume_training,
@@ -107,6 +112,7 @@ COMMANDS = {
     "filter": Command("filter walk.mapose.h5"),
     "kinematics": Command("kinematics walk.mapose.h5 -o walk.nc --moving 5 --plots figures"),
     "render": Command("render walk.mp4 walk.mapose.h5 --stop 30"),
+    "render views": Command("render cam0=walk.mp4 cam1=other.mp4 space.mapose.h5 --stop 20"),
     "video": Command("video walk.mp4 --stop 30 --scale 0.5"),
     "plot": Command("plot walk.mapose.h5"),
     "export csv": Command("export walk.mapose.h5 --to csv"),
@@ -159,7 +165,9 @@ def make_start(folder: Path) -> None:
     film_board(folder)
     scene = make_scene(1, 40, cameras=2)
     cameras = [replace(camera, name=f"cam{i}") for i, camera in enumerate(scene.cameras)]
-    CameraGroup(cameras, scene.cameras.unit).save(folder / "rig.toml")
+    rig = CameraGroup(cameras, scene.cameras.unit)
+    rig.save(folder / "rig.toml")
+    save(scene.truth_3d(), folder / "space.mapose.h5", cameras=rig.to_toml())
     for i, name in enumerate(scene.cameras.names):
         save(scene.truth(name), folder / f"v{i}.mapose.h5")
 

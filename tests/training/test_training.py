@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mapose.analysis.prediction import Predictor
-from mapose.config import TrainSettings
+from mapose.config import TrainSettings, load_settings
 from mapose.data import Augmentation, make_training_set
 from mapose.errors import SettingsError
 from mapose.io import VideoWriter, save_labels
@@ -27,7 +27,7 @@ from mapose.training import training
 from mapose.training.evaluation import evaluate, find_candidate_errors
 from mapose.training.loop import COLUMNS, Trainer, has_bfloat16
 from mapose.training.reports import write_evaluation
-from mapose.training.training import find_known, find_reach
+from mapose.training.training import _prepare, find_known, find_reach
 from tests.untrained import make_untrained
 
 train = partial(training.train, preset="small")
@@ -301,6 +301,17 @@ def test_a_damaged_state_is_made_anew_from_the_one_before(tmp_path, damage, capl
     again.load()
     assert again.step == 0 and "earlier state" in caplog.text
     expect_equal(again.run(lambda _: (1.0, 1.0)), whole)
+
+
+def test_effort_is_a_part_of_the_steps_that_are_chosen(project):
+    labels, device = project.load_labels(), torch.device("cpu")
+
+    def count(*overrides):
+        run = _prepare(project, labels, load_settings("small", overrides), device)
+        return run.settings.train.steps
+
+    assert count("train.effort=0.5") == pytest.approx(count() / 2, abs=1)
+    assert count("train.effort=0.5", "train.steps=30") == 30
 
 
 def test_a_run_is_resumed_as_it_was_begun_or_not_at_all(project):
