@@ -53,7 +53,9 @@ from .tracking.tracks import track
 from .training.comparison import compare_models
 from .training.evaluation import evaluate
 from .training.folds import cross_validate, train_seeds
+from .training.learning_curve import find_learning_curve
 from .training.reports import write_evaluation
+from .training.snapshots import evaluate_snapshots, load_snapshot
 from .training.training import train
 
 __all__ = [
@@ -85,6 +87,7 @@ __all__ = [
     "cut_video",
     "describe",
     "evaluate",
+    "evaluate_snapshots",
     "export_labels",
     "export_result",
     "extract_frames",
@@ -92,6 +95,7 @@ __all__ = [
     "filter_poses",
     "find_doubtful",
     "find_embeddings",
+    "find_learning_curve",
     "find_mirrored",
     "find_outliers",
     "find_removal",
@@ -105,6 +109,7 @@ __all__ = [
     "load_crops",
     "load_gallery",
     "load_proposals",
+    "load_snapshot",
     "match_views",
     "measure_file",
     "merge_projects",

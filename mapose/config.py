@@ -91,6 +91,10 @@ class TrainSettings(_Strict):
     fold: int = Field(0, ge=0, description="the part that is tested with, from 0")
     every: int | None = Field(None, ge=1, description="steps between validations; a twelfth")
     patience: int = Field(16, ge=1, description="validations without improvement before stopping")
+    snapshots: int = Field(
+        0, ge=0, description="validations whose weights are kept, the newest; the best always is"
+    )
+    labels: int | None = Field(None, ge=1, description="frames to train on at most, validation too")
     mixed: bool = Field(True, description="bfloat16 where the device is faster with it")
     missing: Literal["absent", "unknown"] = "absent"
     seed: int = 0

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +165,10 @@ class Predictor:
 
     def find_images(self, images: Iterable[Image]) -> Peaks:
         """Find the candidates of original images, which may differ in size, one by one."""
-        parts = list(self.workers.map(lambda image: self._look([self.prepare(image)]), images))
+        ahead = prefetch(images, depth=4)
+        parts: list[Peaks] = []
+        while few := list(islice(ahead, 2 * self.workers.count)):  # never all in memory
+            parts += self.workers.map(lambda image: self._look([self.prepare(image)]), few)
         return join_peaks(parts) if parts else _no_peaks(0)
 
     def find_batches(self, batches: Iterable[Sequence[Image | None]]) -> Iterator[Peaks]:

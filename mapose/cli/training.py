@@ -100,46 +100,67 @@ def train(
     seeds: Annotated[
         int | None, typer.Option(min=2, help="so many models that differ in their seed; goes on")
     ] = None,
+    learning_curve: Annotated[
+        str, typer.Option(help="models of so many labels each, 20,50,100; goes on by itself")
+    ] = "",
     device: Device = None,
 ) -> None:
     """Train a network on the project's labels.
 
     The number of steps is chosen from the labels: 10 to 20 minutes on two processor cores. With
     --folds every labelled frame is tested by a model that was trained on the others, with --seeds
-    all models are trained and tested on the same frames, to tell how much is chance.
+    all models are trained and tested on the same frames, to tell how much is chance, and with
+    --learning-curve each on more labels than the one before.
 
     Example: mapose train mice --init old-mice/models/small-3
     """
     from mapose.project.project import Project
-    from mapose.training.folds import cross_validate, train_seeds
     from mapose.training.training import train as train_model
     from mapose.zoo import find_model
 
     project = Project.load(folder)
-    if resume and (folds or seeds):
-        raise SettingsError("--folds and --seeds go on by themselves: leave --resume out")
-    if folds and seeds:
-        raise SettingsError("--folds and --seeds are two things: one after the other")
-    start = find_model(init) if init else None
-    found: Any = None
+    several = [("fold", folds), ("seed", seeds), ("curve", _read_counts(learning_curve))]
+    chosen = [(kind, number) for kind, number in several if number]
+    if resume and chosen:
+        raise SettingsError("several models go on by themselves: leave --resume out")
+    if len(chosen) > 1:
+        raise SettingsError("--folds, --seeds, --learning-curve: one of them at a time")
     with show_progress("training") as (progress, task):
-        show = _make_show(progress, task)
         options: dict[str, Any] = {
             "preset": preset,
-            "init": start,
+            "init": find_model(init) if init else None,
             "overrides": set_ or [],
             "device": device,
+            "on_progress": _make_show(progress, task),
         }
-        if folds:
-            found = cross_validate(project, folds, name=name or "fold", on_progress=show, **options)
-        elif seeds:
-            found = train_seeds(project, seeds, name=name or "seed", on_progress=show, **options)
+        if chosen:
+            found = _train_several(project, *chosen[0], name=name or chosen[0][0], **options)
         else:
-            model = train_model(project, name, resume=resume, on_progress=show, **options)
-    if found is not None:
+            model = train_model(project, name, resume=resume, **options)
+    if chosen:
         show_result(found, False)
-        return
-    _show_model(model, folder)
+    else:
+        _show_model(model, folder)
+
+
+def _train_several(project: Any, kind: str, number: Any, **options: Any) -> Any:
+    """Train a model for each part of the labels, seed, or number of labels."""
+    from mapose.training.folds import cross_validate, train_seeds
+    from mapose.training.learning_curve import find_learning_curve, write_learning_curve
+
+    if kind == "curve":
+        found = find_learning_curve(project, number, **options)
+        write_learning_curve(found, project.path / "evaluation")
+        return found
+    return (cross_validate if kind == "fold" else train_seeds)(project, number, **options)
+
+
+def _read_counts(text: str) -> list[int]:
+    """Read numbers of labels, separated by commas."""
+    words = split_names(text) if text else []
+    if not all(word.isdigit() for word in words):
+        raise SettingsError(f"--learning-curve: wanted numbers like 20,50,100, came {text!r}")
+    return [int(word) for word in words]
 
 
 def _make_show(progress: Any, task: Any) -> Callable[[Any], None]:
@@ -172,6 +193,9 @@ def evaluate(
     folder: Dir,
     model: Annotated[str, typer.Option(help="model name, or all: side by side")] = "",
     cutoff: Annotated[float, typer.Option(help="p-cutoff")] = 0.6,
+    snapshots: Annotated[
+        str, typer.Option(help="of one model's training: all, best, last or a step")
+    ] = "",
     frames: Annotated[int, typer.Option(min=0, help="frames drawn, the worst first")] = 200,
     device: Device = None,
     as_json: Json = False,
@@ -179,7 +203,8 @@ def evaluate(
     """Compare a model with the labels: errors on train, validation and test frames.
 
     Tables, figures and the test frames, the worst first, are written beside the model. With
-    --model all the models are compared on frames that none was trained on, too.
+    --model all the models are compared on frames that none was trained on, too. --snapshots
+    evaluates what a training has kept of its course (train.snapshots), each calibrated for itself.
 
     Example: mapose evaluate mice --model all
     """
@@ -191,6 +216,11 @@ def evaluate(
     )
 
     project = Project.load(folder)
+    if snapshots:
+        _evaluate_snapshots(
+            project, model, snapshots, cutoff=cutoff, device=device, as_json=as_json
+        )
+        return
     names = project.list_models() if model == "all" else [project.load_model(model or None).name]
     with show_progress("evaluating", after=QUICK) as (progress, task):
 
@@ -215,3 +245,22 @@ def evaluate(
             console.print(f"as tables and a figure: {place}")
     if as_json:
         show_result(results, True)
+
+
+def _evaluate_snapshots(
+    project: Any, model: str, which: str, *, as_json: bool, **options: Any
+) -> None:
+    from mapose.training.snapshots import evaluate_snapshots, write_snapshots
+
+    with show_progress("evaluating", after=QUICK) as (progress, task):
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        found = evaluate_snapshots(project, model or None, which=which, on_progress=show, **options)
+    place = write_snapshots(found, project.path / "models" / found.model / "evaluation")
+    if not as_json:
+        console.print(f"model {found.model}")
+    show_result(found, as_json)
+    if not as_json:
+        console.print(f"as tables and a figure: {place}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -394,7 +394,7 @@ class CropSet:
 
 
 def make_crop_set(
-    images: Sequence[Image],
+    images: Iterable[Image],
     points: Singles,
     known: Bools,
     *,
@@ -406,8 +406,8 @@ def make_crop_set(
 
     Parameters
     ----------
-    images : sequence of uint8, (H, W) or (H, W, 3)
-        Original images.
+    images : iterable of uint8, (H, W) or (H, W, 3)
+        Original images, looked at one by one.
     points : float32, (F, I, K, 2)
         Keypoints in original pixels; NaN = missing.
     known : bool, (F, K)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +24,10 @@ _MOST, _SIDE, _AREA = 8, 240, 2**21
 _ROOMY = 4
 #: Input pixels per cell of the maps, and where maps have to be finer.
 _STRIDE, _FINE = 4, 2
+
+
+#: Bytes of prepared images that a training keeps; the others are read anew each time.
+KEPT = 2**30
 
 
 def prepare_image(image: Image, *, factor: float, channels: int) -> Image:
@@ -183,6 +189,50 @@ def is_grey(images: Sequence[Image]) -> bool:
     )
 
 
+class PreparedImages(Sequence[Image]):
+    """Images at the network's scale, prepared when asked for; as many are kept as memory allows.
+
+    Those that came first are kept: the images of an epoch come in another order each time, so
+    that to drop one for another would gain nothing.
+
+    Parameters
+    ----------
+    images : sequence of uint8, (H, W) or (H, W, 3)
+        Original images, which may be read from files each time.
+    factor : float
+        Image pixels per side of a prepared pixel.
+    channels : int
+        1 = grey, 3 = RGB.
+    most : int
+        Bytes to keep.
+    """
+
+    def __init__(
+        self, images: Sequence[Image], *, factor: float, channels: int, most: int = KEPT
+    ) -> None:
+        self.images, self.factor, self.channels = images, factor, channels
+        self.room = most
+        self.kept: dict[int, Image] = {}
+        self.lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: Any) -> Any:
+        """Prepare the image of a row, uint8 (H, W, C)."""
+        found = self.kept.get(row)
+        if found is None:
+            found = prepare_image(self.images[row], factor=self.factor, channels=self.channels)
+            self._keep(row, found)
+        return found
+
+    def _keep(self, row: int, image: Image) -> None:
+        with self.lock:  # batches are drawn by several threads
+            if row not in self.kept and image.nbytes <= self.room:
+                self.kept[row] = np.ascontiguousarray(image)
+                self.room -= image.nbytes
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """Labelled images at the network's scale.
@@ -258,7 +308,7 @@ def make_training_set(
     Parameters
     ----------
     images : sequence of uint8, (H, W) or (H, W, 3)
-        Original images.
+        Original images; asked for when they are needed.
     points : float32, (F, I, K, 2)
         Keypoints in original pixels; NaN = missing.
     known : bool, (F, K)
@@ -268,5 +318,5 @@ def make_training_set(
     factor, channels : int
         As in `prepare_image`.
     """
-    prepared = [prepare_image(image, factor=factor, channels=channels) for image in images]
+    prepared = PreparedImages(images, factor=factor, channels=channels)
     return TrainingSet(prepared, to_cells(points, factor), known, flip_order)

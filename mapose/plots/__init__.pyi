@@ -10,7 +10,7 @@ from .scene_video import make_stage
 from .sheets import draw_sheet
 from .social import plot_ethogram, plot_identity, plot_occupancy
 from .swaps import plot_swap
-from .training import plot_training
+from .training import plot_snapshots, plot_training
 from .trajectories import plot_confidence, plot_histograms, plot_positions, plot_trajectories
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "plot_reconstruction",
     "plot_scene_3d",
     "plot_scores",
+    "plot_snapshots",
     "plot_speeds",
     "plot_swap",
     "plot_training",

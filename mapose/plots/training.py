@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +197,39 @@ def _smooth(values: Floats) -> Floats:
     at = np.arange(len(values))
     low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
     return np.asarray((sums[high] - sums[low]) / (high - low))
+
+
+def plot_snapshots(rows: Sequence[Mapping[str, float | None]], *, x: str = "step") -> Figure:
+    """Plot the mean error on train, validation and test frames over steps or labels.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Each with ``x`` and the mean errors ``train``, ``validation`` and ``test`` in px as far as
+        there are; None = not measured.
+    x : str
+        Name of what they are drawn over.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> figure = plot_snapshots([{"step": 10, "test": 9.0}, {"step": 20, "test": 4.0}])
+    >>> len(figure.axes)
+    1
+    """
+    figure = make_plot(6.0, 3.6)
+    axes = figure.add_subplot()
+    at = np.array([row[x] for row in rows], np.float64)
+    for name, colour in (("train", _TRAIN), ("validation", _TOTAL), ("test", _TEST)):
+        errors = np.array([row.get(name) for row in rows], np.float64)
+        there = np.isfinite(errors)
+        if there.any():
+            axes.plot(at[there], errors[there], "o-", color=colour, markersize=4, label=name)
+    dress_axes(axes, title=f"Error over {x}s", x=x, y="mean error (px)", grid="both")
+    axes.set_ylim(bottom=0)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    return figure

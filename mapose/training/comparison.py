@@ -23,9 +23,9 @@ from mapose.metrics import oks_map, pick_matched
 from mapose.plots import plot_comparison, save_figure
 from mapose.project.project import Project
 from mapose.training.evaluation import Evaluation, evaluate
+from mapose.training.images import LabelledImages
 from mapose.training.reports import write_evaluation
 from mapose.training.scores import CUTOFF, score_frames
-from mapose.training.training import read_images
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def evaluate_models(
         If a model or image cannot be read.
     """
     labels = project.load_labels()
-    images = read_images(project, labels)
+    images = LabelledImages(project, labels)
     found = {}
     for done, name in enumerate(names):
         on_progress(done, len(names))

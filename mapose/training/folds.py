@@ -97,9 +97,9 @@ def cross_validate(
         own = [*overrides, f"train.folds={folds}", f"train.fold={part}"]
 
         wanted = {"folds": folds, "fold": part}
-        _check_one(project, one, wanted, f"--folds: not of part {part + 1} of {folds}")
-        show = _show_part(on_progress, part, folds)
-        models.append(_train_one(project, one, overrides=own, on_progress=show, **options))
+        check_one(project, one, wanted, f"--folds: not of part {part + 1} of {folds}")
+        show = show_part(on_progress, part, folds)
+        models.append(train_one(project, one, overrides=own, on_progress=show, **options))
     found = [evaluate(model, labels, device=options.get("device")) for model in models]
     rows = [np.flatnonzero(np.isin(labels.row_names, model.split["test"])) for model in models]
     order = np.concatenate(rows)
@@ -197,9 +197,9 @@ def train_seeds(
     tests = []
     for seed, one in enumerate(names):
         own = [*given, f"train.seed={seed}", *(f"train.split_seed={text}" for text in alike)]
-        _check_one(project, one, {"seed": seed}, f"--seeds: not of seed {seed}")
-        show = _show_part(on_progress, seed, seeds)
-        model = _train_one(project, one, overrides=own, on_progress=show, **options)
+        check_one(project, one, {"seed": seed}, f"--seeds: not of seed {seed}")
+        show = show_part(on_progress, seed, seeds)
+        model = train_one(project, one, overrides=own, on_progress=show, **options)
         tests.append(model.record.get("metrics", {}).get("test", {}))
     nothing = float("nan")
     figures = {
@@ -213,7 +213,7 @@ def _find_spread(values: list[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(np.std(values, ddof=min(1, len(values) - 1)))
 
 
-def _show_part(
+def show_part(
     on_progress: Callable[[Progress], None], part: int, parts: int
 ) -> Callable[[Progress], None]:
     """Make progress of one of several trainings that of all."""
@@ -224,7 +224,7 @@ def _show_part(
     return show
 
 
-def _check_one(project: Project, name: str, wanted: dict[str, Any], what: str) -> None:
+def check_one(project: Project, name: str, wanted: dict[str, Any], what: str) -> None:
     """Refuse to take a model for one that it is not."""
     if name not in project.list_models():
         return
@@ -236,7 +236,7 @@ def _check_one(project: Project, name: str, wanted: dict[str, Any], what: str) -
         )
 
 
-def _train_one(project: Project, name: str, *, overrides: list[str], **options: Any) -> Model:
+def train_one(project: Project, name: str, *, overrides: list[str], **options: Any) -> Model:
     """Train a model, take up its training, or open it if it is there."""
     if name in project.list_models():
         return project.load_model(name)

@@ -7,7 +7,7 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from mapose.data import Augmentation, CropSet, TrainingSet, draw_fields, draw_sc
 from mapose.errors import FormatError, SettingsError
 from mapose.files import write_atomically, write_yaml
 from mapose.interruptions import hold_signals
-from mapose.io import prefetch
 from mapose.models import (
     Encoder,
     Maps,
@@ -34,8 +33,16 @@ from mapose.models import (
     spare_cores,
 )
 from mapose.reading import load_yaml
+from mapose.training.ahead import draw_ahead
+from mapose.training.memory import Gradients
 from mapose.training.runs import STATE
 from mapose.training.schedule import LEAST_EVERY, VALIDATIONS, Pace, Schedule
+from mapose.training.snapshots import (
+    keep_snapshots,
+    list_snapshots,
+    name_snapshot,
+    save_snapshot,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +51,10 @@ COLUMNS = (
     *("step", "seconds", "loss", "scoremap_loss", "offset_loss", "affinity_loss", "rate"),
     *("train_error", "validation_error"),
 )
-_BEST = "best.safetensors"
+#: Validations to wait that no training has: it never stops early, and its last weights count.
+NEVER = 2**31
+#: Part of the last validation error below which an earlier one is better, not only luckier.
+_CLEARLY = 0.95
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,8 @@ class Trainer:
             fused=True,
         )
         self.step, self.seconds = 0, 0.0
-        self.best, self.waited = math.inf, 0
+        self.best, self.best_step, self.waited = math.inf, 0, 0
+        self.parts = 1  # in which a batch is worked on, more where memory does not suffice
         self.errors = (math.nan, math.nan)
         self.losses: list[Floats] = []  # of the steps since the last row of the log
 
@@ -158,6 +169,14 @@ class Trainer:
     def is_done(self) -> bool:
         """Whether nothing is left to train: a run may have been killed after its last step."""
         return self.share >= 1 or self.waited >= self.settings.patience
+
+    @property
+    def chosen(self) -> int:
+        """Step whose weights are those of the model: the last, or the best if clearly better."""
+        stopped = self.share < 1 and self.is_done
+        judged = self.settings.patience < NEVER and self.best_step > 0
+        better = judged and (stopped or self.best < _CLEARLY * self.errors[1])
+        return self.best_step if better else self.step
 
     @property
     def was_cut(self) -> bool:
@@ -181,8 +200,8 @@ class Trainer:
         Returns
         -------
         PoseNetwork
-            The averaged network: the last one after a full schedule, where the learning rate
-            has come down to nothing, or the best one after an early stop.
+            The averaged network of the step that is `chosen`: usually the last one, for there the
+            learning rate has come down to nothing.
 
         Raises
         ------
@@ -197,7 +216,9 @@ class Trainer:
             shards.close()
         if self.share < 1 and self.is_done:
             logger.info("stopped early: no better since %d validations", self.waited)
-            self.average.load_state_dict(load_tensors(self.folder / _BEST))
+        if self.chosen != self.step:
+            best = name_snapshot(self.folder, self.chosen)
+            self.average.load_state_dict(load_tensors(best))
         if self.was_cut:
             logger.warning(
                 "train.minutes=%g ended the training after %d of %d steps; "
@@ -214,10 +235,11 @@ class Trainer:
     ) -> None:
         pace = Pace(self.schedule, self.step)
         clock = time.monotonic()
-        batches = prefetch(self._draw_batches(), depth=4)
+        gradients = Gradients(shards, self.parts)
+        batches = draw_ahead(self._draw_batch, self.step)
         while not self.is_done:
             with hold_signals() as stops:  # a step that is half done could not be saved
-                self.losses.append(self._train_step(shards, next(batches)))
+                self.losses.append(self._train_step(gradients, next(batches)))
                 now = time.monotonic()
                 self.seconds, clock = self.seconds + now - clock, now
                 saves = self.share >= 1 or self.step % self.every == 0
@@ -237,18 +259,15 @@ class Trainer:
         so_far = (self.step, self.schedule.steps, share, self.seconds)
         return Progress(*so_far, left, mean, *self.errors)
 
-    def _draw_batches(self) -> Iterator[tuple]:
-        step = self.step
-        while True:
-            size = self.schedule.find_view(step)
-            yield self.data.draw_batch(step, size=size, **self.drawing)  # type: ignore[arg-type]
-            step += 1
+    def _draw_batch(self, step: int) -> tuple:
+        size = self.schedule.find_view(step)
+        return self.data.draw_batch(step, size=size, **self.drawing)  # type: ignore[arg-type]
 
-    def _train_step(self, shards: Shards, batch: tuple) -> Floats:
+    def _train_step(self, gradients: Gradients, batch: tuple) -> Floats:
         self._set_rate()
         self.network.train()
-        parts = [np.array_split(part, shards.count) for part in batch]
-        losses = shards.find_gradients(self._find_losses, list(zip(*parts, strict=True)))
+        losses = gradients.find(self._find_losses, batch)
+        self.parts = gradients.parts
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimizer.step()
         self.step += 1
@@ -287,12 +306,13 @@ class Trainer:
                 value.copy_(new[name])
 
     def _note_best(self, error: float) -> None:
-        if math.isnan(error):
-            return
-        self.waited += 1
-        if error < self.best:
-            self.best, self.waited = error, 0
-            save_tensors(self.average.state_dict(), self.folder / _BEST)
+        """Keep a snapshot of the best validation so far, and of others if they are asked for."""
+        better = error < self.best
+        self.waited += not math.isnan(error)
+        if better:
+            self.best, self.best_step, self.waited = error, self.step, 0
+        if better or self.settings.snapshots:
+            save_snapshot(self.folder, self.step, self.average.state_dict())
 
     def _log(self, losses: Floats) -> None:
         rate = self.optimizer.param_groups[0]["lr"]
@@ -312,6 +332,7 @@ class Trainer:
             tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
         save_tensors(tensors, self.folder / f"step-{self.step}.safetensors")
         state = {"step": self.step, "seconds": self.seconds, "best": self.best}
+        state |= {"best_step": self.best_step, "parts": self.parts}
         state |= {"waited": self.waited, "errors": list(self.errors)}
         state |= {"losses": [row.tolist() for row in self.losses]}
         earlier = [s for s in _read_states(self.folder / STATE) if s["step"] < self.step]
@@ -322,6 +343,9 @@ class Trainer:
         for old in self.folder.glob("step-*.safetensors"):
             if old.name not in names:
                 old.unlink()
+        count = self.settings.snapshots
+        newest = list_snapshots(self.folder)[-count:] if count else []
+        keep_snapshots(self.folder, [*newest, self.best_step])
 
     def load(self) -> None:
         """Take up a run where `save` left it, or where it was before if that is damaged.
@@ -369,6 +393,9 @@ class Trainer:
         self.optimizer.load_state_dict({**saved, "state": moments})
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.waited = state["best"], state["waited"]
+        self.best_step, self.parts = state.get("best_step", 0), state.get("parts", 1)
+        before = [step for step in list_snapshots(self.folder) if step <= self.step]
+        keep_snapshots(self.folder, before)
         self.errors = tuple(state["errors"])
         self.losses = [np.array(row) for row in state.get("losses", [])]
 
@@ -381,7 +408,7 @@ def has_bfloat16(device: torch.device) -> bool:
     (``ATEN_CPU_CAPABILITY``), five times as long.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu" or not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         return False
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -199,7 +199,7 @@ def _make_trainer(
     own = found[np.arange(len(rows))[:, None], partner]
     own[partner < 0] = np.nan
     crops = make_crop_set(
-        [lesson.images[i] for i in rows],
+        (lesson.images[i] for i in rows),
         labels.points[rows],
         lesson.known[rows],
         found=own,

@@ -40,7 +40,7 @@ def split_frames(labels: Labels, settings: TrainSettings) -> Split:
         is not trained on either, see `count_validation`. ``seed`` (or ``split_seed``): of the
         split. ``split``: frames, whole videos, or animals, so that a model is tested on recordings
         or animals that it has not seen. ``folds`` and ``fold``: into so many equal parts, of which
-        this one is tested with.
+        this one is tested with. ``labels``: frames that are not for testing, at most.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def split_frames(labels: Labels, settings: TrainSettings) -> Split:
     else:
         chosen = order[: min(max(round(settings.test * count), settings.test > 0), count - 1)]
     is_test = np.isin(group, chosen)
-    others = np.flatnonzero(~is_test)
+    others = _take_some(np.flatnonzero(~is_test), settings.labels, seed=seed)
     kept = count_validation(len(others), settings.validation)
     picked = _pick_validation(others, group, kept, seed=seed)
     return Split(np.setdiff1d(others, picked), np.sort(picked), np.flatnonzero(is_test))
@@ -103,6 +103,13 @@ def count_validation(frames: int, share: float | None) -> int:
     if frames < _LEAST:
         return 0
     return max(_FEW, round(min(frames / 10, math.sqrt(frames))))
+
+
+def _take_some(rows: Ints, most: int | None, *, seed: int) -> Ints:
+    """Take so many rows at most; more of them hold those that fewer are."""
+    if most is None or most >= len(rows):
+        return rows
+    return np.sort(np.random.default_rng([seed, 2]).permutation(rows)[:most])
 
 
 def _pick_validation(rows: Ints, group: Ints, count: int, *, seed: int) -> Ints:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,20 +17,18 @@ import torch
 from mapose import __version__
 from mapose.analysis.prediction import Predictor
 from mapose.anatomy import learn_anatomy
-from mapose.arrays import Bools, Floats, Image, Singles
+from mapose.arrays import Bools, Floats, Singles
 from mapose.config import NetworkSettings, Settings, load_settings
 from mapose.data import (
     Augmentation,
     find_rotation,
     find_scale,
     find_view_size,
-    hide_outside,
     is_grey,
     make_training_set,
 )
 from mapose.decode import propose_edges, select_edges
 from mapose.errors import MaposeError, SettingsError
-from mapose.io import read_image
 from mapose.labels import Labels
 from mapose.landmarks import blank_landmarks
 from mapose.locks import lock_output
@@ -54,8 +52,10 @@ from mapose.training.calibration import (
     scale_covariance,
 )
 from mapose.training.evaluation import Evaluation, evaluate_peaks, find_candidate_errors
+from mapose.training.examples import save_examples
+from mapose.training.images import LabelledImages
 from mapose.training.known import find_known
-from mapose.training.loop import Progress, Trainer
+from mapose.training.loop import NEVER, Progress, Trainer
 from mapose.training.runs import (
     begin_run,
     check_same,
@@ -65,6 +65,7 @@ from mapose.training.runs import (
 )
 from mapose.training.schedule import choose_steps
 from mapose.training.second import Lesson, add_refiner, share_progress
+from mapose.training.snapshots import LINKS
 from mapose.training.split import STOPPING, Split, split_frames
 from mapose.training.transfer import take_weights
 
@@ -73,6 +74,8 @@ logger = logging.getLogger(__name__)
 
 #: Labelled images that a validation looks at, of each kind; more would cost more than it tells.
 _VALIDATED = 20
+#: Images that tell whether there is colour.
+_LOOKED_AT = 200
 #: Of a training that starts from a model: learning rate, and steps as a share of one from nothing;
 #: the same for a model that lacks some of the keypoints, which have to be learned anew.
 _FINE_RATE, _FINE_SHARE = 5e-4, 0.2
@@ -163,7 +166,9 @@ def train(
             trainer.save()  # a run that is killed before its first validation can go on as well
         with _tell_how_to_go_on(project, trainer):
             show_first, show_second = share_progress(on_progress, run.settings)
-            network = trainer.run(run.validate, show_first)
+            network = trainer.run(
+                lambda network: run.validate(network, folder, trainer.step), show_first
+            )
             return _finish(run, network, folder, trainer, on_progress=show_second)
 
 
@@ -195,7 +200,7 @@ class _Run:
 
     settings: Settings
     labels: Labels
-    images: Sequence[Image]
+    images: LabelledImages
     known: Bools
     split: Split
     model: Model
@@ -203,8 +208,11 @@ class _Run:
     view: int
     recordings: Mapping[str, str]
 
-    def validate(self, network: PoseNetwork) -> tuple[float, float]:
-        """Find the error of a network on some frames trained on and some for validation, px."""
+    def validate(self, network: PoseNetwork, folder: Path, step: int) -> tuple[float, float]:
+        """Find the error of a network on some frames trained on and some for validation, px.
+
+        A few of the latter are drawn into the folder.
+        """
         model = replace(self.model, network=network)
         device = next(network.parameters()).device.type
         predictor = Predictor(model, device=device)
@@ -212,6 +220,8 @@ class _Run:
             find_candidate_errors(predictor, self.images, self.labels, rows[:_VALIDATED])
             for rows in (self.split.train, self.split.validation)
         )
+        shown = self.split.validation if len(self.split.validation) else self.split.train
+        save_examples(folder, step, predictor, self.images, self.labels, shown)
         return train, held
 
 
@@ -259,11 +269,11 @@ def find_unknown(init: Model, skeleton: Skeleton) -> list[str]:
 def _make_trainer(run: _Run, folder: Path) -> Trainer:
     labels, settings = run.labels, run.settings.train
     if len(run.split.validation) < STOPPING:  # their error is mostly chance
-        settings = settings.model_copy(update={"patience": 2**31})
+        settings = settings.model_copy(update={"patience": NEVER})
     return Trainer(
         run.model.network,
         make_training_set(
-            [run.images[i] for i in run.split.train],
+            run.images.take(run.split.train),
             labels.points[run.split.train],
             run.known[run.split.train],
             flip_order=labels.skeleton.flip_order,
@@ -278,14 +288,9 @@ def _make_trainer(run: _Run, folder: Path) -> Trainer:
     )
 
 
-def read_images(project: Project, labels: Labels) -> list[Image]:
-    """Read the labelled frames; what lies outside of the crop of a video is hidden."""
-    crops = load_crops(project)
-    return [
-        hide_outside(read_image(path), crops.get(video))
-        for path, video in zip(labels.images, labels.videos, strict=True)
-        if path is not None
-    ]
+def _pick_some(images: LabelledImages) -> LabelledImages:
+    """Pick images evenly: they say whether a recording has colour, all of them take minutes."""
+    return images.take(np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int)))
 
 
 def _prepare(
@@ -296,16 +301,16 @@ def _prepare(
     init: Model | None = None,
 ) -> _Run:
     """Find from the labels whatever the settings leave open, and build the network."""
-    images = read_images(project, labels)
+    images = LabelledImages(project, labels)
     split = split_frames(labels, settings.train)
     train_rows = split.train
     points = blank_landmarks(labels.points, labels.skeleton)
     poses = points.reshape(-1, *points.shape[2:])
-    sizes = [(i.shape[1], i.shape[0]) for i in images]
+    sizes = images.find_sizes()
     net = settings.network
     net = _choose_scale(net, poses, min(sizes, key=max))
     settings = settings.model_copy(update={"network": net})
-    channels = net.channels or (1 if is_grey(images) else 3)
+    channels = net.channels or (1 if is_grey(_pick_some(images)) else 3)
     augmentation = _choose_augmentation(settings, poses)
     links = _propose_links(project, points[train_rows], net.links)
     network, architecture = _build_network(settings, labels.skeleton, channels, links, init)
@@ -492,6 +497,8 @@ def _make_record(run: _Run, found: Evaluation, trainer: Trainer) -> dict[str, An
         "torch": str(torch.__version__),
         "recordings": dict(run.recordings),
         "steps": trainer.step,
+        "chosen_step": trainer.chosen,
+        LINKS: [list(pair) for pair in run.model.links],
         "seconds": round(trainer.seconds, 1),
         "view": run.view,
         "rotation": round(run.augmentation.rotation, 1),

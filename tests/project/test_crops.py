@@ -11,7 +11,7 @@ from mapose.io import VideoWriter, load, load_provenance, write_image
 from mapose.labels import Labels
 from mapose.project import Project, load_crops, set_crop
 from mapose.skeleton import Skeleton
-from mapose.training.training import read_images
+from mapose.training.images import LabelledImages
 from tests.untrained import make_untrained
 
 
@@ -63,7 +63,7 @@ def test_training_sees_nothing_else(project, tmp_path):
         np.full((2, 1, 2, 2), 30), project.skeleton, ("a", "b"), np.arange(2),
         (tmp_path / "frame.png",) * 2, ("x",),
     )  # fmt: skip
-    cropped, whole = read_images(project, labels)
+    cropped, whole = LabelledImages(project, labels)
     np.testing.assert_array_equal(cropped[..., 0], hidden)
     np.testing.assert_array_equal(whole[..., 0], image)
 
