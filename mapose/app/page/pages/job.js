@@ -60,11 +60,12 @@ export function JobPage({ room, parts }) {
 function Curve({ curve }) {
   const errors = useRef(), losses = useRef();
   const steps = curve.step ?? [];
+  const held = curve.validation_error ?? curve.test_error ?? []; // an older mapose looked at test frames
   useEffect(() => {
     const draw = () => {
       drawCurves(errors.current, { x: steps, unit: "px", lines: [
         { name: "training", y: curve.train_error ?? [], colour: "#8a919e", dash: [5, 4] },
-        { name: "test", y: curve.test_error ?? [], colour: "#d6409f" }] });
+        { name: "validation", y: held, colour: "#d6409f" }] });
       drawCurves(losses.current, { x: steps, lines: [{ name: "loss", y: curve.loss ?? [], colour: "#1890cc" }] });
     };
     draw();
@@ -73,12 +74,12 @@ function Curve({ curve }) {
     return () => watch.disconnect();
   }, [curve]);
   const end = (list) => [...(list ?? [])].reverse().find((v) => v != null);
-  const test = end(curve.test_error), train = end(curve.train_error);
+  const test = end(held), train = end(curve.train_error);
   return html`<section>
-    ${!steps.length && html`<p class="facts">The curve begins with the first look at the test frames.</p>`}
-    <div class="columns"><figure><figcaption>Error, px over steps${test != null ? `: now ${test.toFixed(2)} on test frames, ${train?.toFixed(2) ?? ""} on training frames` : ""}</figcaption>
+    ${!steps.length && html`<p class="facts">The curve begins with the first look at the validation frames.</p>`}
+    <div class="columns"><figure><figcaption>Error, px over steps${test != null ? `: now ${test.toFixed(2)} on validation frames, ${train?.toFixed(2) ?? ""} on training frames` : ""}</figcaption>
       <canvas ref=${errors} class="curve" role="img" aria-label="error over steps"></canvas></figure>
       <figure><figcaption>Loss over steps</figcaption><canvas ref=${losses} class="curve" role="img" aria-label="loss over steps"></canvas></figure></div>
-    ${test != null && train > 0 && test > 4 * train && html`<p>The test error is ${(test / train).toFixed(0)} times the training error: label more different frames.</p>`}
+    ${test != null && train > 0 && test > 4 * train && html`<p>The validation error is ${(test / train).toFixed(0)} times the training error: label more different frames.</p>`}
   </section>`;
 }
