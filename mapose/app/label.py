@@ -103,8 +103,13 @@ def list_frames(room: Room, state: LabelState) -> list[dict[str, Any]]:
 
 def show_frame(call: Call) -> dict[str, Any]:
     """Give the marks of one frame, and what is proposed for it."""
-    room, video = call.room, call.path["video"]
-    image, number = call.query.get("image", ""), call.read_number("frame", -1 & 0xFFFFFFFF)
+    image = call.query.get("image", "")
+    number = call.read_number("frame", 0 if image else None)
+    return describe_frame(call.room, call.path["video"], image, number)
+
+
+def describe_frame(room: Room, video: str, image: str, number: int) -> dict[str, Any]:
+    """Give the marks of a frame of a video, by its image if it has one, and what is proposed."""
     project = room.project
     image = image or name_image(number)
     marks = project.read_state().marks.get((video, image), {})

@@ -9,7 +9,7 @@ import { Labels, key } from "../parts/labels.js";
 import { FrameList } from "../parts/framelist.js";
 import { Strip } from "../parts/strip.js";
 
-const NEAR = 12; // screen pixels within which a click is on a mark
+const NEAR = 8; // screen pixels within which a click is on a mark
 const pictures = new Pictures(64);
 
 export function Label({ room, parts }) {
@@ -199,8 +199,8 @@ export function Label({ room, parts }) {
           onInput=${(e) => setLight({ ...light, [n]: +e.target.value })} /></label>`)}
         <button onClick=${() => setLight({ brightness: 1, contrast: 1 })}>Reset</button></div>`}
       <${Strip} labels=${labels} at=${at} video=${video} go=${go} />
-      <p class="hint" role="status">${!at ? "" : complete ? html`<b>Complete.</b> E: next unfinished frame`
-        : html`Next: <b>${what}</b>${many ? ` of ${who}` : ""}. Click sets it${[...labels.proposal.keys()].some((s) => !labels.marks.has(s)) ? "; Space accepts what is proposed" : ""}. ?: all keys`}
+      <p class="hint" role="status"><span>${!at ? "" : complete ? html`<b>Complete.</b> E: next unfinished frame`
+        : html`Next: <b>${what}</b>${many ? ` of ${who}` : ""}. Click sets it${[...labels.proposal.keys()].some((s) => !labels.marks.has(s)) ? "; Space accepts what is proposed" : ""}. ?: all keys`}</span>
         <span class="space"></span><span class="facts">${at ? `${at.video}${at.frame >= 0 ? `, frame ${at.frame}${video ? ` of ${video.frames - 1}` : ""}` : `, ${at.image}`}` : ""}
         ${entry?.reason ? ` (${entry.reason})` : ""}</span></p>
     </section>

@@ -78,10 +78,10 @@ export class Labels {
   }
 
   // marks: list of [individual, keypoint, [x, y, state, origin] or null].
-  put(marks) {
-    if (!marks.length || !this.current) return;
-    const { video, frame, image } = this.current;
-    this.apply(marks);
+  put(marks, place = this.current, count = null) {
+    if (!marks.length || !place) return;
+    const { video, frame, image } = place;
+    if (place === this.current) this.apply(marks);
     let entry = this.find(video, image);
     if (!entry) {
       entry = { video, image, frame, marked: 0, proposed: 0, waits: true, reason: "" };
@@ -89,10 +89,10 @@ export class Labels {
       this.frames.splice(at < 0 ? this.frames.length : at, 0, entry);
       this.byName.set(`${video}\n${image}`, entry);
     }
-    entry.marked = this.marks.size;
+    entry.marked = count ?? this.marks.size;
     entry.waits = false;
     const last = this.queue[this.queue.length - 1];
-    const same = last && !last.sent && this.isHere(last) &&
+    const same = last && !last.sent && last.video === video && last.image === image &&
       marks.every(([i, k]) => last.marks.some(([a, b]) => a === i && b === k)) && last.marks.length === marks.length;
     if (same) last.marks = marks; else this.queue.push({ video, frame, image, marks, sent: false });
     this.changed();
@@ -137,9 +137,11 @@ export class Labels {
     if (error.code !== 409) {
       sayFault(error);
       await this.refresh().catch(() => {});
+      await this.onConflict?.(error);
       return;
     }
     const mine = change.marks;
+    if (this.onConflict) { await this.onConflict(error); return; }
     if (!this.isHere(change)) await this.open(change.video, change.frame, change.image);
     else await this.refresh();
     this.conflict = { mine, text: error.message };
@@ -161,7 +163,8 @@ export class Labels {
       await this.load();
       const [first] = found.touched;
       const entry = first && this.find(...first);
-      if (entry) await this.open(entry.video, entry.frame, entry.image); else await this.refresh();
+      if (this.onTurn) await this.onTurn(entry);
+      else if (entry) await this.open(entry.video, entry.frame, entry.image); else await this.refresh();
       say(found.last);
     } catch (error) {
       if (error.code === 409) await Promise.all([this.load(), this.refresh()]);

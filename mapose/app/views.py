@@ -1,0 +1,140 @@
+"""The page of several cameras: one moment in all views, and what a point in some says of others."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from mapose.app.answers import Body
+from mapose.app.doors import Call, Door
+from mapose.app.home import check_inside
+from mapose.app.label import describe_frame
+from mapose.app.rooms import Room
+from mapose.errors import MaposeError, SettingsError
+from mapose.multiview.pointing import find_point, find_sightline
+from mapose.project.calibrations import find_calibration
+
+if TYPE_CHECKING:
+    from calibration import CameraGroup
+
+Name = Annotated[str, Field(min_length=1, max_length=300)]
+Place = tuple[float, float]
+
+
+class Pointed(Body):
+    """Points in some views of one moment, by animal and keypoint."""
+
+    session: Name
+    points: Annotated[
+        list[tuple[Name, Name, dict[str, Annotated[Place, Field(strict=False)]]]],
+        Field(max_length=5000, strict=False),
+    ]
+    line: Annotated[tuple[Name, Name], Field(strict=False)] | None = None
+
+
+def list_sessions(call: Call) -> dict[str, Any]:
+    """List the sessions of a project, with what each lacks."""
+    room = call.room
+    project = room.project
+    return {
+        "sessions": [
+            {
+                "name": name,
+                "cameras": [
+                    {
+                        "name": camera,
+                        "video": video,
+                        "fault": check_inside(room.house, room.path / project.videos[video]),
+                    }
+                    for camera, video in cameras.items()
+                ],
+                "fault": _find_fault(room, name),
+            }
+            for name, cameras in project.sessions.items()
+        ]
+    }
+
+
+def _find_fault(room: Room, session: str) -> str:
+    """Say why nothing is known of where its cameras stand; empty where all is known."""
+    try:
+        cameras = open_cameras(room, session)
+    except MaposeError as fault:
+        return str(fault)
+    except ValueError as fault:  # of calibration
+        return str(fault)
+    missing = [name for name in room.project.sessions[session] if name not in cameras]
+    return f"the calibration has no camera {', '.join(missing)}" if missing else ""
+
+
+def open_cameras(room: Room, session: str) -> CameraGroup:
+    """Open the calibration of a session."""
+    place = room.house.allow(find_calibration(room.project, session))
+    return _load_cameras(str(place), place.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _load_cameras(place: str, changed: int) -> CameraGroup:
+    from calibration import CameraGroup
+
+    return CameraGroup.load(place)
+
+
+def show_moment(call: Call) -> dict[str, Any]:
+    """Give marks and proposals of one moment in all views."""
+    room, number = call.room, call.read_number("frame")
+    session = call.path["session"]
+    cameras = room.project.sessions.get(session)
+    if cameras is None:
+        raise SettingsError(f"there is no session {session[:80]!r} here")
+    views = {camera: describe_frame(room, video, "", number) for camera, video in cameras.items()}
+    return {"version": room.project.version, "views": views}
+
+
+def point(call: Call) -> dict[str, Any]:
+    """Say where points lie in the other views: a line from one view, a place from two."""
+    body = call.body
+    cameras = open_cameras(call.room, body.session)
+    found = []
+    for individual, keypoint, pixels in body.points:
+        if len(pixels) > 1:
+            found.append([individual, keypoint, _describe_point(cameras, pixels)])
+    lines = {}
+    for individual, keypoint, pixels in body.points:
+        if (individual, keypoint) == body.line and len(pixels) == 1:
+            ((camera, pixel),) = pixels.items()
+            lines = _find_lines(cameras, camera, pixel)
+    return {"points": found, "lines": lines}
+
+
+def _find_lines(cameras: CameraGroup, camera: str, pixel: Place) -> dict[str, Any]:
+    lines = {}
+    for other in cameras.names:
+        if other != camera:
+            line = find_sightline(cameras, camera, pixel, other=other)
+            lines[other] = np.round(line, 2).tolist()
+    return lines
+
+
+def _describe_point(cameras: CameraGroup, pixels: dict[str, Place]) -> dict[str, Any]:
+    found = find_point(cameras, pixels)
+    views = {}
+    for name, pixel in found.pixels.items():
+        spread = found.covariance[name]
+        with suppress(ValueError):
+            values = [*pixel, spread[0, 0], spread[0, 1], spread[1, 1]]
+            if np.isfinite(values).all():
+                views[name] = [round(float(v), 3) for v in values]
+    errors = {name: round(error, 2) for name, error in found.errors.items() if np.isfinite(error)}
+    return {"views": views, "errors": errors}
+
+
+DOORS = [
+    Door("GET", "/api/p/{room}/sessions", list_sessions),
+    Door("GET", "/api/p/{room}/moment/{session}/{frame}", show_moment),
+    Door("POST", "/api/p/{room}/point", point, Pointed),
+]
