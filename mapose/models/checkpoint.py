@@ -257,13 +257,13 @@ def _load_refiner(raw: dict[str, Any] | None, weights: Path) -> Refiner | None:
         return None
     if not weights.is_file():
         raise FormatError(f"{weights.parent}: wanted the second stage's weights, {weights.name}")
-    return Refiner(
-        network=_load_network(raw["network"], load_tensors(weights)).eval(),
-        architecture=raw["network"],
-        factor=raw["image"]["factor"],
-        side=int(raw["image"]["side"]),
-        variance=_to_array(raw["variance"]),
-    )
+    network = _load_network(raw["network"], load_tensors(weights))
+    side, variance = int(raw["image"]["side"]), _to_array(raw["variance"])
+    if not 0 < side <= _LARGEST or side % network.multiple:
+        raise ValueError(f"its crops cannot have {side} pixels")
+    if variance.shape != (network.keypoints,):
+        raise ValueError("its second stage is for other keypoints")
+    return Refiner(network.eval(), raw["network"], raw["image"]["factor"], side, variance)
 
 
 def _list_numbers(value: Any) -> list[float]:

@@ -6,7 +6,7 @@ import torch
 
 from mapose.anatomy import Anatomy
 from mapose.errors import FormatError
-from mapose.models import Model, build_network
+from mapose.models import Model, Refiner, build_network
 from mapose.skeleton import Skeleton
 
 
@@ -68,6 +68,31 @@ def test_anatomy_is_kept_and_may_be_missing(model, tmp_path):
     (tmp_path / "bare" / "model.yaml").write_text(wrong, encoding="utf-8")
     with pytest.raises(FormatError, match="anatomy"):
         Model.load(tmp_path / "bare")
+
+
+def test_a_second_stage_is_kept_and_its_damage_told(model, tmp_path):
+    architecture = {**model.architecture, "channels": 4, "edges": 0, "stride": 2}
+    second = Refiner(build_network(**architecture).eval(), architecture, 0.5, 64, np.ones(3))
+    both = replace(model, refiner=second)
+    assert both.hash != model.hash
+    both.save(tmp_path / "m")
+    loaded = Model.load(tmp_path / "m")
+    assert loaded.hash == both.hash and loaded.refiner.side == 64 and loaded.refiner.pitch == 1
+    text = (tmp_path / "m" / "model.yaml").read_text(encoding="utf-8")
+    assert text.startswith("schema: 2\n")  # what an older mapose refuses to open by half
+    for old, new, message in (
+        ("side: 64", "side: 100000", "crops cannot have"),
+        ("side: 64", "side: 65", "crops cannot have"),
+        ("refiner:", "refiner: {}\nolder:", "not a complete model"),
+    ):
+        assert old in text
+        (tmp_path / "m" / "model.yaml").write_text(text.replace(old, new), encoding="utf-8")
+        with pytest.raises(FormatError, match=message):
+            Model.load(tmp_path / "m")
+    (tmp_path / "m" / "model.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "m" / "refiner.safetensors").unlink()
+    with pytest.raises(FormatError, match="second stage's weights"):
+        Model.load(tmp_path / "m")
 
 
 ANATOMY = Anatomy(np.arange(6.0).reshape(3, 2), np.tile(np.eye(2), (3, 1, 1)))
