@@ -49,6 +49,7 @@ class PoseRefiner:
         self.network = self.refiner.network.fused().to(device)
         self.device, self.threshold = device, threshold
         self.individuals = individuals
+        self.landmarks = model.skeleton.landmark_index
         self.most = None if individuals is None else int(np.ceil(_MORE * individuals))
         self.shape = CropShape(self.refiner.side, self.refiner.factor, model.channels)
 
@@ -65,14 +66,17 @@ class PoseRefiner:
         Returns
         -------
         Peaks
-            One frame per image.
+            One frame per image. Landmarks, which belong to no animal, are as they came.
         """
-        frame, told = self._choose_poses(peaks)
+        of_nobody = np.isin(peaks.keypoint, self.landmarks)
+        frame, told = self._choose_poses(peaks.pick(~of_nobody))
         points, score, covariance = self._look(images, frame, told)
+        points[:, self.landmarks], score[:, self.landmarks] = np.nan, 0
         kept = _drop_doubles(frame, points, score)
-        return self._make_peaks(
+        animals = self._make_peaks(
             frame[kept], points[kept], score[kept], covariance[kept], len(images)
         )
+        return _merge_peaks(animals, peaks.pick(of_nobody)) if of_nobody.any() else animals
 
     def _choose_poses(self, peaks: Peaks) -> tuple[Ints, Singles]:
         """List the poses to look at: their frames (N,), ascending, and keypoints (N, K, 2)."""
@@ -165,6 +169,25 @@ class PoseRefiner:
             affinity=np.ones(len(edge), np.float32),
             n_frames=n_frames,
         )
+
+
+def _merge_peaks(one: Peaks, other: Peaks) -> Peaks:
+    """Put candidates of the same frames together; those of the other have no links."""
+    frame = np.concatenate([one.frame, other.frame])
+    order = np.argsort(frame, kind="stable")
+    row = np.empty(len(order), np.int64)
+    row[order] = np.arange(len(order))
+    return Peaks(
+        frame=frame[order],
+        keypoint=np.concatenate([one.keypoint, other.keypoint])[order],
+        xy=np.concatenate([one.xy, other.xy])[order],
+        score=np.concatenate([one.score, other.score])[order],
+        covariance=np.concatenate([one.covariance, other.covariance])[order],
+        pairs=row[one.pairs],
+        edge=one.edge,
+        affinity=one.affinity,
+        n_frames=one.n_frames,
+    )
 
 
 def _drop_doubles(frame: Ints, points: Singles, score: Singles) -> Bools:

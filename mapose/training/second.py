@@ -19,6 +19,7 @@ from mapose.data import Augmentation, CropShape, find_crop_size, make_crop_set
 from mapose.decode import assemble
 from mapose.files import make_folder
 from mapose.labels import Labels
+from mapose.landmarks import blank_landmarks
 from mapose.metrics import match_individuals, oks_map
 from mapose.models import Model, PoseNetwork, Refiner, build_network
 from mapose.poses import Peaks, Poses, join_peaks
@@ -166,7 +167,8 @@ class _Found(Predictor):
 
 def _build(model: Model, lesson: Lesson) -> tuple[PoseNetwork, CropShape, dict[str, Any]]:
     """Build the network with the weights of the seed, and say what it is shown."""
-    refine, points = lesson.settings.refine, lesson.labels.points
+    refine = lesson.settings.refine
+    points = blank_landmarks(lesson.labels.points, model.skeleton)
     poses = points[lesson.split.train].reshape(-1, *points.shape[2:])
     factor, side = find_crop_size(poses, factor=refine.factor)
     shape = CropShape(refine.side or side, factor, model.channels)
@@ -194,13 +196,14 @@ def _make_trainer(
 ) -> Trainer:
     labels, rows, refine = lesson.labels, lesson.split.train, lesson.settings.refine
     found = _assemble(model, first.take(rows)).points
-    length = float(np.nanmedian(find_lengths(labels.points[rows])))
-    partner = match_individuals(labels.points[rows], found, reach=length)
+    points = blank_landmarks(labels.points[rows], model.skeleton)
+    length = float(np.nanmedian(find_lengths(points)))
+    partner = match_individuals(points, found, reach=length)
     own = found[np.arange(len(rows))[:, None], partner]
     own[partner < 0] = np.nan
     crops = make_crop_set(
         (lesson.images[i] for i in rows),
-        labels.points[rows],
+        points,
         lesson.known[rows],
         found=own,
         flip_order=labels.skeleton.flip_order,

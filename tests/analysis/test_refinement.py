@@ -12,6 +12,7 @@ from mapose.analysis.refinement import PoseRefiner
 from mapose.decode import assemble
 from mapose.models import Maps, Model, Refiner
 from mapose.poses import Peaks
+from mapose.skeleton import Skeleton
 from tests.untrained import make_untrained
 
 
@@ -85,6 +86,20 @@ def test_links_do_not_leave_the_animal():
 def test_nothing_found_is_nothing_refined():
     empty = make_peaks(np.empty((0, 2, 2)))
     assert len(refine(make_model(), empty, np.zeros((100, 120), np.uint8))) == 0
+
+
+def test_landmarks_stay_as_the_first_stage_found_them():
+    model = make_model()
+    marked = replace(model, skeleton=Skeleton(["a", "b"], landmarks=["b"]), links=())
+    peaks = make_peaks(np.array([[[30, 20], [100, 90]], [[90, 60], [7, 5]]]))
+    peaks = replace(peaks, pairs=peaks.pairs[:0], edge=peaks.edge[:0], affinity=peaks.affinity[:0])
+    found = refine(marked, peaks, np.zeros((100, 120), np.uint8))
+    assert sorted(found.keypoint.tolist()) == [0, 0, 1, 1]
+    for k in (0, 1):
+        wanted, there = peaks.xy[peaks.keypoint == k], found.xy[found.keypoint == k]
+        np.testing.assert_allclose(np.sort(there, axis=0), np.sort(wanted, axis=0), atol=1e-3)
+    kept = found.score[found.keypoint == 1]
+    assert sorted(kept) == sorted(peaks.score[peaks.keypoint == 1])
 
 
 def test_a_predictor_refines_frames_crops_and_gaps_alike(rng):
