@@ -19,8 +19,6 @@ from mapose.similarity import find_oks
 _BATCH = 32
 #: Poses of one frame that are more alike than this are one animal, found twice.
 _SAME = 0.6
-#: Animals that are looked at beyond those that are known to be there: some are found in pieces.
-_MORE = 1.5
 
 
 class PoseRefiner:
@@ -50,7 +48,6 @@ class PoseRefiner:
         self.device, self.threshold = device, threshold
         self.individuals = individuals
         self.landmarks = model.skeleton.landmark_index
-        self.most = None if individuals is None else int(np.ceil(_MORE * individuals))
         self.shape = CropShape(self.refiner.side, self.refiner.factor, model.channels)
 
     def refine(self, images: Sequence[Image | None], peaks: Peaks) -> Peaks:
@@ -80,11 +77,10 @@ class PoseRefiner:
 
     def _choose_poses(self, peaks: Peaks) -> tuple[Ints, Singles]:
         """List the poses to look at: their frames (N,), ascending, and keypoints (N, K, 2)."""
-        alone = self.individuals == 1
         poses = assemble(
             peaks,
             self.model.body,
-            individuals=1 if alone else self.most,
+            individuals=self.individuals,
             reach=self.model.reach,
             anatomy=self.model.anatomy,
         )

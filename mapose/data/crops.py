@@ -21,6 +21,9 @@ _SPREAD = 3
 _SHIFT = 0.12
 #: Patches that training crops are drawn from, relative to the crop: turned, shrunk and shifted.
 _PATCH = 2.0
+#: Part of the crops whose told pose is what the first stage found, right or wrong; the others'
+#: poses are simulated.
+_FOUND = 0.5
 
 
 def find_crop_size(points: Singles, *, factor: float | None = None) -> tuple[float, int]:
@@ -219,9 +222,9 @@ class PoseErrors:
     spread: float = 0.02
     missing: float = 0.08
     stray: float = 0.03
-    swapped: float = 0.08
+    swapped: float = 0.15
     mirrored: float = 0.1
-    merged: float = 0.2
+    merged: float = 0.4
     torn: float = 0.15
     nobody: float = 0.05
 
@@ -378,7 +381,7 @@ class CropSet:
             astray = self._lead_astray(poses, rng)
             if astray is not None:
                 return astray, np.full_like(astray, np.nan)
-        if rng.random() < 0.3 and np.isfinite(self.found[i]).any():
+        if rng.random() < _FOUND and np.isfinite(self.found[i]).any():
             return self.found[i], poses[0]
         told = simulate_pose(poses, 0, flip_order=self.flip_order, rng=rng, errors=self.errors)
         return told, poses[0]
