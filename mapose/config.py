@@ -97,6 +97,9 @@ class TrainSettings(_Strict):
     labels: int | None = Field(None, ge=1, description="frames to train on at most, validation too")
     mixed: bool = Field(True, description="bfloat16 where the device is faster with it")
     missing: Literal["absent", "unknown"] = "absent"
+    identity: bool | None = Field(
+        None, description="learn to tell animals apart that have names; if the project names them"
+    )
     seed: int = 0
 
 

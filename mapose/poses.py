@@ -410,6 +410,8 @@ class Peaks:
         Mean of the affinity field along the pair, -1 to 1.
     n_frames : int
         Frames in this run, with or without peaks.
+    marks : float32, (N, A), optional
+        Log-probability that it is of each of A animals known by name.
 
     Raises
     ------
@@ -426,6 +428,7 @@ class Peaks:
     edge: Ints
     affinity: Singles
     n_frames: int
+    marks: Singles | None = None
 
     def __post_init__(self) -> None:
         n, m = len(self.frame), len(self.edge)
@@ -477,6 +480,7 @@ class Peaks:
             edge=self.edge[linked],
             affinity=self.affinity[linked],
             n_frames=self.n_frames,
+            marks=None if self.marks is None else self.marks[kept],
         )
 
     def take_edges(self, edges: Sequence[int]) -> Peaks:
@@ -537,7 +541,14 @@ def join_peaks(parts: Sequence[Peaks]) -> Peaks:
         edge=np.concatenate([p.edge for p in parts]),
         affinity=np.concatenate([p.affinity for p in parts]),
         n_frames=int(starts[-1]),
+        marks=_join_marks([p.marks for p in parts]),
     )
+
+
+def _join_marks(parts: Sequence[Singles | None]) -> Singles | None:
+    """Join the marks of peaks; runs without peaks have none."""
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if there else None
 
 
 def _describe_rows(poses: Poses) -> list[tuple[str, str, str]]:

@@ -22,9 +22,11 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 
 from mapose import __version__
+from mapose.analysis.identity import collect_marks, name_rows
 from mapose.analysis.posing import assemble_poses
 from mapose.analysis.prediction import Crop, Predictor, read_batches
 from mapose.analysis.topdown import find_poses
+from mapose.arrays import Singles
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError
 from mapose.files import (
     RESULT,
@@ -45,7 +47,7 @@ from mapose.io import (
 )
 from mapose.io.cutting import check_crop
 from mapose.io.recordings import find_path, fingerprint, name_beside
-from mapose.models import Model, TopDown, open_model
+from mapose.models import Identity, Model, TopDown, open_model
 from mapose.poses import Peaks, Poses, join_peaks
 from mapose.reading import load_json
 from mapose.results.correcting import set_foreign_edits_aside
@@ -182,20 +184,27 @@ def analyze_file(
         )
         parts = _Parts(parts_folder, job, made=made, force=force)
         tracker = ChunkTracker(individuals=count)
-        for poses in parts.check(len(source)):
-            tracker.add(poses)
+        identity = model.identity if isinstance(model, Model) else None
+        for poses, marks in parts.check(len(source), marked=identity is not None):
+            tracker.add(poses, marks)
         resumed = min(parts.count * CHUNK, len(source))
         on_progress(AnalysisProgress(resumed, len(source), resumed))
         stack.enter_context(_tell_how_to_go_on(target))
         rate = job.get("rate", source.rate or None)
         for poses, peaks in _find_chunks(source, model, count, resumed, options):
             poses = replace(poses, rate=rate)
-            parts.add(poses, peaks if keep_peaks else None)
-            tracker.add(poses)
+            marks = None
+            if identity is not None and peaks is not None:
+                marks = collect_marks(peaks, poses, len(identity.names))
+            parts.add(poses, peaks if keep_peaks else None, marks)
+            tracker.add(poses, marks)
             on_progress(AnalysisProgress(int(poses.frames[-1]) + 1, len(source), resumed))
         provenance = {"made": made, "job": job, **_describe_source(source, model, job["video"])}
         provenance["path"] = find_path(video, target.parent).as_posix()
-        _write_result(target, parts, tracker.finish(min_rows=1), provenance)
+        rows = tracker.finish(min_rows=1)
+        if identity is not None:
+            rows = _name_rows(rows, parts, identity)
+        _write_result(target, parts, rows, provenance)
         parts.remove()
     return target
 
@@ -299,35 +308,60 @@ class _Parts:
     def _name(self, number: int) -> Path:
         return self.folder / f"{number:06d}{RESULT}"
 
-    def add(self, poses: Poses, peaks: Peaks | None) -> None:
-        """Make a chunk durable: written beside its name, flushed to the disk, renamed."""
+    def _name_marks(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.marks.npy"
+
+    def add(self, poses: Poses, peaks: Peaks | None, marks: Singles | None) -> None:
+        """Make a chunk durable: written beside its name, flushed to the disk, renamed.
+
+        Parameters
+        ----------
+        poses, peaks
+            The chunk.
+        marks : float32, (F, I, A), optional
+            Whose each animal is, where animals are known by name.
+        """
+        if marks is not None:  # before the chunk, which counts only with them
+            place = self._name_marks(self.count)
+            with write_atomically(place) as temporary, temporary.open("wb") as file:
+                np.save(file, marks, allow_pickle=False)
         save(poses, self._name(self.count), peaks=peaks)
         self.count += 1
 
-    def check(self, frames: int) -> Iterator[Poses]:
+    def check(self, frames: int, *, marked: bool) -> Iterator[tuple[Poses, Singles | None]]:
         """Read the chunks of an earlier run; from a damaged one on, all are thrown away.
 
         Parameters
         ----------
         frames : int
             Of the video.
+        marked : bool
+            Whether chunks say whose each animal is.
         """
-        for path in self.folder.glob(f"*{RESULT}.*"):
+        for path in [*self.folder.glob(f"*{RESULT}.*"), *self.folder.glob("*.npy.*")]:
             path.unlink()  # half a chunk, of a run that was killed while it wrote
         while self._name(self.count).is_file():
             path, start = self._name(self.count), self.count * CHUNK
             try:
                 poses = load(path)
                 load_peaks(path)
-            except (FormatError, ShapeError):
+                marks = self.read_marks(self.count) if marked else None
+            except (FormatError, ShapeError, OSError, ValueError):
                 break
             if poses.frames.tolist() != list(range(start, min(start + CHUNK, frames))):
                 break
+            if marks is not None and marks.shape[:2] != poses.array.shape[:2]:
+                break
             self.count += 1
-            yield poses
+            yield poses, marks
         for path in sorted(self.folder.glob(f"*{RESULT}"))[self.count :]:
             logger.warning("%s is damaged, or follows a damaged one: it is made anew", path)
             path.unlink()
+
+    def read_marks(self, number: int) -> Singles:
+        """Read whose each animal of a chunk is."""
+        found: Singles = np.load(self._name_marks(number), allow_pickle=False)
+        return found
 
     def read(self) -> Iterator[Poses]:
         """Read the poses of chunk after chunk."""
@@ -346,6 +380,16 @@ class _Parts:
     def remove(self) -> None:
         """Delete all chunks."""
         shutil.rmtree(self.folder)
+
+
+def _name_rows(rows: Rows, parts: _Parts, identity: Identity) -> Rows:
+    """Give the rows the names of animals that the network knows."""
+    numbers = range(parts.count)
+    frames = (poses.frames for poses in parts.read())
+    odds = (np.log(np.maximum(parts.read_marks(n), 1e-6)) for n in numbers)
+    tracks = tuple(f"track{i}" for i in range(rows.count))
+    labels, sure = name_rows(rows.sum_up(frames, odds), identity.names, tracks)
+    return replace(rows, labels=labels, sure=sure)
 
 
 def _write_result(target: Path, parts: _Parts, rows: Rows, provenance: dict[str, Any]) -> None:

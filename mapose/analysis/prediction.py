@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from mapose.analysis.identity import carry_marks
 from mapose.analysis.refinement import PoseRefiner
-from mapose.arrays import Image
+from mapose.arrays import Image, Singles
 from mapose.data import pad_images, prepare_image
-from mapose.decode import find_peaks, score_links
+from mapose.decode import Candidates, find_peaks, score_links
 from mapose.grid import to_pixels
 from mapose.io import Video, prefetch
 from mapose.models import Model, Workers, find_device
@@ -124,7 +126,7 @@ class Predictor:
         if self.refiner is None:
             return self._place(self._find_share(images))
         first = self._find_share([None if i is None else self._shrink(i) for i in images])
-        return self._place(self.refiner.refine(images, first))
+        return self._place(carry_marks(first, self.refiner.refine(images, first)))
 
     @torch.inference_mode()
     def _find_share(self, images: Sequence[Image | None]) -> Peaks:
@@ -152,7 +154,18 @@ class Predictor:
             edge=edge.cpu().numpy(),
             affinity=affinity.cpu().numpy(),
             n_frames=len(images),
+            marks=self._read_marks(maps.marks, found),
         )
+
+    def _read_marks(self, marks: Tensor | None, found: Candidates) -> Singles | None:
+        """Read at each candidate whose it is, as calibrated log-probabilities."""
+        if marks is None or self.model.identity is None:
+            return None
+        high, wide = marks.shape[2:]
+        x, y = found.cells.round().long().unbind(1)
+        logits = marks[found.frame, :, y.clamp(0, high - 1), x.clamp(0, wide - 1)]
+        values: Singles = (self.model.identity.scale * logits).log_softmax(1).cpu().numpy()
+        return values
 
     def _place(self, peaks: Peaks) -> Peaks:
         """Give peaks their places in the whole image; those outside of the crop are dropped."""

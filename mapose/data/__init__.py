@@ -19,7 +19,7 @@ from mapose.data.dataset import (
     pad_images,
     prepare_image,
 )
-from mapose.data.targets import draw_fields, draw_scores
+from mapose.data.targets import draw_fields, draw_owners, draw_scores
 
 __all__ = [
     "Augmentation",
@@ -27,6 +27,7 @@ __all__ = [
     "CropShape",
     "TrainingSet",
     "draw_fields",
+    "draw_owners",
     "draw_pose",
     "draw_scores",
     "draw_view",

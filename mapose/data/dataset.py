@@ -247,12 +247,15 @@ class TrainingSet:
         Whether the keypoint was looked for in this image.
     flip_order : int64, (K,)
         Channel that each keypoint takes in a mirrored image.
+    named : int64, (N,), optional
+        Which of the I animals are known by name, the same in all images.
     """
 
     images: Sequence[Image]
     points: Singles
     known: Bools
     flip_order: Ints
+    named: Ints | None = None
 
     def draw_batch(
         self, step: int, *, batch: int, size: int, augmentation: Augmentation, seed: int
@@ -302,6 +305,7 @@ def make_training_set(
     flip_order: Ints,
     factor: float,
     channels: int,
+    named: Ints | None = None,
 ) -> TrainingSet:
     """Prepare labelled images for training.
 
@@ -317,6 +321,8 @@ def make_training_set(
         Channel that each keypoint takes in a mirrored image.
     factor, channels : int
         As in `prepare_image`.
+    named : int64, (N,), optional
+        Which of the animals are known by name.
     """
     prepared = PreparedImages(images, factor=factor, channels=channels)
-    return TrainingSet(prepared, to_cells(points, factor), known, flip_order)
+    return TrainingSet(prepared, to_cells(points, factor), known, flip_order, named)

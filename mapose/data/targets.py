@@ -93,6 +93,39 @@ def draw_fields(
     return fields.reshape(b, 2 * e, *size), (count > 0).float()
 
 
+def draw_owners(
+    points: Tensor, rows: Tensor, size: tuple[int, int], *, pitch: float
+) -> tuple[Tensor, Tensor]:
+    """Draw whose keypoint is nearest, for animals that are known by name.
+
+    Parameters
+    ----------
+    points : float (B, I, K, 2)
+        Keypoints in input pixels; NaN = missing.
+    rows : int64 (N,)
+        Where among the I animals each of those is that have a name.
+    size : (int, int)
+        Rows and columns of the maps.
+    pitch : float
+        Input pixels per cell.
+
+    Returns
+    -------
+    owner : int64 (B, H, W)
+        0 to N - 1.
+    weight : float (B, H, W)
+        As high as the peak of its keypoint, less that of the next animal's: where two cover each
+        other nobody can tell.
+    """
+    cells = to_cells(points[:, rows], pitch)
+    gap_x = cells[..., 0, None] - torch.arange(size[1], device=points.device)
+    gap_y = cells[..., 1, None] - torch.arange(size[0], device=points.device)
+    high = (_bell(gap_x)[..., None, :] * _bell(gap_y)[..., :, None]).amax(dim=2)  # (B, N, H, W)
+    best, owner = high.max(dim=1)
+    second = high.topk(2, dim=1).values[:, 1] if high.shape[1] > 1 else torch.zeros_like(best)
+    return owner, best - second
+
+
 def _bell(gap: Tensor) -> Tensor:
     """Gaussian of a distance in cells; 0 beyond 3 spreads and where missing."""
     value = torch.exp(-0.5 * (gap / SPREAD).square())

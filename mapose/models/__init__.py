@@ -1,10 +1,10 @@
 """Networks and their folders."""
 
 from mapose.models.backbone import Encoder
-from mapose.models.checkpoint import Model, find_device, load_tensors, save_tensors
+from mapose.models.checkpoint import Identity, Model, find_device, load_tensors, save_tensors
 from mapose.models.efficientnet import EfficientNetLite0, has_weights
 from mapose.models.hub import HubEncoder, read_config
-from mapose.models.losses import Losses, find_losses
+from mapose.models.losses import Losses, find_losses, find_mark_loss
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
 from mapose.models.refiner import Refiner
 from mapose.models.shards import Shards, Workers, spare_cores
@@ -14,6 +14,7 @@ __all__ = [
     "EfficientNetLite0",
     "Encoder",
     "HubEncoder",
+    "Identity",
     "Losses",
     "Maps",
     "Model",
@@ -25,6 +26,7 @@ __all__ = [
     "build_network",
     "find_device",
     "find_losses",
+    "find_mark_loss",
     "has_weights",
     "is_top_down",
     "load_tensors",

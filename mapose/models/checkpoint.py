@@ -36,6 +36,30 @@ _SCHEMA, _TWO_STAGES = 1, 2
 _LARGEST = 4096
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Marked animals that a network tells apart.
+
+    Parameters
+    ----------
+    names : tuple of str, (N,)
+        In the order of the network's maps.
+    scale : float
+        By which logits are multiplied to make what they say true on frames not trained on.
+    accuracy : float
+        Share of keypoints on such frames whose owner was the likeliest one; NaN = not measured.
+    """
+
+    names: tuple[str, ...]
+    scale: float = 1.0
+    accuracy: float = float("nan")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Make plain values, ready for YAML."""
+        accuracy = None if self.accuracy != self.accuracy else round(self.accuracy, 4)
+        return {"names": list(self.names), "scale": round(self.scale, 4), "accuracy": accuracy}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """A network and all that is needed to use it on a video.
@@ -72,6 +96,8 @@ class Model:
         What scores and covariances are worth; None in models of before it was found.
     name : str
         Of its folder, for messages; empty where it has none yet.
+    identity : Identity or None
+        The animals that it knows by name.
     """
 
     network: PoseNetwork
@@ -89,6 +115,7 @@ class Model:
     refiner: Refiner | None = None
     confidence: Confidence | None = None
     name: str = ""
+    identity: Identity | None = None
 
     @property
     def pitch(self) -> float:
@@ -140,6 +167,8 @@ class Model:
             state[name] = state[name][rows].clone()
         architecture = {**self.architecture, "edges": len(keep)}
         network = build_network(**architecture)
+        if self.network.marks is not None:
+            network.add_marks(self.network.marks.out_channels)
         network.load_state_dict(state)
         links = tuple(self.links[e] for e in keep)
         return replace(self, network=network, architecture=architecture, links=links)
@@ -179,6 +208,7 @@ class Model:
                 "mean": _to_lists(self.anatomy.mean),
                 "covariance": _to_lists(self.anatomy.covariance),
             },
+            **({"identity": self.identity.to_dict()} if self.identity else {}),
             **({"refiner": second} if second else {}),
             # Not named where there is none, so that models of before keep their fingerprint.
             **({"confidence": _describe_confidence(self.confidence)} if self.confidence else {}),
@@ -221,6 +251,7 @@ class Model:
                 split=raw["split"],
                 record=raw["record"],
                 name=folder.resolve().name,
+                identity=_read_identity(raw.get("identity")),
             )
         except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             if isinstance(error, FormatError):
@@ -248,6 +279,8 @@ def _load_network(architecture: dict[str, Any], weights: Mapping[str, Tensor]) -
     if claimed > there:
         raise ValueError("its network is larger than the weights")
     network = build_network(**architecture)
+    if "marks.bias" in weights:
+        network.add_marks(weights["marks.bias"].numel())
     network.load_state_dict(dict(weights))
     return network
 
@@ -329,6 +362,13 @@ def _read_confidence(raw: dict[str, Any] | None) -> Confidence | None:
         return None
     numbers = {name: float(raw[name]) for name in ("tolerance", "slope", "spread", "fall")}
     return Confidence(**numbers, offset=_to_array(raw["offset"]))
+
+
+def _read_identity(raw: dict[str, Any] | None) -> Identity | None:
+    if not raw:
+        return None
+    accuracy = float("nan") if raw["accuracy"] is None else float(raw["accuracy"])
+    return Identity(tuple(map(str, raw["names"])), float(raw["scale"]), accuracy)
 
 
 def _to_lists(array: Floats) -> Any:

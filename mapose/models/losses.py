@@ -25,6 +25,22 @@ class Losses:
         return self.scoremap + self.offset + self.affinity
 
 
+def find_mark_loss(marks: Tensor, owner: Tensor, weight: Tensor) -> Tensor:
+    """Compare what a network says of whose a keypoint is with whose it is.
+
+    Parameters
+    ----------
+    marks : float (B, N, H, W)
+        Logits.
+    owner : int64 (B, H, W)
+        Channel of the animal.
+    weight : float (B, H, W)
+        How much a cell counts: 0 where there is no keypoint, or one of nobody in particular.
+    """
+    entropy = functional.cross_entropy(marks, owner, reduction="none")
+    return (entropy * weight).sum() / weight.sum().clamp(min=1.0)
+
+
 def find_losses(maps: Maps, targets: Maps, known: Tensor, *, on_limb: Tensor) -> Losses:
     """Compare predicted maps with their targets.
 

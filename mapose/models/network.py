@@ -29,11 +29,14 @@ class Maps:
         For channel 2k and 2k+1, from the cell's centre to the keypoint in x and y, in cells.
     fields : float (B, 2E, H, W)
         For channel 2e and 2e+1, the direction of edge e in x and y where its limb lies.
+    marks : float (B, N, H, W), optional
+        Of networks that know animals by name: logits of whose keypoint it is.
     """
 
     scores: Tensor
     offsets: Tensor
     fields: Tensor
+    marks: Tensor | None = None
 
 
 class PoseNetwork(nn.Module):
@@ -92,6 +95,7 @@ class PoseNetwork(nn.Module):
         width = max(64, widths[level])
         self.neck = make_convolution(widths[level], width)
         self.heads = nn.Conv2d(width, 3 * keypoints + 2 * edges, 1)
+        self.marks: nn.Conv2d | None = None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -103,6 +107,15 @@ class PoseNetwork(nn.Module):
         nn.init.normal_(self.heads.weight, std=0.01)
         # Peaks are rare: start from a probability of 0.01, or the first steps learn only that.
         cast(Tensor, self.heads.bias).data[: self.keypoints] = -4.6
+
+    def add_marks(self, names: int) -> None:
+        """Give the network maps of whose a keypoint is, for so many marked animals."""
+        if not names:
+            return
+        head = nn.Conv2d(self.heads.in_channels, names, 1)
+        nn.init.normal_(head.weight, std=0.01)
+        nn.init.zeros_(cast(Tensor, head.bias))
+        self.marks = head.to(self.heads.weight.device)
 
     def forward(self, images: Tensor) -> Maps:
         """Predict maps.
@@ -120,10 +133,11 @@ class PoseNetwork(nn.Module):
             if self.finer is not None and len(features) == self.level:
                 x = x + self.finer(features.pop())
             x = merge(x)
-        maps = self.heads(self.neck(x))
+        x = self.neck(x)
+        maps = self.heads(x)
         k = self.keypoints
         scores, offsets, fields = maps.split([k, 2 * k, 2 * self.edges], dim=1)
-        return Maps(scores, offsets, fields)
+        return Maps(scores, offsets, fields, None if self.marks is None else self.marks(x))
 
     def predict(self, images: Tensor) -> Maps:
         """Predict maps of uint8 images, with scores from 0 to 1.
@@ -134,7 +148,8 @@ class PoseNetwork(nn.Module):
             H and W multiples of `multiple`.
         """
         maps = self(normalise(images))
-        return Maps(maps.scores.float().sigmoid(), maps.offsets.float(), maps.fields.float())
+        marks = None if maps.marks is None else maps.marks.float()
+        return Maps(maps.scores.float().sigmoid(), maps.offsets.float(), maps.fields.float(), marks)
 
     def fused(self) -> PoseNetwork:
         """Make a copy for inference, with batch norms folded into convolutions."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mapose.arrays import AnyFloats, Ints
+from mapose.arrays import AnyFloats, Floats, Ints
 from mapose.doubts import Doubt
 from mapose.errors import ShapeError
 from mapose.landmarks import hide_landmarks, join_landmarks, pick_landmarks
@@ -260,17 +260,23 @@ class Rows:
         Number of rows.
     landmarks : bool
         Whether one more row is that of landmarks, which nobody tracks.
+    labels : tuple of str, (count,)
+        Names of the rows, where animals are known by name; by default they are numbered.
+    sure : tuple of float, (count,)
+        Probability that each of these is right.
     """
 
     naming: Naming
     ids: tuple[npt.NDArray[np.int32], ...]
     count: int
     landmarks: bool = False
+    labels: tuple[str, ...] = ()
+    sure: tuple[float, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """``track0``, ``track1`` and so on, last that of landmarks where there are some."""
-        tracks = tuple(f"track{i}" for i in range(self.count))
+        tracks = self.labels or tuple(f"track{i}" for i in range(self.count))
         return (*tracks, LANDMARKS) if self.landmarks else tracks
 
     @property
@@ -284,7 +290,41 @@ class Rows:
             mended = self.naming.mend(ids, poses.frames)
             animals, marks = hide_landmarks(poses), pick_landmarks(poses)
             named = arrange(animals, mended, self.naming.mapping, self.names)
-            yield join_landmarks(self.naming.add_identity(named), marks)
+            yield join_landmarks(self._weigh(self.naming.add_identity(named)), marks)
+
+    def _weigh(self, poses: Poses) -> Poses:
+        """Multiply how sure rows are one animal by how sure their names are."""
+        if not self.sure or poses.identity is None:
+            return poses
+        sure = np.ones(poses.identity.shape[1], np.float32)
+        sure[: len(self.sure)] = self.sure
+        return replace(poses, identity=poses.identity * sure)
+
+    def sum_up(self, frames: Iterable[Ints], values: Iterable[AnyFloats]) -> Floats:
+        """Sum what was measured on detections over the rows that they belong to.
+
+        Parameters
+        ----------
+        frames : iterable of int64, (F,)
+            Video frames of every chunk.
+        values : iterable of float, (F, I, D)
+            Of every chunk; NaN = not measured.
+
+        Returns
+        -------
+        float64, (count, D)
+        """
+        total: Floats | None = None
+        for ids, numbers, value in zip(self.ids, frames, values, strict=True):
+            mended = self.naming.mend(ids, numbers)
+            nobody = len(self.naming.mapping)
+            known = np.where((mended < 0) | (mended > nobody), nobody, mended)
+            row = np.append(self.naming.mapping, -1)[known]
+            there = (row >= 0) & np.isfinite(value).all(-1)
+            total = np.zeros((self.count, value.shape[2])) if total is None else total
+            np.add.at(total, row[there], value[there])
+        assert total is not None
+        return total
 
 
 def arrange(

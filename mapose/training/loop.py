@@ -17,7 +17,7 @@ import torch
 
 from mapose.arrays import Floats, Ints
 from mapose.config import TrainSettings
-from mapose.data import Augmentation, CropSet, TrainingSet, draw_fields, draw_scores
+from mapose.data import Augmentation, CropSet, TrainingSet, draw_fields, draw_owners, draw_scores
 from mapose.errors import FormatError, SettingsError
 from mapose.files import write_atomically, write_yaml
 from mapose.interruptions import hold_signals
@@ -27,6 +27,7 @@ from mapose.models import (
     PoseNetwork,
     Shards,
     find_losses,
+    find_mark_loss,
     load_tensors,
     normalise,
     save_tensors,
@@ -138,6 +139,8 @@ class Trainer:
         self.device = next(network.parameters()).device
         self.data, self.folder, self.settings = data, folder, settings
         self.edges = torch.as_tensor(edges, device=self.device)
+        named = getattr(data, "named", None)
+        self.named = None if named is None else torch.as_tensor(named, device=self.device)
         self.schedule = Schedule(settings.steps, view)
         self.every = settings.every or max(LEAST_EVERY, settings.steps // VALIDATIONS)
         self.drawing = {
@@ -283,9 +286,14 @@ class Trainer:
         size, pitch = (high, wide), float(self.network.stride)
         scores, offsets = draw_scores(points, size, pitch=pitch)
         fields, on_limb = draw_fields(points, self.edges, size, pitch=pitch)
+        marks = maps.marks
         maps = Maps(maps.scores.float(), maps.offsets.float(), maps.fields.float())
         losses = find_losses(maps, Maps(scores, offsets, fields), known, on_limb=on_limb)
-        return [losses.total, losses.scoremap, losses.offset, losses.affinity]
+        total = losses.total
+        if marks is not None and self.named is not None:
+            owner, weight = draw_owners(points, self.named, size, pitch=pitch)
+            total = total + find_mark_loss(marks.float(), owner, weight)
+        return [total, losses.scoremap, losses.offset, losses.affinity]
 
     def _set_rate(self) -> None:
         """Warm up over 2 % of the schedule, then follow a cosine down to a hundredth."""

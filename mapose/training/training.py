@@ -35,6 +35,7 @@ from mapose.locks import lock_output
 from mapose.models import (
     EfficientNetLite0,
     HubEncoder,
+    Identity,
     Model,
     PoseNetwork,
     build_network,
@@ -56,6 +57,7 @@ from mapose.training.examples import save_examples
 from mapose.training.images import LabelledImages
 from mapose.training.known import find_known
 from mapose.training.loop import NEVER, Progress, Trainer
+from mapose.training.naming import choose_names, find_rows, learn_identity
 from mapose.training.runs import (
     begin_run,
     check_same,
@@ -207,6 +209,7 @@ class _Run:
     augmentation: Augmentation
     view: int
     recordings: Mapping[str, str]
+    names: tuple[str, ...] = ()
 
     def validate(self, network: PoseNetwork, folder: Path, step: int) -> tuple[float, float]:
         """Find the error of a network on some frames trained on and some for validation, px.
@@ -279,6 +282,7 @@ def _make_trainer(run: _Run, folder: Path) -> Trainer:
             flip_order=labels.skeleton.flip_order,
             factor=run.model.factor,
             channels=run.model.channels,
+            named=find_rows(labels, run.names) if run.names else None,
         ),
         folder=folder,
         edges=run.model.body.edge_index,
@@ -314,6 +318,8 @@ def _prepare(
     augmentation = _choose_augmentation(settings, poses)
     links = _propose_links(project, points[train_rows], net.links)
     network, architecture = _build_network(settings, labels.skeleton, channels, links, init)
+    names = choose_names(project, labels, settings.train.identity)
+    network.add_marks(len(names))
     model = Model(
         network=network.to(device),
         architecture=architecture,
@@ -350,6 +356,7 @@ def _prepare(
         augmentation,
         view,
         project.find_fingerprints(labels.videos),
+        names,
     )
 
 
@@ -464,6 +471,8 @@ def _finish(
 ) -> Model:
     """Choose links, calibrate covariances, evaluate and save; images are looked at once."""
     model, labels = replace(run.model, network=network), run.labels
+    if run.names:
+        model = replace(model, identity=Identity(run.names))
     peaks = Predictor(model, device=trainer.device.type).find_images(run.images)
     model = replace(model, network=network.cpu())
     if model.links:
@@ -473,6 +482,11 @@ def _finish(
     held_out = run.split.validation if len(run.split.validation) else run.split.train
     variance = calibrate_variance(peaks.take(held_out), labels.points[held_out])
     model = replace(model, variance=variance)
+    if run.names:
+        identity = learn_identity(peaks, labels, held_out, names=run.names)
+        model = replace(model, identity=identity)
+        if identity is None:
+            network.marks = None
     peaks = scale_covariance(peaks, variance)
     if run.settings.refine.when != "never":
         given = (run.settings, labels, run.images, run.known, run.split)

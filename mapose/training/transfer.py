@@ -27,7 +27,9 @@ def take_weights(
     init : Model
         Where the weights come from. Maps that it has not stay as they were.
     """
-    state = {k: v.clone() for k, v in init.network.state_dict().items()}
+    # Whose keypoints they are is learned anew: these are other animals, most often.
+    old = init.network.state_dict()
+    state = {k: v.clone() for k, v in old.items() if not k.startswith("marks.")}
     rows, sources, signs = _match_rows(keypoints, links, init)
     for name in ("heads.weight", "heads.bias"):
         merged = network.state_dict()[name].clone()
