@@ -5,6 +5,7 @@ from . import metrics as metrics
 from . import plots as plots
 from . import synthetic as synthetic
 from . import zoo as zoo
+from .analysis.mapping import save_maps
 from .analysis.mirroring import find_mirrored
 from .analysis.pipeline import analyze, analyze_file
 from .analysis.prediction import predict
@@ -125,6 +126,7 @@ __all__ = [
     "render_video",
     "render_views",
     "save",
+    "save_maps",
     "save_plots",
     "select_frames",
     "save_sheets",

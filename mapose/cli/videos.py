@@ -284,19 +284,29 @@ def _find_video(file: Path) -> Path:
 def plot(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="poses, or a folder")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="folder to write")] = None,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="of MODEL VIDEO: scoremaps, fields, candidates")
+    ] = False,
+    frame: Annotated[list[int] | None, typer.Option(help="for --maps; may come again")] = None,
     recursive: Recursive = False,
     pattern: Pattern = "*",
     force: Force = False,
 ) -> None:
     """Plot trajectories, or the scene in 3D, positions, confidence, names and histograms.
 
-    Of a project: sheets of its labelled frames, to check them at a glance.
+    Of a project: sheets of its labelled frames, to check them at a glance. With --maps, of a model
+    (a folder or zoo:NAME) and a video: what the network sees in a frame.
 
     Example: mapose plot monday.mapose.h5
+
+    mapose plot mice/models/small-1 monday.mp4 --maps --frame 1200
     """
     from mapose.files import check_distinct
     from mapose.results.rendering import save_plots
 
+    if maps:
+        _plot_maps(files, frame or [0], output, force)
+        return
     if len(files) == 1 and (files[0] / "mapose.yaml").is_file():
         _plot_labels(files[0], output, force)
         return
@@ -315,6 +325,17 @@ def plot(
             console.print(str(place), soft_wrap=True)
 
     work_each(files, work)
+
+
+def _plot_maps(files: list[Path], frames: list[int], folder: Path | None, force: bool) -> None:
+    from mapose.analysis.mapping import save_maps
+
+    if len(files) != 2:
+        raise SettingsError("--maps: wanted MODEL VIDEO, mapose plot MODEL VIDEO --maps")
+    model, video = files
+    with show_progress("drawing maps", after=QUICK):
+        for place in save_maps(video, model, folder, frames=frames, force=force):
+            console.print(str(place), soft_wrap=True)
 
 
 def _plot_labels(project: Path, folder: Path | None, force: bool) -> None:

@@ -2,6 +2,7 @@ from .calibration import plot_calibration
 from .colours import find_identity_colours, find_keypoint_colours
 from .evaluation import draw_evaluation, plot_comparison, plot_errors, plot_scores
 from .figures import save_figure
+from .maps import plot_candidates, plot_fields, plot_scoremaps
 from .motion import plot_speeds, plot_zones
 from .overlay import draw_poses, draw_trails, draw_video
 from .reconstruction import plot_reconstruction
@@ -23,16 +24,19 @@ __all__ = [
     "find_keypoint_colours",
     "make_stage",
     "plot_calibration",
+    "plot_candidates",
     "plot_comparison",
     "plot_confidence",
     "plot_errors",
     "plot_ethogram",
+    "plot_fields",
     "plot_histograms",
     "plot_identity",
     "plot_occupancy",
     "plot_positions",
     "plot_reconstruction",
     "plot_scene_3d",
+    "plot_scoremaps",
     "plot_scores",
     "plot_snapshots",
     "plot_speeds",

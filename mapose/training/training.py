@@ -486,7 +486,7 @@ def _finish(
         identity = learn_identity(peaks, labels, held_out, names=run.names)
         model = replace(model, identity=identity)
         if identity is None:
-            network.marks = None
+            model.network.marks = None
     peaks = scale_covariance(peaks, variance)
     if run.settings.refine.when != "never":
         given = (run.settings, labels, run.images, run.known, run.split)
