@@ -26,8 +26,8 @@ from mapose.zoo import find_model
 def save_maps(
     video: str | os.PathLike[str],
     model: Model | str | os.PathLike[str],
-    folder: str | os.PathLike[str] | None = None,
     *,
+    folder: str | os.PathLike[str] | None = None,
     frames: Sequence[int] = (0,),
     device: str | None = None,
     force: bool = False,

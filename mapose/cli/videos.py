@@ -334,7 +334,7 @@ def _plot_maps(files: list[Path], frames: list[int], folder: Path | None, force:
         raise SettingsError("--maps: wanted MODEL VIDEO, mapose plot MODEL VIDEO --maps")
     model, video = files
     with show_progress("drawing maps", after=QUICK):
-        for place in save_maps(video, model, folder, frames=frames, force=force):
+        for place in save_maps(video, model, folder=folder, frames=frames, force=force):
             console.print(str(place), soft_wrap=True)
 
 

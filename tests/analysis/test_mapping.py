@@ -56,6 +56,6 @@ def test_the_command_draws_them(video, tmp_path):
     (tmp_path / "walk-maps" / names[0]).write_bytes(b"mine")
     assert isinstance(CliRunner().invoke(app, words).exception, SettingsError)
     with pytest.raises(SettingsError, match="wanted 0 to 3 of walk, came 9"):
-        list(save_maps(video, tmp_path / "model", tmp_path / "out", frames=[9]))
+        list(save_maps(video, tmp_path / "model", folder=tmp_path / "out", frames=[9]))
     fault = CliRunner().invoke(app, ["plot", str(video), "--maps"]).exception
     assert "wanted MODEL VIDEO" in str(fault)
