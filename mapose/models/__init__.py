@@ -1,7 +1,14 @@
 """Networks and their folders."""
 
 from mapose.models.backbone import Encoder
-from mapose.models.checkpoint import Identity, Model, find_device, load_tensors, save_tensors
+from mapose.models.checkpoint import (
+    Identity,
+    Model,
+    find_device,
+    load_tensors,
+    restore_network,
+    save_tensors,
+)
 from mapose.models.efficientnet import EfficientNetLite0, has_weights
 from mapose.models.hub import HubEncoder, read_config
 from mapose.models.losses import Losses, find_losses, find_mark_loss
@@ -33,6 +40,7 @@ __all__ = [
     "normalise",
     "open_model",
     "read_config",
+    "restore_network",
     "save_tensors",
     "spare_cores",
 ]

@@ -166,10 +166,7 @@ class Model:
         for name in ("heads.weight", "heads.bias"):
             state[name] = state[name][rows].clone()
         architecture = {**self.architecture, "edges": len(keep)}
-        network = build_network(**architecture)
-        if self.network.marks is not None:
-            network.add_marks(self.network.marks.out_channels)
-        network.load_state_dict(state)
+        network = restore_network(architecture, state)
         links = tuple(self.links[e] for e in keep)
         return replace(self, network=network, architecture=architecture, links=links)
 
@@ -278,6 +275,17 @@ def _load_network(architecture: dict[str, Any], weights: Mapping[str, Tensor]) -
             claimed = sum(p.numel() for p in build_network(**architecture).parameters())
     if claimed > there:
         raise ValueError("its network is larger than the weights")
+    return restore_network(architecture, weights)
+
+
+def restore_network(architecture: dict[str, Any], weights: Mapping[str, Tensor]) -> PoseNetwork:
+    """Build a network with its weights; these tell whether it knows marked animals.
+
+    Raises
+    ------
+    RuntimeError
+        If they are those of another network.
+    """
     network = build_network(**architecture)
     if "marks.bias" in weights:
         network.add_marks(weights["marks.bias"].numel())

@@ -22,7 +22,7 @@ from mapose.analysis.prediction import Predictor
 from mapose.errors import SettingsError
 from mapose.files import make_folder, write_atomically
 from mapose.labels import Labels
-from mapose.models import Model, build_network, load_tensors, save_tensors
+from mapose.models import Model, load_tensors, restore_network, save_tensors
 from mapose.plots import plot_snapshots, save_figure
 from mapose.project.project import Project
 from mapose.training.calibration import (
@@ -135,8 +135,7 @@ def load_snapshot(folder: str | os.PathLike[str], step: int) -> Model:
     model = Model.load(folder)
     links = tuple((a, b) for a, b in model.record.get(LINKS, model.links))
     architecture = {**model.architecture, "edges": len(links)}
-    network = build_network(**architecture)
-    network.load_state_dict(load_tensors(name_snapshot(folder, step)))
+    network = restore_network(architecture, load_tensors(name_snapshot(folder, step)))
     whole = replace(
         model,
         network=network.eval(),

@@ -20,6 +20,7 @@ from mapose.project.project import Project
 from mapose.skeleton import Skeleton
 from mapose.tracking import ChunkTracker
 from mapose.training.naming import choose_names, learn_identity
+from mapose.training.snapshots import list_snapshots, load_snapshot
 from mapose.training.training import train
 
 BODY = Skeleton(["nose", "tail"], [("nose", "tail")])
@@ -161,7 +162,7 @@ def coloured(tmp_path_factory) -> tuple[Project, Model]:
                                   tuple(images), ("ann", "bob"), True))  # fmt: skip
     settings = ["network.widths=[12,12,16]", "network.depths=[0,0,0]", "network.factor=1",
                 "network.stride=4", "train.steps=70", "train.batch=4", "train.view=64",
-                "train.test=0.2", "train.every=70", "train.mixed=false"]  # fmt: skip
+                "train.test=0.2", "train.snapshots=1", "train.every=70", "train.mixed=false"]  # fmt: skip
     return project, train(project, preset="small", overrides=settings, device="cpu")
 
 
@@ -172,6 +173,8 @@ def test_marked_animals_are_learned_and_named(coloured, tmp_path, monkeypatch):
     again = Model.load(project.path / "models" / model.name)
     assert again.identity.names == model.identity.names and again.hash == model.hash
     assert again.with_links([]).identity == again.identity
+    (step,) = list_snapshots(project.path / "models" / model.name)
+    assert load_snapshot(project.path / "models" / model.name, step).network.marks is not None
     rng = np.random.default_rng(5)
     with VideoWriter(tmp_path / "v.mp4", 25) as writer:
         for n in range(20):
