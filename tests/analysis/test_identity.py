@@ -162,7 +162,8 @@ def coloured(tmp_path_factory) -> tuple[Project, Model]:
                                   tuple(images), ("ann", "bob"), True))  # fmt: skip
     settings = ["network.widths=[12,12,16]", "network.depths=[0,0,0]", "network.factor=1",
                 "network.stride=4", "train.steps=70", "train.batch=4", "train.view=64",
-                "train.test=0.2", "train.snapshots=1", "train.every=70", "train.mixed=false"]  # fmt: skip
+                "train.test=0.2", "train.snapshots=1", "train.every=70",
+                "train.mixed=false"]  # fmt: skip
     return project, train(project, preset="small", overrides=settings, device="cpu")
 
 
