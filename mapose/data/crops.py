@@ -26,7 +26,9 @@ _PATCH = 2.0
 _FOUND = 0.5
 
 
-def find_crop_size(points: Singles, *, factor: float | None = None) -> tuple[float, int]:
+def find_crop_size(
+    points: Singles, *, factor: float | None = None, side: int | None = None
+) -> tuple[float, int]:
     """Find scale and side of the crops around animals.
 
     Parameters
@@ -35,11 +37,13 @@ def find_crop_size(points: Singles, *, factor: float | None = None) -> tuple[flo
         Labelled poses in image pixels; NaN = missing.
     factor : float, optional
         Image pixels per crop pixel, where that is settled.
+    side : int, optional
+        Of a crop, crop pixels, where that is.
 
     Returns
     -------
     factor : float
-        So that a long animal with its surroundings is about 96 pixels.
+        So that a long animal with its surroundings fills the side, or else about 96 pixels.
     side : int
         Of a crop, crop pixels; a multiple of 32.
 
@@ -47,14 +51,16 @@ def find_crop_size(points: Singles, *, factor: float | None = None) -> tuple[flo
     --------
     >>> find_crop_size(np.array([[[0, 0], [120, 50]]], np.float32))
     (2, 96)
+    >>> find_crop_size(np.array([[[0, 0], [120, 50]]], np.float32), side=64)
+    (3, 64)
     """
     lengths = find_lengths(points)
     long = float(np.nanquantile(lengths, 0.9)) if np.isfinite(lengths).any() else 64.0
     wide = _ROOM * long
     if factor is None:
-        wanted = wide / _SIDE
+        wanted = wide / (side or _SIDE)
         factor = max(1, round(wanted)) if wanted > 0.75 else 0.5 if wanted > 0.375 else 0.25
-    return factor, int(np.clip(32 * round(wide / factor / 32), 64, 256))
+    return factor, side or int(np.clip(32 * round(wide / factor / 32), 64, 256))
 
 
 @dataclass(frozen=True)

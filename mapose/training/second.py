@@ -170,8 +170,8 @@ def _build(model: Model, lesson: Lesson) -> tuple[PoseNetwork, CropShape, dict[s
     refine = lesson.settings.refine
     points = blank_landmarks(lesson.labels.points, model.skeleton)
     poses = points[lesson.split.train].reshape(-1, *points.shape[2:])
-    factor, side = find_crop_size(poses, factor=refine.factor)
-    shape = CropShape(refine.side or side, factor, model.channels)
+    factor, side = find_crop_size(poses, factor=refine.factor, side=refine.side)
+    shape = CropShape(side, factor, model.channels)
     keypoints = len(model.skeleton.keypoints)
     architecture: dict[str, Any] = {
         "channels": model.channels + keypoints,
