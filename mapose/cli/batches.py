@@ -20,7 +20,7 @@ Pattern = Annotated[
 def list_inputs(
     paths: Sequence[Path], *, recursive: bool = False, pattern: str = "*"
 ) -> list[Path]:
-    """Put in place of each folder the results in it.
+    """Put in place of each folder the results in it, of each project those in its ``results``.
 
     Raises
     ------
@@ -34,7 +34,8 @@ def list_inputs(
     def find(folder: Path) -> list[Path]:
         if is_openpose_folder(folder):
             return [folder]
-        return find_files(folder, [RESULT], recursive=recursive, pattern=pattern)
+        own = folder / "results" if (folder / "mapose.yaml").is_file() else folder
+        return find_files(own, [RESULT], recursive=recursive, pattern=pattern)
 
     return _open_folders(paths, find, f"results, NAME{RESULT}", pattern, recursive)
 

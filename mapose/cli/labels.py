@@ -10,7 +10,7 @@ import typer
 from mapose.cli.application import Dir, Json, app, split_names
 from mapose.cli.browser import open_refine
 from mapose.cli.cameras import read_sources
-from mapose.cli.terminal import console, show_progress, show_result
+from mapose.cli.terminal import console, show_progress, show_result, tell_count
 from mapose.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -147,9 +147,15 @@ def _settle(project: Project, accept: str, drop: str) -> str:
     from mapose.project.proposals import accept_proposals, drop_proposals
 
     if drop:
-        return f"{drop_proposals(project, _list_frames(drop))} frames no longer wait"
+        return f"{tell_count(drop_proposals(project, _list_frames(drop)), 'frame')} dropped"
     taken = accept_proposals(project, _list_frames(accept))
-    return f"{len(taken)} frames are labels now; next: mapose train {project.path}"
+    if not len(taken):
+        return (
+            "no frame is labels now: none that waits has a mark; mapose extract and mapose refine "
+            "choose frames"
+        )
+    are = "is labels" if len(taken) == 1 else "are labels"
+    return f"{tell_count(len(taken), 'frame')} {are} now; next: mapose train {project.path}"
 
 
 def _list_frames(text: str) -> list[str] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mapose.cli.application import Force, Json, Output, app, split_names
-from mapose.cli.batches import check_one_output, work_each
+from mapose.cli.batches import Pattern, Recursive, check_one_output, list_inputs, work_each
 from mapose.cli.terminal import QUICK, console, show_progress, show_result
 from mapose.errors import SettingsError
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from mapose.results.measuring import Scale
     from mapose.zones import Zone
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="tracked poses of any tool")]
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="tracked poses of any tool, a folder or a project"),
+]
 
 
 @app.command("filter")
@@ -29,6 +32,8 @@ def filter_(
     max_gap: Annotated[int, typer.Option(help="longest gap that is filled, frames")] = 10,
     cutoff: Annotated[float, typer.Option(help="leave out keypoints below this")] = 0.0,
     output: Output = None,
+    recursive: Recursive = False,
+    pattern: Pattern = "*",
     force: Force = False,
 ) -> None:
     """Smooth poses and fill short gaps: FILE -> FILE.filtered.mapose.h5.
@@ -41,6 +46,7 @@ def filter_(
     from mapose.files import check_distinct
     from mapose.results.filtering import filter_file, find_filtered
 
+    files = _list_unfiltered(list_inputs(files, recursive=recursive, pattern=pattern), files)
     check_one_output(output, files)
     check_distinct((file, find_filtered(file)) for file in files)
 
@@ -62,10 +68,22 @@ def filter_(
     work_each(files, work)
 
 
+def _list_unfiltered(found: list[Path], named: list[Path]) -> list[Path]:
+    """Leave out what an earlier filter has written into a folder; what is named itself stays."""
+    from mapose.files import RESULT
+
+    return [f for f in found if f in named or not f.name.endswith(f".filtered{RESULT}")]
+
+
 @app.command()
 def kinematics(
     files: Files,
-    zones: Annotated[Path | None, typer.Option(help="file of zones, .yaml or .csv")] = None,
+    zones: Annotated[
+        Path | None,
+        typer.Option(
+            help="zones: .yaml with NAME: [[x, y], ...], or .csv with the columns zone, x, y"
+        ),
+    ] = None,
     zone: Annotated[
         list[str] | None, typer.Option(metavar="NAME=x,y x,y x,y", help="a zone in pixels")
     ] = None,
@@ -83,6 +101,8 @@ def kinematics(
     seconds: Annotated[float, typer.Option(help="time over which speeds are measured")] = 0.2,
     plots: Annotated[Path | None, typer.Option(metavar="DIR", help="folder for figures")] = None,
     output: Output = None,
+    recursive: Recursive = False,
+    pattern: Pattern = "*",
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -96,6 +116,7 @@ def kinematics(
     from mapose.kinematics import MeasureOptions, parse_zone
     from mapose.results.measuring import find_table, measure_file
 
+    files = list_inputs(files, recursive=recursive, pattern=pattern)
     check_one_output(output, files)
     places: list[Zone] = [parse_zone(text) for text in zone or []]
     if zones is not None:
@@ -160,4 +181,7 @@ def _read_scale(text: str, rate: float | None) -> Scale:
             return Scale(length / ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5, found[6], rate)
     except (ValueError, ZeroDivisionError):
         pass
-    raise SettingsError(f"--scale: wanted 412px=300mm or 10,20:422,20=300mm, came {text!r}")
+    raise SettingsError(
+        "--scale: wanted 412px=300mm, so many pixels are so long, or 10,20:422,20=300mm, so far "
+        f"apart are two places; came {text!r}"
+    )

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from mapose.cli.application import Dir, Force, Json, app, split_names, split_pairs
-from mapose.cli.terminal import QUICK, console, show_progress, show_result
+from mapose.cli.terminal import QUICK, console, show_progress, show_result, tell_count
 from mapose.errors import SettingsError
 
 
@@ -40,11 +40,29 @@ def add(
                 cameras[camera] = file
             project = project.add_session(session, cameras, copy=copy)
         else:
+            _check_videos(videos)
             for done, video in enumerate(videos):
                 progress.update(task, completed=done, total=len(videos))
                 project = project.add_videos([video], copy=copy)
     new = [name for name in project.videos if name not in known]
-    console.print(f"{folder}: {len(new)} new videos, {len(project.videos)} in all", soft_wrap=True)
+    there = len(videos) - len(new)
+    console.print(
+        f"{folder}: {tell_count(len(new), 'new video')}, {len(project.videos)} in all"
+        + (f"; {there} {'was' if there == 1 else 'were'} here already" if there else ""),
+        soft_wrap=True,
+    )
+
+
+def _check_videos(videos: list[str]) -> None:
+    """Open all videos before any is taken in, so that a typing error leaves all as it was."""
+    from mapose.io import Video
+
+    for text in videos:
+        if "=" in text and not Path(text).exists():
+            raise SettingsError(
+                f"{text}: cameras of one recording need its name, --session NAME {text} ..."
+            )
+        Video(text).close()
 
 
 @app.command()
@@ -165,6 +183,8 @@ def merge(
         for conflict in report.conflicts:
             console.print(str(conflict), markup=False, soft_wrap=True)
         console.print(str(report), markup=False, soft_wrap=True)
+        if report.merged and (report.frames or report.points):
+            console.print(f"mapose history {folder} --undo takes it back", soft_wrap=True)
         if not report.merged:
             console.print(
                 "nothing was changed: correct the labels in one of the projects, or run again with "

@@ -171,6 +171,11 @@ def explain_fault(fault: Exception) -> str:
     return f"{os.fsdecode(fault.filename)}: {reason}" if fault.filename else reason
 
 
+def tell_count(number: int, thing: str) -> str:
+    """Say how many of a thing there are: ``1 frame``, ``2 frames``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def show_error(text: str, style: str = "red") -> None:
     """Print an error as one line on standard error."""
     line = " ".join(text.split("\n"))

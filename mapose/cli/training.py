@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mapose.cli.application import Animals, Device, Dir, Json, app, split_names, split_pairs
-from mapose.cli.terminal import QUICK, console, show_progress, show_result
+from mapose.cli.terminal import QUICK, console, show_error, show_progress, show_result, tell_count
 from mapose.errors import SettingsError
 
 
@@ -26,16 +26,24 @@ def new(
 
     Example: mapose new mice --keypoints snout,tail --edges snout-tail --individuals 2
     """
-    from mapose.project.project import Project
+    from mapose.project.project import Project, find_enclosing
     from mapose.skeleton import Skeleton
 
+    if around := find_enclosing(folder):
+        show_error(
+            f"{folder} lies inside the project {around}; if that was not meant, delete it and make "
+            "it elsewhere",
+            style="yellow",
+        )
     marks = split_names(landmarks)
     names = [*split_names(keypoints), *marks]
     mark = "-" if not any("-" in n for n in names) else ">"
     skeleton = Skeleton(names, split_pairs(edges, mark, "--edges"), landmarks=marks)
     count = int(individuals) if individuals.isdigit() else split_names(individuals)
     project = Project.create(folder, skeleton, individuals=count, videos=videos or [])
-    console.print(f"{folder}: {len(names)} keypoints, {project.count} individuals")
+    console.print(
+        f"{folder}: {tell_count(len(names), 'keypoint')}, {tell_count(project.count, 'animal')}"
+    )
 
 
 @app.command("import")
@@ -73,7 +81,8 @@ def import_(
         )
     console.print(f"{project.path}: {report}")
     console.print(
-        f"{len(project.skeleton.keypoints)} keypoints, {project.count} individuals; "
+        f"{tell_count(len(project.skeleton.keypoints), 'keypoint')}, "
+        f"{tell_count(project.count, 'animal')}; "
         f"next: mapose train {folder}"
     )
 

@@ -204,6 +204,7 @@ def render(
     Example: mapose render monday.mp4 monday.mapose.h5
     """
     from mapose.files import check_distinct
+    from mapose.io.formats import check_there
     from mapose.io.recordings import name_beside
     from mapose.io.sources import VIDEO_SUFFIXES
     from mapose.io.stills import STACK_SUFFIXES
@@ -221,6 +222,8 @@ def render(
     poses = [path for path in paths if path not in videos]
     if len(videos) > 1 or (videos and len(poses) != 1) or not poses:
         raise SettingsError("render: wanted VIDEO FILE, or files of poses whose videos are found")
+    if len(poses) == 1:
+        check_there(poses[0])
     files = list_inputs(poses, recursive=recursive, pattern=pattern)
     check_one_output(output, files)
 

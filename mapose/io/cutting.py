@@ -165,7 +165,8 @@ def check_crop(crop: Sequence[int], size: tuple[int, int], name: str) -> list[in
     left, top, wide, high = crop
     if min(left, top) < 0 or min(wide, high) < 1 or left + wide > size[0] or top + high > size[1]:
         raise SettingsError(
-            f"crop: {name} is {size[0]} x {size[1]} px, came {wide} x {high} from ({left}, {top})"
+            f"crop: {left},{top},{wide},{high} reaches beyond the pictures of {name}, "
+            f"{size[0]} x {size[1]} px; wanted left,top,width,height"
         )
     return list(crop)
 

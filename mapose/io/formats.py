@@ -106,7 +106,7 @@ def read(path: str | Path, format: str | None = None) -> Poses:
     """
     from mapose.io.openpose import is_openpose_folder
 
-    path = _check_path(path)
+    path = check_there(path)
     with explain_damage(path):
         if path.is_dir() and not is_openpose_folder(path):
             raise FormatError(f"{path} is a folder: name the file with the poses of one video")
@@ -131,7 +131,7 @@ def read_support(path: str | Path, format: str | None = None) -> dict[str, Any]:
         ``error`` in px, ``n_views`` and ``filled``, as `load_support` gives them, as far as they
         are there.
     """
-    path = _check_path(path)
+    path = check_there(path)
     with explain_damage(path):
         chosen = format or detect_format(path)
         return dict(_pick(chosen, _SUPPORT, path)(path)) if chosen in _SUPPORT else {}
@@ -174,7 +174,7 @@ def read_labels(
     """
     from mapose.io.sleap import THROUGH_SLEAP, read_slp_labels
 
-    path = _check_path(path)
+    path = check_there(path)
     with explain_damage(path):
         chosen = format or detect_format(path)
         if chosen in THROUGH_SLEAP:
@@ -213,7 +213,7 @@ def read_embedded_images(path: str | Path, labels: Labels) -> Iterator[tuple[int
         Row of `labels`; rows whose image is not in the file do not come.
     image : uint8, (H, W) or (H, W, RGB)
     """
-    path = _check_path(path)
+    path = check_there(path)
     if path.is_dir():
         return
     with explain_damage(path):
@@ -382,7 +382,14 @@ def _detect_hdf5(path: Path) -> str:
     return "movement" if "position" in keys else "mapose"
 
 
-def _check_path(path: str | Path) -> Path:
+def check_there(path: str | Path) -> Path:
+    """Give a path that is there.
+
+    Raises
+    ------
+    FormatError
+        If it is not; the message names what lies beside it.
+    """
     path = Path(path)
     if not path.exists():
         if not path.parent.is_dir():

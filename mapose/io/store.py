@@ -79,7 +79,7 @@ class PosesFile:
         if not self.path.is_file():
             folder = self.path.parent.resolve()
             beside = [p.name for p in folder.glob(f"*{RESULT}")][:20] if folder.is_dir() else []
-            hint = suggest_name(self.path.name, beside)
+            hint = suggest_name(self.path.name, beside) if beside else "there is no result there"
             raise FormatError(f"no file {self.path.name} in {folder}; {hint}")
         with self._explain():
             self._file = h5py.File(self.path, "r")

@@ -32,11 +32,15 @@ def read_zones(path: str | os.PathLike[str]) -> list[Zone]:
     with explain_damage(path):
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".csv":
-            rows = csv.DictReader(text.splitlines())
-            if not {"zone", "x", "y"} <= set(rows.fieldnames or ()):
-                raise FormatError(f"{path}: wanted the columns zone, x, y")
+            # Spreadsheets of some countries write semicolons, and commas in numbers.
+            mark = ";" if ";" in text.partition("\n")[0] else ","
+            rows = csv.DictReader(text.splitlines(), delimiter=mark)
+            there = rows.fieldnames or ()
+            if not {"zone", "x", "y"} <= set(there):
+                raise FormatError(f"{path}: wanted the columns zone, x, y, came {', '.join(there)}")
             for row in rows:
-                corners.setdefault(row["zone"], []).append([float(row["x"]), float(row["y"])])
+                place = [float(row[axis].replace(",", ".")) for axis in ("x", "y")]
+                corners.setdefault(row["zone"], []).append(place)
         else:
             found = load_yaml(text, path)
             if not isinstance(found, dict):

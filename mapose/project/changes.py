@@ -113,7 +113,11 @@ class LabelState:
             for key, number in self.frames.items():
                 if key[0] == video and number == frame:
                     return key
-        check_name("video", video, self.list_videos())
+        if video not in self.list_videos():
+            known = suggest_name(video, self.list_videos())
+            raise SettingsError(
+                f"{video} has no frames to label ({known}): add_frames takes some in"
+            )
         raise SettingsError(
             f"frame {frame} of {video} is not among the labelled frames: add_frames takes it in"
         )

@@ -431,8 +431,7 @@ class Labelling:
         SettingsError
             If there is none.
         """
-        self._past.undo(since=since)
-        return self._renew()
+        return self._rename_waiting(self._past.undo(since=since))
 
     def redo(self, *, since: int | None = None) -> Self:
         """Make the change again that was taken back last.
@@ -447,8 +446,7 @@ class Labelling:
         SettingsError
             If there is none, or something was changed since.
         """
-        self._past.redo(since=since)
-        return self._renew()
+        return self._rename_waiting(self._past.redo(since=since))
 
     def restore(self, at: int | str) -> Self:
         """Bring back the labels as they were after a change, or at a time; undo takes it back.
@@ -486,6 +484,14 @@ class Labelling:
             return find_steps(state, new)
 
         self._past.change(what, make)
+        return self._renew()
+
+    def _rename_waiting(self, entry: Entry) -> Self:
+        """Let what waits to be labelled follow the names of keypoints that came back."""
+        for step in entry.steps:
+            kind, *names = step.get("rename", ("",))
+            if kind == "keypoint":
+                rename_waiting(self.path / "labels", *names)
         return self._renew()
 
     def _renew(self) -> Self:

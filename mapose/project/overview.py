@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,12 @@ import numpy as np
 from mapose.errors import FormatError, MaposeError, SettingsError
 from mapose.files import RESULT, cut_suffix
 from mapose.io import Video, read_labels
-from mapose.io.formats import detect_format
+from mapose.io.formats import check_there, detect_format
 from mapose.io.sources import VIDEO_SUFFIXES
 from mapose.labels import ORIGINS, STATES, Labels
 from mapose.project.description import FILE
 from mapose.project.project import Project
+from mapose.project.proposals import load_proposals
 from mapose.reading import explain_damage, load_yaml
 from mapose.results.result import Result
 
@@ -65,8 +67,10 @@ def describe(path: str | os.PathLike[str]) -> Overview:
 
     Raises
     ------
+    FormatError
+        If there is nothing.
     SettingsError
-        If there is nothing, or nothing that mapose knows.
+        If it is nothing that mapose knows.
 
     Examples
     --------
@@ -76,9 +80,7 @@ def describe(path: str | os.PathLike[str]) -> Overview:
     >>> describe(folder).facts["keypoints"]
     'snout, tail'
     """
-    path = Path(path)
-    if not path.exists():
-        raise SettingsError(f"there is no {path}")
+    path = check_there(path)
     if (path / FILE).is_file():
         return _describe_project(Project.load(path))
     if (path / _MODEL).is_file():
@@ -92,10 +94,21 @@ def describe(path: str | os.PathLike[str]) -> Overview:
         try:
             return Overview(path, "labels", _describe_labels(read_labels(path)))
         except MaposeError:
+            if _is_packed_project(path):
+                raise SettingsError(
+                    f"{path} is a packed project: unpack it, then mapose info its folder"
+                ) from fault
             raise SettingsError(
                 f"{path} is no project, no video, and no file of poses or labels that can be "
                 f"read: {fault}"
             ) from fault
+
+
+def _is_packed_project(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as packed:
+        return any(Path(name).name == FILE for name in packed.namelist())
 
 
 def _describe_project(project: Project) -> Overview:
@@ -103,13 +116,15 @@ def _describe_project(project: Project) -> Overview:
     count = individuals if isinstance(individuals, int) else ", ".join(individuals)
     state = project.read_state()
     frames = Counter(video for video, _ in state.frames)
+    waiting = Counter(load_proposals(project).labels.videos)
     videos = []
-    for name in dict.fromkeys((*project.videos, *state.list_videos())):
+    for name in dict.fromkeys((*project.videos, *state.list_videos(), *waiting)):
         place = project.videos.get(name)
         where = "no video file" if place is None else str(place)
         if place is not None and not (project.path / place).is_file():
             where += f" is gone: mapose relink {project.path} FOLDER"
-        videos.append(f"{name}: {frames[name]} labelled frames, {where}")
+        wait = f"{waiting[name]} waiting, " if waiting[name] else ""
+        videos.append(f"{name}: {frames[name]} labelled frames, {wait}{where}")
     labels = state.to_labels(project.path / "labels") if state.frames and state.columns else None
     last = project.history(_LAST)
     return Overview(
@@ -199,7 +214,7 @@ def _describe_result(result: Result) -> Overview:
         "frames": f"{len(poses)}, {poses.frames[0]} to {poses.frames[-1]}" if len(poses) else 0,
         "animals": ", ".join(poses.names),
         "keypoints": ", ".join(poses.skeleton.keypoints),
-        "rate": poses.rate,
+        "rate": None if poses.rate is None else round(poses.rate, 3),
         "unit": f"{poses.unit}, {poses.dimensions}D",
         "seen": f"{with_score.size / max(poses.confidence.size, 1):.1%} of all keypoints, median "
         f"confidence {np.median(with_score) if with_score.size else float('nan'):.2f}",

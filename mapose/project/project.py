@@ -186,6 +186,7 @@ class Project(Labelling):
         SettingsError
             If two videos have the same name.
         """
+        videos = [videos] if isinstance(videos, str | os.PathLike) else videos
         with lock_output(self.path / FILE, wait=True):
             # Another program may have added some since this one read the project.
             project = Project.load(self.path)
@@ -257,6 +258,8 @@ class Project(Labelling):
             As for `add_videos`.
         """
         known, recordings = dict(self.videos), dict(self.recordings)
+        if isinstance(videos, str | os.PathLike):
+            videos = [videos]  # one alone
         given = videos.items() if isinstance(videos, Mapping) else ((None, v) for v in videos)
         for chosen, video in given:
             with Video(video) as opened:
@@ -379,6 +382,11 @@ class Project(Labelling):
                 f"the model is for the keypoints {', '.join(its)}; the project {self.path} has "
                 f"{', '.join(mine)}: choose another model, or train one"
             )
+
+
+def find_enclosing(path: Path) -> Path | None:
+    """Find the project that a folder lies in, if it lies in one."""
+    return next((p for p in path.resolve().parents if (p / FILE).is_file()), None)
 
 
 def check_free(path: Path) -> None:

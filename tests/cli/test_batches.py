@@ -109,6 +109,7 @@ def test_a_folder_stands_for_what_is_in_it(project, tmp_path):
     for words, made in {
         ("export", "--to", "csv"): "0001.csv",
         ("plot",): "0001-plots/positions.png",
+        ("kinematics",): "0001.kinematics.csv",
         ("render",): "0001.labelled.mp4",
     }.items():
         assert run(words[0], tmp_path / "cam1", *words[1:]).exit_code == 0
@@ -124,6 +125,18 @@ def test_a_folder_stands_for_what_is_in_it(project, tmp_path):
     assert [p.name for p in (tmp_path / "found").glob("*.h5")] == ["0001.mapose.h5"]
     done = run("analyze", project.path, tmp_path, "--recursive", "--filter", "own*")
     assert done.exit_code == 0 and (project.path / "results" / "own.mapose.h5").is_file()
+
+
+def test_a_project_stands_for_its_results(project, tmp_path):
+    array = np.ones((12, 1, 2, 3), np.float32) * 20
+    save(Poses(array, BODY, ["x"], rate=25), project.path / "results" / "own.mapose.h5")
+    for _ in range(2):  # what is filtered already is not filtered again
+        done = run("filter", project.path, "--force")
+        assert done.exit_code == 0, done.output
+    files = sorted(p.name for p in (project.path / "results").glob("*.h5"))
+    assert files == ["own.filtered.mapose.h5", "own.mapose.h5"]
+    done = run("kinematics", project.path, "--filter", "*.filtered*")
+    assert done.exit_code == 0 and "own.filtered.kinematics.csv" in done.output
 
 
 def test_render_says_what_it_wants(tmp_path):

@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from mapose.cli import app
-from mapose.errors import SettingsError
+from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.io import VideoWriter
 from mapose.project.project import Project
+from mapose.project.proposals import load_proposals
 
 
 def run(*words: object, status: int = 0) -> str:
@@ -62,7 +63,7 @@ def test_the_skeleton_is_changed_and_labels_stay(mice):
 
 def test_videos_are_added_and_found_again(mice, tmp_path):
     words = ("add", "mice", "top=film.mp4", "side=more.mp4", "--session", "monday")
-    assert "1 new videos, 2 in all" in run(*words)
+    assert "1 new video, 2 in all; 1 was here already" in run(*words)
     assert "monday: top = film, side = more" in run("info", "mice")
     (tmp_path / "away").mkdir()
     shutil.move("more.mp4", "away/renamed.mp4")
@@ -95,3 +96,37 @@ def test_labels_are_exported_and_results_deleted(mice, tmp_path):
     assert (tmp_path / "mice/models/old").is_dir()
     run("delete", "mice", "old", "--yes")
     assert not (tmp_path / "mice/models/old").exists()
+
+
+def test_a_mistyped_video_leaves_the_project_as_it_was(mice):
+    with pytest.raises(VideoError, match=r"did you mean 'more.mp4'"):
+        run("add", "mice", "more.mp4", "mroe.mp4")
+    assert list(Project.load("mice").videos) == ["film"]
+    with pytest.raises(SettingsError, match=r"--session NAME top=more.mp4"):
+        run("add", "mice", "top=more.mp4", "side=film.mp4")
+    assert list(Project.load("mice").add_videos("more.mp4").videos) == ["film", "more"]
+
+
+def test_what_waits_follows_a_name_that_is_taken_back(mice):
+    run("extract", "mice", "--count", 3, "--method", "uniform")
+    count = len(load_proposals(Project.load("mice")))
+    assert count and f"{count} waiting" in run("info", "mice")
+    run("skeleton", "mice", "--rename", "snout=nose")
+    for way, name in (("--undo", "snout"), ("--redo", "nose")):
+        run("history", "mice", way)
+        project = Project.load("mice")
+        assert project.skeleton.keypoints == (name, "tail")
+        assert len(load_proposals(project)) == count
+    assert "no frame is labels now" in run("refine", "mice", "--accept", "all")
+
+
+def test_a_project_within_another_is_told_and_a_packed_one_known(mice):
+    assert "inside the project" in run("new", "mice/inner", "--keypoints", "a,b")
+    assert "inside" not in run("new", "beside", "--keypoints", "a")
+    run("zip", "mice")
+    with pytest.raises(SettingsError, match="packed project: unpack it"):
+        run("info", "mice.zip")
+    with pytest.raises(FormatError, match="did you mean 'mice'"):
+        run("info", "mcie")
+    with pytest.raises(SettingsError, match=r"more has no frames to label .*add_frames"):
+        Project.load("mice").add_videos("more.mp4").set_points("more", 3, {"tail": (1, 2)})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mapose.edits import Edit, save_edits
-from mapose.errors import SettingsError
+from mapose.errors import FormatError, SettingsError
 from mapose.io import VideoWriter, save
 from mapose.poses import Poses
 from mapose.project.overview import describe
@@ -116,5 +116,5 @@ def test_an_overview_tells_what_there_is(used, film):
     assert of_model.kind == "model" and of_model.facts["keypoints"] == "snout, earL, earR"
     film.unlink()
     assert "mapose relink" in str(describe(used.path))
-    with pytest.raises(SettingsError, match="there is no"):
+    with pytest.raises(FormatError, match="there is no"):
         describe(used.path / "nothing")

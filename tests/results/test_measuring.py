@@ -53,8 +53,11 @@ def test_the_command_with_zones_of_a_file(file, tmp_path):
     (tmp_path / "arena.yaml").write_text("end: [[80, 0], [110, 0], [110, 90], [80, 90]]\n")
     rows = "zone,x,y\nend,80,0\nend,110,0\nend,110,90\nend,80,90\n"
     (tmp_path / "arena.csv").write_text(rows)
-    one, two = (read_zones(tmp_path / f"arena.{end}") for end in ("yaml", "csv"))
-    assert one[0].name == two[0].name and np.array_equal(one[0].corners, two[0].corners)
+    (tmp_path / "excel.csv").write_text(rows.replace(",", ";").replace("0\n", "0,0\n"), "utf-8-sig")
+    names = ("arena.yaml", "arena.csv", "excel.csv")
+    one, *others = (read_zones(tmp_path / name)[0] for name in names)
+    for two in others:
+        assert one.name == two.name and np.array_equal(one.corners, two.corners)
     done = run(
         "kinematics", file, "--zones", tmp_path / "arena.yaml", "--zone", "start=0,0 9,0 9,90 0,90",
         "--scale", "0,0:60,80=200mm", "--body", "nose,tail", "--plots", tmp_path / "figures",
