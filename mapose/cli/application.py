@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,9 +24,43 @@ from mapose.cli.terminal import (
 from mapose.errors import MaposeError, SettingsError
 from mapose.interruptions import Terminated, raise_on_kill
 
+#: The commands in the order in which a user needs them; new ones come under More.
+SECTIONS = {
+    "Begin": ("demo", "doctor", "new", "import", "add", "info"),
+    "Label": ("extract", "refine", "history", "restore", "skeleton", "merge"),
+    "Train": ("train", "evaluate", "models", "zoo"),
+    "Analyse": (
+        "crop",
+        "analyze",
+        "track",
+        "filter",
+        "kinematics",
+        "render",
+        "plot",
+        "metrics",
+        "export",
+    ),
+    "Who is who": ("swaps", "swap", "name", "gallery"),
+    "Several cameras": ("calibrate", "triangulate"),
+    "Files": ("video", "relink", "zip", "delete"),
+}
+_MORE = "More"
+
 
 class _Commands(TyperGroup):
     """The commands; what interrupts one is told here, as typer would end without a word."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands by what they are for, each with the first clause of its help."""
+        sorted_in = {name for names in SECTIONS.values() for name in names}
+        rest = tuple(name for name in self.commands if name not in sorted_in)
+        width = max(map(len, self.commands))
+        for title, names in {**SECTIONS, _MORE: rest}.items():
+            rows = [(n, _tell_shortly(self.commands[n])) for n in names if n in self.commands]
+            if rows:
+                with formatter.section(title):
+                    # One width for all sections, so that they stand below each other.
+                    formatter.write_dl([(f"{n:<{width}}", told) for n, told in rows])
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -36,6 +71,11 @@ class _Commands(TyperGroup):
             ]
             show_error(f"stopped: {told[0]}", style="yellow")
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from stop
+
+
+def _tell_shortly(command: Any) -> str:
+    """Give the first clause of a command's help."""
+    return re.split(r"[:;.] |\.\n|\.$", (command.help or "").strip(), maxsplit=1)[0]
 
 
 app = typer.Typer(

@@ -193,6 +193,9 @@ def render(
     start: Annotated[int, typer.Option(help="first frame")] = 0,
     stop: Annotated[int | None, typer.Option(help="frame after the last")] = None,
     trail: Annotated[int, typer.Option(help="frames of the trail")] = 25,
+    colours: Annotated[
+        str, typer.Option(help="individual or keypoint; keypoint if there is one animal only")
+    ] = "",
     recursive: Recursive = False,
     pattern: Pattern = "*",
     force: Force = False,
@@ -210,7 +213,8 @@ def render(
     from mapose.io.stills import STACK_SUFFIXES
     from mapose.results.rendering import DrawingOptions, render_video
 
-    frames, drawing = slice(start, stop), DrawingOptions(cutoff=cutoff, trail=trail)
+    frames = slice(start, stop)
+    drawing = DrawingOptions(cutoff=cutoff, trail=trail, colours=colours or None)
     views = [str(path) for path in paths if "=" in str(path) and not path.exists()]
     if views:
         files = [path for path in paths if str(path) not in views]
@@ -365,6 +369,7 @@ def metrics(
     all_frames: Annotated[
         bool, typer.Option("--all-frames", help="also frames that the model was trained on")
     ] = False,
+    shift: Annotated[int, typer.Option(help="frame of the truth that is their frame 0")] = 0,
     as_json: Json = False,
 ) -> None:
     """Compare poses with the truth: errors, PCK, OKS mAP, MOTA, IDF1, HOTA, switches, names.
@@ -376,7 +381,7 @@ def metrics(
     from mapose.results.comparison import compare_many
 
     with show_progress("comparing", after=QUICK):
-        found = compare_many(truth, files, all_frames=all_frames, rate=rate)
+        found = compare_many(truth, files, all_frames=all_frames, rate=rate, shift=shift)
     alone = found.results[str(files[0])] if len(files) == 1 else found
     show_result(alone, as_json)
 

@@ -147,6 +147,10 @@ def check_filter(method: str, *, window: int, order: int, max_gap: int) -> None:
 
 
 def _check_poses(poses: Poses, method: str) -> None:
+    if not isinstance(poses, Poses):
+        raise ShapeError(
+            f"filter: wanted poses, came {poses!r}: mapose.load(FILE) gives those of a file"
+        )
     if poses.individuals is None and poses.array.shape[1] > 1:
         raise ShapeError(
             "filter: these poses are unordered slots, which change places from frame to frame: "

@@ -24,6 +24,8 @@ from mapose.poses import Poses
 from mapose.zones import Zone
 
 _MOST_BINS = 1_000
+# Share of the picture that is left around paths and zones.
+_MARGIN = 0.03
 
 
 def plot_speeds(poses: Poses, speeds: Floats) -> Figure:
@@ -97,6 +99,8 @@ def plot_zones(poses: Poses, zones: Sequence[Zone], *, image: Image | None = Non
         axes.annotate(zone.name, zone.corners.mean(0), ha="center", fontsize=8, color=INK)
         left, right = min(left, x.min()), max(right, x.max())
         low, high = max(low, y.max()), min(high, y.min())  # y points down
-    axes.set_xlim(left, right)
-    axes.set_ylim(low, high)
+    # A little more on each side: the side of a zone would hide behind the axis.
+    wide, tall = _MARGIN * (right - left), _MARGIN * (high - low)
+    axes.set_xlim(left - wide, right + wide)
+    axes.set_ylim(low - tall, high + tall)
     return figure

@@ -80,7 +80,7 @@ def describe(path: str | os.PathLike[str]) -> Overview:
     >>> describe(folder).facts["keypoints"]
     'snout, tail'
     """
-    path = check_there(path)
+    path = check_there(Path(path))
     if (path / FILE).is_file():
         return _describe_project(Project.load(path))
     if (path / _MODEL).is_file():

@@ -69,6 +69,12 @@ class Project(Labelling):
     sessions: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     _past: History = field(init=False, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Project {self.path}: {len(self.skeleton.keypoints)} keypoints, {self.count} "
+            f"animals, {len(self.videos)} videos>"
+        )
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "_past", History(self.path))
 

@@ -67,6 +67,11 @@ class Comparison:
     def __str__(self) -> str:
         note = f" ({self.left_out} that were trained on are left out)" if self.left_out else ""
         head = f"{self.frames} frames compared{note}"
+        if self.similarity.ap50 == 0:
+            head += (
+                "\nno animal lies where the truth has one: a video that was cut counts from 0, "
+                "mapose metrics --shift FRAME says at which frame it begins"
+            )
         parts = (head, self.error, self.similarity, f"{self.tracks}\n{self.names}")
         return "\n\n".join(str(part) for part in parts)
 
@@ -169,6 +174,7 @@ def compare_files(
     *,
     all_frames: bool = False,
     rate: float | None = None,
+    shift: int = 0,
 ) -> Comparison:
     """Compare two files; frames that our own result's model was trained on do not count.
 
@@ -180,8 +186,11 @@ def compare_files(
         Count frames that were trained on as well.
     rate : float, optional
         As in `compare_poses`.
+    shift : int
+        Frame of the truth that is frame 0 of the file: where a recording was cut.
     """
-    return compare_many(truth, [file], all_frames=all_frames, rate=rate).results[str(file)]
+    found = compare_many(truth, [file], all_frames=all_frames, rate=rate, shift=shift)
+    return found.results[str(file)]
 
 
 def compare_many(
@@ -190,6 +199,7 @@ def compare_many(
     *,
     all_frames: bool = False,
     rate: float | None = None,
+    shift: int = 0,
 ) -> SideBySide:
     """Compare several files with the same truth, each on the frames that it has of it.
 
@@ -197,7 +207,7 @@ def compare_many(
 
     Parameters
     ----------
-    truth, files, all_frames, rate
+    truth, files, all_frames, rate, shift
         As in `compare_files`.
 
     Raises
@@ -210,8 +220,10 @@ def compare_many(
     poses = {}
     for file in files:
         with Result(file) as result:
-            poses[str(file)] = result.poses
-            trained.update(() if all_frames else result.provenance.get("trained_frames", ()))
+            own = result.poses
+            poses[str(file)] = replace(own, frames=own.frames + shift)
+            known = () if all_frames else result.provenance.get("trained_frames", ())
+            trained.update(frame + shift for frame in known)
     results = {}
     for file, found in poses.items():
         try:

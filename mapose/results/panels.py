@@ -23,7 +23,7 @@ from mapose.io.video_writer import UNKNOWN_RATE, VIDEO_ENDINGS
 from mapose.plots.overlay import Frame
 from mapose.plots.tags import draw_tag, find_text_size
 from mapose.poses import Poses
-from mapose.results.rendering import DRAWN, DrawingOptions, read_view
+from mapose.results.rendering import DrawingOptions, choose_drawing, read_view
 from mapose.results.result import Result
 
 # Of the whole picture, at most: what every projector and every player can show.
@@ -79,9 +79,9 @@ def render_views(
     span = frames and f"{frames.start or 0}-{'' if frames.stop is None else frames.stop}"
     shown = None if span == "0-" else span
     made = name_work("render", files[:-1], frames=shown)
-    options: DrawingOptions = {**DRAWN, **drawing}
     with Result(poses) as result:
         scene, cameras = result.poses, list(result.cameras or ())
+    options = choose_drawing(scene, drawing)
     if scene.dimensions != 3:
         raise SettingsError(f"{Path(poses).name} holds 2D poses: several cameras need poses in 3D")
     known = [camera.name for camera in cameras]

@@ -37,10 +37,11 @@ class DrawingOptions(TypedDict, total=False):
 
     cutoff: float
     trail: int
+    colours: str | None
 
 
 #: What `DrawingOptions` are where they are not given.
-DRAWN: DrawingOptions = {"cutoff": 0.3, "trail": 25}
+DRAWN: DrawingOptions = {"cutoff": 0.3, "trail": 25, "colours": None}
 
 
 def render_video(
@@ -74,7 +75,8 @@ def render_video(
         Called with frames done and frames in all.
     **drawing
         ``cutoff``: keypoints less certain are hidden (default 0.3); ``trail``: length of the
-        trails, frames (default 25, 0 = none).
+        trails, frames (default 25, 0 = none); ``colours``: by individual or keypoint, by default
+        of keypoints where there is one animal only.
 
     Returns
     -------
@@ -93,7 +95,7 @@ def render_video(
     shown = None if span == "0-" else span
     made = name_work("render", files[:2], camera=camera, frames=shown)
     poses = poses if isinstance(poses, Poses) else read_view(poses, camera)
-    options: DrawingOptions = {**DRAWN, **drawing}
+    options = choose_drawing(poses, drawing)
     claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     with claimed, Video(video) as source:
         start, stop, _ = (frames or slice(None)).indices(len(source))
@@ -106,6 +108,13 @@ def render_video(
                 writer.write(image)
                 on_progress(done, stop - start)
     return Path(output)
+
+
+def choose_drawing(poses: Poses, drawing: DrawingOptions) -> dict[str, Any]:
+    """Fill in how poses are drawn: where there is one animal only, colours tell keypoints apart."""
+    told = "keypoint" if poses.array.shape[1] == 1 else "individual"
+    options: dict[str, Any] = {**DRAWN, **drawing}
+    return {**options, "colours": options["colours"] or told}
 
 
 def project_poses(poses: Poses, camera: Camera, *, filled: Bools | None = None) -> Poses:

@@ -5,9 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from mapose.cli import app
+from mapose.cli.application import SECTIONS
 from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.io import VideoWriter
 from mapose.project.project import Project
@@ -130,3 +132,13 @@ def test_a_project_within_another_is_told_and_a_packed_one_known(mice):
         run("info", "mcie")
     with pytest.raises(SettingsError, match=r"more has no frames to label .*add_frames"):
         Project.load("mice").add_videos("more.mp4").set_points("more", 3, {"tail": (1, 2)})
+
+
+def test_the_help_lists_every_command_once_under_what_it_is_for():
+    text = run("--help")
+    known = set(get_command(app).commands)
+    told = [name for names in SECTIONS.values() for name in names]
+    assert len(told) == len(set(told)) and set(told) <= known
+    places = [text.index(f"\n  {name} ") for name in told]
+    assert places == sorted(places)
+    assert all(f"\n  {name} " in text for name in known)

@@ -72,7 +72,7 @@ def test_command_prints_one_table(files):
 
 def test_command_gives_json_by_file(files):
     words = ["metrics", *map(str, files), "--json"]
-    found = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).output)
+    found = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
     assert set(found) == {str(file) for file in files[1:]}
     assert found[str(files[2])]["calibration_error"] is None
 
@@ -107,3 +107,15 @@ def test_untracked_file_is_named_in_the_message(files, tmp_path):
     save(replace(poses, individuals=None), tmp_path / "raw.mapose.h5")
     with pytest.raises(ShapeError, match=r"raw\.mapose\.h5: .*track them"):
         compare_many(files[0], [files[1], tmp_path / "raw.mapose.h5"])
+
+
+def test_a_recording_that_was_cut_is_compared_where_it_begins(files, tmp_path):
+    truth, part = make_walk(), tmp_path / "part.mapose.h5"
+    cut = truth.sel(frames=range(40, 60))
+    save(replace(cut, frames=cut.frames - 40), part)
+    there = compare_files(files[0], part, shift=40)
+    assert there.frames == 20 and there.error.mean == 0
+    done = CliRunner().invoke(app, ["metrics", str(files[0]), str(part), "--shift", "40"])
+    assert "20 frames compared" in done.output and "--shift" not in done.output
+    done = CliRunner().invoke(app, ["metrics", str(files[0]), str(part)])
+    assert "no animal lies where the truth has one" in done.output and "--shift" in done.output

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from mapose import plots
 from mapose.errors import FormatError, SettingsError, ShapeError
 from mapose.io import Video, VideoWriter, save
+from mapose.poses import Poses
 from mapose.results.rendering import project_poses, read_view, render_video, save_plots
+from mapose.skeleton import Skeleton
 from mapose.synthetic import make_scene
 
 
@@ -79,3 +82,26 @@ def test_figures_of_both_kinds(tmp_path, scene, monkeypatch):
     assert names == ["scene", "reconstruction", *rest]
     assert [p.stem for p in save_plots(truth, tmp_path / "b")] == names
     assert [p.stem for p in save_plots(scene.truth(), tmp_path / "c")] == ["trajectories", *rest]
+
+
+def test_keypoints_of_an_only_animal_have_colours_of_their_own(tmp_path, monkeypatch):
+    with VideoWriter(tmp_path / "film.mp4", 25) as writer:
+        for _ in range(2):
+            writer.write(np.zeros((120, 160, 3), np.uint8))
+    array = np.full((2, 2, 2, 3), 60, np.float32)
+    pair = Poses(array, Skeleton(["snout", "tail"]), ["x", "y"], rate=25)
+    one = replace(pair, array=array[:, :1], individuals=["x"])
+    told, draw = [], plots.draw_video
+    monkeypatch.setattr(
+        plots, "draw_video", lambda *a, **k: (told.append(k["colours"]), draw(*a, **k))[1]
+    )
+    for name, poses, drawing in (
+        ("a", one, {}),
+        ("b", pair, {}),
+        ("c", one, {"colours": "individual"}),
+        ("d", pair, {"colours": "keypoint"}),
+    ):
+        render_video(tmp_path / "film.mp4", poses, tmp_path / f"{name}.mp4", **drawing)
+    assert told == ["keypoint", "individual", "individual", "keypoint"]
+    with pytest.raises(SettingsError, match="colour"):
+        render_video(tmp_path / "film.mp4", one, tmp_path / "e.mp4", colours="limb")
