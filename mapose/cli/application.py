@@ -26,8 +26,8 @@ from mapose.interruptions import Terminated, raise_on_kill
 
 #: The commands in the order in which a user needs them; new ones come under More.
 SECTIONS = {
-    "Begin": ("demo", "doctor", "new", "import", "add", "info"),
-    "Label": ("extract", "refine", "history", "restore", "skeleton", "merge"),
+    "Begin": ("demo", "doctor", "app", "new", "import", "add", "info"),
+    "Label": ("extract", "label", "refine", "history", "restore", "skeleton", "merge"),
     "Train": ("train", "evaluate", "models", "zoo"),
     "Analyse": (
         "crop",
@@ -40,7 +40,7 @@ SECTIONS = {
         "metrics",
         "export",
     ),
-    "Who is who": ("swaps", "swap", "name", "gallery"),
+    "Who is who": ("proofread", "swaps", "swap", "name", "gallery"),
     "Several cameras": ("calibrate", "triangulate"),
     "Files": ("video", "relink", "zip", "delete"),
 }

@@ -21,6 +21,10 @@ Files = Annotated[
     list[Path],
     typer.Argument(metavar="FILE...", help="tracked poses of any tool, a folder or a project"),
 ]
+Zones = Annotated[
+    Path | None,
+    typer.Option(help="zones: .yaml with NAME: [[x, y], ...], or .csv with the columns zone, x, y"),
+]
 
 
 @app.command("filter")
@@ -78,12 +82,7 @@ def _list_unfiltered(found: list[Path], named: list[Path]) -> list[Path]:
 @app.command()
 def kinematics(
     files: Files,
-    zones: Annotated[
-        Path | None,
-        typer.Option(
-            help="zones: .yaml with NAME: [[x, y], ...], or .csv with the columns zone, x, y"
-        ),
-    ] = None,
+    zones: Zones = None,
     zone: Annotated[
         list[str] | None, typer.Option(metavar="NAME=x,y x,y x,y", help="a zone in pixels")
     ] = None,

@@ -68,8 +68,11 @@ def _check_videos(videos: list[str]) -> None:
 @app.command()
 def info(
     path: Annotated[
-        Path, typer.Argument(metavar="DIR|FILE", help="project, model, result, labels, video")
-    ],
+        Path,
+        typer.Argument(
+            metavar="[DIR|FILE]", help="project, model, result, labels, video; else this folder"
+        ),
+    ] = Path(),
     as_json: Json = False,
 ) -> None:
     """Say what a project, a model, a result, a file of labels or a video holds.

@@ -195,6 +195,7 @@ def _show_model(model: Any, folder: Path) -> None:
         else:
             score = found["map"] or 0
             console.print(f"{part} frames: mean error {found['mean']:.2f} px, OKS mAP {score:.3f}")
+    console.print(f"next: mapose analyze {folder} VIDEO...", soft_wrap=True)
 
 
 @app.command()

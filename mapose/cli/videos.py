@@ -207,10 +207,7 @@ def render(
     Example: mapose render monday.mp4 monday.mapose.h5
     """
     from mapose.files import check_distinct
-    from mapose.io.formats import check_there
     from mapose.io.recordings import name_beside
-    from mapose.io.sources import VIDEO_SUFFIXES
-    from mapose.io.stills import STACK_SUFFIXES
     from mapose.results.rendering import DrawingOptions, render_video
 
     frames = slice(start, stop)
@@ -220,14 +217,7 @@ def render(
         files = [path for path in paths if str(path) not in views]
         _render_views(views, files, output, frames=frames, camera=camera, force=force, **drawing)
         return
-    videos = [p for p in paths if p.suffix.lower() in (*VIDEO_SUFFIXES, *STACK_SUFFIXES)]
-    if len(paths) == 2 and paths[0].is_dir() and not paths[1].is_dir():
-        videos = paths[:1]  # a folder of stills
-    poses = [path for path in paths if path not in videos]
-    if len(videos) > 1 or (videos and len(poses) != 1) or not poses:
-        raise SettingsError("render: wanted VIDEO FILE, or files of poses whose videos are found")
-    if len(poses) == 1:
-        check_there(poses[0])
+    videos, poses = _part_videos(paths)
     files = list_inputs(poses, recursive=recursive, pattern=pattern)
     check_one_output(output, files)
 
@@ -253,6 +243,23 @@ def render(
         console.print(str(place), soft_wrap=True)
 
     work_each(files, work)
+
+
+def _part_videos(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Tell the video, if one is named, from the files of poses."""
+    from mapose.io.formats import check_there
+    from mapose.io.sources import VIDEO_SUFFIXES
+    from mapose.io.stills import STACK_SUFFIXES
+
+    videos = [p for p in paths if p.suffix.lower() in (*VIDEO_SUFFIXES, *STACK_SUFFIXES)]
+    if len(paths) == 2 and paths[0].is_dir() and not paths[1].is_dir():
+        videos = paths[:1]  # a folder of stills
+    poses = [path for path in paths if path not in videos]
+    if len(videos) > 1 or (videos and len(poses) != 1) or not poses:
+        raise SettingsError("render: wanted VIDEO FILE, or files of poses whose videos are found")
+    if len(poses) == 1:
+        check_there(poses[0])
+    return videos, poses
 
 
 def _render_views(

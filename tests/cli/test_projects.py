@@ -122,9 +122,12 @@ def test_what_waits_follows_a_name_that_is_taken_back(mice):
     assert "no frame is labels now" in run("refine", "mice", "--accept", "all")
 
 
-def test_a_project_within_another_is_told_and_a_packed_one_known(mice):
+def test_a_project_within_another_is_told_and_a_packed_one_known(mice, monkeypatch):
     assert "inside the project" in run("new", "mice/inner", "--keypoints", "a,b")
     assert "inside" not in run("new", "beside", "--keypoints", "a")
+    monkeypatch.chdir("mice")
+    assert "keypoints    snout, tail" in run("info")
+    monkeypatch.chdir("..")
     run("zip", "mice")
     with pytest.raises(SettingsError, match="packed project: unpack it"):
         run("info", "mice.zip")

@@ -124,7 +124,7 @@ def test_the_commands_refine_accept_and_drop(place):
     first = found["outliers"][0]
     run("refine", project.path, "--accept", f"a:{first['frame']}")
     assert project.load_labels().frames.tolist() == [first["frame"]]
-    assert "1 frames no longer wait" in run("refine", project.path, "--drop", "all")
+    assert "1 frame dropped" in run("refine", project.path, "--drop", "all")
     with pytest.raises(SettingsError, match="wanted one of"):
         run("refine", project.path)
 
