@@ -106,6 +106,7 @@ def test_a_mistyped_video_leaves_the_project_as_it_was(mice):
     assert list(Project.load("mice").videos) == ["film"]
     with pytest.raises(SettingsError, match=r"--session NAME top=more.mp4"):
         run("add", "mice", "top=more.mp4", "side=film.mp4")
+    assert repr(Project.load("mice")) == "<Project mice: 2 keypoints, 1 animals, 1 videos>"
     assert list(Project.load("mice").add_videos("more.mp4").videos) == ["film", "more"]
 
 

@@ -207,3 +207,8 @@ def test_poor_tracks_come_out_whole(rng):
         there = found.confidence > 0
         assert np.isfinite(found.covariance[there]).all()
         assert (np.linalg.eigvalsh(found.covariance[there]) >= 0).all()
+
+
+def test_a_path_in_place_of_poses_is_told():
+    with pytest.raises(ShapeError, match=r"came 'a.mapose.h5': mapose.load"):
+        filter_poses("a.mapose.h5")
