@@ -126,7 +126,7 @@ def test_the_commands_refine_accept_and_drop(place):
     assert project.load_labels().frames.tolist() == [first["frame"]]
     assert "1 frame dropped" in run("refine", project.path, "--drop", "all")
     with pytest.raises(SettingsError, match="wanted one of"):
-        run("refine", project.path)
+        run("refine", project.path, "--accept", "all", "--drop", "all")
 
 
 def test_a_video_that_the_project_lacks_is_added(place):
