@@ -63,7 +63,7 @@ def test_tools_side_by_side(files):
 def test_command_prints_one_table(files):
     result = CliRunner().invoke(app, ["metrics", *map(str, files)], catch_exceptions=False)
     assert result.exit_code == 0
-    lines = result.output.splitlines()
+    lines = result.stdout.splitlines()
     assert lines[0].split()[:4] == ["IDF1", "MOTA", "HOTA", "switches"]
     for file, line in zip(files[1:], lines[1:], strict=False):
         assert line.split()[:2] == [str(file), "0.7500"]
