@@ -60,6 +60,7 @@ def show_result(call: Call) -> dict[str, Any]:
         "rate": windows.file.rate,
         "unit": windows.file.unit,
         "extent": _find_extent(windows),
+        "dimensions": windows.file.read_sample(1).dimensions,
         "video": _describe_video(film),
         **_describe_edits(film, windows),
     }
@@ -115,7 +116,7 @@ def read_poses(call: Call) -> Picture:
     if poses.identity is not None:
         sure[rows] = poses.identity
     header = {"first": first, "count": count, "animals": animals, "keypoints": keypoints}
-    return _pack(header, [array, sure])
+    return pack(header, [array, sure])
 
 
 def read_timeline(call: Call) -> Picture:
@@ -123,7 +124,7 @@ def read_timeline(call: Call) -> Picture:
     film = call.film
     windows, found = film.windows, film.get_timelines()
     if found is None:
-        return _pack({"ready": False}, [])
+        return pack({"ready": False}, [])
     first, count = call.read_number("first", 0), call.read_number("count", 1)
     bins = call.read_number("bins", 1000, most=_BINS)
     level, part, size = found.choose(first, count, max(1, bins))
@@ -142,10 +143,10 @@ def read_timeline(call: Call) -> Picture:
         "bins": part.stop - part.start,
         "animals": len(windows.names),
     }
-    return _pack(header, [np.concatenate(arrays, -1).astype(np.float32)])
+    return pack(header, [np.concatenate(arrays, -1).astype(np.float32)])
 
 
-def _pack(header: dict[str, Any], arrays: list[npt.NDArray[np.float32]]) -> Picture:
+def pack(header: dict[str, Any], arrays: list[npt.NDArray[np.float32]]) -> Picture:
     """Put arrays behind a header whose length stands before it, so that floats lie on fours."""
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mapose.app import board, home, label, proofread, views
+from mapose.app import board, home, label, proofread, scene, views
 from mapose.app.answers import FOREVER, ForbiddenError, Picture, UnknownError
 from mapose.app.doors import Call, Door
 from mapose.app.frames import SupersededError
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DOORS: list[Door] = [*home.DOORS, *board.DOORS, *label.DOORS, *proofread.DOORS, *views.DOORS]
+PAGES = (home, board, label, proofread, views, scene)
+DOORS: list[Door] = [door for page in PAGES for door in page.DOORS]
 PAGE = Path(__file__).parent / "page"
 _KINDS = {
     ".html": "text/html; charset=utf-8",

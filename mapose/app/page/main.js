@@ -7,6 +7,7 @@ import { NewProject } from "./pages/new.js";
 import { Board } from "./pages/board.js";
 import { Label } from "./pages/label.js";
 import { JobPage } from "./pages/job.js";
+import { Scene } from "./pages/scene.js";
 import { Views } from "./pages/views.js";
 import { Proofread, ProofreadChoice } from "./pages/proofread.js";
 
@@ -25,6 +26,7 @@ function App() {
   const inside = parts[0] === "p" && parts[1];
   const page = inside ? parts[2] ?? "" : "";
   const Page = inside ? PAGES[page] ?? Board : parts[0] === "new" ? NewProject : Home;
+  if (parts[0] === "s" && parts[1]) return html`<${Top} room="" page="scene" /><main id="main" tabindex="-1"><${Scene} key=${parts[1]} place=${parts[1]} /></main><${Bottom} />`;
   if (parts[0] === "r" && parts[1]) return html`<${Top} room="" page="proofread" /><main id="main" tabindex="-1"><${Proofread} key=${parts[1]} place=${parts[1]} /></main><${Bottom} />`;
   const key = inside ? `${parts[1]}/${page}` : parts[0] ?? "home";
   return html`
