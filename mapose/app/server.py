@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mapose.app import board, home, label, proofread, scene, views
+from mapose.app import board, gallery, home, label, proofread, scene, views
 from mapose.app.answers import FOREVER, ForbiddenError, Picture, UnknownError
 from mapose.app.doors import Call, Door
 from mapose.app.frames import SupersededError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PAGES = (home, board, label, proofread, views, scene)
+PAGES = (home, board, label, proofread, views, scene, gallery)
 DOORS: list[Door] = [door for page in PAGES for door in page.DOORS]
 PAGE = Path(__file__).parent / "page"
 _KINDS = {

@@ -165,3 +165,18 @@ def test_a_killed_server_has_kept_all_that_it_acknowledged(mice):
 def test_a_video_named_like_a_path_is_found_by_name(client, room):
     assert client.get(f"/api/p/{room.name}/video/{quote('film')}")[1]["frames"] == 30
     assert client.ask("GET", f"/api/p/{room.name}/video/{quote('../film')}")[0] in (400, 404)
+
+
+def test_figures_are_listed_and_shown_and_nothing_else(client, house, room):
+    folder = room.path / "models" / "small-1"
+    (folder / "evaluation").mkdir(parents=True)
+    (folder / "model.yaml").write_text("skeleton: {keypoints: [a]}\nindividuals: 1\n")
+    (folder / "evaluation" / "errors.png").write_bytes(b"a picture")
+    groups = client.get(f"/api/p/{room.name}/figures")[1]["groups"]
+    assert [(g["name"], [f["name"] for f in g["figures"]]) for g in groups] == [
+        ("small-1", ["evaluation/errors"])
+    ]
+    status, headers, data = client.ask("GET", f"/figure/{groups[0]['figures'][0]['id']}")
+    assert (status, headers["content-type"], data) == (200, "image/png", b"a picture")
+    other = house.register(room.path / "mapose.yaml")
+    assert client.ask("GET", f"/figure/{other}")[0] == 404

@@ -7,12 +7,13 @@ import { NewProject } from "./pages/new.js";
 import { Board } from "./pages/board.js";
 import { Label } from "./pages/label.js";
 import { JobPage } from "./pages/job.js";
+import { Look } from "./pages/look.js";
 import { Scene } from "./pages/scene.js";
 import { Views } from "./pages/views.js";
 import { Proofread, ProofreadChoice } from "./pages/proofread.js";
 
-const PAGES = { "": Board, label: Label, refine: Label, views: Views, proofread: ProofreadChoice, job: JobPage };
-const TABS = [["", "Project"], ["label", "Label"], ["views", "Cameras"], ["proofread", "Proofread"]];
+const PAGES = { "": Board, label: Label, refine: Label, views: Views, look: Look, proofread: ProofreadChoice, job: JobPage };
+const TABS = [["", "Project"], ["label", "Label"], ["views", "Cameras"], ["proofread", "Proofread"], ["look", "Look"]];
 
 const readAddress = () => location.hash.slice(1).split("/").filter(Boolean).map(decodeURIComponent);
 

@@ -45,7 +45,7 @@ export function Board({ room }) {
         ${board.videos.length ? html`<table><tbody>${board.videos.map((v) => html`<tr><td>${v.name}
           ${v.fault && html`<span class="fault">${v.fault}</span>`}</td><td class="facts">${v.file}</td></tr>`)}</tbody></table>`
           : html`<p class="facts">No video yet.</p>`}</section>
-      <section><div class="row"><h2>Models</h2><span class="space"></span><button onClick=${act.model}>Train…</button></div>
+      <section><div class="row"><h2>Models</h2><span class="space"></span>${board.models.length > 0 && html`<button onClick=${() => order({ kind: "evaluate" })}>Evaluate</button>`}<button onClick=${act.model}>Train…</button></div>
         ${board.models.length ? html`<table><tbody>${board.models.slice().reverse().map((m) => html`<tr><td>
           <a href=${`#/p/${room}/job/model/${encodeURIComponent(m.name)}`}>${m.name}</a></td><td class="number">${m.error == null ? "" : `${m.error.toFixed(2)} px`}</td></tr>`)}</tbody></table>`
           : html`<p class="facts">No model yet: label some frames, then train.</p>`}</section>

@@ -77,7 +77,7 @@ function Curve({ curve }) {
   const test = end(held), train = end(curve.train_error);
   return html`<section>
     ${!steps.length && html`<p class="facts">The curve begins with the first look at the validation frames.</p>`}
-    <div class="columns"><figure><figcaption>Error, px over steps${test != null ? `: now ${test.toFixed(2)} on validation frames, ${train?.toFixed(2) ?? ""} on training frames` : ""}</figcaption>
+    <div class="columns"><figure><figcaption>Error, px over steps${train != null ? `: now ${test != null ? `${test.toFixed(2)} on validation frames, ` : ""}${train.toFixed(2)} on training frames` : ""}</figcaption>
       <canvas ref=${errors} class="curve" role="img" aria-label="error over steps"></canvas></figure>
       <figure><figcaption>Loss over steps</figcaption><canvas ref=${losses} class="curve" role="img" aria-label="loss over steps"></canvas></figure></div>
     ${test != null && train > 0 && test > 4 * train && html`<p>The validation error is ${(test / train).toFixed(0)} times the training error: label more different frames.</p>`}
