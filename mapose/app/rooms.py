@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from mapose.io.proposals import load_proposals as read_proposals
 from mapose.project.history import JOURNAL
 from mapose.project.project import Project
 from mapose.reading import is_plain_name
+
+
+#: Small pictures that are made at a time.
+_FEW = threading.Semaphore(2)
 
 
 class Room:
@@ -105,7 +110,9 @@ class Room:
         name = f"{self.name}-{video}-{image}-{height}-{place.stat().st_mtime_ns}"
         found = self.house.shelf.get(name)
         if found is None:
-            found = encode_picture(read_image(place), height, name)
+            # Lists ask for many at once: what the person waits for has to get its turn.
+            with _FEW if height else nullcontext():
+                found = encode_picture(read_image(place), height, name)
             self.house.shelf.put(name, found)
         return found
 

@@ -61,6 +61,7 @@ def walk(page, given) -> None:
     name = given.video.stem
     tell = Teller(page, given.folder)
     page.get_by_role("link", name="New project").first.click()
+    page.locator(".folders ul").wait_for()
     folders = page.get_by_label("allowed folders")
     if folders.count():
         folders.select_option(label=str(given.video.parent.resolve()))

@@ -182,6 +182,7 @@ export function Label({ room, parts }) {
   const complete = labels.ready && labels.marks.size >= labels.wanted;
   const entry = at && labels.find(at.video, at.image);
   return html`<div class=${`label ${panels ? "" : "bare"}`}>
+    <h1 class="unseen">Label</h1>
     ${panels && html`<${FrameList} room=${room} labels=${labels} at=${at} go=${go} begin=${location.hash.includes("/refine") ? "proposed" : "all"} />`}
     <section class="middle">
       <div class="stage" ref=${host} tabindex="0" role="application" aria-label="picture with marks; ? lists all keys"

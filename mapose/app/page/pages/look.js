@@ -13,7 +13,7 @@ export function Look({ room }) {
   useShortcuts([["ArrowRight", "", () => turn(1)], ["ArrowLeft", "", () => turn(-1)]]);
   if (!groups) return html`<p class="wait">Looking for figures</p>`;
   const models = groups.filter((g) => g.kind === "model");
-  return html`<div class="sheet">
+  return html`<div class="sheet"><h1 class="unseen">Look</h1>
     ${!groups.length && html`<div class="empty"><p>No figure yet. A training makes the first one; <code>mapose evaluate</code> and <code>mapose plot</code> make more.</p>
       <a class="button first" href=${`#/p/${room}`}>To the project</a></div>`}
     ${models.length > 1 && html`<section><h2>Models side by side</h2><table><tbody>${models.map((m) => html`<tr><td>

@@ -273,6 +273,7 @@ export function Proofread({ place }) {
   const names = result?.names ?? [];
   const swapped = doubt && names.length ? doubt.individuals : null;
   return html`<div class=${`proof ${panels ? "" : "bare"}`} style=${{ "--lanes": `${Lanes.height(Math.max(1, names.length))}px` }}>
+    <h1 class="unseen">Proofread</h1>
     <div class=${`pair ${doubt ? "two" : ""}`}>
       ${[0, 1].map((n) => html`<div key=${n} class="half" hidden=${n === 1 && !doubt}>
         <div class="stage" ref=${hosts[n]} tabindex="0" role="application" aria-label=${n ? "the moment with the names exchanged" : "video with poses; ? lists all keys"}
@@ -296,7 +297,7 @@ export function Proofread({ place }) {
         <button onClick=${() => setDialog("name")} disabled=${!selected.length}>Name <kbd>T</kbd></button><button onClick=${undo} disabled=${!result.edits.length}>Undo <kbd>Ctrl Z</kbd></button></div>`}
     </aside>`}
     <section class="below">
-      <div class="bar-row"><button onClick=${() => toggle()} aria-label=${playing ? "stop" : "play"}>${playing ? "Stop" : "Play"} <kbd>Space</kbd></button>
+      <div class="bar-row"><button onClick=${() => toggle()}>${playing ? "Stop" : "Play"} <kbd>Space</kbd></button>
         <button class="quiet" onClick=${() => step(-1)} aria-label="frame before">A</button><button class="quiet" onClick=${() => step(1)} aria-label="next frame">D</button>
         <label class="facts">speed <select value=${speed} onChange=${(e) => { tools.current.player.speed = +e.target.value; setSpeed(+e.target.value); }}>${SPEEDS.map((s) => html`<option value=${s}>${s}×</option>`)}</select></label>
         <span class="number" role="status">${result ? html`frame <b>${frame}</b> of ${result.last}${result.rate ? html` <span class="facts">${tellClock(frame / result.rate, true)}</span>` : ""}` : ""}</span>

@@ -91,7 +91,7 @@ export function Scene({ place }) {
     const lift = (e) => { e.currentTarget.removeEventListener("pointermove", move); e.currentTarget.removeEventListener("pointerup", lift); };
     event.currentTarget.addEventListener("pointermove", move); event.currentTarget.addEventListener("pointerup", lift);
   };
-  return html`<div class="scene">
+  return html`<div class="scene"><h1 class="unseen">Scene in space</h1>
     <div class="stage" tabindex="0" role="application" aria-label="scene in space; ? lists all keys" onPointerDown=${press} onContextMenu=${(e) => e.preventDefault()}
       onWheel=${(e) => { e.preventDefault(); state.current.zoom = Math.min(40, Math.max(0.1, state.current.zoom * Math.exp(-e.deltaY / 400))); repaint(); }}>
       <canvas ref=${canvas}></canvas></div>

@@ -224,6 +224,7 @@ function Moment({ room, session, begin }) {
   const rows = Math.max(1, cameras.length - 1);
   const proposed = [...data.current.points].some(([spot, f]) => cameras.some((c) => f.views[c.name] && !marksOf(c.name).has(spot)));
   return html`<div class=${`views ${panels ? "" : "bare"}`}>
+    <h1 class="unseen">Several cameras</h1>
     <section class="middle" style=${{ gridTemplateRows: "minmax(0, 1fr) 36px" }}>
       <div class="grid" style=${cameras.length > 2 ? { gridTemplateColumns: "minmax(0, 2.4fr) minmax(0, 1fr)", gridTemplateRows: `repeat(${rows}, minmax(0, 1fr))` } : { gridTemplateColumns: "minmax(0, 1fr) minmax(0, 1fr)" }}>
         ${cameras.map((c, n) => html`<div key=${c.name} class=${`half ${n === active ? "active" : ""}`} style=${cameras.length > 2 && n === active ? { gridRow: "1 / -1", gridColumn: "1" } : { gridColumn: cameras.length > 2 ? "2" : "auto" }}>
