@@ -22,7 +22,6 @@ from mapose.project.history import JOURNAL
 from mapose.project.project import Project
 from mapose.reading import is_plain_name
 
-
 #: Small pictures that are made at a time.
 _FEW = threading.Semaphore(2)
 
