@@ -96,6 +96,9 @@ class TrainSettings(_Strict):
     )
     labels: int | None = Field(None, ge=1, description="frames to train on at most, validation too")
     mixed: bool = Field(True, description="bfloat16 where the device is faster with it")
+    deterministic: bool = Field(
+        False, description="the same weights each time also on a GPU, more slowly; on a CPU always"
+    )
     missing: Literal["absent", "unknown"] = "absent"
     identity: bool | None = Field(
         None, description="learn to tell animals apart that have names; if the project names them"

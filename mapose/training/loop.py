@@ -36,6 +36,7 @@ from mapose.models import (
 from mapose.reading import load_yaml
 from mapose.training.ahead import draw_ahead
 from mapose.training.memory import Gradients
+from mapose.training.repeatable import repeat_exactly
 from mapose.training.runs import STATE
 from mapose.training.schedule import LEAST_EVERY, VALIDATIONS, Pace, Schedule
 from mapose.training.snapshots import (
@@ -213,7 +214,7 @@ class Trainer:
         """
         shards = Shards(self.network, self.device)
         try:
-            with spare_cores():
+            with spare_cores(), repeat_exactly(self.settings.deterministic):
                 self._run(shards, validate, on_progress)
         finally:
             shards.close()

@@ -354,6 +354,17 @@ def test_two_runs_at_once_have_folders_of_their_own(project):
     assert seen == ["small-2"]
 
 
+def test_the_same_seed_makes_the_same_weights(tmp_path):
+    before = torch.are_deterministic_algorithms_enabled()
+    runs = [make_trainer(tmp_path / name, steps=6, deterministic=True) for name in "ab"]
+    first, second = (trainer.run(lambda _: (1.0, 1.0)) for trainer in runs)
+    expect_equal(first, second)
+    assert torch.are_deterministic_algorithms_enabled() == before
+    other = make_trainer(tmp_path / "c", steps=6, seed=1).run(lambda _: (1.0, 1.0))
+    with pytest.raises(AssertionError):
+        expect_equal(first, other)
+
+
 def test_the_clock_decides_nothing(tmp_path, monkeypatch):
     """A machine a hundred times slower makes the same steps and the same weights."""
     quick = make_trainer(tmp_path / "a").run(lambda _: (1.0, 1.0))
