@@ -11,6 +11,7 @@ from mapose.data.crops import (
 )
 from mapose.data.dataset import (
     TrainingSet,
+    choose_block,
     find_scale,
     find_view_size,
     hide_outside,
@@ -39,6 +40,7 @@ __all__ = [
     "hide_outside",
     "is_grey",
     "make_crop_set",
+    "choose_block",
     "make_training_set",
     "pad_images",
     "prepare_image",

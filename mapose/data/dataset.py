@@ -27,7 +27,10 @@ _STRIDE, _FINE = 4, 2
 
 
 #: Bytes of prepared images that a training keeps; the others are read anew each time.
-KEPT = 2**30
+KEPT = 2**31
+#: Where not all are kept: how often an image is shown once it is read, and among how many others.
+#: A picture of 1920x1080 takes 40 ms to read, and 8 of them are a batch.
+SHOWN, BLOCK = 4, 64
 
 
 def prepare_image(image: Image, *, factor: float, channels: int) -> Image:
@@ -193,7 +196,8 @@ class PreparedImages(Sequence[Image]):
     """Images at the network's scale, prepared when asked for; as many are kept as memory allows.
 
     Those that came first are kept: the images of an epoch come in another order each time, so
-    that to drop one for another would gain nothing.
+    that to drop one for another would gain nothing. Of the others the last few are at hand, as
+    each is shown several times in short order.
 
     Parameters
     ----------
@@ -203,16 +207,17 @@ class PreparedImages(Sequence[Image]):
         Image pixels per side of a prepared pixel.
     channels : int
         1 = grey, 3 = RGB.
-    most : int
-        Bytes to keep.
+    most : int, optional
+        Bytes to keep, `KEPT` by default.
     """
 
     def __init__(
-        self, images: Sequence[Image], *, factor: float, channels: int, most: int = KEPT
+        self, images: Sequence[Image], *, factor: float, channels: int, most: int | None = None
     ) -> None:
         self.images, self.factor, self.channels = images, factor, channels
-        self.room = most
+        self.room = self.most = KEPT if most is None else most
         self.kept: dict[int, Image] = {}
+        self.recent: dict[int, Image] = {}
         self.lock = Lock()
 
     def __len__(self) -> int:
@@ -222,15 +227,49 @@ class PreparedImages(Sequence[Image]):
         """Prepare the image of a row, uint8 (H, W, C)."""
         found = self.kept.get(row)
         if found is None:
+            found = self.recent.get(row)
+        if found is None:
             found = prepare_image(self.images[row], factor=self.factor, channels=self.channels)
             self._keep(row, found)
         return found
 
     def _keep(self, row: int, image: Image) -> None:
         with self.lock:  # batches are drawn by several threads
-            if row not in self.kept and image.nbytes <= self.room:
+            if row in self.kept:
+                return
+            if image.nbytes <= self.room:
                 self.kept[row] = np.ascontiguousarray(image)
                 self.room -= image.nbytes
+            elif self.room < self.most:
+                self.recent[row] = np.ascontiguousarray(image)
+                while len(self.recent) > 2 * find_block(image.nbytes):
+                    del self.recent[next(iter(self.recent))]
+
+
+def choose_block(sizes: Sequence[tuple[int, int]], *, factor: float, channels: int) -> int:
+    """Choose how many images are shown in turn, `TrainingSet.block`: 0 if all can be kept.
+
+    Parameters
+    ----------
+    sizes : sequence of (int, int)
+        Width and height of each image, px.
+    factor, channels
+        As in `prepare_image`.
+
+    Examples
+    --------
+    >>> choose_block([(640, 480)] * 200, factor=1, channels=1)
+    0
+    >>> choose_block([(1920, 1080)] * 10_000, factor=2, channels=3)
+    64
+    """
+    each = [int(channels * wide * high / factor**2) for wide, high in sizes]
+    return find_block(max(each)) if sum(each) > KEPT else 0
+
+
+def find_block(size: int) -> int:
+    """Find how many images of so many bytes are shown in turn where not all are kept."""
+    return max(1, min(BLOCK, KEPT // 8 // max(1, size)))
 
 
 @dataclass(frozen=True)
@@ -249,6 +288,9 @@ class TrainingSet:
         Channel that each keypoint takes in a mirrored image.
     named : int64, (N,), optional
         Which of the I animals are known by name, the same in all images.
+    block : int
+        How many images are shown `SHOWN` times in turn before the next ones come; 0 = each once
+        an epoch.
     """
 
     images: Sequence[Image]
@@ -256,6 +298,7 @@ class TrainingSet:
     known: Bools
     flip_order: Ints
     named: Ints | None = None
+    block: int = 0
 
     def draw_batch(
         self, step: int, *, batch: int, size: int, augmentation: Augmentation, seed: int
@@ -281,8 +324,7 @@ class TrainingSet:
         """
         views, points, known = [], [], []
         for n in range(step * batch, (step + 1) * batch):
-            epoch, place = divmod(n, len(self.images))
-            i = np.random.default_rng([seed, epoch]).permutation(len(self.images))[place]
+            i = self._find_image(n, seed)
             view, moved = draw_view(
                 self.images[i],
                 self.points[i],
@@ -295,6 +337,18 @@ class TrainingSet:
             points.append(moved)
             known.append(self.known[i])
         return np.stack(views), np.stack(points), np.stack(known)
+
+    def _find_image(self, n: int, seed: int) -> int:
+        """Find which image the n-th view is of."""
+        count, shown = len(self.images), SHOWN if self.block else 1
+        epoch, place = divmod(n, shown * count)
+        order = np.random.default_rng([seed, epoch]).permutation(count)
+        if not self.block:
+            return int(order[place])
+        number, place = divmod(place, shown * self.block)
+        mine = order[number * self.block :][: self.block]
+        turn, place = divmod(place, len(mine))
+        return int(np.random.default_rng([seed, epoch, number, turn]).permutation(mine)[place])
 
 
 def make_training_set(

@@ -21,6 +21,7 @@ from mapose.arrays import Bools, Floats, Singles
 from mapose.config import NetworkSettings, Settings, load_settings
 from mapose.data import (
     Augmentation,
+    choose_block,
     find_rotation,
     find_scale,
     find_view_size,
@@ -273,17 +274,20 @@ def _make_trainer(run: _Run, folder: Path) -> Trainer:
     labels, settings = run.labels, run.settings.train
     if len(run.split.validation) < STOPPING:  # their error is mostly chance
         settings = settings.model_copy(update={"patience": NEVER})
+    images, model = run.images.take(run.split.train), run.model
+    data = make_training_set(
+        images,
+        labels.points[run.split.train],
+        run.known[run.split.train],
+        flip_order=labels.skeleton.flip_order,
+        factor=run.model.factor,
+        channels=run.model.channels,
+        named=find_rows(labels, run.names) if run.names else None,
+    )
+    block = choose_block(images.find_sizes(), factor=model.factor, channels=model.channels)
     return Trainer(
-        run.model.network,
-        make_training_set(
-            run.images.take(run.split.train),
-            labels.points[run.split.train],
-            run.known[run.split.train],
-            flip_order=labels.skeleton.flip_order,
-            factor=run.model.factor,
-            channels=run.model.channels,
-            named=find_rows(labels, run.names) if run.names else None,
-        ),
+        model.network,
+        replace(data, block=block),
         folder=folder,
         edges=run.model.body.edge_index,
         settings=settings,

@@ -1,12 +1,13 @@
 """Images are read when they are needed, and batches do not depend on which are kept."""
 
 import itertools
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
-from mapose.data import Augmentation, TrainingSet, prepare_image
+from mapose.data import Augmentation, TrainingSet, dataset, make_training_set, prepare_image
 from mapose.data.dataset import PreparedImages
 from mapose.errors import FormatError
 from mapose.project.importing import import_labels
@@ -54,7 +55,7 @@ def test_as_many_prepared_images_are_kept_as_there_is_room(images):
     kept = PreparedImages(Counting(), factor=2, channels=1, most=2 * one.nbytes + 10)
     for row in (3, 1, 3, 1, 0, 0, 3):
         np.testing.assert_array_equal(kept[row], prepare_image(images[row], factor=2, channels=1))
-    assert asked == [3, 1, 0, 0]
+    assert asked == [3, 1, 0] and set(kept.kept) == {3, 1}
 
 
 def test_batches_do_not_depend_on_what_is_kept_or_who_draws(images):
@@ -75,6 +76,22 @@ def test_batches_do_not_depend_on_what_is_kept_or_who_draws(images):
             np.testing.assert_array_equal(a, b)
     batches.close()
     assert not none.images.kept and len(every.images.kept) == 6
+
+
+def test_many_images_are_shown_several_times_once_they_are_read(monkeypatch):
+    monkeypatch.setattr(dataset, "KEPT", 600)
+    images = [np.full((10, 10), n, np.uint8) for n in range(10)]
+    points, known = np.zeros((10, 1, 2, 2), np.float32), np.ones((10, 2), bool)
+    options = {"flip_order": np.arange(2), "factor": 1, "channels": 1}
+    sizes = [(10, 10)] * 10
+    assert dataset.choose_block(sizes[:6], factor=1, channels=1) == 0
+    assert dataset.choose_block(sizes, factor=1, channels=1) == 1  # the room is that small
+    many = replace(make_training_set(images, points, known, **options), block=4)
+    order = [many._find_image(n, seed=1) for n in range(80)]
+    counts = [order[:40].count(n) for n in range(10)]
+    assert counts == [dataset.SHOWN] * 10 and order[:40] != order[40:]
+    assert len(set(order[:16])) == 4 and len(set(order[:4])) == 4
+    assert order == [many._find_image(n, seed=1) for n in range(80)]
 
 
 def test_what_drawing_raises_is_raised_where_it_is_used():
