@@ -43,6 +43,7 @@ READ = {
     "calibrate": "lenses check",
     "triangulate": "calibration",
     "filter": "files", "kinematics": "files zones", "zoo add": "card head",
+    "zip": "folder",
     "app": "folder root", "label": "folder root", "proofread": "file root",
 }  # fmt: skip
 # Every option that names an output: the words before it, the inputs, and, where it is a folder,
@@ -80,6 +81,7 @@ CASES: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ("zoo add", "output"): [
         ("zoo add model --card board.toml", "model/weights.safetensors board.toml", "")
     ],
+    ("zip", "output"): [("zip packed", "packed/mapose.yaml walk.mp4", "")],
     ("swaps", "pictures"): [
         (
             "swaps walk.mapose.h5",
@@ -160,6 +162,7 @@ def made(tmp_path_factory) -> Path:
                 writer.write(np.full((64, 96), level + len(name), np.uint8))
     make_untrained().save(folder / "model")
     make_ring(2).save(folder / "rig.toml")
+    Project.create(folder / "packed", make_walk().skeleton, videos=[folder / "walk.mp4"])
     (folder / "photos").mkdir()
     for name in ("a.mp4", "b.mp4", "board.toml", "mice.gallery", "photos/1.jpg"):
         (folder / name).write_text(f"not to be opened: {name}", encoding="utf-8")

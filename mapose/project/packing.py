@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mapose.errors import SettingsError
-from mapose.files import claim_output, make_mark, make_yaml, name_work, write_atomically
+from mapose.files import (
+    check_output,
+    claim_output,
+    make_mark,
+    make_yaml,
+    name_work,
+    write_atomically,
+)
 from mapose.locks import lock_output
 from mapose.project.description import FILE, load_description, make_plain
 from mapose.project.project import Project
@@ -60,10 +67,15 @@ def zip_project(
     project = project if isinstance(project, Project) else Project.load(project)
     folder = project.path.resolve()
     place = Path(output) if output is not None else folder.with_name(f"{folder.name}.zip")
+    made = name_work("zip", [project.path], videos=videos)
+    read = [
+        *dict(_list_own(project)).values(),
+        *(project.path / v for v in project.videos.values()),
+    ]
+    check_output(place, inputs=read, suffixes=[".zip"], made=made, force=force)
     if place.resolve().is_relative_to(folder):
         raise SettingsError(f"{place} lies in the project: choose a place outside of it")
-    made = name_work("zip", [project.path], videos=videos)
-    claimed = claim_output(place, suffixes=[".zip"], made=made, force=force)
+    claimed = claim_output(place, inputs=read, made=made, force=force)
     with claimed, lock_output(project.path / FILE, wait=True):
         project = Project.load(project.path)
         given = dict(_list_own(project))
