@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -87,13 +88,25 @@ class Reel:
     def __init__(self, path: Path, shelf: Shelf) -> None:
         self.path, self.shelf = path, shelf
         self.mark = fingerprint(path)
-        with Video(path) as video:
-            self.size, self.rate, self.count = video.size, video.rate, len(video)
+        self._video = Video(path)
+        self.size = self._video.size
         self._wishes: list[_Wish] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._last, self._height, self._step, self._ahead = -1, 0, 1, 0
+
+    @cached_property
+    def count(self) -> int:
+        """Frames of the video: they are counted, which takes a second for an hour."""
+        with self._changed:
+            return len(self._video)
+
+    @cached_property
+    def rate(self) -> float:
+        """Frames per second; 0 where nothing tells."""
+        with self._changed:
+            return self._video.rate
 
     def name_frame(self, index: int, height: int, *, exact: bool = False) -> str:
         """Name a frame as it is encoded: its ETag."""
@@ -159,7 +172,7 @@ class Reel:
         self._changed.notify()
 
     def _run(self) -> None:
-        with Video(self.path) as video:
+        with self._video as video:
             while True:
                 with self._changed:
                     while not (self._wishes or self._ahead or self._closed):

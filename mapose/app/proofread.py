@@ -78,7 +78,8 @@ def _describe_video(film: Film) -> dict[str, Any]:
         reel = film.get_reel()
     except MaposeError as fault:
         return {"fault": str(fault)}
-    return {"fault": "", "frames": reel.count, "size": list(reel.size), "rate": reel.rate}
+    # Not how many frames: to count those of an hour takes a second, and nobody waits for that here.
+    return {"fault": "", "size": list(reel.size)}
 
 
 def _describe_edits(film: Film, windows: Windows) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def read(client, place, first, count):
 def test_a_result_is_shown_with_its_doubts_and_the_projects_video(client, place):
     told = client.get(f"/api/r/{place}")[1]
     assert told["names"] == ["ann", "bob"] and (told["first"], told["last"]) == (0, 29)
-    assert told["video"]["frames"] == 30 and told["video"]["fault"] == ""
+    assert told["video"] == {"fault": "", "size": [64, 48]}
     assert [(d["frame"], d["probability"]) for d in told["doubts"]] == [(15, 0.4)]
     assert client.ask("GET", f"/film/{place}/3?height=20")[0] == 200
     assert client.ask("GET", f"/film/{place}/30")[0] == 400

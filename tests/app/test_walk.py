@@ -7,7 +7,11 @@ import pytest
 
 from mapose.edits import find_edits_path, load_edits
 from mapose.io import VideoWriter
+from mapose.io.proposals import Proposals
+from mapose.labels import Labels
+from mapose.project.extracting import write_frames
 from mapose.project.project import Project
+from mapose.project.proposals import add_proposals
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -23,7 +27,8 @@ def page(client):
     faults = []
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        page = context.new_page()
         page.set_default_timeout(10_000)
         page.on("console", lambda m: m.type in ("error", "warning") and faults.append(m.text))
         page.on("pageerror", lambda e: faults.append(str(e)))
@@ -127,3 +132,51 @@ def test_a_doubt_is_settled_by_a_key_and_taken_back(page, house, walk):
     page.get_by_text("frame 29 of 29").wait_for()
     page.keyboard.press("a")
     page.get_by_text("frame 28 of 29").wait_for()
+
+
+def test_a_right_proposal_takes_two_keys(page, house, mice, film):
+    """Space accepts it whole, E goes to the next; a click accepts one point."""
+    places = write_frames(mice, "film", film, [5, 8])
+    points = np.zeros((2, 2, 3, 2), np.float32) + [[[10, 10], [20, 12], [30, 14]]]
+    points[:, 1] += [0, 20]
+    labels = Labels(
+        points, mice.skeleton, ("film",) * 2, np.array([5, 8]), tuple(places), ("ann", "bob")
+    )
+    sure = np.full((2, 2, 3), 0.9, np.float32)
+    nobody = np.full((2, 2, 3), "model")
+    add_proposals(mice, Proposals(labels, np.ones(2, bool), nobody, sure, ("jumps", "jumps")))
+    room = house.open_room(mice.path)
+    page.evaluate(f"location.hash = '/p/{room.name}/refine'")
+    page.get_by_text("Space accepts what is proposed").wait_for()
+    assert page.get_by_label("which frames").input_value() == "proposed"
+    page.keyboard.press("Space")
+    page.keyboard.press("e")
+    page.get_by_text("Next: snout of ann").wait_for()
+    wait_saved(page)
+    found = read_marks(mice, 5)
+    assert len(found) == 6 and found["bob", "earR"] == (30, 34, "visible", "model")
+    page.wait_for_timeout(500)
+    page.keyboard.press("Space")
+    page.get_by_text("Complete.").wait_for()
+    page.wait_for_timeout(500)
+    assert len(read_marks(mice, 8)) == 6
+
+
+def test_two_tabs_show_each_others_changes(page, house, mice):
+    room = house.open_room(mice.path)
+    place = f"'/p/{room.name}/label/film/frame000001.png'"
+    other = page.context.new_page()
+    other.goto(page.url)
+    for one in (page, other):
+        one.evaluate(f"location.hash = {place}")
+        one.get_by_text("Next: snout of ann").wait_for()
+        one.wait_for_timeout(300)
+    page.bring_to_front()
+    page.keyboard.press("Enter")
+    wait_saved(page)
+    other.bring_to_front()
+    other.get_by_text("1 of 6").wait_for()
+    other.keyboard.press("w")
+    other.keyboard.press("x")
+    other.wait_for_timeout(800)
+    assert {spot[1] for spot in read_marks(mice, 1)} >= {"snout"}

@@ -24,12 +24,14 @@ export function Label({ room, parts }) {
   const [fault, setFault] = useState("");
   const host = useRef(), view = useRef(), act = useRef({}), pointer = useRef({}), wanted = useRef(null);
   const at = labels.current;
+  const refining = useMemo(() => location.hash.split("/")[3] === "refine", [room]);
 
   useEffect(() => {
     view.current = new View(host.current, (context, v) => act.current.draw?.(context, v));
     labels.load().then(() => {
       const [name, image] = parts;
-      const first = labels.find(name, image) ?? nextUnfinished(labels, null, 1) ?? labels.frames[0];
+      const proposed = refining && labels.frames.find((f) => f.proposed && !labels.isDone(f));
+      const first = labels.find(name, image) ?? (proposed || null) ?? nextUnfinished(labels, null, 1) ?? labels.frames[0];
       if (first) go(first.video, first.frame, first.image);
       else if (labels.videos.some((v) => !v.fault)) go(labels.videos.find((v) => !v.fault).name, 0);
     }).catch(sayFault);
@@ -183,7 +185,7 @@ export function Label({ room, parts }) {
   const entry = at && labels.find(at.video, at.image);
   return html`<div class=${`label ${panels ? "" : "bare"}`}>
     <h1 class="unseen">Label</h1>
-    ${panels && html`<${FrameList} room=${room} labels=${labels} at=${at} go=${go} begin=${location.hash.includes("/refine") ? "proposed" : "all"} />`}
+    ${panels && html`<${FrameList} room=${room} labels=${labels} at=${at} go=${go} begin=${refining ? "proposed" : "all"} />`}
     <section class="middle">
       <div class="stage" ref=${host} tabindex="0" role="application" aria-label="picture with marks; ? lists all keys"
         onPointerDown=${(e) => act.current.press(e)} onPointerMove=${(e) => act.current.move(e)} onPointerUp=${(e) => act.current.lift(e)}

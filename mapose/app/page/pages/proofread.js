@@ -55,7 +55,7 @@ export function Proofread({ place }) {
     get(`/api/r/${place}`).then((found) => {
       if (!alive) return;
       if (found.dimensions === 3) { location.replace(`#/s/${place}`); return; }
-      Object.assign(player, { first: found.first, last: found.last, rate: found.rate || found.video.rate || 25, hasVideo: !found.video.fault,
+      Object.assign(player, { first: found.first, last: found.last, rate: found.rate || 25, hasVideo: !found.video.fault,
         height: Math.min(found.video.size?.[1] ?? 0, 1080) });
       if (found.video.fault) { setFault(found.video.fault); views.forEach((v) => v.show(emptyPicture(found.extent))); }
       setResult(found);
