@@ -26,11 +26,11 @@ class Events:
         self._lock = threading.Lock()
         self._next = 0
 
-    def tell(self, room: str, kind: str, **facts: Any) -> None:
+    def tell(self, topic: str, kind: str, **facts: Any) -> None:
         """Tell all pages of a project that something has changed; from any thread."""
         event = {"kind": kind, **facts}
         with self._lock:
-            listeners = [(q, loop) for name, q, loop in self._listeners.values() if name == room]
+            listeners = [(q, loop) for name, q, loop in self._listeners.values() if name == topic]
         for waiting, loop in listeners:
             loop.call_soon_threadsafe(_put, waiting, event)
 
@@ -41,13 +41,13 @@ class Events:
         for waiting, loop in listeners:
             loop.call_soon_threadsafe(_put, waiting, None)
 
-    async def listen(self, room: str, hello: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def listen(self, topic: str, hello: dict[str, Any]) -> AsyncIterator[bytes]:
         """Give the stream of one page, as server-sent events, the versions of now first."""
         waiting: asyncio.Queue[Any] = asyncio.Queue(_MOST)
         with self._lock:
             self._next += 1
             number = self._next
-            self._listeners[number] = room, waiting, asyncio.get_running_loop()
+            self._listeners[number] = topic, waiting, asyncio.get_running_loop()
         try:
             yield _format({"kind": "hello", **hello})
             while True:

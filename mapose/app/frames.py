@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mapose.app.answers import Picture
+from mapose.app.responses import Binary
 from mapose.arrays import Image
 from mapose.errors import MaposeError, VideoError
 from mapose.io import Video
@@ -35,15 +35,15 @@ class SupersededError(MaposeError):
     """Another frame was asked for before this one was decoded."""
 
 
-class Shelf:
+class FrameCache:
     """Encoded pictures by name, as many as fit; the one that was not looked at longest goes."""
 
     def __init__(self, most: int = _KEPT) -> None:
         self._most, self._bytes = most, 0
-        self._kept: OrderedDict[str, Picture] = OrderedDict()
+        self._kept: OrderedDict[str, Binary] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> Picture | None:
+    def get(self, name: str) -> Binary | None:
         """Find a picture."""
         with self._lock:
             found = self._kept.get(name)
@@ -51,7 +51,7 @@ class Shelf:
                 self._kept.move_to_end(name)
             return found
 
-    def put(self, name: str, picture: Picture) -> None:
+    def put(self, name: str, picture: Binary) -> None:
         """Keep a picture."""
         with self._lock:
             if name in self._kept:
@@ -64,33 +64,33 @@ class Shelf:
 
 
 @dataclass
-class _Wish:
+class _FrameRequest:
     """A frame that a page waits for."""
 
     index: int
     height: int
     scrub: str
     exact: bool
-    answer: Future[Picture] = field(default_factory=Future)
+    answer: Future[Binary] = field(default_factory=Future)
 
 
-class Reel:
+class FrameReader:
     """One video: a thread decodes what is asked for, the newest request first.
 
     Parameters
     ----------
     path : Path
         The video.
-    shelf : Shelf
+    cache : FrameCache
         Where encoded frames are kept.
     """
 
-    def __init__(self, path: Path, shelf: Shelf) -> None:
-        self.path, self.shelf = path, shelf
+    def __init__(self, path: Path, cache: FrameCache) -> None:
+        self.path, self.cache = path, cache
         self.mark = fingerprint(path)
         self._video = Video(path)
         self.size = self._video.size
-        self._wishes: list[_Wish] = []
+        self._requests: list[_FrameRequest] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -112,7 +112,7 @@ class Reel:
         """Name a frame as it is encoded: its ETag."""
         return f"{self.mark[:16]}-{index}-{'exact' if exact else self._bound(height)}"
 
-    def get(self, index: int, height: int = 0, *, scrub: str = "", exact: bool = False) -> Picture:
+    def get(self, index: int, height: int = 0, *, scrub: str = "", exact: bool = False) -> Binary:
         """Give a frame.
 
         Parameters
@@ -135,19 +135,19 @@ class Reel:
         """
         if not 0 <= index < self.count:
             raise VideoError(f"{self.path.name}: no frame {index}, it has 0 to {self.count - 1}")
-        found = self.shelf.get(self.name_frame(index, height, exact=exact))
+        found = self.cache.get(self.name_frame(index, height, exact=exact))
         if found is not None:
             self._note(index, height)
             return found
-        wish = _Wish(index, height, scrub, exact)
+        request = _FrameRequest(index, height, scrub, exact)
         with self._changed:
-            for other in [w for w in self._wishes if scrub and w.scrub == scrub]:
-                self._wishes.remove(other)
+            for other in [w for w in self._requests if scrub and w.scrub == scrub]:
+                self._requests.remove(other)
                 other.answer.set_exception(SupersededError("another frame was asked for"))
-            self._wishes.append(wish)
+            self._requests.append(request)
             self._wake()
         try:
-            return wish.answer.result(timeout=_PATIENCE)
+            return request.answer.result(timeout=_PATIENCE)
         except TimeoutError:
             raise VideoError(f"{self.path.name}: frame {index} takes too long") from None
 
@@ -175,49 +175,49 @@ class Reel:
         with self._video as video:
             while True:
                 with self._changed:
-                    while not (self._wishes or self._ahead or self._closed):
+                    while not (self._requests or self._ahead or self._closed):
                         if not self._changed.wait(_IDLE):
                             break
-                    if self._closed or not (self._wishes or self._ahead):
+                    if self._closed or not (self._requests or self._ahead):
                         self._end()
                         return
-                    wish = self._wishes.pop() if self._wishes else None
-                if wish is not None:
-                    self._grant(video, wish)
+                    request = self._requests.pop() if self._requests else None
+                if request is not None:
+                    self._grant(video, request)
                 elif not self._read_ahead(video):
                     self._ahead = 0
 
     def _end(self) -> None:
         self._thread = None
-        for wish in self._wishes:
-            wish.answer.set_exception(SupersededError("the video was closed"))
-        self._wishes.clear()
+        for request in self._requests:
+            request.answer.set_exception(SupersededError("the video was closed"))
+        self._requests.clear()
 
-    def _grant(self, video: Video, wish: _Wish) -> None:
-        back = 0 < self._last - wish.index <= _BACK and not wish.exact
-        self._note(wish.index, wish.height)
+    def _grant(self, video: Video, request: _FrameRequest) -> None:
+        back = 0 < self._last - request.index <= _BACK and not request.exact
+        self._note(request.index, request.height)
         try:
             if back:
-                self._read_back(video, wish)
+                self._read_back(video, request)
             else:
-                image = video.read(wish.index)
-                picture = self._encode(image, wish.index, wish.height, exact=wish.exact)
-                wish.answer.set_result(picture)
+                image = video.read(request.index)
+                picture = self._encode(image, request.index, request.height, exact=request.exact)
+                request.answer.set_result(picture)
         except Exception as fault:  # whoever waits is told, and the thread goes on
-            if not wish.answer.done():
-                wish.answer.set_exception(fault)
+            if not request.answer.done():
+                request.answer.set_exception(fault)
 
-    def _read_back(self, video: Video, wish: _Wish) -> None:
+    def _read_back(self, video: Video, request: _FrameRequest) -> None:
         """Decode a frame with those before it: going back, they are asked for next."""
-        first, images = max(0, wish.index - _BACK), []
-        for number, image in video.iterate(first, wish.index + 1):
+        first, images = max(0, request.index - _BACK), []
+        for number, image in video.iterate(first, request.index + 1):
             images.append((number, image))
         if images[-1][1] is None:
-            raise VideoError(f"{self.path.name}: frame {wish.index} is damaged")
-        wish.answer.set_result(self._encode(images[-1][1], wish.index, wish.height))
+            raise VideoError(f"{self.path.name}: frame {request.index} is damaged")
+        request.answer.set_result(self._encode(images[-1][1], request.index, request.height))
         for number, image in reversed(images[:-1]):
             if image is not None:
-                self._encode(image, number, wish.height)
+                self._encode(image, number, request.height)
 
     def _read_ahead(self, video: Video) -> bool:
         """Decode the next frame that is not there yet, in the direction of the page."""
@@ -225,7 +225,7 @@ class Reel:
             return False
         last = self._last
         for index in range(last + 1, min(last + 1 + _AHEAD, self.count)):
-            if self.shelf.get(self.name_frame(index, self._height)) is None:
+            if self.cache.get(self.name_frame(index, self._height)) is None:
                 try:
                     self._encode(video.read(index), index, self._height)
                 except VideoError:
@@ -237,14 +237,14 @@ class Reel:
         """Choose the height of a picture: never more than there is."""
         return self.size[1] if height <= 0 else min(height, self.size[1])
 
-    def _encode(self, image: Image, index: int, height: int, *, exact: bool = False) -> Picture:
+    def _encode(self, image: Image, index: int, height: int, *, exact: bool = False) -> Binary:
         name = self.name_frame(index, height, exact=exact)
         picture = encode_picture(image, 0 if exact else self._bound(height), name, exact=exact)
-        self.shelf.put(name, picture)
+        self.cache.put(name, picture)
         return picture
 
 
-def encode_picture(image: Image, height: int, name: str, *, exact: bool = False) -> Picture:
+def encode_picture(image: Image, height: int, name: str, *, exact: bool = False) -> Binary:
     """Encode an image for the page.
 
     Parameters
@@ -263,9 +263,9 @@ def encode_picture(image: Image, height: int, name: str, *, exact: bool = False)
         image = np.asarray(small, np.uint8)
     shown = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     if exact:
-        return Picture(cv2.imencode(".png", shown)[1].tobytes(), "image/png", name)
+        return Binary(cv2.imencode(".png", shown)[1].tobytes(), "image/png", name)
     quality = _SMALL_QUALITY if 0 < height <= _SMALL else _QUALITY
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     if quality == _QUALITY:
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return Picture(cv2.imencode(".jpg", shown, options)[1].tobytes(), "image/jpeg", name)
+    return Binary(cv2.imencode(".jpg", shown, options)[1].tobytes(), "image/jpeg", name)

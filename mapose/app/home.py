@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from mapose.app.answers import Body, ForbiddenError, Picture, UnknownError
-from mapose.app.doors import Call, Door
-from mapose.app.grounds import Grounds
-from mapose.app.house import House
+from mapose.app.endpoints import Call, Endpoint
+from mapose.app.folders import AllowedFolders
 from mapose.app.recent import load_recent
+from mapose.app.responses import Binary, Body, ForbiddenError, UnknownError
+from mapose.app.workspace import Workspace
 from mapose.errors import MaposeError, SettingsError
 from mapose.files import is_result
 from mapose.io.sources import VIDEO_SUFFIXES
@@ -54,16 +54,20 @@ class Added(Body):
 
 def show_home(call: Call) -> dict[str, Any]:
     """List the projects lately used and the folders that may be shown."""
-    house = call.house
-    places = [place for place in load_recent(house.recent) if house.is_allowed(place)]
+    workspace = call.workspace
+    places = [place for place in load_recent(workspace.recent) if workspace.is_allowed(place)]
     return {
-        "recent": [_describe_recent(house, place) for place in places],
-        "roots": [{"id": house.register(root), "name": str(root)} for root in house.roots],
+        "recent": [_describe_recent(workspace, place) for place in places],
+        "roots": [{"id": workspace.register(root), "name": str(root)} for root in workspace.roots],
     }
 
 
-def _describe_recent(house: House, place: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = {"id": house.register(place), "name": place.name, "where": str(place)}
+def _describe_recent(workspace: Workspace, place: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "id": workspace.register(place),
+        "name": place.name,
+        "where": str(place),
+    }
     try:
         project = Project.load(place)
         state, models = project.read_state(), project.list_models()
@@ -83,23 +87,23 @@ def _describe_recent(house: House, place: Path) -> dict[str, Any]:
 
 def list_folder(call: Call) -> dict[str, Any]:
     """List what a page may choose in a folder: folders, videos, projects, results."""
-    house, place = call.house, call.house.find_place(call.path["place"])
+    workspace, place = call.workspace, call.workspace.find_place(call.path["place"])
     if not place.is_dir():
         raise UnknownError(f"{place.name} is no folder")
     entries: list[dict[str, Any]] = []
     with os.scandir(place) as found:
         for entry in found:
             kind = _find_kind(Path(entry.path))
-            if kind and not entry.name.startswith(".") and house.is_allowed(entry.path):
+            if kind and not entry.name.startswith(".") and workspace.is_allowed(entry.path):
                 size = entry.stat().st_size if kind in ("video", "result") else None
-                name = house.register(entry.path)
+                name = workspace.register(entry.path)
                 entries.append({"id": name, "name": entry.name, "kind": kind, "size": size})
     entries.sort(key=lambda e: (e["kind"] not in ("folder", "project"), e["name"].lower()))
     above = place.parent
     return {
         "id": call.path["place"],
         "name": str(place),
-        "parent": house.register(above) if house.is_allowed(above) else None,
+        "parent": workspace.register(above) if workspace.is_allowed(above) else None,
         "entries": entries[:_MOST],
         "left_out": max(0, len(entries) - _MOST),
     }
@@ -115,65 +119,68 @@ def _find_kind(path: Path) -> str:
 
 def open_project(call: Call) -> dict[str, Any]:
     """Open a project."""
-    return {"room": call.house.open_room(call.house.find_place(call.body.place)).name}
+    return {"project": call.workspace.open_project(call.workspace.find_place(call.body.place)).name}
 
 
 def create_project(call: Call) -> dict[str, Any]:
     """Make a new project and open it."""
-    house, body = call.house, call.body
-    folder = house.find_place(body.place)
+    workspace, body = call.workspace, call.body
+    folder = workspace.find_place(body.place)
     if not is_plain_name(body.name) or body.name.startswith((".", "-")):
         raise SettingsError(f"name: wanted the name of a new folder, came {body.name!r}")
-    videos = [house.find_place(place) for place in body.videos]
-    place = house.allow(folder / body.name)
+    videos = [workspace.find_place(place) for place in body.videos]
+    place = workspace.allow(folder / body.name)
     Project.create(
         place,
         Skeleton(body.keypoints, body.edges),
         individuals=body.individuals,
         videos=videos,
     )
-    return {"room": house.open_room(place).name}
+    return {"project": workspace.open_project(place).name}
 
 
 def add_videos(call: Call) -> dict[str, Any]:
     """Take videos into a project; they stay where they are."""
-    room = call.room
-    videos = [call.house.find_place(place) for place in call.body.videos]
-    room.project.add_videos(videos)
-    project = room.reload()
-    call.house.events.tell(room.name, "project")
+    opened = call.opened
+    videos = [call.workspace.find_place(place) for place in call.body.videos]
+    opened.project.add_videos(videos)
+    project = opened.reload()
+    call.workspace.events.tell(opened.name, "project")
     return {"videos": list(project.videos)}
 
 
 def describe_video(call: Call) -> dict[str, Any]:
     """Say how long a video is, before it belongs to a project."""
-    reel = call.house.get_reel(call.path["place"])
+    reader = call.workspace.get_reader(call.path["place"])
     return {
-        "name": reel.path.name, "frames": reel.count, "size": list(reel.size), "rate": reel.rate
-    }  # fmt: skip
+        "name": reader.path.name,
+        "frames": reader.count,
+        "size": list(reader.size),
+        "rate": reader.rate,
+    }
 
 
-def show_frame(call: Call) -> Picture:
+def show_frame(call: Call) -> Binary:
     """Give a frame of a video that belongs to no project yet."""
-    reel = call.house.get_reel(call.path["place"])
-    return reel.get(call.read_number("frame"), call.read_number("height", 0, most=4320))
+    reader = call.workspace.get_reader(call.path["place"])
+    return reader.get(call.read_number("frame"), call.read_number("height", 0, most=4320))
 
 
-def check_inside(house: Grounds, path: Path) -> str:
+def check_inside(workspace: AllowedFolders, path: Path) -> str:
     """Say why a path may not be shown; empty where it may."""
     try:
-        house.allow(path)
+        workspace.allow(path)
     except ForbiddenError as fault:
         return str(fault)
     return ""
 
 
-DOORS = [
-    Door("GET", "/api/home", show_home),
-    Door("GET", "/api/folder/{place}", list_folder),
-    Door("POST", "/api/open", open_project, Opened),
-    Door("POST", "/api/new", create_project, New),
-    Door("GET", "/api/video/{place}", describe_video),
-    Door("GET", "/peek/{place}/{frame}", show_frame),
-    Door("POST", "/api/p/{room}/videos", add_videos, Added),
+ENDPOINTS = [
+    Endpoint("GET", "/api/home", show_home),
+    Endpoint("GET", "/api/folder/{place}", list_folder),
+    Endpoint("POST", "/api/open", open_project, Opened),
+    Endpoint("POST", "/api/new", create_project, New),
+    Endpoint("GET", "/api/video/{place}", describe_video),
+    Endpoint("GET", "/peek/{place}/{frame}", show_frame),
+    Endpoint("POST", "/api/p/{project}/videos", add_videos, Added),
 ]

@@ -1,7 +1,7 @@
 """Long work: ordinary commands in processes of their own, each with a folder in the project.
 
-``jobs/NAME/`` holds ``job.json`` (what was ordered), ``log.txt``, ``progress.json`` and, in the
-end, ``exit.json``. A job outlives the page and the server: `mapose.app.running` waits for it.
+``jobs/NAME/`` holds ``job.json`` (what was asked for), ``log.txt``, ``progress.json`` and, in the
+end, ``exit.json``. A job outlives the page and the server: `mapose.app.job_process` waits for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mapose.app.answers import UnknownError
+from mapose.app.responses import UnknownError
 from mapose.errors import MaposeError, SettingsError
 from mapose.files import make_folder, write_atomically
 from mapose.locks import is_locked, lock_output
@@ -46,8 +46,8 @@ class Job:
     ----------
     name : str
         Of its folder.
-    order : dict
-        What was ordered: ``kind``, ``words`` of the command, ``title``, ``made``, ``heavy``.
+    request : dict
+        What was asked for: ``kind``, ``words`` of the command, ``title``, ``made``, ``heavy``.
     state : {"queued", "running", "done", "failed", "stopped", "lost"}
         Lost is what ended with the machine; it can go on as a stopped one can.
     progress : dict
@@ -57,21 +57,21 @@ class Job:
     """
 
     name: str
-    order: dict[str, Any]
+    request: dict[str, Any]
     state: str
     progress: dict[str, Any]
     fault: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Make a plain record."""
-        words = ["mapose", *self.order.get("words", [])]
+        words = ["mapose", *self.request.get("words", [])]
         return {
             "name": self.name,
-            "kind": self.order.get("kind", ""),
-            "title": self.order.get("title", ""),
-            "made": self.order.get("made", ""),
+            "kind": self.request.get("kind", ""),
+            "title": self.request.get("title", ""),
+            "made": self.request.get("made", ""),
             "command": " ".join(words),
-            "target": self.order.get("target", ""),
+            "target": self.request.get("target", ""),
             "state": self.state,
             "progress": self.progress,
             "fault": self.fault,
@@ -109,7 +109,7 @@ class Jobs:
             The model or result that it makes.
         """
         made = datetime.now(UTC)
-        order = {
+        request = {
             "kind": kind,
             "words": list(words),
             "title": title,
@@ -124,7 +124,7 @@ class Jobs:
             name = next(n for n in names if not (self.folder / n).exists())
             (self.folder / name).mkdir()
         with write_atomically(self.folder / name / JOB) as temporary:
-            temporary.write_text(json.dumps(order), encoding="utf-8")
+            temporary.write_text(json.dumps(request), encoding="utf-8")
         return self._run(name)
 
     def stop(self, name: str) -> Job:
@@ -140,10 +140,13 @@ class Jobs:
         job = self.get(name)
         if job.state in (*_RUNNING, "done"):
             raise SettingsError(f"{name} is {job.state}: there is nothing to go on with")
-        if job.order.get("kind") == "train" and "--resume" not in job.order["words"]:
-            order = {**job.order, "words": [*_keep_for_resume(job.order["words"]), "--resume"]}
+        if job.request.get("kind") == "train" and "--resume" not in job.request["words"]:
+            request = {
+                **job.request,
+                "words": [*_keep_for_resume(job.request["words"]), "--resume"],
+            }
             with write_atomically(folder / JOB) as temporary:
-                temporary.write_text(json.dumps(order), encoding="utf-8")
+                temporary.write_text(json.dumps(request), encoding="utf-8")
         for leftover in (EXIT, STOP, PROGRESS):
             (folder / leftover).unlink(missing_ok=True)
         return self._run(name)
@@ -157,19 +160,19 @@ class Jobs:
     def get(self, name: str) -> Job:
         """Look how a job stands."""
         folder = self._find(name)
-        order, ended = _load(folder / JOB), _load(folder / EXIT)
+        request, ended = _load(folder / JOB), _load(folder / EXIT)
         progress = _load(folder / PROGRESS)
         if ended:
             code = ended.get("code")
             state = "done" if code == 0 else "stopped" if ended.get("stopped") else "failed"
             fault = "" if state == "done" else _read_end(folder / LOG)
-            return Job(name, order, state, progress, fault)
+            return Job(name, request, state, progress, fault)
         if is_locked(folder / JOB):
-            return Job(name, order, "running" if (folder / PROGRESS).exists() else "queued",
+            return Job(name, request, "running" if (folder / PROGRESS).exists() else "queued",
                        progress)  # fmt: skip
         made = (folder / JOB).stat().st_mtime if (folder / JOB).exists() else 0.0
         young = datetime.now(UTC).timestamp() - made < _START
-        return Job(name, order, "queued" if young else "lost", progress)
+        return Job(name, request, "queued" if young else "lost", progress)
 
     def list(self) -> list[Job]:
         """List the jobs, the newest first."""
@@ -207,7 +210,7 @@ class Jobs:
 
     def _run(self, name: str) -> Job:
         folder = self.folder / name
-        words = [sys.executable, "-m", "mapose.app.running", str(folder)]
+        words = [sys.executable, "-m", "mapose.app.job_process", str(folder)]
         options: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

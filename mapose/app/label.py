@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from mapose.app.answers import Body, Picture
-from mapose.app.doors import Call, Door
+from mapose.app.endpoints import Call, Endpoint
 from mapose.app.home import check_inside
-from mapose.app.rooms import Room
+from mapose.app.projects import OpenProject
+from mapose.app.responses import Binary, Body
 from mapose.arrays import Image
 from mapose.errors import MaposeError, SettingsError
 from mapose.io.labels import name_image
@@ -49,8 +49,8 @@ class Turn(Body):
 
 def show_labels(call: Call) -> dict[str, Any]:
     """Say all that the page needs but the marks of each frame."""
-    room = call.room
-    project = room.project
+    opened = call.opened
+    project = opened.project
     state = project.read_state()
     return {
         "version": project.version,
@@ -62,9 +62,9 @@ def show_labels(call: Call) -> dict[str, Any]:
             "individuals": _list_colours(find_identity_colours(len(state.list_individuals()))),
             "keypoints": _list_colours(find_keypoint_colours(len(project.skeleton.keypoints))),
         },
-        "frames": list_frames(room, state),
+        "frames": list_frames(opened, state),
         "videos": [
-            {"name": name, "fault": check_inside(room.house, room.path / place)}
+            {"name": name, "fault": check_inside(opened.workspace, opened.path / place)}
             for name, place in project.videos.items()
         ],
         "last": str(project.history(1)[-1].what) if project.version else "",
@@ -75,9 +75,9 @@ def _list_colours(colours: Image) -> list[str]:
     return [f"#{bytes(colour).hex()}" for colour in colours]
 
 
-def list_frames(room: Room, state: LabelState) -> list[dict[str, Any]]:
+def list_frames(opened: OpenProject, state: LabelState) -> list[dict[str, Any]]:
     """List the frames that are labelled or wait, by video and number."""
-    waiting = room.read_waiting()
+    waiting = opened.read_waiting()
     rows = {name: row for row, name in enumerate(name_images(waiting.labels))}
     numbers = dict(state.frames)
     for name, row in rows.items():
@@ -105,12 +105,12 @@ def show_frame(call: Call) -> dict[str, Any]:
     """Give the marks of one frame, and what is proposed for it."""
     image = call.query.get("image", "")
     number = call.read_number("frame", 0 if image else None)
-    return describe_frame(call.room, call.path["video"], image, number)
+    return describe_frame(call.opened, call.path["video"], image, number)
 
 
-def describe_frame(room: Room, video: str, image: str, number: int) -> dict[str, Any]:
+def describe_frame(opened: OpenProject, video: str, image: str, number: int) -> dict[str, Any]:
     """Give the marks of a frame of a video, by its image if it has one, and what is proposed."""
-    project = room.project
+    project = opened.project
     image = image or name_image(number)
     marks = project.read_state().marks.get((video, image), {})
     return {
@@ -118,19 +118,19 @@ def describe_frame(room: Room, video: str, image: str, number: int) -> dict[str,
         "video": video,
         "image": image,
         "marks": [[*spot, list(mark)] for spot, mark in marks.items()],
-        "proposal": _propose(room, video, image, number),
+        "proposal": _propose(opened, video, image, number),
     }
 
 
-def _propose(room: Room, video: str, image: str, number: int) -> list[list[Any]]:
+def _propose(opened: OpenProject, video: str, image: str, number: int) -> list[list[Any]]:
     """Give what waits for a frame, else what the result of its video holds there."""
-    waiting = room.read_waiting()
+    waiting = opened.read_waiting()
     rows = {name: row for row, name in enumerate(name_images(waiting.labels))}
     row = rows.get((video, image), -1)
     if row >= 0 and np.isfinite(waiting.labels.points[row]).any():
         return _list_waiting(waiting, row)
     with suppress(MaposeError, OSError):
-        return _list_found(room, video, number)
+        return _list_found(opened, video, number)
     return []
 
 
@@ -148,15 +148,15 @@ def _list_waiting(waiting: Proposals, row: int) -> list[list[Any]]:
     ]
 
 
-def _list_found(room: Room, video: str, number: int) -> list[list[Any]]:
+def _list_found(opened: OpenProject, video: str, number: int) -> list[list[Any]]:
     """List the poses of a result in a frame; its tracks take the project's animals in order."""
-    file = room.find_result(video)
-    names = room.project.read_state().list_individuals()
+    file = opened.find_result(video)
+    names = opened.project.read_state().list_individuals()
     with Result(file) as result:
         poses = result.read_window(slice(number, number + 1))
     if not len(poses) or int(poses.frames[0]) != number:
         return []
-    own = set(room.project.skeleton.keypoints)
+    own = set(opened.project.skeleton.keypoints)
     found = []
     shown = [i for i in range(len(poses.names)) if np.isfinite(poses.points[0, i]).any()]
     for slot, i in enumerate(shown[: len(names)]):
@@ -174,20 +174,20 @@ def _plain(value: float) -> float | None:
 
 def put_marks(call: Call) -> dict[str, Any]:
     """Change marks of a frame; on the disk when this returns."""
-    body, room = call.body, call.room
+    body, opened = call.body, call.opened
     marks: dict[tuple[str, str], Mark | None] = {(i, k): mark for i, k, mark in body.marks}
-    frame = _choose_frame(room, body)
+    frame = _choose_frame(opened, body)
 
     def change(project: Project) -> Project:
         return project.put_marks(body.video, frame, marks, since=body.version)
 
-    project = room.change(change, tab=body.tab, video=body.video, frames=[frame])
+    project = opened.change(change, tab=body.tab, video=body.video, frames=[frame])
     return {"version": project.version, "last": project.history(1)[-1].what}
 
 
-def _choose_frame(room: Room, body: Marks) -> int | str:
+def _choose_frame(opened: OpenProject, body: Marks) -> int | str:
     """Name a frame by its image where it is labelled, else by its number."""
-    state = room.project.read_state()
+    state = opened.project.read_state()
     if body.image and (body.video, body.image) in state.frames:
         return body.image
     if body.frame >= 0:
@@ -206,8 +206,8 @@ def redo(call: Call) -> dict[str, Any]:
 
 
 def _turn(call: Call, what: str) -> dict[str, Any]:
-    room, body = call.room, call.body
-    project = room.change(
+    opened, body = call.opened, call.body
+    project = opened.change(
         lambda project: getattr(project, what)(since=body.version), tab=body.tab, frames=None
     )
     last = project.history(1)[-1]
@@ -224,19 +224,19 @@ def _list_touched(steps: list[dict[str, Any]]) -> list[list[str]]:
 
 def list_history(call: Call) -> dict[str, Any]:
     """List the last changes."""
-    return {"changes": [e.to_dict() for e in call.room.project.history(200)]}
+    return {"changes": [e.to_dict() for e in call.opened.project.history(200)]}
 
 
 def show_video(call: Call) -> dict[str, Any]:
     """Say how long a video of the project is."""
-    reel = call.room.get_reel(call.path["video"])
-    return {"frames": reel.count, "size": list(reel.size), "rate": reel.rate}
+    reader = call.opened.get_reader(call.path["video"])
+    return {"frames": reader.count, "size": list(reader.size), "rate": reader.rate}
 
 
-def show_picture(call: Call) -> Picture:
+def show_picture(call: Call) -> Binary:
     """Give a frame of a video of the project."""
-    reel = call.room.get_reel(call.path["video"])
-    return reel.get(
+    reader = call.opened.get_reader(call.path["video"])
+    return reader.get(
         call.read_number("frame"),
         call.read_number("height", 0, most=4320),
         scrub=call.query.get("scrub", "")[:40],
@@ -244,20 +244,20 @@ def show_picture(call: Call) -> Picture:
     )
 
 
-def show_still(call: Call) -> Picture:
+def show_still(call: Call) -> Binary:
     """Give the picture of a labelled frame."""
     height = call.read_number("height", 0, most=4320)
-    return call.room.get_still(call.path["video"], call.path["image"], height)
+    return call.opened.get_still(call.path["video"], call.path["image"], height)
 
 
-DOORS = [
-    Door("GET", "/api/p/{room}/labels", show_labels),
-    Door("POST", "/api/p/{room}/labels", put_marks, Marks),
-    Door("GET", "/api/p/{room}/labels/{video}", show_frame),
-    Door("POST", "/api/p/{room}/undo", undo, Turn),
-    Door("POST", "/api/p/{room}/redo", redo, Turn),
-    Door("GET", "/api/p/{room}/history", list_history),
-    Door("GET", "/api/p/{room}/video/{video}", show_video),
-    Door("GET", "/frame/{room}/{video}/{frame}", show_picture),
-    Door("GET", "/still/{room}/{video}/{image}", show_still),
+ENDPOINTS = [
+    Endpoint("GET", "/api/p/{project}/labels", show_labels),
+    Endpoint("POST", "/api/p/{project}/labels", put_marks, Marks),
+    Endpoint("GET", "/api/p/{project}/labels/{video}", show_frame),
+    Endpoint("POST", "/api/p/{project}/undo", undo, Turn),
+    Endpoint("POST", "/api/p/{project}/redo", redo, Turn),
+    Endpoint("GET", "/api/p/{project}/history", list_history),
+    Endpoint("GET", "/api/p/{project}/video/{video}", show_video),
+    Endpoint("GET", "/frame/{project}/{video}/{frame}", show_picture),
+    Endpoint("GET", "/still/{project}/{video}/{image}", show_still),
 ]

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mapose.app.answers import Body, Picture
-from mapose.app.doors import Call, Door
-from mapose.app.films import Film
+from mapose.app.endpoints import Call, Endpoint
+from mapose.app.responses import Binary, Body
+from mapose.app.results import OpenResult
 from mapose.errors import MaposeError
 from mapose.files import RESULT
 from mapose.plots.colours import find_identity_colours
@@ -44,12 +44,12 @@ class Undone(Body):
 
 def show_result(call: Call) -> dict[str, Any]:
     """Say all that the page needs but the poses."""
-    film = call.film
-    windows = film.windows
-    film.get_timelines()
+    result = call.result
+    windows = result.windows
+    result.get_timelines()
     return {
-        "name": film.path.name.removesuffix(RESULT),
-        "where": str(film.path),
+        "name": result.path.name.removesuffix(RESULT),
+        "where": str(result.path),
         "names": list(windows.names),
         "named": windows.named,
         "keypoints": list(windows.file.skeleton.keypoints),
@@ -61,8 +61,8 @@ def show_result(call: Call) -> dict[str, Any]:
         "unit": windows.file.unit,
         "extent": _find_extent(windows),
         "dimensions": windows.file.read_sample(1).dimensions,
-        "video": _describe_video(film),
-        **_describe_edits(film, windows),
+        "video": _describe_video(result),
+        **_describe_edits(result, windows),
     }
 
 
@@ -73,19 +73,19 @@ def _find_extent(windows: Windows) -> list[int]:
     return [int(np.clip(side * 1.05 + 1, 16, 10_000)) for side in most]
 
 
-def _describe_video(film: Film) -> dict[str, Any]:
+def _describe_video(result: OpenResult) -> dict[str, Any]:
     try:
-        reel = film.get_reel()
+        reader = result.get_reader()
     except MaposeError as fault:
         return {"fault": str(fault)}
     # Not how many frames: to count those of an hour takes a second, and nobody waits for that here.
-    return {"fault": "", "size": list(reel.size)}
+    return {"fault": "", "size": list(reader.size)}
 
 
-def _describe_edits(film: Film, windows: Windows) -> dict[str, Any]:
+def _describe_edits(result: OpenResult, windows: Windows) -> dict[str, Any]:
     doubts = windows.find_doubts()
     return {
-        "version": film.version,
+        "version": result.version,
         "doubts": [
             {
                 "first": d.first,
@@ -103,11 +103,11 @@ def _describe_edits(film: Film, windows: Windows) -> dict[str, Any]:
     }
 
 
-def read_poses(call: Call) -> Picture:
+def read_poses(call: Call) -> Binary:
     """Give poses of a run of frames: a header in JSON, then x, y and confidence, then names."""
     first = call.read_number("first", 0)
     count = call.read_number("count", 512, most=_MOST)
-    windows = call.film.windows
+    windows = call.result.windows
     poses = windows.read(first, count)
     keypoints, animals = len(poses.skeleton.keypoints), len(windows.names)
     array = np.full((count, animals, keypoints, 3), np.nan, np.float32)
@@ -120,10 +120,10 @@ def read_poses(call: Call) -> Picture:
     return pack(header, [array, sure])
 
 
-def read_timeline(call: Call) -> Picture:
+def read_timeline(call: Call) -> Binary:
     """Give the timelines of a stretch: shares, confidence, names, and one statistic, by animal."""
-    film = call.film
-    windows, found = film.windows, film.get_timelines()
+    result = call.result
+    windows, found = result.windows, result.get_timelines()
     if found is None:
         return pack({"ready": False}, [])
     first, count = call.read_number("first", 0), call.read_number("count", 1)
@@ -147,19 +147,17 @@ def read_timeline(call: Call) -> Picture:
     return pack(header, [np.concatenate(arrays, -1).astype(np.float32)])
 
 
-def pack(header: dict[str, Any], arrays: list[npt.NDArray[np.float32]]) -> Picture:
+def pack(header: dict[str, Any], arrays: list[npt.NDArray[np.float32]]) -> Binary:
     """Put arrays behind a header whose length stands before it, so that floats lie on fours."""
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)
     data = [np.ascontiguousarray(array, "<f4").tobytes() for array in arrays]
-    return Picture(
-        b"".join([struct.pack("<I", len(text)), text, *data]), "application/octet-stream"
-    )
+    return Binary(b"".join([struct.pack("<I", len(text)), text, *data]), "application/octet-stream")
 
 
-def show_picture(call: Call) -> Picture:
+def show_picture(call: Call) -> Binary:
     """Give a frame of the video of a result."""
-    return call.film.get_reel().get(
+    return call.result.get_reader().get(
         call.read_number("frame"),
         call.read_number("height", 0, most=4320),
         scrub=call.query.get("scrub", "")[:40],
@@ -169,25 +167,25 @@ def show_picture(call: Call) -> Picture:
 
 def add(call: Call) -> dict[str, Any]:
     """Correct names; on the disk when this returns."""
-    body, film = call.body, call.film
-    film.edit(body.kind, body.individuals, body.frame, version=body.version, tab=body.tab)
-    windows = film.windows
-    return {"names": list(windows.names), **_describe_edits(film, windows)}
+    body, result = call.body, call.result
+    result.edit(body.kind, body.individuals, body.frame, version=body.version, tab=body.tab)
+    windows = result.windows
+    return {"names": list(windows.names), **_describe_edits(result, windows)}
 
 
 def undo(call: Call) -> dict[str, Any]:
     """Take back the last correction."""
-    film = call.film
-    gone = film.undo(version=call.body.version, tab=call.body.tab)
-    windows = film.windows
-    return {"gone": gone, "names": list(windows.names), **_describe_edits(film, windows)}
+    result = call.result
+    gone = result.undo(version=call.body.version, tab=call.body.tab)
+    windows = result.windows
+    return {"gone": gone, "names": list(windows.names), **_describe_edits(result, windows)}
 
 
-DOORS = [
-    Door("GET", "/api/r/{place}", show_result),
-    Door("GET", "/poses/{place}", read_poses),
-    Door("GET", "/timeline/{place}", read_timeline),
-    Door("GET", "/film/{place}/{frame}", show_picture),
-    Door("POST", "/api/r/{place}/edit", add, Edited),
-    Door("POST", "/api/r/{place}/undo", undo, Undone),
+ENDPOINTS = [
+    Endpoint("GET", "/api/r/{place}", show_result),
+    Endpoint("GET", "/poses/{place}", read_poses),
+    Endpoint("GET", "/timeline/{place}", read_timeline),
+    Endpoint("GET", "/result-frame/{place}/{frame}", show_picture),
+    Endpoint("POST", "/api/r/{place}/edit", add, Edited),
+    Endpoint("POST", "/api/r/{place}/undo", undo, Undone),
 ]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mapose.app.answers import Picture
-from mapose.app.doors import Call, Door
+from mapose.app.endpoints import Call, Endpoint
 from mapose.app.proofread import pack
+from mapose.app.responses import Binary
 from mapose.arrays import Floats
 from mapose.errors import SettingsError
 from mapose.plots.colours import find_identity_colours
@@ -21,7 +21,7 @@ _MOST = 2048
 
 def show_scene(call: Call) -> dict[str, Any]:
     """Say all that the page needs but the poses: the floor, the cameras, how to turn the world."""
-    windows = call.film.windows
+    windows = call.result.windows
     if windows.file.read_sample(1).dimensions != 3:
         raise SettingsError(f"{windows.path.name} holds poses in a picture, not in space")
     turn, cameras, sample = _find_world(windows)
@@ -45,11 +45,11 @@ def show_scene(call: Call) -> dict[str, Any]:
     }
 
 
-def read_space(call: Call) -> Picture:
+def read_space(call: Call) -> Binary:
     """Give points in space of a run of frames, upright, and how uncertain each is."""
     first = call.read_number("first", 0)
     count = call.read_number("count", 256, most=_MOST)
-    windows = call.film.windows
+    windows = call.result.windows
     turn = _find_world(windows)[0]
     poses = windows.read(first, count)
     animals, keypoints = len(windows.names), len(poses.skeleton.keypoints)
@@ -101,7 +101,7 @@ def _turn(points: Floats, turn: Floats) -> list[list[float]]:
     return found
 
 
-DOORS = [
-    Door("GET", "/api/scene/{place}", show_scene),
-    Door("GET", "/scene/{place}", read_space),
+ENDPOINTS = [
+    Endpoint("GET", "/api/scene/{place}", show_scene),
+    Endpoint("GET", "/scene/{place}", read_space),
 ]

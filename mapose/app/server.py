@@ -1,4 +1,4 @@
-"""The server: doors opened, answers dressed, pages handed out."""
+"""The server: requests routed, responses made, the files of the pages sent."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mapose.app import board, gallery, home, label, proofread, scene, views
-from mapose.app.answers import FOREVER, ForbiddenError, Picture, UnknownError
-from mapose.app.doors import Call, Door
+from mapose.app import home, label, look, project_page, proofread, scene, views
+from mapose.app.endpoints import Call, Endpoint
 from mapose.app.frames import SupersededError
 from mapose.app.guard import App, Guard
-from mapose.app.house import House
+from mapose.app.responses import FOREVER, Binary, ForbiddenError, UnknownError
+from mapose.app.workspace import Workspace
 from mapose.errors import MaposeError, SettingsError, tell_in_one_line
 from mapose.project.history import ConflictError
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PAGES = (home, board, label, proofread, views, scene, gallery)
-DOORS: list[Door] = [door for page in PAGES for door in page.DOORS]
+PAGES = (home, project_page, label, proofread, views, scene, look)
+ENDPOINTS: list[Endpoint] = [endpoint for page in PAGES for endpoint in page.ENDPOINTS]
 PAGE = Path(__file__).parent / "page"
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -37,14 +37,14 @@ _KINDS = {
 }
 
 
-def make_app(house: House, *, token: str, hosts: list[str]) -> App:
-    """Make the server of a house (ASGI), which lets in only who has the token."""
+def make_app(workspace: Workspace, *, token: str, hosts: list[str]) -> App:
+    """Make the server of a workspace (ASGI), which lets in only who has the token."""
     from starlette.applications import Starlette
     from starlette.routing import Route
 
-    routes = [Route(d.path, _open_door(house, d), methods=[d.method]) for d in DOORS]
+    routes = [Route(d.path, _answer_at(workspace, d), methods=[d.method]) for d in ENDPOINTS]
     routes += [
-        Route("/events/{room}", _listen(house)),
+        Route("/events/{project}", _listen(workspace)),
         Route("/", _hand_out("index.html")),
         *(Route(f"/page/{name}", _hand_out(name)) for name in _list_files()),
     ]
@@ -52,23 +52,25 @@ def make_app(house: House, *, token: str, hosts: list[str]) -> App:
     return Guard(inner, token=token, hosts=hosts)
 
 
-def _open_door(house: House, door: Door) -> Callable[[Request], Awaitable[Response]]:
+def _answer_at(
+    workspace: Workspace, endpoint: Endpoint
+) -> Callable[[Request], Awaitable[Response]]:
     from starlette.concurrency import run_in_threadpool
     from starlette.responses import JSONResponse, Response
 
     async def answer(request: Request) -> Response:
-        house.note_activity()
+        workspace.note_activity()
         try:
-            body = await request.body() if door.body else b""
-            given = door.body.model_validate_json(body) if door.body else None
-            call = Call(house, request.path_params, dict(request.query_params), given)
-            found = await run_in_threadpool(door.work, call)
+            body = await request.body() if endpoint.body else b""
+            given = endpoint.body.model_validate_json(body) if endpoint.body else None
+            call = Call(workspace, request.path_params, dict(request.query_params), given)
+            found = await run_in_threadpool(endpoint.work, call)
         except Exception as fault:  # each has its own answer, and the page tells it
             status, told = _explain(fault)
             if status not in (409, 204):
-                logger.warning("refused: %s %s: %s", door.method, request.url.path[:120], told)
+                logger.warning("refused: %s %s: %s", endpoint.method, request.url.path[:120], told)
             return JSONResponse({"error": told}, status)
-        if not isinstance(found, Picture):
+        if not isinstance(found, Binary):
             return JSONResponse(found)
         headers = {"etag": f'"{found.etag}"', "cache-control": f"private, max-age={FOREVER}"}
         return Response(found.data, media_type=found.kind, headers=headers if found.etag else {})
@@ -98,17 +100,17 @@ def _explain(fault: Exception) -> tuple[int, str]:
     return 500, "something went wrong in the app; its window says what. Nothing was changed."
 
 
-def _listen(house: House) -> Callable[[Request], Awaitable[Response]]:
+def _listen(workspace: Workspace) -> Callable[[Request], Awaitable[Response]]:
     from starlette.responses import JSONResponse, StreamingResponse
 
     async def answer(request: Request) -> Response:
-        name = request.path_params["room"]
+        name = request.path_params["project"]
         try:
-            film = house.find_film(name) if request.query_params.get("result") else None
-            version = film.version if film else house.find_room(name).project.version
+            result = workspace.find_result(name) if request.query_params.get("result") else None
+            version = result.version if result else workspace.find_project(name).project.version
         except MaposeError as fault:
             return JSONResponse({"error": str(fault)}, _explain(fault)[0])
-        stream = house.events.listen(name, {"version": version})
+        stream = workspace.events.listen(name, {"version": version})
         return StreamingResponse(stream, media_type="text/event-stream")
 
     return answer
@@ -132,7 +134,7 @@ def _list_files() -> tuple[str, ...]:
     return tuple(p.relative_to(PAGE).as_posix() for p in found)
 
 
-def find_page(house: House, project: Path | None, page: str) -> str:
+def find_page(workspace: Workspace, project: Path | None, page: str) -> str:
     """Find the part of the address that opens a page, after the ``#``.
 
     Raises
@@ -145,6 +147,6 @@ def find_page(house: House, project: Path | None, page: str) -> str:
             raise SettingsError(f"{page}: wanted a project folder")
         return "/"
     if page == "proofread" and not project.is_dir():
-        return f"/r/{house.open_film(project).name}"
-    room = house.open_room(project)
-    return f"/p/{room.name}" + ("" if page in ("home", "project") else f"/{page}")
+        return f"/r/{workspace.open_result(project).name}"
+    opened = workspace.open_project(project)
+    return f"/p/{opened.name}" + ("" if page in ("home", "project") else f"/{page}")

@@ -17,7 +17,7 @@ from mapose.errors import MissingExtraError, SettingsError
 from mapose.project.description import FILE as PROJECT
 
 if TYPE_CHECKING:
-    from mapose.app.house import House
+    from mapose.app.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -63,17 +63,17 @@ def serve(
         import uvicorn
     except ImportError as error:
         raise MissingExtraError(_EXTRA) from error
-    from mapose.app.house import House
     from mapose.app.server import find_page, make_app
+    from mapose.app.workspace import Workspace
 
     folders = [*roots] or [Path.cwd()]
-    house = House([*folders, *_find_own(project)])
-    begin = find_page(house, None if project is None else Path(project), page)
+    workspace = Workspace([*folders, *_find_own(project)])
+    begin = find_page(workspace, None if project is None else Path(project), page)
     with _listen(port) as opened:
         place = opened.getsockname()[1]
         token, hosts = secrets.token_urlsafe(32), [f"{HOST}:{place}", f"localhost:{place}"]
         config = uvicorn.Config(
-            make_app(house, token=token, hosts=hosts),
+            make_app(workspace, token=token, hosts=hosts),
             log_level="error",
             access_log=False,
             lifespan="off",
@@ -84,8 +84,10 @@ def serve(
         address = f"http://{HOST}:{place}/?token={token}#{begin}"
         stop = threading.Event()
         threads = [
-            threading.Thread(target=house.watch, args=(stop,), daemon=True),
-            threading.Thread(target=_attend, args=(server, house, stop, hours * 3600), daemon=True),
+            threading.Thread(target=workspace.watch, args=(stop,), daemon=True),
+            threading.Thread(
+                target=_attend, args=(server, workspace, stop, hours * 3600), daemon=True
+            ),
         ]
         for thread in threads:
             thread.start()
@@ -95,7 +97,7 @@ def serve(
                 server.run(sockets=[opened])
         finally:
             stop.set()
-            house.close()
+            workspace.close()
 
 
 def _find_own(project: str | os.PathLike[str] | None) -> list[Path]:
@@ -124,12 +126,12 @@ def _listen(port: int) -> socket.socket:
     return opened
 
 
-def _attend(server: Any, house: House, stop: threading.Event, seconds: float) -> None:
+def _attend(server: Any, workspace: Workspace, stop: threading.Event, seconds: float) -> None:
     """End the server when nobody has been there for long; end the streams with it."""
     while not stop.wait(0.5):
-        if house.is_idle(seconds):
+        if workspace.is_idle(seconds):
             logger.warning("nobody was there for %.1f hours: the app ends", seconds / 3600)
             server.should_exit = True
         if server.should_exit:
-            house.events.end()
+            workspace.events.end()
             return

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from mapose.app.answers import Body
-from mapose.app.doors import Call, Door
+from mapose.app.endpoints import Call, Endpoint
 from mapose.app.home import check_inside
 from mapose.app.label import describe_frame
-from mapose.app.rooms import Room
+from mapose.app.projects import OpenProject
+from mapose.app.responses import Body
 from mapose.errors import MaposeError, SettingsError
 from mapose.multiview.pointing import find_point, find_sightline
 from mapose.project.calibrations import find_calibration
@@ -38,8 +38,8 @@ class Pointed(Body):
 
 def list_sessions(call: Call) -> dict[str, Any]:
     """List the sessions of a project, with what each lacks."""
-    room = call.room
-    project = room.project
+    opened = call.opened
+    project = opened.project
     return {
         "sessions": [
             {
@@ -48,32 +48,34 @@ def list_sessions(call: Call) -> dict[str, Any]:
                     {
                         "name": camera,
                         "video": video,
-                        "fault": check_inside(room.house, room.path / project.videos[video]),
+                        "fault": check_inside(
+                            opened.workspace, opened.path / project.videos[video]
+                        ),
                     }
                     for camera, video in cameras.items()
                 ],
-                "fault": _find_fault(room, name),
+                "fault": _find_fault(opened, name),
             }
             for name, cameras in project.sessions.items()
         ]
     }
 
 
-def _find_fault(room: Room, session: str) -> str:
+def _find_fault(opened: OpenProject, session: str) -> str:
     """Say why nothing is known of where its cameras stand; empty where all is known."""
     try:
-        cameras = open_cameras(room, session)
+        cameras = open_cameras(opened, session)
     except MaposeError as fault:
         return str(fault)
     except ValueError as fault:  # of calibration
         return str(fault)
-    missing = [name for name in room.project.sessions[session] if name not in cameras]
+    missing = [name for name in opened.project.sessions[session] if name not in cameras]
     return f"the calibration has no camera {', '.join(missing)}" if missing else ""
 
 
-def open_cameras(room: Room, session: str) -> CameraGroup:
+def open_cameras(opened: OpenProject, session: str) -> CameraGroup:
     """Open the calibration of a session."""
-    place = room.house.allow(find_calibration(room.project, session))
+    place = opened.workspace.allow(find_calibration(opened.project, session))
     return _load_cameras(str(place), place.stat().st_mtime_ns)
 
 
@@ -86,19 +88,19 @@ def _load_cameras(place: str, changed: int) -> CameraGroup:
 
 def show_moment(call: Call) -> dict[str, Any]:
     """Give marks and proposals of one moment in all views."""
-    room, number = call.room, call.read_number("frame")
+    opened, number = call.opened, call.read_number("frame")
     session = call.path["session"]
-    cameras = room.project.sessions.get(session)
+    cameras = opened.project.sessions.get(session)
     if cameras is None:
         raise SettingsError(f"there is no session {session[:80]!r} here")
-    views = {camera: describe_frame(room, video, "", number) for camera, video in cameras.items()}
-    return {"version": room.project.version, "views": views}
+    views = {camera: describe_frame(opened, video, "", number) for camera, video in cameras.items()}
+    return {"version": opened.project.version, "views": views}
 
 
 def point(call: Call) -> dict[str, Any]:
     """Say where points lie in the other views: a line from one view, a place from two."""
     body = call.body
-    cameras = open_cameras(call.room, body.session)
+    cameras = open_cameras(call.opened, body.session)
     found = []
     for individual, keypoint, pixels in body.points:
         if len(pixels) > 1:
@@ -133,8 +135,8 @@ def _describe_point(cameras: CameraGroup, pixels: dict[str, Place]) -> dict[str,
     return {"views": views, "errors": errors}
 
 
-DOORS = [
-    Door("GET", "/api/p/{room}/sessions", list_sessions),
-    Door("GET", "/api/p/{room}/moment/{session}/{frame}", show_moment),
-    Door("POST", "/api/p/{room}/point", point, Pointed),
+ENDPOINTS = [
+    Endpoint("GET", "/api/p/{project}/sessions", list_sessions),
+    Endpoint("GET", "/api/p/{project}/moment/{session}/{frame}", show_moment),
+    Endpoint("POST", "/api/p/{project}/point", point, Pointed),
 ]

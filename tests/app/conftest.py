@@ -89,17 +89,17 @@ def walk(mice):
 
 
 @pytest.fixture
-def house(tmp_path):
+def workspace(tmp_path):
     pytest.importorskip("starlette")
-    from mapose.app.house import House
+    from mapose.app.workspace import Workspace
 
-    found = House([tmp_path], recent=tmp_path / "settings" / "recent.json")
+    found = Workspace([tmp_path], recent=tmp_path / "settings" / "recent.json")
     yield found
     found.close()
 
 
 @pytest.fixture
-def client(house):
+def client(workspace):
     """Somebody who has been let in, at a server of its own."""
     uvicorn = pytest.importorskip("uvicorn")
     from mapose.app.server import make_app
@@ -107,18 +107,18 @@ def client(house):
     opened = socket.socket()
     opened.bind(("127.0.0.1", 0))
     port = opened.getsockname()[1]
-    app = make_app(house, token=TOKEN, hosts=[f"127.0.0.1:{port}", f"localhost:{port}"])
+    app = make_app(workspace, token=TOKEN, hosts=[f"127.0.0.1:{port}", f"localhost:{port}"])
     config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
     thread.start()
     stop = threading.Event()
-    threading.Thread(target=house.watch, args=(stop, 0.2), daemon=True).start()
+    threading.Thread(target=workspace.watch, args=(stop, 0.2), daemon=True).start()
     while not server.started:
         time.sleep(0.01)
     yield Client(port)
     stop.set()
-    house.events.end()
+    workspace.events.end()
     server.should_exit = True
     thread.join(10)
     opened.close()

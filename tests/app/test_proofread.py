@@ -17,8 +17,8 @@ def unpack(data):
 
 
 @pytest.fixture
-def place(house, walk):
-    return house.open_film(walk).name
+def place(workspace, walk):
+    return workspace.open_result(walk).name
 
 
 def read(client, place, first, count):
@@ -35,8 +35,8 @@ def test_a_result_is_shown_with_its_doubts_and_the_projects_video(client, place)
     assert told["names"] == ["ann", "bob"] and (told["first"], told["last"]) == (0, 29)
     assert told["video"] == {"fault": "", "size": [64, 48]}
     assert [(d["frame"], d["probability"]) for d in told["doubts"]] == [(15, 0.4)]
-    assert client.ask("GET", f"/film/{place}/3?height=20")[0] == 200
-    assert client.ask("GET", f"/film/{place}/30")[0] == 400
+    assert client.ask("GET", f"/result-frame/{place}/3?height=20")[0] == 200
+    assert client.ask("GET", f"/result-frame/{place}/30")[0] == 400
 
 
 def test_windows_of_poses_are_those_of_the_file(client, place, walk):
@@ -84,11 +84,11 @@ def test_timelines_come_when_they_are_made(client, place):
     np.testing.assert_allclose(values[0, 1:7, 6], 1, rtol=1e-3)  # a pixel per frame
 
 
-def test_no_other_files_are_opened(client, house, mice, walk):
-    other = house.register(mice.path / "mapose.yaml")
+def test_no_other_files_are_opened(client, workspace, mice, walk):
+    other = workspace.register(mice.path / "mapose.yaml")
     assert client.get(f"/api/r/{other}")[0] == 400
     assert client.get("/api/r/nothing")[0] == 404
-    place = house.open_film(walk).name
+    place = workspace.open_result(walk).name
     for body in ({}, {"kind": "erase"}, {"individuals": ["ann"]}, {"frame": -1}, {"frame": 99}):
         edit = {"tab": "t", "version": "", "kind": "swap", "individuals": ["ann", "bob"]}
         status, _ = client.post(f"/api/r/{place}/edit", {**edit, **body} if body else {})

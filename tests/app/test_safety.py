@@ -15,13 +15,19 @@ def digest(folder):
 
 
 @pytest.fixture
-def room(house, mice):
-    return house.open_room(mice.path)
+def opened(workspace, mice):
+    return workspace.open_project(mice.path)
 
 
-def make_body(room, **other):
+def make_body(opened, **other):
     mark = [["ann", "snout", [3, 4, "visible", "person"]]]
-    body = {"tab": "t", "version": room.project.version, "video": "film", "frame": 1, "marks": mark}
+    body = {
+        "tab": "t",
+        "version": opened.project.version,
+        "video": "film",
+        "frame": 1,
+        "marks": mark,
+    }
     return {**body, **other}
 
 
@@ -54,16 +60,16 @@ def test_the_link_lets_in_once_and_leaves_no_token_in_the_address(client):
         (413, {"Content-Length": str(LARGEST + 1)}),
     ],
 )
-def test_strangers_change_nothing(client, room, caplog, status, headers):
+def test_strangers_change_nothing(client, opened, caplog, status, headers):
     headers = {
         name.replace("-", "_"): value and value.replace("PORT", str(client.port))
         for name, value in headers.items()
     }
-    body, before = make_body(room), digest(room.path)
+    body, before = make_body(opened), digest(opened.path)
     with caplog.at_level(logging.WARNING):
-        found, _, told = client.ask("POST", f"/api/p/{room.name}/labels", body, **headers)
+        found, _, told = client.ask("POST", f"/api/p/{opened.name}/labels", body, **headers)
     assert found == status and json.loads(told)["error"]
-    assert digest(room.path) == before
+    assert digest(opened.path) == before
     assert "refused: POST" in caplog.text
     assert client.token not in caplog.text
 
@@ -81,52 +87,54 @@ def test_a_wrong_token_opens_nothing(client, caplog):
         "/page/../server.py",
         "/page/%2e%2e/server.py",
         "/page//etc/passwd",
-        "/still/ROOM/film/..%2f..%2f..%2fmapose.yaml",
-        "/still/ROOM/..%2f..%2f/secret.png",
-        "/still/ROOM/../secret.png",
-        "/frame/ROOM/..%2fsecret/0",
-        "/frame/ROOM/film/-1",
-        "/frame/ROOM/film/99999999999999999999",
-        "/frame/ROOM/film/1?height=1e9",
+        "/still/PROJECT/film/..%2f..%2f..%2fmapose.yaml",
+        "/still/PROJECT/..%2f..%2f/secret.png",
+        "/still/PROJECT/../secret.png",
+        "/frame/PROJECT/..%2fsecret/0",
+        "/frame/PROJECT/film/-1",
+        "/frame/PROJECT/film/99999999999999999999",
+        "/frame/PROJECT/film/1?height=1e9",
         "/api/folder/..%2f..%2fetc",
         "/api/folder/%2fetc",
         "/api/video/%2fetc%2fpasswd",
-        "/api/p/ROOM/jobs/..%2f..",
-        "/api/p/ROOM/curve/..%2f..",
+        "/api/p/PROJECT/jobs/..%2f..",
+        "/api/p/PROJECT/curve/..%2f..",
         "/api/p/nobody",
         "/events/nobody",
         "/%00",
     ],
 )
-def test_paths_lead_nowhere(client, room, tmp_path, path):
+def test_paths_lead_nowhere(client, opened, tmp_path, path):
     (tmp_path / "secret.png").write_bytes(b"a secret")
     before = digest(tmp_path)
-    status, _, body = client.ask("GET", path.replace("ROOM", room.name))
+    status, _, body = client.ask("GET", path.replace("PROJECT", opened.name))
     assert status in (400, 403, 404, 422) and b"secret" not in body.replace(b"secret.png", b"")
     assert digest(tmp_path) == before
 
 
-def test_links_that_lead_outside_are_refused(house, client, mice, tmp_path_factory, caplog):
+def test_links_that_lead_outside_are_refused(workspace, client, mice, tmp_path_factory, caplog):
     outside = tmp_path_factory.mktemp("outside")
     (outside / "private.png").write_bytes((mice.path / "labels/film/frame000001.png").read_bytes())
     (outside / "film.mp4").write_bytes((mice.path.parent / "film.mp4").read_bytes())
-    room = house.open_room(mice.path)
+    opened = workspace.open_project(mice.path)
     (mice.path / "labels/film/out.png").symlink_to(outside / "private.png")
     (mice.path.parent / "elsewhere").symlink_to(outside)
     (mice.path.parent / "film.mp4").unlink()
     (mice.path.parent / "film.mp4").symlink_to(outside / "film.mp4")
-    assert client.ask("GET", f"/still/{room.name}/film/out.png")[0] == 403
-    assert client.ask("GET", f"/frame/{room.name}/film/1")[0] == 403
-    place = house.register(mice.path.parent)
+    assert client.ask("GET", f"/still/{opened.name}/film/out.png")[0] == 403
+    assert client.ask("GET", f"/frame/{opened.name}/film/1")[0] == 403
+    place = workspace.register(mice.path.parent)
     names = [e["name"] for e in client.get(f"/api/folder/{place}")[1]["entries"]]
     assert "elsewhere" not in names and "film.mp4" not in names and "mice" in names
-    assert client.post(f"/api/p/{room.name}/jobs", {"order": {"kind": "extract"}})[0] == 403
+    assert client.post(f"/api/p/{opened.name}/jobs", {"request": {"kind": "extract"}})[0] == 403
     assert "outside the folders" in caplog.text and not (mice.path / "jobs").exists()
 
 
-def test_a_folder_that_becomes_a_link_is_not_followed(house, client, tmp_path, tmp_path_factory):
+def test_a_folder_that_becomes_a_link_is_not_followed(
+    workspace, client, tmp_path, tmp_path_factory
+):
     (tmp_path / "inner").mkdir()
-    place = house.register(tmp_path / "inner")
+    place = workspace.register(tmp_path / "inner")
     (tmp_path / "inner").rmdir()
     (tmp_path / "inner").symlink_to(tmp_path_factory.mktemp("other"))
     assert client.get(f"/api/folder/{place}")[0] == 403
@@ -158,25 +166,25 @@ def test_a_folder_that_becomes_a_link_is_not_followed(house, client, tmp_path, t
         {"extra": 1},
     ],
 )
-def test_malformed_requests_change_nothing(client, room, body):
-    before = digest(room.path)
-    given = make_body(room, **body) if isinstance(body, dict) and body != {"tab": "t"} else body
-    status, told = client.post(f"/api/p/{room.name}/labels", given)
+def test_malformed_requests_change_nothing(client, opened, body):
+    before = digest(opened.path)
+    given = make_body(opened, **body) if isinstance(body, dict) and body != {"tab": "t"} else body
+    status, told = client.post(f"/api/p/{opened.name}/labels", given)
     assert status in (400, 422) and told["error"] and "Traceback" not in told["error"]
-    assert digest(room.path) == before
+    assert digest(opened.path) == before
 
 
-def test_numbers_that_are_none_are_refused(client, room):
-    text = json.dumps(make_body(room)).replace("[3, 4,", "[NaN, Infinity,").encode()
-    assert client.post(f"/api/p/{room.name}/labels", text)[0] in (400, 422)
-    assert room.project.read_state().marks == {}
+def test_numbers_that_are_none_are_refused(client, opened):
+    text = json.dumps(make_body(opened)).replace("[3, 4,", "[NaN, Infinity,").encode()
+    assert client.post(f"/api/p/{opened.name}/labels", text)[0] in (400, 422)
+    assert opened.project.read_state().marks == {}
 
 
-def test_more_than_was_announced_is_cut_off(client, room):
+def test_more_than_was_announced_is_cut_off(client, opened):
     """A body in chunks says nothing of its length."""
     with socket.create_connection(("127.0.0.1", client.port), 20) as line:
         head = (
-            f"POST /api/p/{room.name}/labels HTTP/1.1\r\nHost: 127.0.0.1:{client.port}\r\n"
+            f"POST /api/p/{opened.name}/labels HTTP/1.1\r\nHost: 127.0.0.1:{client.port}\r\n"
             f"Cookie: mapose-{client.port}={client.token}\r\nOrigin: {client.origin}\r\n"
             "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
@@ -187,9 +195,9 @@ def test_more_than_was_announced_is_cut_off(client, room):
         assert line.recv(100).startswith(b"HTTP/1.1 413")
 
 
-def test_orders_run_nothing_else(client, room):
-    before = digest(room.path)
-    for order in (
+def test_requests_for_jobs_run_nothing_else(client, opened):
+    before = digest(opened.path)
+    for request in (
         {"kind": "shell", "words": ["rm"]},
         {"kind": "train", "name": "../../x"},
         {"kind": "train", "name": "--set"},
@@ -201,6 +209,6 @@ def test_orders_run_nothing_else(client, room):
         {"kind": "extract", "count": 0},
         {"kind": "extract", "words": ["--help"]},
     ):
-        status, told = client.post(f"/api/p/{room.name}/jobs", {"order": order})
-        assert status in (400, 403, 404, 422), (order, told)
-    assert digest(room.path) == before
+        status, told = client.post(f"/api/p/{opened.name}/jobs", {"request": request})
+        assert status in (400, 403, 404, 422), (request, told)
+    assert digest(opened.path) == before

@@ -9,11 +9,11 @@ from tests.app.test_proofread import unpack
 
 
 @pytest.fixture
-def place(house, tmp_path):
+def place(workspace, tmp_path):
     scene = make_scene(2, 60, seed=3, cameras=make_cameras(3, size=(160, 120)))
     path = tmp_path / "scene.mapose.h5"
     save(scene.truth_3d(), path, cameras=scene.cameras.to_toml())
-    return house.open_film(path).name, scene.truth_3d()
+    return workspace.open_result(path).name, scene.truth_3d()
 
 
 def test_a_scene_has_animals_floor_and_cameras(client, place):
@@ -38,6 +38,6 @@ def test_points_in_space_come_in_windows(client, place):
     assert np.isnan(points[10:]).all() and len(values) == 4 * size
 
 
-def test_poses_in_a_picture_are_no_scene(client, house, walk):
-    status, told = client.get(f"/api/scene/{house.open_film(walk).name}")
+def test_poses_in_a_picture_are_no_scene(client, workspace, walk):
+    status, told = client.get(f"/api/scene/{workspace.open_result(walk).name}")
     assert status == 400 and "not in space" in told["error"]

@@ -15,7 +15,7 @@ def ring():
 
 
 @pytest.fixture
-def room(house, tmp_path, ring):
+def opened(workspace, tmp_path, ring):
     """Three cameras of one moment, calibrated."""
     for name in ring.names:
         with VideoWriter(tmp_path / f"{name}.mp4", 25) as writer:
@@ -25,41 +25,41 @@ def room(house, tmp_path, ring):
     project.add_session("may", {name: tmp_path / f"{name}.mp4" for name in ring.names})
     (project.path / "calibration").mkdir()
     ring.save(project.path / "calibration" / "may.toml")
-    return house.open_room(project.path)
+    return workspace.open_project(project.path)
 
 
-def test_one_view_draws_lines_and_two_find_the_point(client, room, ring):
-    sessions = client.get(f"/api/p/{room.name}/sessions")[1]["sessions"]
+def test_one_view_draws_lines_and_two_find_the_point(client, opened, ring):
+    sessions = client.get(f"/api/p/{opened.name}/sessions")[1]["sessions"]
     assert [(s["name"], s["fault"], len(s["cameras"])) for s in sessions] == [("may", "", 3)]
     seen = ring.project([30.0, 40, 50])
     body = {"session": "may", "line": ["animal0", "snout"]}
     one = [["animal0", "snout", {"cam0": seen[0].tolist()}]]
-    told = client.post(f"/api/p/{room.name}/point", {**body, "points": one})[1]
+    told = client.post(f"/api/p/{opened.name}/point", {**body, "points": one})[1]
     assert set(told["lines"]) == {"cam1", "cam2"} and told["points"] == []
     line = np.array(told["lines"]["cam1"])
     assert np.linalg.norm(line[:, :2] - seen[1], axis=1).min() < 20 and (line[:, 2] > 0).all()
     one[0][2]["cam1"] = seen[1].tolist()
-    told = client.post(f"/api/p/{room.name}/point", {**body, "points": one})[1]
+    told = client.post(f"/api/p/{opened.name}/point", {**body, "points": one})[1]
     ((_, _, found),) = told["points"]
     np.testing.assert_allclose(found["views"]["cam2"][:2], seen[2], atol=0.01)
     assert max(found["errors"].values()) < 0.01 and told["lines"] == {}
 
 
-def test_a_moment_has_the_marks_of_all_views(client, room):
-    body = {"tab": "t", "version": room.project.version, "video": "cam1", "frame": 2}
+def test_a_moment_has_the_marks_of_all_views(client, opened):
+    body = {"tab": "t", "version": opened.project.version, "video": "cam1", "frame": 2}
     mark = [["animal0", "snout", [3, 4, "visible", "triangulation"]]]
-    assert client.post(f"/api/p/{room.name}/labels", {**body, "marks": mark})[0] == 200
-    views = client.get(f"/api/p/{room.name}/moment/may/2")[1]["views"]
+    assert client.post(f"/api/p/{opened.name}/labels", {**body, "marks": mark})[0] == 200
+    views = client.get(f"/api/p/{opened.name}/moment/may/2")[1]["views"]
     assert views["cam1"]["marks"] == [["animal0", "snout", [3, 4, "visible", "triangulation"]]]
     assert views["cam0"]["marks"] == []
 
 
-def test_without_a_calibration_it_says_what_is_missing(client, room):
-    (room.path / "calibration" / "may.toml").unlink()
-    found = client.get(f"/api/p/{room.name}/sessions")[1]["sessions"][0]
+def test_without_a_calibration_it_says_what_is_missing(client, opened):
+    (opened.path / "calibration" / "may.toml").unlink()
+    found = client.get(f"/api/p/{opened.name}/sessions")[1]["sessions"][0]
     assert "is not calibrated" in found["fault"] and "mapose calibrate" in found["fault"]
     body = {"session": "may", "points": [["animal0", "snout", {"cam0": [1, 1], "cam1": [1, 1]}]]}
-    assert client.post(f"/api/p/{room.name}/point", body)[0] == 400
-    assert client.post(f"/api/p/{room.name}/point", {**body, "session": "june"})[0] == 400
+    assert client.post(f"/api/p/{opened.name}/point", body)[0] == 400
+    assert client.post(f"/api/p/{opened.name}/point", {**body, "session": "june"})[0] == 400
     body["points"][0][2]["cam0"] = ["1", None]
-    assert client.post(f"/api/p/{room.name}/point", body)[0] == 422
+    assert client.post(f"/api/p/{opened.name}/point", body)[0] == 422

@@ -48,9 +48,9 @@ def wait_saved(page):
     page.locator(".saved", has_text="saved ").wait_for()
 
 
-def test_frames_are_labelled_by_mouse_and_by_keyboard(page, house, mice):
-    room = house.open_room(mice.path)
-    page.evaluate(f"location.hash = '/p/{room.name}/label'")
+def test_frames_are_labelled_by_mouse_and_by_keyboard(page, workspace, mice):
+    opened = workspace.open_project(mice.path)
+    page.evaluate(f"location.hash = '/p/{opened.name}/label'")
     stage = page.locator(".stage")
     page.get_by_text("Next: snout of ann").wait_for()
     box = stage.bounding_box()
@@ -84,7 +84,7 @@ def test_frames_are_labelled_by_mouse_and_by_keyboard(page, house, mice):
     page.keyboard.press("Escape")
 
 
-def test_a_project_begins_with_a_video_and_clicks(page, house, tmp_path):
+def test_a_project_begins_with_a_video_and_clicks(page, workspace, tmp_path):
     with VideoWriter(tmp_path / "walk.mp4", 25) as writer:
         for i in range(12):
             writer.write(np.full((48, 64), 20 * i, np.uint8))
@@ -114,8 +114,8 @@ def test_a_project_begins_with_a_video_and_clicks(page, house, tmp_path):
     assert len(list((tmp_path / "walks/labels/walk").glob("*.png"))) == 3
 
 
-def test_a_doubt_is_settled_by_a_key_and_taken_back(page, house, walk):
-    place = house.open_film(walk).name
+def test_a_doubt_is_settled_by_a_key_and_taken_back(page, workspace, walk):
+    place = workspace.open_result(walk).name
     page.evaluate(f"location.hash = '/r/{place}'")
     page.get_by_text("0 of 1 settled").wait_for()
     page.keyboard.press("n")
@@ -134,7 +134,7 @@ def test_a_doubt_is_settled_by_a_key_and_taken_back(page, house, walk):
     page.get_by_text("frame 28 of 29").wait_for()
 
 
-def test_a_right_proposal_takes_two_keys(page, house, mice, film):
+def test_a_right_proposal_takes_two_keys(page, workspace, mice, film):
     """Space accepts it whole, E goes to the next; a click accepts one point."""
     places = write_frames(mice, "film", film, [5, 8])
     points = np.zeros((2, 2, 3, 2), np.float32) + [[[10, 10], [20, 12], [30, 14]]]
@@ -145,8 +145,8 @@ def test_a_right_proposal_takes_two_keys(page, house, mice, film):
     sure = np.full((2, 2, 3), 0.9, np.float32)
     nobody = np.full((2, 2, 3), "model")
     add_proposals(mice, Proposals(labels, np.ones(2, bool), nobody, sure, ("jumps", "jumps")))
-    room = house.open_room(mice.path)
-    page.evaluate(f"location.hash = '/p/{room.name}/refine'")
+    opened = workspace.open_project(mice.path)
+    page.evaluate(f"location.hash = '/p/{opened.name}/refine'")
     page.get_by_text("Space accepts what is proposed").wait_for()
     assert page.get_by_label("which frames").input_value() == "proposed"
     page.keyboard.press("Space")
@@ -162,9 +162,9 @@ def test_a_right_proposal_takes_two_keys(page, house, mice, film):
     assert len(read_marks(mice, 8)) == 6
 
 
-def test_two_tabs_show_each_others_changes(page, house, mice):
-    room = house.open_room(mice.path)
-    place = f"'/p/{room.name}/label/film/frame000001.png'"
+def test_two_tabs_show_each_others_changes(page, workspace, mice):
+    opened = workspace.open_project(mice.path)
+    place = f"'/p/{opened.name}/label/film/frame000001.png'"
     other = page.context.new_page()
     other.goto(page.url)
     for one in (page, other):

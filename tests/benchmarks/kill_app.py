@@ -63,17 +63,19 @@ class Truth:
         self.version = project.version
 
 
-def work(client: Client, room: str, truth: Truth, rng: random.Random) -> None:
+def work(client: Client, opened: str, truth: Truth, rng: random.Random) -> None:
     """Change labels and names until the server is gone."""
-    status, board = client.get(f"/api/p/{room}")
-    place = board["results"][0]["place"]
+    status, overview = client.get(f"/api/p/{opened}")
+    place = overview["results"][0]["place"]
     while True:
         if rng.random() < 0.7:
             spot = rng.choice(("ann", "bob")), rng.choice(KEYPOINTS)
             mark = [rng.randrange(64), rng.randrange(48), "visible", "person"]
             truth.pending = ("mark", spot, mark)
             body = {"tab": "t", "version": truth.version, "video": "film", "frame": 1}
-            status, told = client.post(f"/api/p/{room}/labels", {**body, "marks": [[*spot, mark]]})
+            status, told = client.post(
+                f"/api/p/{opened}/labels", {**body, "marks": [[*spot, mark]]}
+            )
             assert status == 200, told
             truth.marks[spot], truth.version = tuple(mark), told["version"]
         else:

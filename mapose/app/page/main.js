@@ -4,7 +4,7 @@ import { status, useStore, say } from "./parts/store.js";
 import { api, get } from "./parts/api.js";
 import { Home } from "./pages/home.js";
 import { NewProject } from "./pages/new.js";
-import { Board } from "./pages/board.js";
+import { ProjectPage } from "./pages/project.js";
 import { Label } from "./pages/label.js";
 import { JobPage } from "./pages/job.js";
 import { Look } from "./pages/look.js";
@@ -12,7 +12,7 @@ import { Scene } from "./pages/scene.js";
 import { Views } from "./pages/views.js";
 import { Proofread, ProofreadChoice } from "./pages/proofread.js";
 
-const PAGES = { "": Board, label: Label, refine: Label, views: Views, look: Look, proofread: ProofreadChoice, job: JobPage };
+const PAGES = { "": ProjectPage, label: Label, refine: Label, views: Views, look: Look, proofread: ProofreadChoice, job: JobPage };
 const TABS = [["", "Project"], ["label", "Label"], ["views", "Cameras"], ["proofread", "Proofread"], ["look", "Look"]];
 
 const readAddress = () => location.hash.slice(1).split("/").filter(Boolean).map(decodeURIComponent);
@@ -26,30 +26,30 @@ function App() {
   }, []);
   const inside = parts[0] === "p" && parts[1];
   const page = inside ? parts[2] ?? "" : "";
-  const Page = inside ? PAGES[page] ?? Board : parts[0] === "new" ? NewProject : Home;
-  if (parts[0] === "s" && parts[1]) return html`<${Top} room="" page="scene" /><main id="main" tabindex="-1"><${Scene} key=${parts[1]} place=${parts[1]} /></main><${Bottom} />`;
-  if (parts[0] === "r" && parts[1]) return html`<${Top} room="" page="proofread" /><main id="main" tabindex="-1"><${Proofread} key=${parts[1]} place=${parts[1]} /></main><${Bottom} />`;
+  const Page = inside ? PAGES[page] ?? ProjectPage : parts[0] === "new" ? NewProject : Home;
+  if (parts[0] === "s" && parts[1]) return html`<${Top} project="" page="scene" /><main id="main" tabindex="-1"><${Scene} key=${parts[1]} place=${parts[1]} /></main><${Bottom} />`;
+  if (parts[0] === "r" && parts[1]) return html`<${Top} project="" page="proofread" /><main id="main" tabindex="-1"><${Proofread} key=${parts[1]} place=${parts[1]} /></main><${Bottom} />`;
   const key = inside ? `${parts[1]}/${page}` : parts[0] ?? "home";
   return html`
     <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>To the page</a>
-    <${Top} room=${inside ? parts[1] : ""} page=${page} />
-    <main id="main" tabindex="-1"><${Page} key=${key} room=${parts[1]} parts=${parts.slice(3)} /></main>
+    <${Top} project=${inside ? parts[1] : ""} page=${page} />
+    <main id="main" tabindex="-1"><${Page} key=${key} project=${parts[1]} parts=${parts.slice(3)} /></main>
     <${Bottom} />`;
 }
 
-function Top({ room, page }) {
+function Top({ project, page }) {
   const { saved, pending, gone } = useStore(status);
   const [title, setTitle] = useState("");
   useEffect(() => {
     setTitle("");
-    if (room) get(api(room, "name")).then((found) => setTitle(found.name)).catch(() => {});
-  }, [room]);
+    if (project) get(api(project, "name")).then((found) => setTitle(found.name)).catch(() => {});
+  }, [project]);
   useEffect(() => { document.title = title ? `${title} – mapose` : "mapose"; }, [title]);
   return html`<header class="top">
     <a class="home" href="#/" aria-label="mapose: all projects"><img src="/page/icon.svg" alt="" width="20" height="20" /> mapose</a>
-    ${room && html`<nav aria-label="pages">
+    ${project && html`<nav aria-label="pages">
       <span class="title">${title}</span>
-      ${TABS.map(([name, words]) => html`<a href=${`#/p/${room}${name && `/${name}`}`}
+      ${TABS.map(([name, words]) => html`<a href=${`#/p/${project}${name && `/${name}`}`}
         aria-current=${page === name ? "page" : null}>${words}</a>`)}
     </nav>`}
     <span class="space"></span>

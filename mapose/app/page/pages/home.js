@@ -12,7 +12,7 @@ export function Home() {
   const [opening, setOpening] = useState(false);
   useEffect(() => { get("/api/home").then(setHome).catch(sayFault); }, []);
   const open = (place) => post("/api/open", { place })
-    .then(({ room }) => { location.hash = `/p/${room}`; }).catch(sayFault);
+    .then(({ project }) => { location.hash = `/p/${project}`; }).catch(sayFault);
   if (!home) return html`<p class="wait">Looking for projects</p>`;
   return html`<div class="sheet">
     <div class="row"><h1>Projects</h1><span class="space"></span>

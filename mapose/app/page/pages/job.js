@@ -13,41 +13,41 @@ export function tellTime(seconds) {
   return seconds < 5400 ? `about ${Math.round(seconds / 60)} min left` : `about ${(seconds / 3600).toFixed(1)} h left`;
 }
 
-function Actions({ room, job, onChange }) {
-  const act = (what) => post(api(room, "jobs", what), { job: job.name }).then(onChange).catch(sayFault);
+function Actions({ project, job, onChange }) {
+  const act = (what) => post(api(project, "jobs", what), { job: job.name }).then(onChange).catch(sayFault);
   const runs = job.state === "running" || job.state === "queued";
   return html`${runs && html`<button onClick=${() => act("stop")}>Stop</button>`}
     ${!runs && job.state !== "done" && html`<button onClick=${() => act("resume")}>Go on</button>`}
     ${!runs && html`<button class="quiet" aria-label=${`take ${job.title} off the list`} onClick=${() => act("remove")}>✕</button>`}`;
 }
 
-export function JobRow({ room, job, onChange }) {
+export function JobRow({ project, job, onChange }) {
   const { done, total, left, note } = job.progress;
   const share = total ? done / total : 0;
   return html`<div class=${`job ${job.state}`}>
-    <div class="row"><a href=${`#/p/${room}/job/${encodeURIComponent(job.name)}`}>${job.title}</a>
+    <div class="row"><a href=${`#/p/${project}/job/${encodeURIComponent(job.name)}`}>${job.title}</a>
       <span class="facts">${WORDS[job.state]}${job.state === "running" ? ` ${[note, tellTime(left)].filter(Boolean).join(", ")}` : ""}</span>
-      <span class="space"></span><${Actions} room=${room} job=${job} onChange=${onChange} /></div>
+      <span class="space"></span><${Actions} project=${project} job=${job} onChange=${onChange} /></div>
     ${job.state === "running" && html`<div class="bar" role="progressbar" aria-valuenow=${Math.round(100 * share)} aria-valuemin="0" aria-valuemax="100"><${Fill} share=${share} /></div>`}
     ${job.fault && html`<p class="fault">${job.fault}</p>`}</div>`;
 }
 
-export function JobPage({ room, parts }) {
+export function JobPage({ project, parts }) {
   const [job, setJob] = useState(null);
   const isModel = parts[0] === "model";
   const load = () => (isModel
-    ? get(api(room, "curve", parts[1])).then((curve) => setJob({ title: parts[1], curve, progress: {} }))
-    : get(api(room, "jobs", parts[0])).then(setJob)).catch(sayFault);
+    ? get(api(project, "curve", parts[1])).then((curve) => setJob({ title: parts[1], curve, progress: {} }))
+    : get(api(project, "jobs", parts[0])).then(setJob)).catch(sayFault);
   useEffect(() => {
     load();
-    const stop = listen(room, (event) => { if (["jobs", "models", "hello"].includes(event.kind)) load(); });
+    const stop = listen(project, (event) => { if (["jobs", "models", "hello"].includes(event.kind)) load(); });
     return stop;
-  }, [room, parts.join("/")]);
+  }, [project, parts.join("/")]);
   if (!job) return html`<p class="wait">Looking at the job</p>`;
   const share = job.progress.total ? job.progress.done / job.progress.total : 0;
   return html`<div class="sheet">
     <div class="row"><h1>${job.title}</h1><span class="facts">${WORDS[job.state] ?? ""}</span><span class="space"></span>
-      ${job.state && html`<${Actions} room=${room} job=${job} onChange=${(found) => { if (found?.jobs) location.hash = `/p/${room}`; else load(); }} />`}</div>
+      ${job.state && html`<${Actions} project=${project} job=${job} onChange=${(found) => { if (found?.jobs) location.hash = `/p/${project}`; else load(); }} />`}</div>
     ${job.state === "running" && html`<div class="bar tall"><${Fill} share=${share} /></div>
       <p>${[job.progress.what, job.progress.note, tellTime(job.progress.left)].filter(Boolean).join(", ")}</p>`}
     ${job.fault && html`<p class="fault">${job.fault}</p>`}

@@ -12,9 +12,9 @@ import { Strip } from "../parts/strip.js";
 const NEAR = 8; // screen pixels within which a click is on a mark
 const pictures = new Pictures(64);
 
-export function Label({ room, parts }) {
+export function Label({ project, parts }) {
   const [, redraw] = useState(0);
-  const labels = useMemo(() => new Labels(room, () => redraw((n) => n + 1)), [room]);
+  const labels = useMemo(() => new Labels(project, () => redraw((n) => n + 1)), [project]);
   const [picked, setPicked] = useState({ i: 0, k: 0 });
   const [help, setHelp] = useState(false);
   const [panels, setPanels] = useState(true);
@@ -24,7 +24,7 @@ export function Label({ room, parts }) {
   const [fault, setFault] = useState("");
   const host = useRef(), view = useRef(), act = useRef({}), pointer = useRef({}), wanted = useRef(null);
   const at = labels.current;
-  const refining = useMemo(() => location.hash.split("/")[3] === "refine", [room]);
+  const refining = useMemo(() => location.hash.split("/")[3] === "refine", [project]);
 
   useEffect(() => {
     view.current = new View(host.current, (context, v) => act.current.draw?.(context, v));
@@ -35,14 +35,14 @@ export function Label({ room, parts }) {
       if (first) go(first.video, first.frame, first.image);
       else if (labels.videos.some((v) => !v.fault)) go(labels.videos.find((v) => !v.fault).name, 0);
     }).catch(sayFault);
-    const stop = listen(room, (event) => labels.hear(event));
+    const stop = listen(project, (event) => labels.hear(event));
     const stay = (event) => { if (labels.queue.length) event.preventDefault(); };
     window.addEventListener("beforeunload", stay);
     return () => { window.removeEventListener("beforeunload", stay); stop(); view.current.close(); };
-  }, [room]);
+  }, [project]);
 
   const address = (name, frame, image) => (labels.find(name, image)
-    ? stillAddress(room, name, image) : frameAddress(room, name, frame));
+    ? stillAddress(project, name, image) : frameAddress(project, name, frame));
 
   // Show a frame: the picture, then what is marked in it; what comes next is fetched ahead.
   const go = (name, frame, image = "", { scrub = false } = {}) => {
@@ -51,18 +51,18 @@ export function Label({ room, parts }) {
     wanted.current?.abort();
     wanted.current = new AbortController();
     setFault("");
-    const source = scrub ? `${frameAddress(room, name, frame)}?scrub=label` : address(name, frame, place.image);
+    const source = scrub ? `${frameAddress(project, name, frame)}?scrub=label` : address(name, frame, place.image);
     pictures.get(source, wanted.current.signal).then((bitmap) => {
       if (labels.current === place) view.current.show(bitmap);
     }).catch((error) => {
       if (labels.current !== place || error.name === "AbortError" || error.code === 410) return;
       view.current.show(null); setFault(error.message);
     });
-    history.replaceState(null, "", `#/p/${room}/label/${encodeURIComponent(name)}/${encodeURIComponent(place.image)}`);
+    history.replaceState(null, "", `#/p/${project}/label/${encodeURIComponent(name)}/${encodeURIComponent(place.image)}`);
     const ahead = [nextUnfinished(labels, place, 1), neighbour(labels, place, 1)];
-    for (const entry of ahead) if (entry) pictures.get(stillAddress(room, entry.video, entry.image)).catch(() => {});
+    for (const entry of ahead) if (entry) pictures.get(stillAddress(project, entry.video, entry.image)).catch(() => {});
     const known = labels.videos?.some((v) => v.name === name && !v.fault);
-    if (frame >= 0 && known) get(api(room, "video", name)).then(setVideo).catch(() => setVideo(null));
+    if (frame >= 0 && known) get(api(project, "video", name)).then(setVideo).catch(() => setVideo(null));
     else setVideo(null);
   };
   const goTo = (entry, words) => (entry ? go(entry.video, entry.frame, entry.image) : say(words));
@@ -103,7 +103,7 @@ export function Label({ room, parts }) {
     const before = labels.frames.filter((f) => f.video === at.video && f.marked && f.frame < at.frame).pop();
     if (!before) return say("No labelled frame before this one.");
     const place = labels.current;
-    const found = await get(`${api(room, "labels", before.video)}?image=${encodeURIComponent(before.image)}&frame=${Math.max(before.frame, 0)}`);
+    const found = await get(`${api(project, "labels", before.video)}?image=${encodeURIComponent(before.image)}&frame=${Math.max(before.frame, 0)}`);
     if (place !== labels.current) return null;
     const list = found.marks.filter(([i, k, m]) => m[0] != null && !labels.marks.has(key(i, k)))
       .map(([i, k, m]) => [i, k, [m[0], m[1], m[2], "copy"]]);
@@ -185,7 +185,7 @@ export function Label({ room, parts }) {
   const entry = at && labels.find(at.video, at.image);
   return html`<div class=${`label ${panels ? "" : "bare"}`}>
     <h1 class="unseen">Label</h1>
-    ${panels && html`<${FrameList} room=${room} labels=${labels} at=${at} go=${go} begin=${refining ? "proposed" : "all"} />`}
+    ${panels && html`<${FrameList} project=${project} labels=${labels} at=${at} go=${go} begin=${refining ? "proposed" : "all"} />`}
     <section class="middle">
       <div class="stage" ref=${host} tabindex="0" role="application" aria-label="picture with marks; ? lists all keys"
         onPointerDown=${(e) => act.current.press(e)} onPointerMove=${(e) => act.current.move(e)} onPointerUp=${(e) => act.current.lift(e)}
@@ -193,7 +193,7 @@ export function Label({ room, parts }) {
         onContextMenu=${(e) => e.preventDefault()} onWheel=${(e) => act.current.wheel(e)}></div>
       ${fault && html`<p class="over fault">${fault}</p>`}
       ${!fault && labels.keypoints && !at && html`<div class="over empty"><p>No frame and no video yet. Choose frames to label on the project's page.</p>
-        <a class="button first" href=${`#/p/${room}`}>To the project</a></div>`}
+        <a class="button first" href=${`#/p/${project}`}>To the project</a></div>`}
       ${labels.conflict && html`<div class="over conflict" role="alert"><p>${labels.conflict.text}</p>
         <div class="row"><button onClick=${() => labels.settle(false)}>Keep theirs, as shown</button>
         <button onClick=${() => labels.settle(true)}>Put mine in its place</button></div></div>`}

@@ -4,10 +4,10 @@ import { api, get } from "../parts/api.js";
 import { sayFault } from "../parts/store.js";
 import { Dialog, useShortcuts } from "../parts/shortcuts.js";
 
-export function Look({ room }) {
+export function Look({ project }) {
   const [groups, setGroups] = useState(null);
   const [large, setLarge] = useState(null);
-  useEffect(() => { get(api(room, "figures")).then((f) => setGroups(f.groups)).catch(sayFault); }, [room]);
+  useEffect(() => { get(api(project, "figures")).then((f) => setGroups(f.groups)).catch(sayFault); }, [project]);
   const all = (groups ?? []).flatMap((g) => g.figures);
   const turn = (by) => setLarge((old) => old && all[(all.findIndex((f) => f.id === old.id) + by + all.length) % all.length]);
   useShortcuts([["ArrowRight", "", () => turn(1)], ["ArrowLeft", "", () => turn(-1)]]);
@@ -15,9 +15,9 @@ export function Look({ room }) {
   const models = groups.filter((g) => g.kind === "model");
   return html`<div class="sheet"><h1 class="unseen">Look</h1>
     ${!groups.length && html`<div class="empty"><p>No figure yet. A training makes the first one; <code>mapose evaluate</code> and <code>mapose plot</code> make more.</p>
-      <a class="button first" href=${`#/p/${room}`}>To the project</a></div>`}
+      <a class="button first" href=${`#/p/${project}`}>To the project</a></div>`}
     ${models.length > 1 && html`<section><h2>Models side by side</h2><table><tbody>${models.map((m) => html`<tr><td>
-      <a href=${`#/p/${room}/job/model/${encodeURIComponent(m.name)}`}>${m.name}</a></td><td>${m.facts.figures ?? ""}</td><td>${m.facts.frames ?? ""}</td></tr>`)}</tbody></table></section>`}
+      <a href=${`#/p/${project}/job/model/${encodeURIComponent(m.name)}`}>${m.name}</a></td><td>${m.facts.figures ?? ""}</td><td>${m.facts.frames ?? ""}</td></tr>`)}</tbody></table></section>`}
     ${groups.map((g) => html`<section key=${g.name}><div class="row"><h2>${g.kind === "model" ? `Model ${g.name}` : g.name === "labels" ? "Sheets of labelled frames" : "Results"}</h2>
       <span class="facts">${g.facts.figures ?? ""}</span></div>
       ${g.figures.length ? html`<div class="figures">${g.figures.map((f) => html`<button class="card" onClick=${() => setLarge(f)}>

@@ -34,11 +34,11 @@ export function NewProject() {
     setBusy(true);
     const listed = names.split(",").map((n) => n.trim()).filter(Boolean);
     try {
-      const { room } = await post("/api/new", {
+      const { project } = await post("/api/new", {
         place, name: title.trim(), keypoints: points.map((p) => p.name), edges,
         individuals: listed.length ? listed : animals, videos: [...videos.keys()],
       });
-      location.hash = `/p/${room}`;
+      location.hash = `/p/${project}`;
     } catch (error) { sayFault(error); setBusy(false); }
   };
   return html`<div class="sheet wizard">

@@ -14,15 +14,15 @@ const STATISTICS = { speed: "speed", confidence: "confidence", distance: "distan
 const time = () => new Date().toTimeString().slice(0, 8);
 
 // In a project: which result?
-export function ProofreadChoice({ room, parts }) {
-  const [board, setBoard] = useState(null);
-  useEffect(() => { get(api(room)).then(setBoard).catch(sayFault); }, [room]);
-  if (!board) return html`<p class="wait">Looking for results</p>`;
-  const found = board.results.find((r) => r.name === parts[0]);
-  if (found) return html`<${Proofread} key=${found.place} place=${found.place} room=${room} />`;
+export function ProofreadChoice({ project, parts }) {
+  const [overview, setOverview] = useState(null);
+  useEffect(() => { get(api(project)).then(setOverview).catch(sayFault); }, [project]);
+  if (!overview) return html`<p class="wait">Looking for results</p>`;
+  const found = overview.results.find((r) => r.name === parts[0]);
+  if (found) return html`<${Proofread} key=${found.place} place=${found.place} project=${project} />`;
   return html`<div class="sheet"><h1>Which result?</h1>
-    ${board.results.length ? html`<div class="list">${board.results.map((r) => html`<a class="button" href=${`#/p/${room}/proofread/${encodeURIComponent(r.name)}`}>${r.name}</a>`)}</div>`
-      : html`<div class="empty"><p>No result yet. Analyse a video first, on the project's page.</p><a class="button first" href=${`#/p/${room}`}>To the project</a></div>`}</div>`;
+    ${overview.results.length ? html`<div class="list">${overview.results.map((r) => html`<a class="button" href=${`#/p/${project}/proofread/${encodeURIComponent(r.name)}`}>${r.name}</a>`)}</div>`
+      : html`<div class="empty"><p>No result yet. Analyse a video first, on the project's page.</p><a class="button first" href=${`#/p/${project}`}>To the project</a></div>`}</div>`;
 }
 
 export function Proofread({ place }) {

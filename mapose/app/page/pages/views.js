@@ -12,23 +12,23 @@ const pictures = new Pictures(48);
 const round = (v) => Math.round(v * 100) / 100;
 const nameImage = (frame) => `frame${String(frame).padStart(6, "0")}.png`;
 
-export function Views({ room, parts }) {
+export function Views({ project, parts }) {
   const [sessions, setSessions] = useState(null);
-  useEffect(() => { get(api(room, "sessions")).then((f) => setSessions(f.sessions)).catch(sayFault); }, [room]);
+  useEffect(() => { get(api(project, "sessions")).then((f) => setSessions(f.sessions)).catch(sayFault); }, [project]);
   if (!sessions) return html`<p class="wait">Looking for sessions</p>`;
   const session = sessions.find((s) => s.name === parts[0]) ?? (sessions.length === 1 ? sessions[0] : null);
-  if (session) return html`<${Moment} key=${session.name} room=${room} session=${session} begin=${parts[1]} />`;
+  if (session) return html`<${Moment} key=${session.name} project=${project} session=${session} begin=${parts[1]} />`;
   return html`<div class="sheet"><h1>Several cameras</h1>
-    ${sessions.length ? html`<div class="list">${sessions.map((s) => html`<a class="button" href=${`#/p/${room}/views/${encodeURIComponent(s.name)}`}>${s.name}: ${s.cameras.map((c) => c.name).join(", ")}</a>`)}</div>`
+    ${sessions.length ? html`<div class="list">${sessions.map((s) => html`<a class="button" href=${`#/p/${project}/views/${encodeURIComponent(s.name)}`}>${s.name}: ${s.cameras.map((c) => c.name).join(", ")}</a>`)}</div>`
       : html`<div class="empty"><p>No recording of several cameras yet. A session says which videos were made at the same time:</p>
         <code>mapose add PROJECT top=top.mp4 side=side.mp4 --session monday</code>
         <p>Its cameras' calibration lies in the project as <code>calibration/monday.toml</code>.</p></div>`}</div>`;
 }
 
-function Moment({ room, session, begin }) {
+function Moment({ project, session, begin }) {
   const [, redraw] = useState(0);
   const again = () => redraw((n) => n + 1);
-  const labels = useMemo(() => new Labels(room, again), [room]);
+  const labels = useMemo(() => new Labels(project, again), [project]);
   const cameras = session.cameras;
   const [frame, setFrame] = useState(null);
   const [picked, setPicked] = useState({ i: 0, k: 0 });
@@ -55,20 +55,20 @@ function Moment({ room, session, begin }) {
     labels.load().then(async () => {
       const own = new Set(cameras.map((c) => c.video));
       const first = labels.frames.find((f) => own.has(f.video) && !labels.isDone(f)) ?? labels.frames.find((f) => own.has(f.video));
-      const video = await get(api(room, "video", cameras[0].video)).catch(() => null);
+      const video = await get(api(project, "video", cameras[0].video)).catch(() => null);
       tools.current.last = video ? video.frames - 1 : 0;
       go(begin != null ? +begin : first?.frame ?? 0);
     }).catch(sayFault);
-    const stop = listen(room, async (event) => {
+    const stop = listen(project, async (event) => {
       if (event.kind !== "labels" || labels.sending || event.tab === undefined) return;
       await labels.hear(event);
       if (event.tab === "") load(tools.current.frame);
     });
     return () => { stop(); views.forEach((v) => v.close()); };
-  }, [room, session.name]);
+  }, [project, session.name]);
 
   const load = async (to) => {
-    const found = await get(api(room, "moment", session.name, String(to)));
+    const found = await get(api(project, "moment", session.name, String(to)));
     if (to !== tools.current.frame) return;
     labels.version = Math.max(labels.version, found.version);
     data.current = { marks: {}, proposal: {}, points: new Map(), lines: {} };
@@ -84,9 +84,9 @@ function Moment({ room, session, begin }) {
     tools.current.frame = frame_;
     setFrame(frame_);
     setFaults({});
-    cameras.forEach((c, n) => pictures.get(frameAddress(room, c.video, frame_)).then((b) => { if (tools.current.frame === frame_) tools.current.views[n].show(b); })
+    cameras.forEach((c, n) => pictures.get(frameAddress(project, c.video, frame_)).then((b) => { if (tools.current.frame === frame_) tools.current.views[n].show(b); })
       .catch((error) => { if (tools.current.frame === frame_) { tools.current.views[n].show(null); setFaults((f) => ({ ...f, [c.name]: error.message })); } }));
-    history.replaceState(null, "", `#/p/${room}/views/${encodeURIComponent(session.name)}/${frame_}`);
+    history.replaceState(null, "", `#/p/${project}/views/${encodeURIComponent(session.name)}/${frame_}`);
     load(frame_).then(() => setPicked((p) => firstMissing(p.i, -1))).catch(sayFault);
   };
 
@@ -101,7 +101,7 @@ function Moment({ room, session, begin }) {
     }
     const line = [names[chosen.i], keypoints[chosen.k]];
     const number = (tools.current.asked = (tools.current.asked ?? 0) + 1);
-    const found = await post(api(room, "point"), { session: session.name, line, points: [...points].map(([spot, views]) => [...spot.split("\n"), views]) }).catch(sayFault);
+    const found = await post(api(project, "point"), { session: session.name, line, points: [...points].map(([spot, views]) => [...spot.split("\n"), views]) }).catch(sayFault);
     if (!found || number !== tools.current.asked) return;
     data.current.points = new Map(found.points.map(([i, k, facts]) => [key(i, k), facts]));
     data.current.lines = found.lines;

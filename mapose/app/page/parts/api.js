@@ -40,18 +40,18 @@ export async function post(path, body) {
 }
 
 export const name = encodeURIComponent;
-export const api = (room, ...parts) => `/api/p/${room}${parts.map((p) => `/${name(p)}`).join("")}`;
-export const frameAddress = (room, video, frame, height = 0) =>
-  `/frame/${room}/${name(video)}/${frame}${height ? `?height=${height}` : ""}`;
-export const stillAddress = (room, video, image, height = 0) =>
-  `/still/${room}/${name(video)}/${name(image)}${height ? `?height=${height}` : ""}`;
+export const api = (project, ...parts) => `/api/p/${project}${parts.map((p) => `/${name(p)}`).join("")}`;
+export const frameAddress = (project, video, frame, height = 0) =>
+  `/frame/${project}/${name(video)}/${frame}${height ? `?height=${height}` : ""}`;
+export const stillAddress = (project, video, image, height = 0) =>
+  `/still/${project}/${name(video)}/${name(image)}${height ? `?height=${height}` : ""}`;
 
 // Listens while the page can be seen: a browser keeps six connections to a server, no more.
-export function listen(room, hear) {
+export function listen(project, hear) {
   let source = null;
   const open = () => {
     if (source || document.hidden) return;
-    source = new EventSource(`/events/${room}`);
+    source = new EventSource(`/events/${project}`);
     source.onmessage = (message) => {
       status.set({ gone: false });
       hear(JSON.parse(message.data));

@@ -53,8 +53,8 @@ export class View {
 
   fit() {
     if (!this.bitmap) return;
-    const room = [this.width - 2 * MARGIN, this.height - 2 * MARGIN];
-    this.scale = Math.max(0.01, Math.min(room[0] / this.bitmap.width, room[1] / this.bitmap.height));
+    const space = [this.width - 2 * MARGIN, this.height - 2 * MARGIN];
+    this.scale = Math.max(0.01, Math.min(space[0] / this.bitmap.width, space[1] / this.bitmap.height));
     this.left = (this.width - this.scale * this.bitmap.width) / 2;
     this.top = (this.height - this.scale * this.bitmap.height) / 2;
     this.fitted = true;

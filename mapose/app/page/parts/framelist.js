@@ -13,7 +13,7 @@ const FILTERS = {
 const tell = (labels, f) => (labels.isDone(f) ? "complete" : f.marked ? `${f.marked} of ${labels.wanted}`
   : f.proposed ? "proposed" : "empty");
 
-export function FrameList({ room, labels, at, go, begin = "all" }) {
+export function FrameList({ project, labels, at, go, begin = "all" }) {
   const [filter, setFilter] = useState(begin);
   const [top, setTop] = useState(0);
   const list = useRef();
@@ -38,7 +38,7 @@ export function FrameList({ room, labels, at, go, begin = "all" }) {
       <div style=${{ height: `${frames.length * ROW}px`, position: "relative" }}>
         ${shown.map((f, n) => html`<button key=${`${f.video}/${f.image}`} class="frame" style=${{ top: `${(first + n) * ROW}px` }}
           aria-current=${first + n === here ? "true" : null} onClick=${() => go(f.video, f.frame, f.image)}>
-          <img src=${stillAddress(room, f.video, f.image, 96)} alt="" loading="lazy" fetchpriority="low" />
+          <img src=${stillAddress(project, f.video, f.image, 96)} alt="" loading="lazy" fetchpriority="low" />
           <span><b>${f.frame >= 0 ? f.frame : f.image}</b>${many && html`<span class="facts">${f.video}</span>`}
           <span class="facts">${tell(labels, f)}</span></span></button>`)}
       </div>

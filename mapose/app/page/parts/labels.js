@@ -9,8 +9,8 @@ const nameImage = (frame) => `frame${String(frame).padStart(6, "0")}.png`;
 const RETRY = 1500;
 
 export class Labels {
-  constructor(room, changed) {
-    this.room = room;
+  constructor(project, changed) {
+    this.project = project;
     this.changed = changed;
     this.version = 0;
     this.frames = [];
@@ -24,7 +24,7 @@ export class Labels {
   }
 
   async load() {
-    const found = await get(api(this.room, "labels"));
+    const found = await get(api(this.project, "labels"));
     Object.assign(this, { version: found.version, keypoints: found.keypoints, edges: found.edges,
       individuals: found.individuals, owned: found.owned, colours: found.colours, videos: found.videos, last: found.last });
     this.setFrames(found.frames);
@@ -57,7 +57,7 @@ export class Labels {
   async refresh() {
     const place = this.current;
     if (!place) return;
-    const found = await get(`${api(this.room, "labels", place.video)}?image=${encodeURIComponent(place.image)}&frame=${Math.max(place.frame, 0)}`);
+    const found = await get(`${api(this.project, "labels", place.video)}?image=${encodeURIComponent(place.image)}&frame=${Math.max(place.frame, 0)}`);
     if (place !== this.current) return;
     this.version = Math.max(this.version, found.version);
     this.marks = new Map(found.marks.map(([i, k, mark]) => [key(i, k), mark]));
@@ -123,7 +123,7 @@ export class Labels {
   async sendOne(change) {
     const before = this.version;
     const { video, frame, image, marks } = change;
-    const found = await post(api(this.room, "labels"), { tab, version: before, video, frame, image, marks });
+    const found = await post(api(this.project, "labels"), { tab, version: before, video, frame, image, marks });
     this.queue.shift();
     this.last = found.last;
     status.set({ saved: time() });
@@ -157,7 +157,7 @@ export class Labels {
   async turn(what) {
     while (this.queue.length) await new Promise((resume) => setTimeout(resume, 20));
     try {
-      const found = await post(api(this.room, what), { tab, version: this.version });
+      const found = await post(api(this.project, what), { tab, version: this.version });
       this.version = found.version;
       status.set({ saved: time() });
       await this.load();
@@ -178,7 +178,7 @@ export class Labels {
     if (event.kind === "hello" && event.version === this.version) return;
     if (!["hello", "labels", "waiting", "project", "results"].includes(event.kind)) return;
     if (this.sending) return;
-    const found = await get(api(this.room, "labels")).catch(() => null);
+    const found = await get(api(this.project, "labels")).catch(() => null);
     if (!found) return;
     Object.assign(this, { keypoints: found.keypoints, edges: found.edges, individuals: found.individuals, owned: found.owned, colours: found.colours });
     this.setFrames(found.frames);

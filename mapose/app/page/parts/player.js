@@ -12,7 +12,7 @@ export class Player {
 
   close() { this.pause(); this.wanted?.abort(); }
 
-  address(frame) { return `/film/${this.place}/${frame}?height=${this.height}`; }
+  address(frame) { return `/result-frame/${this.place}/${frame}?height=${this.height}`; }
 
   get(frame, signal) {
     return this.hasVideo ? this.pictures.get(this.address(frame), signal) : Promise.resolve(null);

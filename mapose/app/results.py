@@ -8,8 +8,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from mapose.app.frames import Reel
-from mapose.app.grounds import Grounds
+from mapose.app.folders import AllowedFolders
+from mapose.app.frames import FrameReader
 from mapose.edits import find_edits_path
 from mapose.errors import MaposeError, SettingsError, VideoError
 from mapose.files import RESULT, is_result
@@ -24,7 +24,7 @@ from mapose.results.windows import Windows
 logger = logging.getLogger(__name__)
 
 
-class Film:
+class OpenResult:
     """An open result.
 
     Parameters
@@ -33,16 +33,16 @@ class Film:
         By which pages ask for it.
     path : Path
         A ``NAME.mapose.h5``, with links resolved.
-    house : Grounds
+    workspace : AllowedFolders
     """
 
-    def __init__(self, name: str, path: Path, house: Grounds) -> None:
-        self.name, self.path, self.house = name, path, house
+    def __init__(self, name: str, path: Path, workspace: AllowedFolders) -> None:
+        self.name, self.path, self.workspace = name, path, workspace
         self._lock = threading.RLock()
         self._windows = Windows(path)
         self._opened = _mark(path)
         self._edits = _mark(find_edits_path(path))
-        self._reel: Reel | None = None
+        self._reader: FrameReader | None = None
         self._timelines: Timelines | None = None
         self._making: threading.Thread | None = None
 
@@ -67,7 +67,7 @@ class Film:
         text = file.read_bytes() if file.is_file() else b""
         return hashlib.sha256(text).hexdigest()[:16] if text else ""
 
-    def get_reel(self) -> Reel:
+    def get_reader(self) -> FrameReader:
         """Open the video.
 
         Raises
@@ -78,10 +78,10 @@ class Film:
             If it lies outside the folders that may be shown.
         """
         with self._lock:
-            if self._reel is None:
-                place = self.house.allow(self._find_video())
-                self._reel = Reel(place, self.house.shelf)
-            return self._reel
+            if self._reader is None:
+                place = self.workspace.allow(self._find_video())
+                self._reader = FrameReader(place, self.workspace.cache)
+            return self._reader
 
     def _find_video(self) -> Path:
         """Find the video: where the result says, else under its name in the project around it."""
@@ -114,7 +114,7 @@ class Film:
             logger.warning("%s: no timelines: %s", self.path.name, fault)
         finally:
             self._making = None
-        self.house.events.tell(self.name, "timelines")
+        self.workspace.events.tell(self.name, "timelines")
 
     def edit(
         self, kind: str, names: tuple[str, str], frame: int | None, *, version: str, tab: str
@@ -123,14 +123,14 @@ class Film:
         with self._lock:
             self._check(version)
             add_edit(self.path, names, frame=frame, kind=kind)
-        self.house.events.tell(self.name, "edits", tab=tab, version=self.version)
+        self.workspace.events.tell(self.name, "edits", tab=tab, version=self.version)
 
     def undo(self, *, version: str, tab: str) -> str:
         """Take back the last edit; say what it was."""
         with self._lock:
             self._check(version)
             gone = undo_edit(self.path)
-        self.house.events.tell(self.name, "edits", tab=tab, version=self.version)
+        self.workspace.events.tell(self.name, "edits", tab=tab, version=self.version)
         return str(gone)
 
     def look(self) -> None:
@@ -138,14 +138,14 @@ class Film:
         before = self._opened, self._edits
         self.windows  # noqa: B018 - it looks
         if before != (self._opened, self._edits):
-            self.house.events.tell(self.name, "edits", tab="", version=self.version)
+            self.workspace.events.tell(self.name, "edits", tab="", version=self.version)
 
     def close(self) -> None:
         """Let go of all files."""
         with self._lock:
             self._windows.close()
-            if self._reel is not None:
-                self._reel.close()
+            if self._reader is not None:
+                self._reader.close()
 
     def _check(self, version: str) -> None:
         if version != self.version:
@@ -155,7 +155,7 @@ class Film:
             )
 
 
-def check_film(path: Path) -> None:
+def check_result(path: Path) -> None:
     """Make sure that a file is one that can be opened here.
 
     Raises

@@ -27,7 +27,7 @@ class ForbiddenError(MaposeError):
 
 
 @dataclass(frozen=True)
-class Picture:
+class Binary:
     """Bytes that are not JSON: an image, poses, a file.
 
     Parameters

@@ -8,10 +8,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from mapose.app.answers import Picture, UnknownError
-from mapose.app.frames import Reel, encode_picture
-from mapose.app.grounds import Grounds
+from mapose.app.folders import AllowedFolders
+from mapose.app.frames import FrameReader, encode_picture
 from mapose.app.jobs import Jobs
+from mapose.app.responses import Binary, UnknownError
 from mapose.errors import SettingsError
 from mapose.files import EDITS, RESULT
 from mapose.io.images import read_image
@@ -26,7 +26,7 @@ from mapose.reading import is_plain_name
 _FEW = threading.Semaphore(2)
 
 
-class Room:
+class OpenProject:
     """An open project.
 
     Parameters
@@ -35,16 +35,16 @@ class Room:
         By which pages ask for it.
     path : Path
         The project's folder, with links resolved.
-    house : Grounds
+    workspace : AllowedFolders
         What all projects share.
     """
 
-    def __init__(self, name: str, path: Path, house: Grounds) -> None:
-        self.name, self.path, self.house = name, path, house
+    def __init__(self, name: str, path: Path, workspace: AllowedFolders) -> None:
+        self.name, self.path, self.workspace = name, path, workspace
         self.jobs = Jobs(path)
         self._project = Project.load(path)
         self._lock = threading.RLock()
-        self._reels: dict[str, Reel] = {}
+        self._readers: dict[str, FrameReader] = {}
         self._waiting: tuple[Any, Proposals] | None = None
         self._seen: dict[str, Any] = self._find_marks()
 
@@ -70,10 +70,10 @@ class Room:
             self._project = make(self._project)
             version = self._project.version
             self._seen["labels"] = self._find_marks()["labels"]
-        self.house.events.tell(self.name, "labels", version=version, tab=tab, **facts)
+        self.workspace.events.tell(self.name, "labels", version=version, tab=tab, **facts)
         return self._project
 
-    def get_reel(self, video: str) -> Reel:
+    def get_reader(self, video: str) -> FrameReader:
         """Open a video of the project.
 
         Raises
@@ -84,15 +84,15 @@ class Room:
             If there is none of this name, or its file has moved.
         """
         with self._lock:
-            place = self.house.allow(self._project.find_video(video))
-            reel = self._reels.get(video)
-            if reel is None or reel.path != place:
-                if reel is not None:
-                    reel.close()
-                reel = self._reels[video] = Reel(place, self.house.shelf)
-            return reel
+            place = self.workspace.allow(self._project.find_video(video))
+            reader = self._readers.get(video)
+            if reader is None or reader.path != place:
+                if reader is not None:
+                    reader.close()
+                reader = self._readers[video] = FrameReader(place, self.workspace.cache)
+            return reader
 
-    def get_still(self, video: str, image: str, height: int) -> Picture:
+    def get_still(self, video: str, image: str, height: int) -> Binary:
         """Give the picture of a labelled frame, as it lies in the project.
 
         Raises
@@ -105,14 +105,14 @@ class Room:
         place = self.path / "labels" / video / image
         if not place.is_file() or place.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise UnknownError(f"{video}/{image} is not there any more")
-        place = self.house.allow(place)
+        place = self.workspace.allow(place)
         name = f"{self.name}-{video}-{image}-{height}-{place.stat().st_mtime_ns}"
-        found = self.house.shelf.get(name)
+        found = self.workspace.cache.get(name)
         if found is None:
             # Lists ask for many at once: what the person waits for has to get its turn.
             with _FEW if height else nullcontext():
                 found = encode_picture(read_image(place), height, name)
-            self.house.shelf.put(name, found)
+            self.workspace.cache.put(name, found)
         return found
 
     def read_waiting(self) -> Proposals:
@@ -137,7 +137,7 @@ class Room:
         if is_plain_name(name):
             place = self.path / "results" / f"{name}{RESULT}"
             if place.is_file():
-                return self.house.allow(place)
+                return self.workspace.allow(place)
         raise UnknownError(f"there is no result {name[:80]!r} here")
 
     def list_results(self) -> list[str]:
@@ -153,13 +153,13 @@ class Room:
             self._seen = found
         for kind in changed:
             facts = {"version": self.project.version, "tab": ""} if kind == "labels" else {}
-            self.house.events.tell(self.name, kind, **facts)
+            self.workspace.events.tell(self.name, kind, **facts)
 
     def close(self) -> None:
         """Let go of all files."""
         with self._lock:
-            for reel in self._reels.values():
-                reel.close()
+            for reader in self._readers.values():
+                reader.close()
 
     def _find_marks(self) -> dict[str, Any]:
         """Tell the state of every part by the times and sizes of its files."""

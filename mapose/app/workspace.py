@@ -9,21 +9,21 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from mapose.app.answers import UnknownError
-from mapose.app.films import Film, check_film
-from mapose.app.grounds import Grounds
+from mapose.app.folders import AllowedFolders
+from mapose.app.projects import OpenProject
 from mapose.app.recent import load_recent, note_recent
-from mapose.app.rooms import Room
+from mapose.app.responses import UnknownError
+from mapose.app.results import OpenResult, check_result
 from mapose.project.description import FILE as PROJECT
 
 
-class House(Grounds):
+class Workspace(AllowedFolders):
     """All that the server knows.
 
     Parameters
     ----------
     roots : iterable of path
-        As for `Grounds`.
+        As for `AllowedFolders`.
     recent : Path, optional
         File that lists the projects lately used; by default in the person's settings.
     """
@@ -34,10 +34,10 @@ class House(Grounds):
         super().__init__(roots)
         self.recent = recent
         self.last_active = time.monotonic()
-        self._rooms: dict[str, Room] = {}
-        self._films: dict[str, Film] = {}
+        self._projects: dict[str, OpenProject] = {}
+        self._results: dict[str, OpenResult] = {}
 
-    def open_room(self, folder: str | os.PathLike[str]) -> Room:
+    def open_project(self, folder: str | os.PathLike[str]) -> OpenProject:
         """Open a project.
 
         Raises
@@ -48,12 +48,12 @@ class House(Grounds):
         place = self.allow(folder)
         name = self.register(place)
         with self._lock:
-            if name not in self._rooms:
-                self._rooms[name] = Room(name, place, self)
+            if name not in self._projects:
+                self._projects[name] = OpenProject(name, place, self)
             note_recent(place, self.recent)
-            return self._rooms[name]
+            return self._projects[name]
 
-    def find_room(self, name: str) -> Room:
+    def find_project(self, name: str) -> OpenProject:
         """Find an open project; one lately used is opened again.
 
         Raises
@@ -62,17 +62,17 @@ class House(Grounds):
             If there is none of this name.
         """
         with self._lock:
-            if name in self._rooms:
-                return self._rooms[name]
+            if name in self._projects:
+                return self._projects[name]
         place = self._places.get(name)
         if place is None:
             known = (p for p in load_recent(self.recent) if self.is_allowed(p))
             place = next((p for p in known if self.register(p) == name), None)
         if place is None or not (place / PROJECT).is_file():
             raise UnknownError("this project is not open: open it again from the first page")
-        return self.open_room(place)
+        return self.open_project(place)
 
-    def open_film(self, file: str | os.PathLike[str]) -> Film:
+    def open_result(self, file: str | os.PathLike[str]) -> OpenResult:
         """Open a result.
 
         Raises
@@ -81,14 +81,14 @@ class House(Grounds):
             If it lies outside what may be shown, or is no result of ours.
         """
         place = self.allow(file)
-        check_film(place)
+        check_result(place)
         name = self.register(place)
         with self._lock:
-            if name not in self._films:
-                self._films[name] = Film(name, place, self)
-            return self._films[name]
+            if name not in self._results:
+                self._results[name] = OpenResult(name, place, self)
+            return self._results[name]
 
-    def find_film(self, name: str) -> Film:
+    def find_result(self, name: str) -> OpenResult:
         """Find a result that a page was given the name of.
 
         Raises
@@ -97,27 +97,27 @@ class House(Grounds):
             If there is none.
         """
         with self._lock:
-            if name in self._films:
-                self.allow(self._films[name].path)
-                return self._films[name]
-        return self.open_film(self.find_place(name))
+            if name in self._results:
+                self.allow(self._results[name].path)
+                return self._results[name]
+        return self.open_result(self.find_place(name))
 
     @property
-    def films(self) -> list[Film]:
+    def results(self) -> list[OpenResult]:
         """The results that are open."""
         with self._lock:
-            return list(self._films.values())
+            return list(self._results.values())
 
     @property
-    def opened(self) -> list[Room | Film]:
+    def items(self) -> list[OpenProject | OpenResult]:
         """Projects and results that are open."""
-        return [*self.rooms, *self.films]
+        return [*self.projects, *self.results]
 
     @property
-    def rooms(self) -> list[Room]:
+    def projects(self) -> list[OpenProject]:
         """The projects that are open."""
         with self._lock:
-            return list(self._rooms.values())
+            return list(self._projects.values())
 
     def note_activity(self) -> None:
         """Remember that somebody is there."""
@@ -126,17 +126,17 @@ class House(Grounds):
     def is_idle(self, seconds: float) -> bool:
         """Tell whether nobody has asked anything for so long, and no job runs."""
         waited = time.monotonic() - self.last_active
-        return waited > seconds and not any(room.jobs.is_busy() for room in self.rooms)
+        return waited > seconds and not any(opened.jobs.is_busy() for opened in self.projects)
 
     def watch(self, stop: threading.Event, every: float = 1.0) -> None:
         """Look from time to time for what others have changed, and tell the pages."""
         while not stop.wait(every):
-            for opened in self.opened:
+            for item in self.items:
                 with suppress(Exception):  # a folder that is gone; the pages will hear of it
-                    opened.look()
+                    item.look()
 
     def close(self) -> None:
         """Let go of all files."""
         super().close()
-        for opened in self.opened:
-            opened.close()
+        for item in self.items:
+            item.close()

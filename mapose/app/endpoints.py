@@ -1,4 +1,4 @@
-"""What the pages ask the server for: one door per kind of request, and what may come through it."""
+"""What the pages ask the server for: an endpoint for each kind of request, and what it takes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mapose.app.answers import Body
-from mapose.app.films import Film
-from mapose.app.house import House
-from mapose.app.rooms import Room
+from mapose.app.projects import OpenProject
+from mapose.app.responses import Body
+from mapose.app.results import OpenResult
+from mapose.app.workspace import Workspace
 from mapose.errors import SettingsError
 
 
@@ -19,7 +19,7 @@ class Call:
 
     Parameters
     ----------
-    house : House
+    workspace : Workspace
         What the server knows.
     path, query : dict of str to str
         Parts of the address.
@@ -27,20 +27,20 @@ class Call:
         What was sent, checked.
     """
 
-    house: House
+    workspace: Workspace
     path: Mapping[str, str]
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
 
     @property
-    def room(self) -> Room:
+    def opened(self) -> OpenProject:
         """The project that the address names."""
-        return self.house.find_room(self.path["room"])
+        return self.workspace.find_project(self.path["project"])
 
     @property
-    def film(self) -> Film:
+    def result(self) -> OpenResult:
         """The result that the address names."""
-        return self.house.find_film(self.path["place"])
+        return self.workspace.find_result(self.path["place"])
 
     def read_number(self, name: str, default: int | None = None, *, most: int = 2**31) -> int:
         """Read a whole number, not negative, from the address.
@@ -59,15 +59,15 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Door:
+class Endpoint:
     """One kind of request.
 
     Parameters
     ----------
     method : {"GET", "POST"}
     path : str
-        With names in braces, as in ``/api/{room}/label``.
-    work : function of Call to dict or Picture
+        With names in braces, as in ``/api/{project}/label``.
+    work : function of Call to dict or Binary
         Runs in a thread of its own.
     body : type of Body, optional
         What has to be sent.

@@ -1,6 +1,6 @@
 """The process around a job: waits for its turn, runs the command, and writes down how it ended.
 
-``python -m mapose.app.running FOLDER`` is started by `mapose.app.jobs` and needs no server.
+``python -m mapose.app.job_process FOLDER`` is started by `mapose.app.jobs` and needs no server.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _TIDY = 60.0
 def run_job(folder: Path) -> int:
     """Run the job of a folder to its end; give the exit code."""
     with lock_output(folder / JOB):
-        order = load_json(folder / JOB)
+        request = load_json(folder / JOB)
         with ExitStack() as stack:
-            if order.get("heavy") and not _wait_for_turn(folder, stack):
+            if request.get("heavy") and not _wait_for_turn(folder, stack):
                 return _write_end(folder, 130, stopped=True)
             write_progress(folder / PROGRESS, {"what": "starting"})
-            code, stopped = _run(folder, order["words"])
+            code, stopped = _run(folder, request["words"])
             return _write_end(folder, code, stopped=stopped)
 
 

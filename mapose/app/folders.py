@@ -9,15 +9,15 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from mapose.app.answers import ForbiddenError, UnknownError
 from mapose.app.events import Events
-from mapose.app.frames import Reel, Shelf
+from mapose.app.frames import FrameCache, FrameReader
+from mapose.app.responses import ForbiddenError, UnknownError
 from mapose.io.sources import VIDEO_SUFFIXES
 
 logger = logging.getLogger(__name__)
 
 
-class Grounds:
+class AllowedFolders:
     """Folders that may be shown, the stream of events, and pictures that are kept.
 
     Parameters
@@ -30,9 +30,9 @@ class Grounds:
         found = dict.fromkeys(Path(os.path.realpath(root)) for root in roots)
         self.roots = tuple(r for r in found if not any(o in r.parents for o in found))
         self.events = Events()
-        self.shelf = Shelf()
+        self.cache = FrameCache()
         self._places: dict[str, Path] = {}
-        self._reels: dict[str, Reel] = {}
+        self._readers: dict[str, FrameReader] = {}
         self._lock = threading.RLock()
 
     def allow(self, path: str | os.PathLike[str]) -> Path:
@@ -78,7 +78,7 @@ class Grounds:
             raise UnknownError("this file or folder is not known any more: open it again")
         return self.allow(self._places[name])
 
-    def get_reel(self, name: str) -> Reel:
+    def get_reader(self, name: str) -> FrameReader:
         """Open a video that belongs to no project yet.
 
         Raises
@@ -90,11 +90,11 @@ class Grounds:
         if place.suffix.lower() not in VIDEO_SUFFIXES:
             raise UnknownError(f"{place.name} is no video")
         with self._lock:
-            if name not in self._reels:
-                self._reels[name] = Reel(place, self.shelf)
-            return self._reels[name]
+            if name not in self._readers:
+                self._readers[name] = FrameReader(place, self.cache)
+            return self._readers[name]
 
     def close(self) -> None:
         """Let go of all files."""
-        for reel in self._reels.values():
-            reel.close()
+        for reader in self._readers.values():
+            reader.close()
