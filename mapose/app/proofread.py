@@ -1,4 +1,4 @@
-"""The page on which names are proofread: poses in windows, timelines, doubts, corrections."""
+"""The page on which results are proofread: poses in windows, timelines, doubts, corrections."""
 
 from __future__ import annotations
 
@@ -23,16 +23,22 @@ from mapose.results.windows import Windows
 _MOST = 4096
 _BINS = 4000
 Name = Annotated[str, Field(min_length=1, max_length=300)]
+Frame = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Edited(Body):
-    """What a person says about two names."""
+    """What a person says about names or points, as `mapose.add_edit` takes it."""
 
     tab: Annotated[str, Field(max_length=40)]
     version: Annotated[str, Field(max_length=64)]
-    kind: Literal["swap", "keep", "name"]
-    individuals: Annotated[tuple[Name, Name], Field(strict=False)]
-    frame: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    kind: Literal["swap", "keep", "name", "join", "split", "move", "delete"]
+    individuals: Annotated[list[Name], Field(min_length=1, max_length=2)]
+    frame: Frame | None = None
+    last: Frame | None = None
+    keypoint: Annotated[str, Field(max_length=300)] = ""
+    place: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=2)] = (
+        Field(default_factory=list)
+    )
 
 
 class Undone(Body):
@@ -50,11 +56,9 @@ def show_result(call: Call) -> dict[str, Any]:
     return {
         "name": result.path.name.removesuffix(RESULT),
         "where": str(result.path),
-        "names": list(windows.names),
         "named": windows.named,
         "keypoints": list(windows.file.skeleton.keypoints),
         "edges": [list(edge) for edge in windows.file.skeleton.edges],
-        "colours": [f"#{bytes(c).hex()}" for c in find_identity_colours(len(windows.names))],
         "first": int(windows.frames[0]) if len(windows) else 0,
         "last": int(windows.frames[-1]) if len(windows) else -1,
         "rate": windows.file.rate,
@@ -86,6 +90,8 @@ def _describe_edits(result: OpenResult, windows: Windows) -> dict[str, Any]:
     doubts = windows.find_doubts()
     return {
         "version": result.version,
+        "names": list(windows.names),
+        "colours": [f"#{bytes(c).hex()}" for c in find_identity_colours(len(windows.names))],
         "doubts": [
             {
                 "first": d.first,
@@ -104,7 +110,10 @@ def _describe_edits(result: OpenResult, windows: Windows) -> dict[str, Any]:
 
 
 def read_poses(call: Call) -> Binary:
-    """Give poses of a run of frames: a header in JSON, then x, y and confidence, then names."""
+    """Give poses of a run of frames: a header in JSON, then x, y and confidence, then names.
+
+    The header lists the points that a person has moved, as row, animal and keypoint.
+    """
     first = call.read_number("first", 0)
     count = call.read_number("count", 512, most=_MOST)
     windows = call.result.windows
@@ -116,7 +125,10 @@ def read_poses(call: Call) -> Binary:
     sure = np.full((count, animals), np.nan, np.float32)
     if poses.identity is not None:
         sure[rows] = poses.identity
-    header = {"first": first, "count": count, "animals": animals, "keypoints": keypoints}
+    header: dict[str, Any] = {"first": first, "count": count}
+    header |= {"animals": animals, "keypoints": keypoints}
+    moved = windows.find_edited(first + np.arange(count)) & np.isfinite(array[..., 0])
+    header["edited"] = np.argwhere(moved).tolist()
     return pack(header, [array, sure])
 
 
@@ -137,6 +149,9 @@ def read_timeline(call: Call) -> Binary:
     arrays = [found.shares[level][:, part][order, column][..., None]]
     for kind in kinds:
         arrays.append(found.levels[level][find_statistic(kind)][:, part][order, column])
+    values = np.concatenate(arrays, -1).astype(np.float32)
+    gone = (order < 0) | windows.find_deleted(np.asarray(middles, np.int64)).T
+    values[gone] = [0, *[np.nan] * (values.shape[-1] - 1)]
     header = {
         "ready": True,
         "first": int(start),
@@ -144,7 +159,7 @@ def read_timeline(call: Call) -> Binary:
         "bins": part.stop - part.start,
         "animals": len(windows.names),
     }
-    return pack(header, [np.concatenate(arrays, -1).astype(np.float32)])
+    return pack(header, [values])
 
 
 def pack(header: dict[str, Any], arrays: list[npt.NDArray[np.float32]]) -> Binary:
@@ -166,19 +181,19 @@ def show_picture(call: Call) -> Binary:
 
 
 def add(call: Call) -> dict[str, Any]:
-    """Correct names; on the disk when this returns."""
+    """Correct names or points; on the disk when this returns."""
     body, result = call.body, call.result
-    result.edit(body.kind, body.individuals, body.frame, version=body.version, tab=body.tab)
-    windows = result.windows
-    return {"names": list(windows.names), **_describe_edits(result, windows)}
+    what = body.model_dump(exclude={"tab", "version", "individuals"})
+    what["place"] = body.place or None
+    result.edit(body.individuals, version=body.version, tab=body.tab, **what)
+    return _describe_edits(result, result.windows)
 
 
 def undo(call: Call) -> dict[str, Any]:
     """Take back the last correction."""
     result = call.result
     gone = result.undo(version=call.body.version, tab=call.body.tab)
-    windows = result.windows
-    return {"gone": gone, "names": list(windows.names), **_describe_edits(result, windows)}
+    return {"gone": gone, **_describe_edits(result, result.windows)}
 
 
 ENDPOINTS = [

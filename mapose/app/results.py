@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +117,11 @@ class OpenResult:
             self._making = None
         self.workspace.events.tell(self.name, "timelines")
 
-    def edit(
-        self, kind: str, names: tuple[str, str], frame: int | None, *, version: str, tab: str
-    ) -> None:
-        """Add an edit; on the disk when this returns."""
+    def edit(self, individuals: Sequence[str], *, version: str, tab: str, **what: Any) -> None:
+        """Add an edit, as `mapose.add_edit` does; on the disk when this returns."""
         with self._lock:
             self._check(version)
-            add_edit(self.path, names, frame=frame, kind=kind)
+            add_edit(self.path, individuals, **what)
         self.workspace.events.tell(self.name, "edits", tab=tab, version=self.version)
 
     def undo(self, *, version: str, tab: str) -> str:

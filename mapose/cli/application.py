@@ -40,7 +40,7 @@ SECTIONS = {
         "metrics",
         "export",
     ),
-    "Who is who": ("proofread", "swaps", "swap", "name", "gallery"),
+    "Who is who": ("proofread", "swaps", "swap", "name", "edit", "gallery"),
     "Several cameras": ("calibrate", "triangulate"),
     "Files": ("video", "relink", "zip", "delete"),
 }

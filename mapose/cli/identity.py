@@ -1,4 +1,4 @@
-"""Commands about who is who: swaps, swap, name."""
+"""Commands that correct results: swaps, swap, name, edit."""
 
 from __future__ import annotations
 
@@ -116,6 +116,42 @@ def name(
 
     edit = add_edit(file, [old, new], frame=frame, kind="name")
     console.print(str(edit), markup=False, soft_wrap=True)
+
+
+@app.command()
+def edit(
+    file: File,
+    what: Annotated[str, typer.Argument(help="join, split, move or delete", metavar="WHAT")],
+    names: Annotated[
+        list[str], typer.Argument(help="join: the one that stays and the other; split: old, new")
+    ],
+    frame: Annotated[int | None, typer.Option(help="the frame, or the first of several")] = None,
+    last: Annotated[int | None, typer.Option(help="delete up to this frame")] = None,
+    keypoint: Annotated[str, typer.Option(help="what to move or delete; else all of them")] = "",
+    to: Annotated[str, typer.Option(metavar="X,Y", help="where the keypoint is")] = "",
+) -> None:
+    """Join or split tracks, move a point, delete points or animals; the result itself stays.
+
+    join A B: two tracks are one animal. split A [B] --frame N: from there on another animal.
+    move A --frame N --keypoint K --to X,Y. delete A --frame N [--last M] [--keypoint K].
+    'mapose swap FILE --list' shows all corrections, 'mapose swap FILE --undo' takes the last back.
+
+    Example: mapose edit monday.mapose.h5 join track0 track4
+    """
+    from mapose.results.correcting import add_edit
+
+    if what not in ("join", "split", "move", "delete"):
+        raise SettingsError(f"edit: wanted join, split, move or delete, came {what!r}")
+    place = _read_place(to) if to else None
+    made = add_edit(file, names, frame=frame, kind=what, last=last, keypoint=keypoint, place=place)
+    console.print(str(made), markup=False, soft_wrap=True)
+
+
+def _read_place(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise SettingsError(f"--to: wanted numbers as 312.5,96, came {text!r}") from None
 
 
 def list_rows(found: list[Doubt], rate: float | None) -> list[dict[str, Any]]:

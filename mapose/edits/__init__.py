@@ -1,4 +1,4 @@
-"""What a person said about names: who is who across a moment, kept as text, applied on reading.
+"""What a person said about names and points, kept as text, applied on reading.
 
 An edit says that the animal which was *here* before a moment is the one which is *there* after it.
 Both places are kept with their frames, and nothing else counts: rows and names may come out
@@ -7,12 +7,22 @@ then, the edit changes nothing. Names stay exchanged from the edit's frame to th
 recording, or to a later edit about one of the two, which goes on saying what it said: encounters
 can be settled in any order. Only two swaps within one encounter need care; made last to first,
 the later one has to be made once more.
+
+Tracks are joined and split in the same way, by places. Points that were moved or deleted are those
+of the animal that is found at its place in that frame, whoever tracked it.
 """
 
-from mapose.edits.applying import apply_edits, apply_settlement, settle_names
+from mapose.edits.applying import apply_edits, apply_settlement, drop_empty, settle_names
 from mapose.edits.certainty import rate_names
 from mapose.edits.journal import find_edits_path, load_edits, save_edits, write_line
-from mapose.edits.moments import make_edit, name_individual
+from mapose.edits.moments import (
+    edit_individual,
+    join_tracks,
+    make_edit,
+    name_individual,
+    split_track,
+)
+from mapose.edits.points import edit_points, find_edited
 from mapose.edits.records import KINDS, Edit, Sighting
 from mapose.edits.settlement import Settlement
 
@@ -23,12 +33,18 @@ __all__ = [
     "Sighting",
     "apply_edits",
     "apply_settlement",
+    "drop_empty",
+    "edit_individual",
+    "edit_points",
+    "find_edited",
     "find_edits_path",
+    "join_tracks",
     "load_edits",
     "make_edit",
     "name_individual",
     "rate_names",
     "save_edits",
     "settle_names",
+    "split_track",
     "write_line",
 ]

@@ -1,4 +1,4 @@
-"""Edits applied to poses: which of the tracker's rows belongs where, and what they are called."""
+"""Edits applied to poses: whose the tracker's rows are, what they are called, which points hold."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from mapose.arrays import Floats, Ints
+from mapose.arrays import Bools, Floats, Ints
 from mapose.assignment import assign
 from mapose.doubts import Doubt
 from mapose.edits.certainty import rate_names
-from mapose.edits.records import Edit, Sightings, find_body_length
-from mapose.edits.settlement import Settlement
+from mapose.edits.points import edit_points
+from mapose.edits.records import LINKING, POINTWISE, Edit, Sightings, find_body_length
+from mapose.edits.settlement import Settlement, find_empty
 from mapose.errors import suggest_name
 from mapose.poses import Poses
 from mapose.similarity import find_centres
@@ -33,25 +34,50 @@ def settle_names(poses: Poses, edits: Iterable[Edit], *, length: float | None = 
     poses : Poses
         As the tracker left them: one row per animal.
     edits : iterable of Edit
-        They take effect by frame, those of one frame in the order in which they come. An edit
-        whose animals are not near their places is left out, with a warning.
+        Those about who is who take effect by frame, those of one frame in the order in which they
+        come; then those of points, in their order. An edit whose animals are not near their places
+        is left out, with a warning.
     length : float, optional
         Typical length of an animal, where the poses are but those frames of which the edits speak.
+        Then tracks that were joined to others still have their rows: see `drop_empty`.
 
     Returns
     -------
     Settlement
     """
-    rows = _Rows(poses, find_body_length(poses) if length is None else length)
     edits = list(edits)
+    spare = sum(edit.kind == "split" for edit in edits)
+    rows = _Rows(poses, find_body_length(poses) if length is None else length, spare)
     held = []
-    for edit in sorted((e for e in edits if e.kind != "name"), key=lambda e: e.frame):
+    for edit in sorted((e for e in edits if e.kind in LINKING), key=lambda e: e.frame):
         if (pair := rows.link(edit)) is not None:
             held.append((edit, pair))
     for edit in edits:
         if edit.kind == "name":
             rows.rename(edit)
-    return Settlement(rows.find_order(), tuple(rows.names), tuple(held))
+        elif edit.kind == "join":
+            rows.keep_name(edit)
+    points = [(e, rows.find(e)) for e in edits if e.kind in POINTWISE]
+    placed = tuple((edit, row) for edit, row in points if row is not None)
+    settled = Settlement(
+        rows.find_order(), tuple(rows.names), tuple(held), placed, tuple(rows.free), rows.emptied
+    )
+    if length is None:
+        settled = drop_empty(settled, poses.frames, settled.order, poses.find_present())
+    return settled
+
+
+def drop_empty(settled: Settlement, frames: Ints, order: Ints, present: Bools) -> Settlement:
+    """Leave out the rows of tracks that were joined to others, if nobody is in them any more.
+
+    Parameters
+    ----------
+    settled : Settlement
+    frames, order, present
+        Of the whole recording, as for `find_empty`.
+    """
+    empty = find_empty(settled.emptied, settled.points, frames, order, present)
+    return replace(settled, left_out=(*settled.left_out, *empty))
 
 
 def apply_edits(poses: Poses, edits: Iterable[Edit], *, doubts: Iterable[Doubt] = ()) -> Poses:
@@ -102,10 +128,12 @@ def apply_settlement(poses: Poses, settled: Settlement, *, doubts: Iterable[Doub
     """
     named = poses.individuals or settled.names != poses.names
     moved = poses.arrange(settled.order, settled.names if named else None)
-    if moved.identity is None:
-        return moved
-    placed = settled.place_doubts(poses, doubts)
-    return replace(moved, identity=rate_names(poses.frames, moved.identity, placed, settled))
+    if moved.identity is not None:
+        placed = settled.place_doubts(poses, doubts)
+        rated = rate_names(poses.frames, moved.identity, placed, settled)
+        moved = replace(moved, identity=rated)
+    moved = edit_points(moved, settled.points)
+    return moved.take(individuals=settled.kept) if settled.left_out else moved
 
 
 class _Rows:
@@ -117,14 +145,27 @@ class _Rows:
         As the tracker left them.
     length : float
         Typical length of an animal.
+    spare : int
+        Rows for tracks that are split off.
+
+    Attributes
+    ----------
+    free : list of int
+        Rows that no track was split off into.
+    emptied : tuple of int
+        Rows of tracks that were joined to others.
     """
 
-    def __init__(self, poses: Poses, length: float) -> None:
+    def __init__(self, poses: Poses, length: float, spare: int = 0) -> None:
         self.poses = poses
-        self.names = list(poses.names)
+        own = len(poses.names)
+        self.names = [*poses.names, *(f"(free {k})" for k in range(spare))]
+        self.free = list(range(own, own + spare))
+        self.emptied: tuple[int, ...] = ()
         self.reach = _REACH * length
+        self._joined: dict[int, int] = {}
         self._starts = [0]
-        self._orders: list[Ints] = [np.arange(len(self.names))]
+        self._orders: list[Ints] = [np.r_[np.arange(own), np.full(spare, -1)]]
 
     def find_order(self) -> Ints:
         """Give the order of every frame, int64 (F, I)."""
@@ -140,8 +181,55 @@ class _Rows:
         sources = None if targets is None else self._locate(after, edit)
         if targets is None or sources is None:
             return None
+        if edit.kind == "split":
+            if targets == sources:  # else the tracker has told them apart by itself
+                self._split(edit, targets[0])
+            return None
         self._move(edit.frame, targets, sources)
+        if edit.kind == "join":
+            self._join(edit, targets[0], sources[0])
         return targets[0], targets[-1]
+
+    def _split(self, edit: Edit, row: int) -> None:
+        new = edit.individuals[1]
+        if not self._is_free(new, edit):
+            return
+        target = self.free.pop(0)
+        self.names[target] = new
+        self._move(edit.frame, [target], [row])
+
+    def _join(self, edit: Edit, target: int, source: int) -> None:
+        self._joined[id(edit)] = target
+        if target != source:
+            self.emptied = (*self.emptied, source)
+
+    def keep_name(self, edit: Edit) -> None:
+        """Call what was joined as a person does, not as the track that went into it."""
+        row, name = self._joined.get(id(edit)), edit.individuals[0]
+        if row is None or self.names[row] == name:
+            return
+        if name in self.names:
+            other = self.names.index(name)
+            if other not in self.emptied:
+                return
+            self.names[other] = self.names[row]
+        self.names[row] = name
+
+    def find(self, edit: Edit) -> int | None:
+        """Find the row, with all names settled, whose points an edit is about."""
+        poses = self.poses
+        if edit.keypoint and edit.keypoint not in poses.skeleton.keypoints:
+            hint = suggest_name(edit.keypoint, poses.skeleton.keypoints)
+            logger.warning("%s; left out: there is no %s here, %s", edit, edit.keypoint, hint)
+            return None
+        if edit.kind == "move" and len(edit.after[0][0].place) != poses.dimensions:
+            logger.warning("%s; left out: these poses have %d dimensions", edit, poses.dimensions)
+            return None
+        if edit.before[0]:
+            found = self._locate([edit.before[0]], edit)
+        else:
+            found = self._find_named(edit, edit.individuals[:1])
+        return None if found is None else found[0]
 
     def rename(self, edit: Edit) -> None:
         """Call the row of an animal as a person does."""
@@ -152,18 +240,34 @@ class _Rows:
             found = self._find_named(edit, [old])
         if found is None:
             return
-        if new in self.names and self.names[found[0]] != new:
-            logger.warning("%s; left out: there is another %s", edit, new)
-            return
-        self.names[found[0]] = new
+        if self.names[found[0]] != new and self._is_free(new, edit):
+            self.names[found[0]] = new
+
+    def _is_free(self, name: str, edit: Edit) -> bool:
+        """Tell whether nobody has a name; a track that was joined to another gives its up."""
+        if name not in self.names:
+            return True
+        row = self.names.index(name)
+        if row not in self.emptied:
+            logger.warning("%s; left out: there is another %s", edit, name)
+            return False
+        self.names[row] = f"{name} (rest)"
+        return True
 
     def _exchange(self, edit: Edit) -> tuple[int, int] | None:
         """Apply an edit without places, such as one that was written by hand."""
+        if edit.kind == "split":
+            if (found := self._find_named(edit, edit.individuals[:1])) is not None:
+                self._split(edit, found[0])
+            return None
         rows = self._find_named(edit, edit.individuals)
         if rows is None:
             return None
         if edit.kind == "swap":
             self._move(edit.frame, rows, rows[::-1])
+        elif edit.kind == "join":
+            self._move(edit.frame, rows[:1], rows[1:])
+            self._join(edit, *rows)
         return rows[0], rows[1]
 
     def _find_named(self, edit: Edit, names: Sequence[str]) -> list[int] | None:
@@ -204,6 +308,7 @@ class _Rows:
             if there and len(seen.place) == self.poses.dimensions:
                 order = self._orders[int(np.searchsorted(self._starts, row, side="right")) - 1]
                 centres = find_centres(self.poses.points[row, order].astype(np.float64))
+                centres[order < 0] = np.nan
                 away[k] = np.linalg.norm(centres - seen.place, axis=-1)
         return np.asarray(np.fmin(away, far).mean(0))
 

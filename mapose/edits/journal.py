@@ -3,7 +3,8 @@
 ``frame,kind,first,second`` are the frame, the kind and both names; ``first_before``,
 ``second_before``, ``first_after`` and ``second_after`` say where the animals were, each as
 ``frame x y`` (or ``frame x y z``), several with `` | `` between them, empty where it is not known.
-``recording`` is the fingerprint of the video, where it is known. Further columns are a person's own
+``recording`` is the fingerprint of the video, where it is known. Where something was deleted or
+moved, ``last`` and ``keypoint`` say until which frame, and what. Further columns are a person's own
 and stay.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mapose.edits.records import Edit, Sighting, Sightings
+from mapose.edits.records import POINTWISE, Edit, Sighting, Sightings
 from mapose.errors import FormatError
 from mapose.files import EDITS, RESULT, write_atomically
 from mapose.reading import explain_damage
@@ -25,6 +26,8 @@ from mapose.reading import explain_damage
 _PLACES = ("first_before", "second_before", "first_after", "second_after")
 _COLUMNS = ("frame", "kind", "first", "second", *_PLACES)
 _RECORDING = "recording"
+# Columns of lists in which something was deleted or moved.
+_FURTHER = ("last", "keypoint")
 
 
 def find_edits_path(path: str | os.PathLike[str]) -> Path:
@@ -101,25 +104,34 @@ def save_edits(edits: Iterable[Edit], path: str | Path) -> None:
     frame 300: ann and bob are swapped from here on
     """
     edits = list(edits)
-    own = list(dict.fromkeys(name for edit in edits for name in edit.notes))
+    further = _FURTHER if any(_list_further(edit) for edit in edits) else ()
+    own = [n for n in dict.fromkeys(n for edit in edits for n in edit.notes) if n not in further]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_COLUMNS, _RECORDING, *own])
+    writer.writerow([*_COLUMNS, _RECORDING, *further, *own])
     for edit in edits:
         notes = [edit.notes.get(name, "") for name in own]
-        writer.writerow([*_list_cells(edit), edit.recording, *notes])
+        cells = (_list_further(edit) or [""] * len(further)) if further else []
+        writer.writerow([*_list_cells(edit), edit.recording, *cells, *notes])
     with write_atomically(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
 def write_line(edit: Edit) -> str:
     """Write what an edit says in one line, by which it is known again in another list."""
-    return ",".join(_list_cells(edit))
+    return ",".join([*_list_cells(edit), *_list_further(edit)])
 
 
 def _list_cells(edit: Edit) -> list[str]:
     seen = [_write_sightings(s) for s in (*edit.before, *edit.after)]
     return [str(edit.frame), edit.kind, *edit.individuals, *seen]
+
+
+def _list_further(edit: Edit) -> list[str]:
+    """List what only edits of points have; nothing for others."""
+    if edit.last is None and not edit.keypoint:
+        return []
+    return ["" if edit.last is None else str(edit.last), edit.keypoint]
 
 
 def _read_line(line: dict[str, str]) -> Edit:
@@ -129,9 +141,20 @@ def _read_line(line: dict[str, str]) -> Edit:
         raise ValueError(f"wanted the number of a frame, came {line['frame']!r}") from None
     a, b, c, d = (_read_sightings(line[name]) for name in _PLACES)
     names = line["first"].strip(), line["second"].strip()
-    own = {name: cell for name, cell in line.items() if name not in (*_COLUMNS, _RECORDING)}
-    recording = line.get(_RECORDING, "").strip()
-    return Edit(frame, names, line["kind"].strip(), (a, b), (c, d), recording, own)
+    recording, kind = line.get(_RECORDING, "").strip(), line["kind"].strip()
+    known = (*_COLUMNS, _RECORDING, *(_FURTHER if kind in POINTWISE else ()))
+    # In a list about names alone, columns called like the further ones are a person's own.
+    own = {n: cell for n, cell in line.items() if n not in known and (cell or n not in _FURTHER)}
+    last, keypoint = _read_further(line) if kind in POINTWISE else (None, "")
+    return Edit(frame, names, kind, (a, b), (c, d), recording, last, keypoint, own)
+
+
+def _read_further(line: dict[str, str]) -> tuple[int | None, str]:
+    last = line.get("last", "").strip()
+    try:
+        return int(last) if last else None, line.get("keypoint", "").strip()
+    except ValueError:
+        raise ValueError(f"last: wanted the number of a frame, came {last!r}") from None
 
 
 def _read_sightings(text: str) -> Sightings:

@@ -132,6 +132,119 @@ def name_individual(poses: Poses, old: str, *, new: str, frame: int | None = Non
     return Edit(int(poses.frames[row]), (old, new), "name", after=(_see(poses, centres, rows), ()))
 
 
+def split_track(poses: Poses, name: str, *, new: str, frame: int) -> Edit:
+    """Make an edit by which a track is another animal from a frame on.
+
+    Parameters
+    ----------
+    poses : Poses
+        With the edits of names made so far, frames around this one at least.
+    name, new : str
+        What the track is called, and what it is called from the frame on.
+    frame : int
+        First video frame of the other animal.
+
+    Raises
+    ------
+    ShapeError
+        If there is no such individual or frame.
+    SettingsError
+        If the new name is taken, or the track is not there both before and after.
+    """
+    who = _find_row(poses, name)
+    if new in poses.names:
+        raise SettingsError(f"{new} is the name of another one already: choose another name")
+    row = _find_frame(poses, frame)
+    centres = find_centres(poses.points[:, who].astype(np.float64))
+    seen = np.flatnonzero(np.isfinite(centres).all(-1))
+    before, after = seen[seen < row][-_SIGHTINGS:][::-1], seen[seen >= row][:_SIGHTINGS]
+    if not (len(before) and len(after)):
+        raise SettingsError(
+            f"{name} is not seen both before frame {frame} and from there on: nothing to split"
+        )
+    places = _see(poses, centres, before), _see(poses, centres, after)
+    return Edit(frame, (name, new), "split", (places[0], ()), (places[1], ()))
+
+
+def join_tracks(earlier: Poses, later: Poses, individuals: Sequence[str], *, kept: str) -> Edit:
+    """Make an edit by which two tracks, one after the other, are the same animal.
+
+    Parameters
+    ----------
+    earlier, later : Poses
+        The last frames of the track that ends and the first ones of that which begins, with the
+        edits of names made so far.
+    individuals : (str, str)
+        The track that ends and the one that begins.
+    kept : str
+        Which of the names stays.
+    """
+    seen = []
+    for poses, name in zip((earlier, later), individuals, strict=True):
+        centres = find_centres(poses.points[:, _find_row(poses, name)].astype(np.float64))
+        rows = np.flatnonzero(np.isfinite(centres).all(-1))
+        seen.append(_see(poses, centres, rows))
+    before, after = seen[0][::-1][:_SIGHTINGS], seen[1][:_SIGHTINGS]
+    if not (before and after):
+        raise SettingsError(f"{' and '.join(individuals)} are not seen where they could be joined")
+    gone = next(name for name in individuals if name != kept)
+    return Edit(after[0].frame, (kept, gone), "join", (before, ()), (after, ()))
+
+
+def edit_individual(
+    poses: Poses,
+    name: str,
+    *,
+    frame: int,
+    last: int | None = None,
+    keypoint: str = "",
+    place: Sequence[float] | None = None,
+) -> Edit:
+    """Make an edit that moves a keypoint, or deletes one or a whole individual over a span.
+
+    Parameters
+    ----------
+    poses : Poses
+        With the edits of names made so far, but none of points: by its place there the individual
+        is found again.
+    name : str
+        What the individual is called.
+    frame, last : int
+        Video frames from which on and up to which; one by default.
+    keypoint : str
+        Which one; empty = the whole individual.
+    place : sequence of float, (2,) or (3,), optional
+        Where the keypoint is, in the unit of the poses; nothing = it is not there.
+
+    Raises
+    ------
+    ShapeError
+        If there is no such individual, keypoint or frame.
+    SettingsError
+        If a place is given without a keypoint, or is none.
+    """
+    who = _find_row(poses, name)
+    first = _find_frame(poses, frame)
+    if keypoint and keypoint not in poses.skeleton.keypoints:
+        hint = suggest_name(keypoint, poses.skeleton.keypoints)
+        raise ShapeError(f"no keypoint {keypoint!r} here: {hint}")
+    stop = int(np.searchsorted(poses.frames, frame if last is None else last, side="right"))
+    centres = find_centres(poses.points[:, who].astype(np.float64))
+    seen = first + np.flatnonzero(np.isfinite(centres[first:stop]).all(-1))
+    if len(seen) > _SIGHTINGS:
+        seen = seen[np.linspace(0, len(seen) - 1, _SIGHTINGS).astype(int)]
+    before = (_see(poses, centres, seen), ())
+    if place is None:
+        return Edit(frame, (name, ""), "delete", before, last=last, keypoint=keypoint)
+    there = tuple(round(float(x), 2) for x in place)
+    if len(there) != poses.dimensions or not np.isfinite(there).all():
+        raise SettingsError(f"wanted a place of {poses.dimensions} numbers, came {list(place)}")
+    if last is not None:
+        raise SettingsError("a keypoint is moved in one frame at a time")
+    moved = ((Sighting(frame, there),), ())
+    return Edit(frame, (name, ""), "move", before, moved, keypoint=keypoint)
+
+
 @dataclass(frozen=True, eq=False)
 class _View:
     """Two animals among the others, frame by frame.
@@ -246,7 +359,10 @@ def _find_limits(
         if edit.kind == "name":  # what was called so before is called otherwise now
             old, new = edit.individuals
             spoken = [(f, {new if n == old else n for n in names}) for f, names in spoken]
-        else:
+        elif edit.kind == "join":
+            kept, gone = edit.individuals
+            spoken = [(f, {kept if n == gone else n for n in names}) for f, names in spoken]
+        elif edit.kind in ("swap", "keep"):
             spoken.append((edit.frame, set(edit.individuals)))
     about = [f for f, names in spoken if names & set(individuals)]
     low = max((f for f in about if f < frame), default=int(poses.frames[0]))

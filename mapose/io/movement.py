@@ -25,8 +25,8 @@ def write_movement(
 ) -> None:
     """Write a netCDF file that the movement package opens.
 
-    What 3D points rest on (``error``, ``n_views``, ``filled``) are further variables, over the
-    axes of the confidence; what made the file is an attribute.
+    What points rest on (``error``, ``n_views``, ``filled``, ``edited``) are further variables, over
+    the axes of the confidence; what made the file is an attribute.
     """
     dataset = poses.to_xarray()
     for name, values in (support or {}).items():

@@ -22,6 +22,7 @@ _SUPPORT = {
     "error": ("reprojection_error", "pixels", "mean distance from what the cameras saw"),
     "n_views": ("n_views", "cameras", "number of cameras that a point was made from"),
     "filled": ("filled", "yes", "1 where a point was not measured but filled in"),
+    "edited": ("edited", "yes", "1 where a person moved or deleted a point"),
 }
 
 

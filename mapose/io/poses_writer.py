@@ -28,7 +28,7 @@ _CHUNK_BYTES = 1 << 18
 OF_PEAK = ("keypoint", "xy", "score", "covariance")
 OF_PAIR = ("pairs", "edge", "affinity")
 # What a 3D keypoint rests on, (F, I, K) each.
-OF_SUPPORT = {"error": np.float32, "n_views": np.int16, "filled": np.bool_}
+OF_SUPPORT = {"error": np.float32, "n_views": np.int16, "filled": np.bool_, "edited": np.bool_}
 
 
 class PosesWriter:
@@ -134,12 +134,12 @@ class PosesWriter:
             self._file["cameras"] = text
 
     def add_support(self, support: Mapping[str, Any]) -> None:
-        """Store what the 3D keypoints of all runs rest on: ``error``, ``n_views``, ``filled``.
+        """Store what the keypoints of all runs rest on.
 
         Parameters
         ----------
         support : dict of str to array, (F, I, K)
-            Some or all of the three.
+            Some or all of ``error``, ``n_views``, ``filled`` and ``edited``.
         """
         shape = self._file["poses"]["array"].shape[:3]
         arrays: dict[str, Any] = {}

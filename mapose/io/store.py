@@ -9,7 +9,8 @@ Layout (HDF5, no pickles), schema 1::
     /poses/array           float32 (F, I, K, 3 or 4), NaN = missing;  frames: int64 (F,)
     /poses/identity        float32 (F, I), optional;  covariance: float32 (F, I, K, d, d), optional
     /support/error         float32 (F, I, K), optional, 3D: reprojection error, px, NaN = none
-    /support/n_views       int16 (F, I, K): cameras used;  filled: bool (F, I, K): not measured
+    /support/n_views       int16 (F, I, K): cameras used;  filled: bool (F, I, K): not measured;
+                           edited: bool (F, I, K): moved or deleted by a person
     /peaks/per_frame       int64 (F, 2), optional: peaks and candidate links of each frame
     /peaks/...             keypoint, xy, score, covariance (N, ...); pairs, edge, affinity (M, ...)
     /doubts                text (JSON), optional: moments in which names were in doubt

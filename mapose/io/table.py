@@ -246,9 +246,10 @@ def _find_instances(rows: pd.DataFrame, path: Path) -> _Instances:
 def write_csv(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = None) -> None:
     """Write a table: of 2D poses a long one, of 3D poses that of Anipose.
 
-    A long table has the columns frame, individual, keypoint, x, y, confidence[, identity] and one
-    row per frame, individual and keypoint; one that was not found has empty coordinates and
-    confidence 0. For 3D see `mapose.io.anipose.write_anipose`.
+    A long table has the columns frame, individual, keypoint, x, y, confidence[, identity][, edited]
+    and one row per frame, individual and keypoint; one that was not found has empty coordinates and
+    confidence 0; edited is 1 where a person moved or deleted it. For 3D see
+    `mapose.io.anipose.write_anipose`.
     """
     if poses.dimensions == 3:
         write_anipose(poses, path, support=support)
@@ -264,5 +265,7 @@ def write_csv(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = N
         columns[name] = flat[:, axis]
     if poses.identity is not None:
         columns["identity"] = np.repeat(poses.identity.reshape(-1), k)
+    if support and "edited" in support:
+        columns["edited"] = np.asarray(support["edited"]).reshape(-1).astype(int)
     with write_atomically(path, error=FormatError) as partial:
         pd.DataFrame(columns).to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")

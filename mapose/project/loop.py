@@ -196,7 +196,7 @@ def _count_doubts(results: list[Path]) -> tuple[int, int]:
         try:
             with Result(file) as result:
                 found = len(result.find_doubts(min_probability=_LIKELY))
-                edits = sum(edit.kind != "name" for edit in result.edits)
+                edits = sum(edit.kind in ("swap", "keep") for edit in result.edits)
         except MaposeError:  # damaged, or not finished yet
             continue
         left, settled = left + found, settled + edits

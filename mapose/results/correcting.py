@@ -14,15 +14,19 @@ import numpy as np
 
 from mapose.doubts import Doubt
 from mapose.edits import (
+    KINDS,
     Edit,
+    edit_individual,
     find_edits_path,
+    join_tracks,
     load_edits,
     make_edit,
     name_individual,
     save_edits,
+    split_track,
     write_line,
 )
-from mapose.errors import FormatError, SettingsError, ShapeError
+from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
 from mapose.files import RESULT, claim_output, is_result, name_work
 from mapose.io import load_provenance, write
 from mapose.io.formats import ENDINGS
@@ -36,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 #: Frames of a result up to which an edit is made from all of them.
 _MANY = 20_000
+#: Frames at the ends of two tracks in which animals are seen that are to be joined.
+_ENDS = 10
 
 
 def export_result(
@@ -91,6 +97,9 @@ def add_edit(
     *,
     frame: int | None = None,
     kind: str = "swap",
+    last: int | None = None,
+    keypoint: str = "",
+    place: Sequence[float] | None = None,
 ) -> Edit:
     """Add an edit to the list beside a result.
 
@@ -98,14 +107,21 @@ def add_edit(
     ----------
     path : path
         A ``NAME.mapose.h5``; it is not changed.
-    individuals : (str, str)
-        Names of the two animals as `mapose.load` gives them; for ``"name"`` the old and the
-        new one.
+    individuals : (str, str) or (str,)
+        Names of the two animals as `mapose.load` gives them; for ``"name"`` and ``"split"`` the
+        old and the new one (by default of a split ``track`` and a number), for ``"join"`` first
+        the name that is kept; for ``"move"`` and ``"delete"`` the one.
     frame : int, optional
-        First video frame from which on names are to be exchanged; for ``"keep"`` one in the
-        doubtful moment. Only ``"name"`` finds one by itself.
-    kind : {"swap", "keep", "name"}
+        First video frame from which on it holds; for ``"keep"`` one in the doubtful moment. Only
+        ``"name"`` and ``"join"`` find one by themselves.
+    kind : {"swap", "keep", "name", "join", "split", "move", "delete"}
         As for `Edit`.
+    last : int, optional
+        Last video frame of a ``"delete"``; by default the first.
+    keypoint : str
+        What to move or to delete; by default the whole individual is deleted.
+    place : sequence of float, (2,) or (3,), optional
+        Where the keypoint of a ``"move"`` is, in the unit of the poses.
 
     Returns
     -------
@@ -115,7 +131,7 @@ def add_edit(
     Raises
     ------
     SettingsError
-        If the file has no individuals or is not ours, or two names or the frame are missing.
+        If the file has no individuals or is not ours, or names, frames or places do not fit.
     ShapeError
         If there is no such individual or frame; the nearest name is suggested.
     """
@@ -130,15 +146,66 @@ def add_edit(
             raise SettingsError(
                 f"{path.name} holds poses without individuals: 'mapose track' it first"
             )
-        if len(names) != 2 or names[0] == names[1]:
-            raise SettingsError(f"edit: wanted the names of two animals, came {', '.join(names)}")
-        if kind != "name" and frame is None:
-            raise SettingsError("edit: wanted the frame from which on names are exchanged")
-        edit = _make_edit(windows, names, frame, kind)
+        _check_edit(names, frame, kind)
+        if kind in ("move", "delete"):
+            if kind == "move" and (place is None or not keypoint):
+                raise SettingsError("edit: wanted a keypoint to move and its place")
+            assert frame is not None
+            where = {"last": last, "keypoint": keypoint, "place": place if kind == "move" else None}
+            edit = _edit_individual(windows, names[0], frame, **where)
+        elif kind == "join":
+            edit = _join_tracks(windows, names)
+        elif kind == "split":
+            assert frame is not None
+            new = names[1] if len(names) == 2 else _find_new_name(windows.names)
+            around = windows.read_around(frame, points=False)
+            edit = split_track(around, names[0], new=new, frame=frame)
+        else:
+            edit = _make_edit(windows, names, frame, kind)
         edit = replace(edit, recording=windows.recording)
         journal = load_edits(find_edits_path(path))
         save_edits([*journal, edit], find_edits_path(path))
     return edit
+
+
+def _check_edit(names: Sequence[str], frame: int | None, kind: str) -> None:
+    if kind not in KINDS:
+        raise SettingsError(f"edit: no kind {kind!r}: {suggest_name(kind, KINDS)}")
+    wanted = {"move": (1,), "delete": (1,), "split": (1, 2)}.get(kind, (2,))
+    if len(names) not in wanted or len(set(names)) < len(names):
+        what = "the name of one animal" if wanted[0] == 1 else "the names of two animals"
+        raise SettingsError(f"edit: wanted {what}, came {', '.join(names)}")
+    if kind not in ("name", "join") and frame is None:
+        raise SettingsError("edit: wanted the frame from which on it holds")
+
+
+def _edit_individual(windows: Windows, name: str, frame: int, **where: Any) -> Edit:
+    around = windows.read_around(frame, points=False)
+    return edit_individual(around, name, frame=frame, **where)
+
+
+def _join_tracks(windows: Windows, names: Sequence[str]) -> Edit:
+    spans = windows.find_spans()
+    for name in names:
+        if name not in windows.names:
+            raise ShapeError(f"no individual {name!r} here: {suggest_name(name, windows.names)}")
+        if name not in spans:
+            raise SettingsError(f"{name} is not seen in any frame: nothing to join")
+    earlier, later = sorted(names, key=lambda name: spans[name])
+    end, start = spans[earlier][1], spans[later][0]
+    if end >= start:
+        first, last = windows.frames[start], windows.frames[min(end, spans[later][1])]
+        raise SettingsError(
+            f"{' and '.join(names)} are both there between frames {first} and {last}: they cannot "
+            "be one animal; delete or split one of them first"
+        )
+    ends = windows.read_rows(slice(max(0, end - _ENDS), end + 1), points=False)
+    starts = windows.read_rows(slice(start, start + _ENDS), points=False)
+    return join_tracks(ends, starts, (earlier, later), kept=names[0])
+
+
+def _find_new_name(names: Sequence[str]) -> str:
+    return next(name for n in range(len(names) + 1) if (name := f"track{n}") not in names)
 
 
 def _make_edit(windows: Windows, names: Sequence[str], frame: int | None, kind: str) -> Edit:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mapose import io
+from mapose.arrays import Bools
 from mapose.doubts import Doubt, find_swaps
 from mapose.edits import (
     Edit,
     Settlement,
     apply_settlement,
+    find_edited,
     find_edits_path,
     load_edits,
     settle_names,
@@ -108,7 +110,7 @@ class Result:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the individuals, as edited."""
-        return self.settlement.names if self.edits else self._header[2]
+        return self.settlement.kept_names if self.edits else self._header[2]
 
     @cached_property
     def found(self) -> Poses:
@@ -146,16 +148,34 @@ class Result:
 
     @cached_property
     def support(self) -> dict[str, Any]:
-        """What 3D keypoints rest on, (F, I, K) each, in the rows of `poses`; empty if unknown."""
+        """What keypoints rest on, (F, I, K) each, in the rows of `poses`; empty if unknown.
+
+        In 3D ``error``, ``n_views`` and ``filled``; ``edited`` where a person changed points.
+        """
         if self.ours:
             with self._open() as file:
                 found = file.read_support()
         else:
             found = io.read_support(self.path, self._format)
-        if not self.edits or not found:
+        if not self.edits:
             return found
-        order = self.settlement.order[..., None]
-        return {name: np.take_along_axis(values, order, axis=1) for name, values in found.items()}
+        settled, poses = self.settlement, self.found
+        order = settled.order[:, settled.kept]
+        part = np.arange(len(order))[:, None], np.maximum(order, 0)
+        moved = {name: values[part] for name, values in found.items()}
+        for values in moved.values():
+            values[order < 0] = np.nan if values.dtype.kind == "f" else 0
+        if settled.points:
+            keypoints = poses.skeleton.keypoints
+            shape = (len(poses), len(settled.names), len(keypoints))
+            edited = find_edited(shape, poses.frames, settled.points, keypoints)[:, settled.kept]
+            moved["edited"] = edited | moved.get("edited", False)
+        return moved
+
+    @property
+    def edited(self) -> Bools:
+        """Which points a person has moved or deleted, bool (F, I, K), in the rows of `poses`."""
+        return np.asarray(self.support.get("edited", np.zeros(self.poses.confidence.shape, bool)))
 
     @cached_property
     def calibration(self) -> str | None:

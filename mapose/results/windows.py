@@ -11,9 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from mapose.arrays import Ints
+from mapose.arrays import Bools, Ints
 from mapose.doubts import Doubt, find_swaps
-from mapose.edits import Edit, Settlement, find_edits_path, load_edits, rate_names, settle_names
+from mapose.edits import (
+    Edit,
+    Settlement,
+    drop_empty,
+    edit_points,
+    find_edited,
+    find_edits_path,
+    load_edits,
+    rate_names,
+    settle_names,
+)
 from mapose.edits.records import find_body_length
 from mapose.io.store import PosesFile
 from mapose.poses import Poses
@@ -58,6 +68,7 @@ class Windows:
         self.recording = find_recorded(self._file.read_provenance())
         self._doubts = find_swaps(self._file.read_doubts())
         self._length: float | None = None
+        self._present: Bools | None = None
         self.refresh()
 
     def __enter__(self) -> Windows:
@@ -76,7 +87,7 @@ class Windows:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the individuals, as edited."""
-        return self._settled.names
+        return self._settled.settlement.kept_names
 
     @property
     def named(self) -> bool:
@@ -96,7 +107,7 @@ class Windows:
             if not self.edits:
                 names = self._file.names
                 order = np.arange(len(names))[None]
-                self._settled = _Sparse(names, np.zeros(1, np.int64), order, (), [])
+                self._settled = _Sparse(Settlement(order, names, ()), np.zeros(1, np.int64), [])
                 return
             self._settled = self._settle(self.edits)
 
@@ -105,7 +116,7 @@ class Windows:
         doubts = [d for d in self._doubts if d.probability >= min_probability]
         if not self.edits:
             return doubts
-        names, placed = self.names, self._settled.placed
+        names, placed = self._settled.settlement.names, self._settled.placed
         return [
             Doubt(d.first, d.last, (names[a], names[b]), d.probability)
             for d, a, b in placed
@@ -113,9 +124,22 @@ class Windows:
         ]
 
     def find_order(self, frames: Ints) -> Ints:
-        """Say which of the tracker's rows belongs where in some frames, int64 (F, I)."""
-        part = np.searchsorted(self._settled.starts, frames, side="right") - 1
-        return self._settled.orders[np.maximum(part, 0)]
+        """Say which of the tracker's rows belongs where in some frames, int64 (F, I); -1 = none."""
+        return self._settled.find_order(frames)[:, self._settled.settlement.kept]
+
+    def find_edited(self, frames: Ints) -> Bools:
+        """Find which points of some frames a person has moved or deleted, bool (F, I, K)."""
+        settled, keypoints = self._settled.settlement, self._file.skeleton.keypoints
+        shape = (len(frames), len(settled.names), len(keypoints))
+        return find_edited(shape, frames, settled.points, keypoints)[:, settled.kept]
+
+    def find_deleted(self, frames: Ints) -> Bools:
+        """Find in which of some frames a person has deleted an individual, bool (F, I)."""
+        settled = self._settled.settlement
+        whole = [(e, row) for e, row in settled.points if e.kind == "delete" and not e.keypoint]
+        return find_edited((len(frames), len(settled.names), 1), frames, whole, "")[
+            :, settled.kept, 0
+        ]
 
     def read(self, first: int, count: int) -> Poses:
         """Read a run of frames as corrected.
@@ -128,25 +152,38 @@ class Windows:
         rows = np.searchsorted(self.frames, [first, first + count])
         return self.read_rows(slice(int(rows[0]), int(rows[1])))
 
-    def read_rows(self, rows: slice) -> Poses:
-        """Read some rows as corrected, in the order of the file."""
+    def read_rows(self, rows: slice, *, points: bool = True) -> Poses:
+        """Read some rows as corrected, in the order of the file; without ``points``, names only."""
         with self._lock:
-            poses, settled = self._file.read_poses(rows), self._settled
+            poses, sparse = self._file.read_poses(rows), self._settled
         if not self.edits:
             return poses
-        order = self.find_order(poses.frames)
+        settled = replace(sparse.settlement, order=sparse.find_order(poses.frames))
         named = poses.individuals or settled.names != poses.names
-        moved = poses.arrange(order, settled.names if named else None)
-        if moved.identity is None:
-            return moved
-        here = Settlement(order, settled.names, settled.held)
-        rated = rate_names(poses.frames, moved.identity, settled.placed, here)
-        return replace(moved, identity=rated)
+        moved = poses.arrange(settled.order, settled.names if named else None)
+        if moved.identity is not None:
+            rated = rate_names(poses.frames, moved.identity, sparse.placed, settled)
+            moved = replace(moved, identity=rated)
+        moved = edit_points(moved, settled.points) if points else moved
+        return moved.take(individuals=settled.kept) if settled.left_out else moved
 
-    def read_around(self, frame: int) -> Poses:
+    def read_around(self, frame: int, *, points: bool = True) -> Poses:
         """Read the frames around one, as many as it takes to see who is who there."""
         row = int(np.searchsorted(self.frames, frame))
-        return self.read_rows(slice(max(0, row - _AROUND), min(len(self), row + _AROUND)))
+        rows = slice(max(0, row - _AROUND), min(len(self), row + _AROUND))
+        return self.read_rows(rows, points=points)
+
+    def find_spans(self) -> dict[str, tuple[int, int]]:
+        """Find the first and last row in which each individual is, as corrected."""
+        spans: dict[str, tuple[int, int]] = {}
+        for start in range(0, len(self), _PART):
+            there = self.read_rows(slice(start, start + _PART)).find_present()
+            for name, seen in zip(self.names, there.T, strict=True):
+                rows = start + np.flatnonzero(seen)
+                if len(rows):
+                    first, _ = spans.get(name, (int(rows[0]), 0))
+                    spans[name] = first, int(rows[-1])
+        return spans
 
     def _settle(self, edits: Iterable[Edit]) -> _Sparse:
         """Find what edits come to from the few frames that they speak of."""
@@ -158,13 +195,25 @@ class Windows:
         few = self._read_few(rows)
         settled = settle_names(few, edits, length=self._find_length())
         changed = np.r_[True, (np.diff(settled.order, axis=0) != 0).any(1)]
+        sparse = _Sparse(
+            replace(settled, order=settled.order[changed]), few.frames[changed], placed=[]
+        )
+        if settled.emptied:
+            order = sparse.find_order(self.frames)
+            settled = drop_empty(settled, self.frames, order, self._find_present())
         return _Sparse(
-            settled.names,
+            replace(settled, order=settled.order[changed]),
             few.frames[changed],
-            settled.order[changed],
-            settled.held,
             settled.place_doubts(few, self._doubts),
         )
+
+    def _find_present(self) -> Bools:
+        """Find when somebody is in each of the tracker's rows, bool (F, I); read once."""
+        if self._present is None:
+            starts = range(0, len(self), _PART)
+            parts = [self._file.read_poses(slice(s, s + _PART)).find_present() for s in starts]
+            self._present = np.concatenate(parts)
+        return self._present
 
     def _find_length(self) -> float:
         if self._length is None:
@@ -189,6 +238,8 @@ class Windows:
         )
 
 
+#: Rows that are looked through at a time.
+_PART = 4096
 #: Rows so near to each other are read in one go.
 _NEAR = 64
 
@@ -199,18 +250,19 @@ class _Sparse:
 
     Attributes
     ----------
-    names : tuple of str, (I,)
+    settlement : Settlement
+        With one order for each start.
     starts : int64, (S,)
         Video frames.
-    orders : int64, (S, I)
-    held : tuple of (Edit, (int, int))
-        As of `Settlement`.
     placed : list of (Doubt, int, int)
         As `Settlement.place_doubts` gives them.
     """
 
-    names: tuple[str, ...]
+    settlement: Settlement
     starts: Ints
-    orders: Ints
-    held: tuple[tuple[Edit, tuple[int, int]], ...]
     placed: list[tuple[Any, int, int]]
+
+    def find_order(self, frames: Ints) -> Ints:
+        """Give the order that holds in some frames, int64 (F, N)."""
+        part = np.searchsorted(self.starts, frames, side="right") - 1
+        return self.settlement.order[np.maximum(part, 0)]

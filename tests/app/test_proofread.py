@@ -64,6 +64,37 @@ def test_a_swap_is_kept_shown_and_taken_back(client, place, walk):
     np.testing.assert_array_equal(read(client, place, 0, 30)[0], load(walk, raw=True).array)
 
 
+def test_points_and_tracks_are_edited_and_taken_back(client, place, walk):
+    def edit(kind, *names, **what):
+        version = client.get(f"/api/r/{place}")[1]["version"]
+        body = {"tab": "t", "version": version, "kind": kind, "individuals": names, **what}
+        return client.post(f"/api/r/{place}/edit", body)
+
+    assert edit("move", "ann", frame=3, keypoint="snout", place=[5.5, 6])[0] == 200
+    assert edit("delete", "bob", frame=8, last=15)[0] == 200
+    status, told = edit("split", "ann", "carl", frame=20)
+    assert status == 200 and told["names"] == ["ann", "bob", "carl"] and len(told["colours"]) == 3
+    points, _ = read(client, place, 0, 30)
+    np.testing.assert_array_equal(points, load(walk).array)
+    assert points[3, 0, 0, :2].tolist() == [5.5, 6] and np.isnan(points[8:16, 1, :, 0]).all()
+    _, _, data = client.ask("GET", f"/poses/{place}?first=0&count=30")
+    assert unpack(data)[0]["edited"] == [[3, 0, 0]]
+    assert edit("join", "ann", "carl")[1]["names"] == ["ann", "bob"]
+    for _ in range(200):
+        _, _, data = client.ask("GET", f"/timeline/{place}?first=0&count=30&bins=100")
+        header, values = unpack(data)
+        if header["ready"]:
+            break
+    shares = values.reshape(2, header["bins"], 7)[..., 0]
+    assert shares[1, 2:4].tolist() == [0, 0] and shares[0, 6] == 1
+    for wrong in ({"place": [1]}, {"place": [1, 2], "keypoint": "nose"}, {"keypoint": "snout"}):
+        assert edit("move", "ann", frame=3, **wrong)[0] == 400
+    for _ in range(4):
+        version = client.get(f"/api/r/{place}")[1]["version"]
+        assert client.post(f"/api/r/{place}/undo", {"tab": "t", "version": version})[0] == 200
+    np.testing.assert_array_equal(read(client, place, 0, 30)[0], load(walk, raw=True).array)
+
+
 def test_what_another_program_corrects_is_seen(client, place, walk):
     assert client.get(f"/api/r/{place}")[1]["edits"] == []
     add_edit(walk, ("ann", "anna"), kind="name")

@@ -12,6 +12,7 @@ from mapose.labels import Labels
 from mapose.project.extracting import write_frames
 from mapose.project.project import Project
 from mapose.project.proposals import add_proposals
+from mapose.results.result import load
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -132,6 +133,52 @@ def test_a_doubt_is_settled_by_a_key_and_taken_back(page, workspace, walk):
     page.get_by_text("frame 29 of 29").wait_for()
     page.keyboard.press("a")
     page.get_by_text("frame 28 of 29").wait_for()
+
+
+def test_points_are_dragged_and_deleted_and_tracks_split_and_merged(page, workspace, walk):
+    page.evaluate(f"location.hash = '/r/{workspace.open_result(walk).name}'")
+    page.get_by_text("frame 0 of 29").wait_for()
+    box = page.locator(".stage").first.bounding_box()
+    scale = min((box["width"] - 16) / 64, (box["height"] - 16) / 48)
+
+    def find(x, y):
+        left = box["x"] + (box["width"] - scale * 64) / 2 + (x + 0.5) * scale
+        return left, box["y"] + (box["height"] - scale * 48) / 2 + (y + 0.5) * scale
+
+    for frame in (1, 2, 3):
+        page.keyboard.press("d")
+        page.get_by_text(f"frame {frame} of 29").wait_for()
+    page.wait_for_timeout(300)
+    page.mouse.move(*find(20, 26))  # the snout of ann
+    page.mouse.down()
+    page.mouse.move(*find(15, 20), steps=4)
+    page.mouse.move(*find(10, 16), steps=4)
+    page.mouse.up()
+    page.locator(".line", has_text="frame 3: snout of ann is at 10.0, 16.0").wait_for()
+    assert load(walk)["ann", "snout"][3, :2] == pytest.approx([10, 16], abs=0.3)
+    page.wait_for_timeout(300)
+    page.keyboard.press("Alt+ArrowRight")
+    page.locator(".line", has_text="frame 3: snout of ann is at 11.0, 16.0").wait_for()
+    page.keyboard.press("Delete")
+    page.locator(".line", has_text="frame 3: snout of ann is deleted").wait_for()
+    assert np.isnan(load(walk)["ann", "snout"][3, 0])
+    for key in ("2", "Delete"):
+        page.keyboard.press(key)
+    page.get_by_label("up to frame").fill("9")
+    page.get_by_label("up to frame").press("Enter")
+    page.locator(".line", has_text="frame 3: bob is deleted up to frame 9").wait_for()
+    assert np.flatnonzero(~load(walk).find_present()[:, 1]).tolist() == list(range(3, 10))
+    for key in ("1", "/"):
+        page.keyboard.press(key)
+    page.locator(".line", has_text="ann is another animal from here on, track0").wait_for()
+    for key in ("1", "3", "m"):
+        page.keyboard.press(key)
+    page.locator(".line", has_text="ann and track0 are one animal, ann").wait_for()
+    assert load(walk).names == ("ann", "bob") and len(load_edits(find_edits_path(walk))) == 6
+    for left in range(5, -1, -1):
+        page.keyboard.press("Control+z")
+        page.wait_for_timeout(250)
+        assert len(load_edits(find_edits_path(walk))) == left
 
 
 def test_a_right_proposal_takes_two_keys(page, workspace, mice, film):

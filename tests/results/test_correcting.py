@@ -296,9 +296,57 @@ def test_an_edit_reaches_over_its_whole_moment_but_not_over_another_edit(path):
     assert add_edit(path, ["track0", "track1"], frame=130, kind="keep").span[0] >= 120
 
 
-@pytest.mark.parametrize("command", ["swap", "swaps", "name"])
+@pytest.mark.parametrize("command", ["swap", "swaps", "name", "edit"])
 def test_every_help_shows_an_example(command):
     assert f"Example: mapose {command}" in " ".join(run(command, "--help").split())
+
+
+def test_points_and_tracks_are_edited_on_the_command_line(path, tmp_path):
+    run("edit", path, "split", "track0", "--frame", 200)
+    run("edit", path, "move", "track2", "--frame", 210, "--keypoint", "nose", "--to", "12.5,7")
+    run("edit", path, "delete", "track1", "--frame", 20, "--last", 29)
+    run("edit", path, "delete", "track1", "--frame", 50, "--keypoint", "nose")
+    run("edit", path, "join", "track0", "track2")
+    assert run("swap", path, "--list").splitlines() == [
+        "frame 200: track0 is another animal from here on, track2",
+        "frame 210: nose of track2 is at 12.5, 7.0",
+        "frame 20: track1 is deleted up to frame 29",
+        "frame 50: nose of track1 is deleted",
+        "frame 200: track0 and track2 are one animal, track0",
+    ]
+    fixed, before = load(path), load(path, raw=True)
+    assert fixed.names == ("track0", "track1") and len(Result(path).edits) == 5
+    assert fixed["track0", "nose"][210, :2].tolist() == [12.5, 7]
+    edited = Result(path).edited
+    assert edited.sum() == 1 + 10 * 3 + 1 and edited[20:30, 1].all() and edited[210, 0, 0]
+    np.testing.assert_array_equal(fixed.array[~edited], before.array[~edited])
+
+    # Tracked again, filtered and exported, it is known which points a person has touched.
+    other = tmp_path / "other.mapose.h5"
+    run("track", path, "--individuals", 2, "-o", other)
+    assert Result(other).edited.sum() == edited.sum()
+    export_result(path, tmp_path / "away.mapose.h5")
+    np.testing.assert_array_equal(Result(tmp_path / "away.mapose.h5").edited, edited)
+    export_result(path, tmp_path / "away.csv")
+    text = (tmp_path / "away.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert sum(row["edited"] == "1" for row in rows) == edited.sum()
+    np.testing.assert_array_equal(read(tmp_path / "away.csv").points, fixed.points)
+    run("swap", path, "--undo")
+    assert load(path).names == ("track0", "track1", "track2")
+    with pytest.raises(SettingsError, match="wanted numbers as"):
+        run("edit", path, "move", "track0", "--frame", 3, "--keypoint", "nose", "--to", "a,b")
+    with pytest.raises(SettingsError, match="join, split, move or delete"):
+        run("edit", path, "erase", "track0")
+
+
+def test_edited_points_are_a_variable_for_movement(path, tmp_path):
+    xr = pytest.importorskip("xarray")
+    add_edit(path, ["track0"], frame=7, kind="move", keypoint="nose", place=(1, 2))
+    export_result(path, tmp_path / "away.nc", format="movement")
+    with xr.open_dataset(tmp_path / "away.nc", engine="h5netcdf") as found:
+        assert found.edited.dims == found.confidence.dims
+        assert int(found.edited.sum()) == 1 and bool(found.edited[7, 0, 0])
 
 
 def test_correcting_on_the_command_line(path, truth):

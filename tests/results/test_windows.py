@@ -7,7 +7,7 @@ from mapose.doubts import Doubt
 from mapose.errors import SettingsError
 from mapose.poses import Poses
 from mapose.results import correcting
-from mapose.results.correcting import add_edit, undo_edit
+from mapose.results.correcting import add_edit, list_edits, undo_edit
 from mapose.results.result import Result, load, save
 from mapose.results.timelines import (
     STATISTICS,
@@ -75,6 +75,51 @@ def test_windows_are_parts_of_the_whole(file):
     check_same(file)
 
 
+def test_windows_of_points_and_tracks_are_parts_of_the_whole(file):
+    """Carl is cut in two, joined again, moved and deleted in between."""
+    steps = [
+        (("carl", "dora"), {"kind": "split", "frame": 120}),
+        (("ann",), {"kind": "move", "frame": 50, "keypoint": "nose", "place": (3, 4)}),
+        (("ann", "bob"), {"kind": "swap", "frame": 50}),
+        (("bob",), {"kind": "delete", "frame": 240, "last": 260}),
+        (("ann",), {"kind": "delete", "frame": 241, "keypoint": "tail"}),
+        (("carl", "dora"), {"kind": "join"}),
+        (("ann", "dora"), {"kind": "name"}),
+    ]
+    states = []
+    for names, how in steps:
+        states.append(load(file))
+        add_edit(file, names, **how)
+        check_same(file)
+    found = load(file)
+    assert found.names == ("dora", "bob", "carl") and found["bob", "nose"][50, 0] == 3
+    assert not found.find_present()[240:261, 1].any()
+    with Windows(file) as windows:
+        edited = windows.find_edited(np.arange(230, 250))
+        assert windows.find_deleted(np.arange(230, 270))[:, 1].sum() == 21
+    np.testing.assert_array_equal(edited, Result(file).edited[230:250])
+    assert edited[10:, 1].all() and edited[11, 0].tolist() == [False, True]
+    for state in states[::-1]:
+        undo_edit(file)
+        again = load(file)
+        assert again.names == state.names
+        np.testing.assert_array_equal(again.array, state.array)
+
+
+def test_edits_that_do_not_fit_are_refused(file):
+    for names, how, words in (
+        (("ann", "bob"), {"kind": "join"}, "both there between frames 0 and 399"),
+        (("ann",), {"kind": "swap", "frame": 3}, "names of two animals"),
+        (("ann", "bob"), {"kind": "delete", "frame": 3}, "name of one animal"),
+        (("ann",), {"kind": "delete"}, "wanted the frame"),
+        (("ann",), {"kind": "move", "frame": 3, "keypoint": "nose"}, "its place"),
+        (("ann",), {"kind": "erase", "frame": 3}, "no kind 'erase'"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            add_edit(file, names, **how)
+    assert list_edits(file) == []
+
+
 def test_an_edit_of_a_long_result_is_made_from_what_is_around_it(file, monkeypatch):
     whole = add_edit(file, ("ann", "bob"), frame=250)
     undo_edit(file)
@@ -82,9 +127,12 @@ def test_an_edit_of_a_long_result_is_made_from_what_is_around_it(file, monkeypat
     monkeypatch.setattr("mapose.results.windows._AROUND", 100)
     read = []
     monkeypatch.setattr(
-        Windows, "read_rows",
-        lambda self, rows, old=Windows.read_rows: read.append(rows) or old(self, rows),
-    )  # fmt: skip
+        Windows,
+        "read_rows",
+        lambda self, rows, old=Windows.read_rows, **how: (
+            read.append(rows) or old(self, rows, **how)
+        ),
+    )
     assert add_edit(file, ("ann", "bob"), frame=250) == whole
     assert read == [slice(150, 350)]
     check_same(file)

@@ -30,6 +30,7 @@ export function Proofread({ place }) {
   const [frame, setFrame] = useState(0);
   const [doubt, setDoubt] = useState(null);
   const [selected, setSelected] = useState([]);
+  const [point, setPoint] = useState(null); // { animal, keypoint, frame } that keys are about
   const [skipped, setSkipped] = useState(new Set());
   const [playing, setPlaying] = useState(false);
   const [speed, setSpeed] = useState(1);
@@ -39,7 +40,7 @@ export function Proofread({ place }) {
   const [fault, setFault] = useState("");
   const hosts = [useRef(), useRef()], canvas = useRef(), busy = useRef(false), pace = useRef([]);
   const tools = useRef({}), facts = useRef({});
-  facts.current = { result, doubt, selected, look };
+  facts.current = { result, doubt, selected, look, point };
 
   useEffect(() => {
     let alive = true;
@@ -80,7 +81,7 @@ export function Proofread({ place }) {
     tools.current.views.forEach((v) => v.repaint());
   };
   const doubts = useMemo(() => (result?.doubts ?? []).filter((d) => !skipped.has(keyOf(d))), [result, skipped]);
-  const settled = (result?.edits ?? []).filter((e) => e.kind !== "name").length;
+  const settled = (result?.edits ?? []).filter((e) => e.kind === "swap" || e.kind === "keep").length;
 
   useEffect(() => {
     const { lanes, views, player } = tools.current;
@@ -90,7 +91,7 @@ export function Proofread({ place }) {
     views.forEach((v) => v.resize());
     if (doubt) frameMoment(doubt); else views.forEach((v) => v.fit());
   }, [doubt]);
-  useEffect(() => { tools.current.lanes?.set({ selected }); tools.current.views?.forEach((v) => v.repaint()); }, [selected, look]);
+  useEffect(() => { tools.current.lanes?.set({ selected }); tools.current.views?.forEach((v) => v.repaint()); }, [selected, look, point]);
 
   // Bring both animals of a doubt into view, for the whole of its loop.
   const frameMoment = async (d) => {
@@ -145,17 +146,18 @@ export function Proofread({ place }) {
     const next = list[Math.min(Math.max(at, 0), list.length - 1)];
     if (next) open(next); else { open(null); say("All doubts are settled."); }
   };
-  const edit = async (kind, individuals, at) => {
+  const edit = async (kind, individuals, at, what = {}) => {
     if (busy.current) return;
     busy.current = true;
     status.set({ pending: 1 });
     const place_ = doubt ? doubts.findIndex((d) => keyOf(d) === keyOf(doubt)) : -1;
     try {
-      const found = await post(`/api/r/${place}/edit`, { tab, version: result.version, kind, individuals, frame: at });
+      const found = await post(`/api/r/${place}/edit`, { tab, version: result.version, kind, individuals, frame: at, ...what });
       renew(found);
+      if (!["swap", "keep", "move"].includes(kind)) { setPoint(null); setSelected([]); }
       status.set({ saved: time() });
       say(found.edits[found.edits.length - 1]?.text ?? "done", { action: { text: "Undo", run: undo } });
-      if (doubt && kind !== "name") goOn(place_, found.doubts.filter((d) => !skipped.has(keyOf(d))));
+      if (doubt && (kind === "swap" || kind === "keep")) goOn(place_, found.doubts.filter((d) => !skipped.has(keyOf(d))));
     } catch (error) {
       sayFault(error);
       if (error.code === 409) renew(await get(`/api/r/${place}`).catch(() => null));
@@ -184,6 +186,42 @@ export function Proofread({ place }) {
     if (!names) return say("Select two animals first: click them, or press their numbers.");
     return edit(kind, names, doubt ? doubt.frame : tools.current.shown);
   };
+  const chosen = () => selected.length === 1 ? selected[0] : result.names.length === 1 ? 0 : null;
+  const joinTwo = () => {
+    if (selected.length !== 2) return say("Select two tracks first; the name of the first stays.");
+    return edit("join", selected.map((i) => result.names[i]), null);
+  };
+  const splitHere = () => {
+    if (chosen() === null) return say("Select one animal first: its track is another one from this frame on.");
+    return edit("split", [result.names[chosen()]], tools.current.shown);
+  };
+  const remove = () => {
+    if (point && point.frame === tools.current.shown) {
+      return edit("delete", [result.names[point.animal]], point.frame, { keypoint: result.keypoints[point.keypoint] });
+    }
+    if (chosen() === null) return say("Select one point or one animal first.");
+    go(tools.current.shown);
+    return setDialog("delete");
+  };
+  // By keyboard: the points of the animal one after the other, and a nudge for the one that is chosen.
+  const nextPoint = (by) => {
+    const there = tools.current.poses.get(tools.current.shown), animal = chosen();
+    if (animal === null || !there) return say("Select one animal first.");
+    const list = result.keypoints.map((_, k) => k).filter((k) => spotOf(there, animal, k));
+    if (!list.length) return say("No point of it is in this frame.");
+    const at = point?.animal === animal ? list.indexOf(point.keypoint) : by > 0 ? -1 : 0;
+    return setPoint({ animal, keypoint: list[(at + by + list.length) % list.length], frame: tools.current.shown });
+  };
+  const moveTo = (p, x, y) => {
+    tools.current.moving = { ...p, x, y };
+    return edit("move", [result.names[p.animal]], p.frame, { keypoint: result.keypoints[p.keypoint], place: [x, y] })
+      .finally(() => { tools.current.moving = null; });
+  };
+  const nudge = (dx, dy) => {
+    if (!point || point.frame !== tools.current.shown) return say("Choose a point first, by a click or by W.");
+    const spot = spotOf(tools.current.poses.get(point.frame), point.animal, point.keypoint);
+    return spot && moveTo(point, spot[0] + dx, spot[1] + dy);
+  };
   const skip = () => {
     if (!doubt) return;
     const at = doubts.indexOf(doubt), list = doubts.filter((d) => d !== doubt);
@@ -208,7 +246,12 @@ export function Proofread({ place }) {
     ["K", "keep: the names are right", () => settle("keep"), "Names"], ["S", "swap the two from here on", () => settle("swap"), "Names"],
     ["U", "cannot tell: leave it for now", skip, "Names"], ["1 2 3 4 5 6 7 8 9", "select an animal", (e) => { if (+e.key <= result.names.length) select(+e.key - 1); }, "Names"],
     ["T", "give the selected animal a name", () => (selected.length ? setDialog("name") : say("Select an animal first.")), "Names"],
-    ["Ctrl+Z", "take the last correction back", undo, "Names"], ["Escape", "leave the doubt", () => open(null), "Names"],
+    ["M", "merge: the two tracks are one animal, called as the first", joinTwo, "Tracks and points"], ["/", "split the track: another animal from here on", splitHere, "Tracks and points"],
+    ["Delete Backspace", "delete the point, or the animal over a span", remove, "Tracks and points"],
+    ["W", "next point of the animal", () => nextPoint(1), "Tracks and points"], ["Shift+W", "point before", () => nextPoint(-1), "Tracks and points"],
+    ["Alt+ArrowLeft", "move the point by a pixel", () => nudge(-1, 0), "Tracks and points"], ["Alt+ArrowRight", "", () => nudge(1, 0), "Tracks and points"],
+    ["Alt+ArrowUp", "", () => nudge(0, -1), "Tracks and points"], ["Alt+ArrowDown", "", () => nudge(0, 1), "Tracks and points"],
+    ["Ctrl+Z", "take the last correction back", undo, "Names"], ["Escape", "leave the point, the doubt", () => (point ? setPoint(null) : open(null)), "Names"],
     ["F", "fit the picture", () => tools.current.views.forEach((v) => v.fit()), "Picture"], ["G", "hide or show marks", () => setLook({ ...look, marks: !look.marks }), "Picture"],
     ["R", "trails", () => setLook({ ...look, trails: !look.trails }), "Picture"],
     ["+ =", "timeline nearer", () => tools.current.lanes.zoom(0.5, tools.current.lanes.x(frame)), "Picture"], ["-", "timeline farther", () => tools.current.lanes.zoom(2, tools.current.lanes.x(frame)), "Picture"],
@@ -219,17 +262,32 @@ export function Proofread({ place }) {
   const press = (event, n) => {
     const view = tools.current.views[n], [x, y] = view.place(event);
     const drag = { x, y, moved: false };
+    const held = n === 0 && !playing && event.button === 0 ? findPoint(view, x, y, tools.current, result) : null;
     event.currentTarget.setPointerCapture(event.pointerId);
     const move = (e) => {
       const [a, b] = view.place(e);
       if (Math.hypot(a - x, b - y) > 3) drag.moved = true;
+      if (drag.moved && held) {
+        const [left, top] = view.toImage(a, b);
+        tools.current.moving = { ...held, x: left, y: top };
+        tools.current.views.forEach((v) => v.repaint());
+        return;
+      }
       if (drag.moved) tools.current.views.forEach((v) => v.move(a - drag.x, b - drag.y));
       drag.x = a; drag.y = b;
     };
     const lift = (e) => {
       e.currentTarget.removeEventListener("pointermove", move);
       e.currentTarget.removeEventListener("pointerup", lift);
+      if (drag.moved && held) {
+        const { x: left, y: top } = tools.current.moving;
+        setPoint(held);
+        moveTo(held, left, top);
+        return;
+      }
       if (drag.moved) return;
+      setPoint(held);
+      if (held) { if (!selected.includes(held.animal)) select(held.animal); return; }
       const found = tools.current.poses.get(tools.current.shown);
       if (!found) return;
       let best = -1, least = 40;
@@ -294,7 +352,9 @@ export function Proofread({ place }) {
         <ol>${result.edits.slice(-60).reverse().map((e) => html`<li><button class="entry" onClick=${() => go(e.frame)}>${e.text}</button></li>`)}</ol></details>`}
       <div class="tools"><button onClick=${() => settle("keep")} disabled=${!doubt && !pair()}>Keep <kbd>K</kbd></button><button onClick=${() => settle("swap")} disabled=${!doubt && !pair()}>Swap <kbd>S</kbd></button>
         <button onClick=${skip} disabled=${!doubt}>Cannot tell <kbd>U</kbd></button><button onClick=${() => turn(1)} disabled=${!doubts.length}>Next <kbd>N</kbd></button>
-        <button onClick=${() => setDialog("name")} disabled=${!selected.length}>Name <kbd>T</kbd></button><button onClick=${undo} disabled=${!result.edits.length}>Undo <kbd>Ctrl Z</kbd></button></div>`}
+        <button onClick=${() => setDialog("name")} disabled=${!selected.length}>Name <kbd>T</kbd></button><button onClick=${joinTwo} disabled=${selected.length !== 2}>Merge <kbd>M</kbd></button>
+        <button onClick=${splitHere} disabled=${chosen() === null}>Split <kbd>/</kbd></button><button onClick=${remove} disabled=${chosen() === null && !point}>Delete <kbd>Del</kbd></button>
+        <button onClick=${undo} disabled=${!result.edits.length}>Undo <kbd>Ctrl Z</kbd></button></div>`}
     </aside>`}
     <section class="below">
       <div class="bar-row"><button onClick=${() => toggle()}>${playing ? "Stop" : "Play"} <kbd>Space</kbd></button>
@@ -311,7 +371,9 @@ export function Proofread({ place }) {
           if (Math.abs(e.deltaX) > Math.abs(e.deltaY)) lanes.move(lanes.from + e.deltaX * (lanes.to - lanes.from) / lanes.width);
           else lanes.zoom(Math.exp(e.deltaY / 300), e.clientX - canvas.current.getBoundingClientRect().left); }}></canvas>
     </section>
-    ${dialog === "keys" && html`<${KeysHelp} keys=${[...keys, ["Click", "select an animal", null, "Mouse"], ["Drag", "move the picture; in the timeline, the video", null, "Mouse"], ["Wheel", "zoom the picture, or the timeline", null, "Mouse"]]} onClose=${() => setDialog("")} />`}
+    ${dialog === "keys" && html`<${KeysHelp} keys=${[...keys, ["Click", "select an animal", null, "Mouse"], ["Drag", "move a point, or the picture; in the timeline, the video", null, "Mouse"], ["Wheel", "zoom the picture, or the timeline", null, "Mouse"]]} onClose=${() => setDialog("")} />`}
+    ${dialog === "delete" && html`<${DeleteDialog} name=${names[chosen()]} frame=${frame} last=${result.last} onClose=${() => setDialog("")}
+      onDone=${(from, to) => { setDialog(""); edit("delete", [names[chosen()]], from, { last: to }); }} />`}
     ${dialog === "name" && html`<${NameDialog} old=${names[selected[selected.length - 1]]} onClose=${() => setDialog("")}
       onDone=${(name) => { const old = names[selected[selected.length - 1]], there = tools.current.poses.get(tools.current.shown);
         setDialog(""); edit("name", [old, name], there && centre(there, selected[selected.length - 1]) ? tools.current.shown : null); }} />`}
@@ -324,6 +386,38 @@ function NameDialog({ old, onDone, onClose }) {
   return html`<${Dialog} title=${`Another name for ${old}`} onClose=${onClose}><div class="form">
     <label>Name <input autofocus value=${name} maxlength="100" onInput=${(e) => setName(e.target.value)} onKeyDown=${(e) => e.key === "Enter" && done()} /></label></div>
     <div class="row"><span class="facts">For the whole recording.</span><span class="space"></span><button class="first" disabled=${!name.trim()} onClick=${done}>Name it</button></div></${Dialog}>`;
+}
+
+function DeleteDialog({ name, frame, last, onDone, onClose }) {
+  const [from, setFrom] = useState(frame), [to, setTo] = useState(frame);
+  const fine = Number.isInteger(+from) && Number.isInteger(+to) && +from >= 0 && +to >= +from && +to <= last;
+  const done = () => fine && onDone(+from, +to);
+  const field = (value, set, words, first) => html`<label>${words} <input type="number" autofocus=${first} min="0" max=${last} value=${value}
+    onInput=${(e) => set(e.target.value)} onKeyDown=${(e) => e.key === "Enter" && done()} /></label>`;
+  return html`<${Dialog} title=${`Delete ${name} over a span`} onClose=${onClose}><div class="form">
+    ${field(from, setFrom, "From frame", false)}${field(to, setTo, "up to frame", true)}</div>
+    <div class="row"><span class="facts">The result itself stays; Ctrl Z takes it back.</span><span class="space"></span>
+      <button class="first" disabled=${!fine} onClick=${done}>Delete</button></div></${Dialog}>`;
+}
+
+// Where a keypoint of an animal is, or null.
+function spotOf(found, animal, keypoint) {
+  if (!found || animal >= found.animals) return null;
+  const at = found.at + (animal * found.keypoints + keypoint) * 3, x = found.points[at], y = found.points[at + 1];
+  return x === x && y === y ? [x, y] : null;
+}
+
+// The point at a place of the screen, or null.
+function findPoint(view, x, y, { poses, shown }, result) {
+  const found = result && poses.get(shown);
+  let best = null, least = 9;
+  if (found) for (let animal = 0; animal < found.animals; animal++) for (let keypoint = 0; keypoint < found.keypoints; keypoint++) {
+    const spot = spotOf(found, animal, keypoint);
+    if (!spot) continue;
+    const [a, b] = view.toScreen(...spot), away = Math.hypot(a - x, b - y);
+    if (away < least) { least = away; best = { animal, keypoint, frame: shown }; }
+  }
+  return best;
 }
 
 const tellChance = (p) => (p < 0.01 ? "< 0.01" : p.toFixed(2));
@@ -344,7 +438,7 @@ function emptyPicture([width, height]) {
 }
 
 // Poses of the frame that is shown; in the second half the names of a doubt are exchanged.
-function paint(context, view, half, { poses, shown }, { result, doubt, selected, look }) {
+function paint(context, view, half, { poses, shown, moving }, { result, doubt, selected, look, point }) {
   if (!result || !look.marks || view.width < 2) return;
   const found = poses.get(shown);
   if (!found) return;
@@ -353,28 +447,38 @@ function paint(context, view, half, { poses, shown }, { result, doubt, selected,
   const called = (i) => (exchanged?.includes(i) ? exchanged[1 - exchanged.indexOf(i)] : i);
   const pairs = edges.map(([a, b]) => [keypoints.indexOf(a), keypoints.indexOf(b)]);
   const radius = Math.min(4.5, Math.max(2, view.scale * 2.2));
-  for (let i = 0; i < names.length; i++) {
+  for (let i = 0; i < Math.min(names.length, found.animals); i++) {
     const as = called(i), colour = colours[as], strong = selected.includes(as);
     const faint = doubt && !doubt.individuals.includes(names[as]);
     context.globalAlpha = faint ? 0.35 : 1;
     if (look.trails) drawTrail(context, view, poses, shown, i, colour, doubt, exchanged, colours);
     const spots = [];
     for (let k = 0; k < keypoints.length; k++) {
-      const at = found.at + (i * found.keypoints + k) * 3, x = found.points[at], y = found.points[at + 1];
-      spots.push(x === x && y === y ? view.toScreen(x, y) : null);
+      const held = moving && moving.frame === shown && moving.animal === i && moving.keypoint === k;
+      const spot = held ? [moving.x, moving.y] : spotOf(found, i, k);
+      spots.push(spot && view.toScreen(...spot));
     }
     for (const [a, b] of pairs) if (spots[a] && spots[b]) { drawLimb(context, spots[a], spots[b], colour, faint); context.globalAlpha = faint ? 0.35 : 1; }
     let top = null;
-    for (const s of spots) {
+    for (const [k, s] of spots.entries()) {
       if (!s) continue;
       context.beginPath(); context.arc(s[0], s[1], radius, 0, 7);
       context.fillStyle = colour; context.fill();
       context.lineWidth = 1; context.strokeStyle = "rgba(0,0,0,.75)"; context.stroke();
+      if (found.isEdited(i, k)) drawRing(context, s, radius + 2.5, 1.5);
+      if (point && point.frame === shown && point.animal === i && point.keypoint === k) drawRing(context, s, radius + 5, 2);
       if (!top || s[1] < top[1]) top = s;
     }
     if (top && names.length > 1 || top && result.named) drawName(context, `${as < 9 ? `${as + 1} ` : ""}${names[as]}`, top[0], top[1] - 8, colour, strong);
   }
   context.globalAlpha = 1;
+}
+
+// A ring marks a point that a person has moved, a wider one the point that is chosen.
+function drawRing(context, [x, y], radius, width) {
+  context.beginPath(); context.arc(x, y, radius, 0, 7);
+  context.lineWidth = width + 1.5; context.strokeStyle = "rgba(0,0,0,.7)"; context.stroke();
+  context.lineWidth = width; context.strokeStyle = "#fff"; context.stroke();
 }
 
 const TRAIL = 40;

@@ -29,7 +29,7 @@ export class Poses {
     slot.coming = getBytes(`/poses/${this.place}?first=${number * WINDOW}&count=${WINDOW}`).then((buffer) => {
       const [header, at] = unpack(buffer);
       const size = header.count * header.animals * header.keypoints * 3;
-      slot.data = { ...header, points: new Float32Array(buffer, at, size),
+      slot.data = { ...header, edited: new Set(header.edited.map((e) => e.join())), points: new Float32Array(buffer, at, size),
         sure: new Float32Array(buffer, at + 4 * size, header.count * header.animals) };
       this.changed();
     }).catch(() => this.windows.delete(number));
@@ -46,7 +46,8 @@ export class Poses {
     if (!data) return null;
     const row = frame - data.first;
     return { points: data.points, at: row * data.animals * data.keypoints * 3, sure: data.sure,
-      sureAt: row * data.animals, animals: data.animals, keypoints: data.keypoints };
+      sureAt: row * data.animals, animals: data.animals, keypoints: data.keypoints,
+      isEdited: (animal, keypoint) => data.edited.has(`${row},${animal},${keypoint}`) };
   }
 
   async ready(frame) {
