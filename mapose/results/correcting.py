@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 #: Frames of a result up to which an edit is made from all of them.
 _MANY = 20_000
+#: Frames around one in which an animal is looked for first.
+_NEAR = 500
 #: Frames at the ends of two tracks in which animals are seen that are to be joined.
 _ENDS = 10
 
@@ -158,8 +160,7 @@ def add_edit(
         elif kind == "split":
             assert frame is not None
             new = names[1] if len(names) == 2 else _find_new_name(windows.names)
-            around = windows.read_around(frame, points=False)
-            edit = split_track(around, names[0], new=new, frame=frame)
+            edit = _split_track(windows, names[0], new, frame)
         else:
             edit = _make_edit(windows, names, frame, kind)
         edit = replace(edit, recording=windows.recording)
@@ -180,8 +181,27 @@ def _check_edit(names: Sequence[str], frame: int | None, kind: str) -> None:
 
 
 def _edit_individual(windows: Windows, name: str, frame: int, **where: Any) -> Edit:
-    around = windows.read_around(frame, points=False)
-    return edit_individual(around, name, frame=frame, **where)
+    row = _find_row(windows, frame)
+    stop = np.searchsorted(windows.frames, where["last"] or frame, side="right")
+    rows = slice(row, max(row + 1, min(int(stop), row + _NEAR)))
+    return edit_individual(windows.read_rows(rows, points=False), name, frame=frame, **where)
+
+
+def _split_track(windows: Windows, name: str, new: str, frame: int) -> Edit:
+    row = _find_row(windows, frame)
+    near = slice(max(0, row - _NEAR), row + _NEAR)
+    with suppress(SettingsError):
+        return split_track(windows.read_rows(near, points=False), name, new=new, frame=frame)
+    whole = windows.read_rows(slice(0, len(windows)), points=False)
+    return split_track(whole, name, new=new, frame=frame)
+
+
+def _find_row(windows: Windows, frame: int) -> int:
+    row, frames = int(np.searchsorted(windows.frames, frame)), windows.frames
+    if row == len(frames) or frames[row] != frame:
+        held = f"{frames[0]} to {frames[-1]}" if len(frames) else "none"
+        raise ShapeError(f"no frame {frame} here; there are {held}")
+    return row
 
 
 def _join_tracks(windows: Windows, names: Sequence[str]) -> Edit:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,6 @@ class Windows:
         self.recording = find_recorded(self._file.read_provenance())
         self._doubts = find_swaps(self._file.read_doubts())
         self._length: float | None = None
-        self._present: Bools | None = None
         self.refresh()
 
     def __enter__(self) -> Windows:
@@ -167,23 +167,18 @@ class Windows:
         moved = edit_points(moved, settled.points) if points else moved
         return moved.take(individuals=settled.kept) if settled.left_out else moved
 
-    def read_around(self, frame: int, *, points: bool = True) -> Poses:
+    def read_around(self, frame: int) -> Poses:
         """Read the frames around one, as many as it takes to see who is who there."""
         row = int(np.searchsorted(self.frames, frame))
-        rows = slice(max(0, row - _AROUND), min(len(self), row + _AROUND))
-        return self.read_rows(rows, points=points)
+        return self.read_rows(slice(max(0, row - _AROUND), min(len(self), row + _AROUND)))
 
     def find_spans(self) -> dict[str, tuple[int, int]]:
         """Find the first and last row in which each individual is, as corrected."""
-        spans: dict[str, tuple[int, int]] = {}
-        for start in range(0, len(self), _PART):
-            there = self.read_rows(slice(start, start + _PART)).find_present()
-            for name, seen in zip(self.names, there.T, strict=True):
-                rows = start + np.flatnonzero(seen)
-                if len(rows):
-                    first, _ = spans.get(name, (int(rows[0]), 0))
-                    spans[name] = first, int(rows[-1])
-        return spans
+        order = self.find_order(self.frames)
+        there = self._find_present()[np.arange(len(self))[:, None], np.maximum(order, 0)]
+        there = there & (order >= 0) & ~self.find_deleted(self.frames)
+        seen = {name: np.flatnonzero(t) for name, t in zip(self.names, there.T, strict=True)}
+        return {name: (int(rows[0]), int(rows[-1])) for name, rows in seen.items() if len(rows)}
 
     def _settle(self, edits: Iterable[Edit]) -> _Sparse:
         """Find what edits come to from the few frames that they speak of."""
@@ -208,12 +203,9 @@ class Windows:
         )
 
     def _find_present(self) -> Bools:
-        """Find when somebody is in each of the tracker's rows, bool (F, I); read once."""
-        if self._present is None:
-            starts = range(0, len(self), _PART)
-            parts = [self._file.read_poses(slice(s, s + _PART)).find_present() for s in starts]
-            self._present = np.concatenate(parts)
-        return self._present
+        """Find when somebody is in each of the tracker's rows, bool (F, I)."""
+        state = self.path.stat()
+        return _read_present(self.path.resolve(), (state.st_mtime_ns, state.st_size))
 
     def _find_length(self) -> float:
         if self._length is None:
@@ -236,6 +228,15 @@ class Windows:
             identity=None,
             covariance=None,
         )
+
+
+@lru_cache(maxsize=4)
+def _read_present(path: Path, mark: tuple[int, int]) -> Bools:
+    """Read a file from end to end for who is there when; kept, as every later edit needs it."""
+    with PosesFile(path) as file:
+        starts = range(0, max(1, len(file)), _PART)
+        parts = [file.read_poses(slice(s, s + _PART)).find_present() for s in starts]
+    return np.concatenate(parts)
 
 
 #: Rows that are looked through at a time.
