@@ -29,7 +29,8 @@ def edit_points(poses: Poses, points: Placed) -> Poses:
     Returns
     -------
     Poses
-        The confidence of a moved point stays; one that was missing gets 1.
+        The confidence of a moved point stays; one that was missing gets 1, and a standard
+        deviation of 1 in the unit of the poses, as a click has.
 
     Examples
     --------
@@ -47,8 +48,12 @@ def edit_points(poses: Poses, points: Placed) -> Poses:
     for edit, part in _find_parts(poses.frames, poses.skeleton.keypoints, points):
         if edit.kind == "move":
             array[(*part, slice(-1))] = edit.after[0][0].place
-            confidence = array[(*part, -1)]
-            array[(*part, -1)] = np.where(confidence > 0, confidence, 1)
+            new = array[(*part, -1)] == 0
+            array[(*part, -1)] = np.where(new, 1, array[(*part, -1)])
+            if covariance is not None:
+                covariance[part] = np.where(
+                    new[:, None, None], np.eye(poses.dimensions), covariance[part]
+                )
             continue
         array[part] = np.nan
         array[(*part, -1)] = 0

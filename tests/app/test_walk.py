@@ -164,8 +164,8 @@ def test_points_are_dragged_and_deleted_and_tracks_split_and_merged(page, worksp
     assert np.isnan(load(walk)["ann", "snout"][3, 0])
     for key in ("2", "Delete"):
         page.keyboard.press(key)
-    page.get_by_label("up to frame").fill("9")
-    page.get_by_label("up to frame").press("Enter")
+    page.get_by_label("Up to frame").fill("9")
+    page.get_by_label("Up to frame").press("Enter")
     page.locator(".line", has_text="frame 3: bob is deleted up to frame 9").wait_for()
     assert np.flatnonzero(~load(walk).find_present()[:, 1]).tolist() == list(range(3, 10))
     for key in ("1", "/"):

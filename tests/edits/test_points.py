@@ -52,13 +52,16 @@ def test_a_point_that_was_missed_is_there_for_certain():
     array = walk.array.copy()
     array[20, 0, 0] = [np.nan, np.nan, 0]
     array[20, 0, 1, 2] = 0.4
-    walk = replace(walk, array=array)
+    walk = replace(walk, array=array, covariance=np.full((400, 2, 3, 2, 2), 3, np.float32))
+    walk.covariance[20, 0, 0] = np.nan
     edits = [
         edit_individual(walk, "ann", frame=20, keypoint=name, place=(9, 9))
         for name in ("nose", "back")
     ]
     fixed = apply_edits(walk, edits)
     np.testing.assert_allclose(fixed.confidence[20, 0, :2], [1, 0.4])
+    assert fixed.covariance[20, 0, 0].tolist() == [[1, 0], [0, 1]]
+    assert (fixed.covariance[20, 0, 1] == 3).all()
 
 
 def test_a_point_and_a_span_are_deleted():

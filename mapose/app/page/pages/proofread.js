@@ -11,6 +11,7 @@ import { Poses, centre } from "../parts/poses.js";
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32];
 const STATISTICS = { speed: "speed", confidence: "confidence", distance: "distance to the nearest", identity: "probability of the name" };
+const NUDGES = { "Alt+ArrowLeft": [-1, 0], "Alt+ArrowRight": [1, 0], "Alt+ArrowUp": [0, -1], "Alt+ArrowDown": [0, 1] };
 const time = () => new Date().toTimeString().slice(0, 8);
 
 // In a project: which result?
@@ -246,11 +247,10 @@ export function Proofread({ place }) {
     ["K", "keep: the names are right", () => settle("keep"), "Names"], ["S", "swap the two from here on", () => settle("swap"), "Names"],
     ["U", "cannot tell: leave it for now", skip, "Names"], ["1 2 3 4 5 6 7 8 9", "select an animal", (e) => { if (+e.key <= result.names.length) select(+e.key - 1); }, "Names"],
     ["T", "give the selected animal a name", () => (selected.length ? setDialog("name") : say("Select an animal first.")), "Names"],
-    ["M", "merge: the two tracks are one animal, called as the first", joinTwo, "Tracks and points"], ["/", "split the track: another animal from here on", splitHere, "Tracks and points"],
-    ["Delete Backspace", "delete the point, or the animal over a span", remove, "Tracks and points"],
+    ["M", "merge both tracks into the first", joinTwo, "Tracks and points"], ["/", "split: another animal from here", splitHere, "Tracks and points"],
+    ["Delete Backspace", "delete the point or a span", remove, "Tracks and points"],
     ["W", "next point of the animal", () => nextPoint(1), "Tracks and points"], ["Shift+W", "point before", () => nextPoint(-1), "Tracks and points"],
-    ["Alt+ArrowLeft", "move the point by a pixel", () => nudge(-1, 0), "Tracks and points"], ["Alt+ArrowRight", "", () => nudge(1, 0), "Tracks and points"],
-    ["Alt+ArrowUp", "", () => nudge(0, -1), "Tracks and points"], ["Alt+ArrowDown", "", () => nudge(0, 1), "Tracks and points"],
+    [Object.keys(NUDGES).join(" "), "move the point", (_, pressed) => nudge(...NUDGES[pressed]), "Tracks and points"],
     ["Ctrl+Z", "take the last correction back", undo, "Names"], ["Escape", "leave the point, the doubt", () => (point ? setPoint(null) : open(null)), "Names"],
     ["F", "fit the picture", () => tools.current.views.forEach((v) => v.fit()), "Picture"], ["G", "hide or show marks", () => setLook({ ...look, marks: !look.marks }), "Picture"],
     ["R", "trails", () => setLook({ ...look, trails: !look.trails }), "Picture"],
@@ -362,6 +362,7 @@ export function Proofread({ place }) {
         <label class="facts">speed <select value=${speed} onChange=${(e) => { tools.current.player.speed = +e.target.value; setSpeed(+e.target.value); }}>${SPEEDS.map((s) => html`<option value=${s}>${s}×</option>`)}</select></label>
         <span class="number" role="status">${result ? html`frame <b>${frame}</b> of ${result.last}${result.rate ? html` <span class="facts">${tellClock(frame / result.rate, true)}</span>` : ""}` : ""}</span>
         ${swapped && html`<span class="facts">${swapped.join(" and ")}: swapped with probability ${tellChance(doubt.probability)}</span>`}
+        ${point && point.frame === frame && html`<span class="facts">${result.keypoints[point.keypoint]} of ${names[point.animal]}</span>`}
         <span class="space"></span>
         <label class="facts">below <select value=${look.statistic} onChange=${(e) => { setLook({ ...look, statistic: e.target.value }); tools.current.lanes.statistic = e.target.value; tools.current.lanes.fetch(); }}>
           ${Object.entries(STATISTICS).map(([name, words]) => html`<option value=${name}>${words}</option>`)}</select></label>
@@ -371,7 +372,7 @@ export function Proofread({ place }) {
           if (Math.abs(e.deltaX) > Math.abs(e.deltaY)) lanes.move(lanes.from + e.deltaX * (lanes.to - lanes.from) / lanes.width);
           else lanes.zoom(Math.exp(e.deltaY / 300), e.clientX - canvas.current.getBoundingClientRect().left); }}></canvas>
     </section>
-    ${dialog === "keys" && html`<${KeysHelp} keys=${[...keys, ["Click", "select an animal", null, "Mouse"], ["Drag", "move a point, or the picture; in the timeline, the video", null, "Mouse"], ["Wheel", "zoom the picture, or the timeline", null, "Mouse"]]} onClose=${() => setDialog("")} />`}
+    ${dialog === "keys" && html`<${KeysHelp} keys=${[...keys, ["Click", "select an animal", null, "Mouse"], ["Drag", "move a point or the picture; scrub", null, "Mouse"], ["Wheel", "zoom the picture, or the timeline", null, "Mouse"]]} onClose=${() => setDialog("")} />`}
     ${dialog === "delete" && html`<${DeleteDialog} name=${names[chosen()]} frame=${frame} last=${result.last} onClose=${() => setDialog("")}
       onDone=${(from, to) => { setDialog(""); edit("delete", [names[chosen()]], from, { last: to }); }} />`}
     ${dialog === "name" && html`<${NameDialog} old=${names[selected[selected.length - 1]]} onClose=${() => setDialog("")}
@@ -395,7 +396,7 @@ function DeleteDialog({ name, frame, last, onDone, onClose }) {
   const field = (value, set, words, first) => html`<label>${words} <input type="number" autofocus=${first} min="0" max=${last} value=${value}
     onInput=${(e) => set(e.target.value)} onKeyDown=${(e) => e.key === "Enter" && done()} /></label>`;
   return html`<${Dialog} title=${`Delete ${name} over a span`} onClose=${onClose}><div class="form">
-    ${field(from, setFrom, "From frame", false)}${field(to, setTo, "up to frame", true)}</div>
+    ${field(from, setFrom, "From frame", false)}${field(to, setTo, "Up to frame", true)}</div>
     <div class="row"><span class="facts">The result itself stays; Ctrl Z takes it back.</span><span class="space"></span>
       <button class="first" disabled=${!fine} onClick=${done}>Delete</button></div></${Dialog}>`;
 }
