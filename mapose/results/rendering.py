@@ -260,7 +260,8 @@ def save_plots(
     elif len(found):
         filled = support.get("filled")
         figures["scene"] = partial(plots.plot_scene_3d, found, cameras=cameras, filled=filled)
-        figures["reconstruction"] = partial(plots.plot_reconstruction, found, **support)
+        rests = {name: values for name, values in support.items() if name != "edited"}
+        figures["reconstruction"] = partial(plots.plot_reconstruction, found, **rests)
     figures["positions"] = partial(plots.plot_positions, found)
     figures["confidence"] = partial(plots.plot_confidence, found)
     figures["histograms"] = partial(plots.plot_histograms, found)

@@ -340,6 +340,19 @@ def test_points_and_tracks_are_edited_on_the_command_line(path, tmp_path):
         run("edit", path, "erase", "track0")
 
 
+def test_points_in_space_are_moved_and_plotted(tmp_path):
+    poses, path = make_scene(1, 20, seed=1).truth_3d(), tmp_path / "space.mapose.h5"
+    error = np.ones(poses.confidence.shape, np.float32)
+    save(poses, path, support={"error": error})
+    keypoint = poses.skeleton.keypoints[0]
+    add_edit(path, poses.names, frame=7, kind="move", keypoint=keypoint, place=(1, 2, 3))
+    assert load(path).points[7, 0, 0].tolist() == [1, 2, 3]
+    support = Result(path).support
+    assert set(support) == {"error", "edited"} and support["edited"].sum() == 1
+    drawn = [p.stem for p in save_plots(path, tmp_path / "figures")]
+    assert "reconstruction" in drawn
+
+
 def test_edited_points_are_a_variable_for_movement(path, tmp_path):
     xr = pytest.importorskip("xarray")
     add_edit(path, ["track0"], frame=7, kind="move", keypoint="nose", place=(1, 2))
