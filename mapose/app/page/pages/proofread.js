@@ -230,15 +230,16 @@ export function Proofread({ place }) {
     goOn(at, list);
   };
   const select = (i) => setSelected((old) => (old.includes(i) ? old.filter((o) => o !== i) : [...old, i].slice(-2)));
-  const step = (by) => go(tools.current.shown + by);
+  // Each press of a key is a step, however fast; a key that is held does not run ahead of the picture.
+  const step = (by, event) => go((event?.repeat ? tools.current.shown : tools.current.player.frame) + by);
   const pick = (by) => {
     const next = SPEEDS[Math.min(Math.max(SPEEDS.indexOf(speed) + by, 0), SPEEDS.length - 1)];
     tools.current.player.speed = next; setSpeed(next);
   };
 
   const keys = [
-    ["Space", "play or stop", () => toggle(), "Video"], ["D ArrowRight", "next frame", () => step(1), "Video"], ["A ArrowLeft", "frame before", () => step(-1), "Video"],
-    ["Shift+D Shift+ArrowRight", "ten frames on", () => step(10), "Video"], ["Shift+A Shift+ArrowLeft", "ten frames back", () => step(-10), "Video"],
+    ["Space", "play or stop", () => toggle(), "Video"], ["D ArrowRight", "next frame", (e) => step(1, e), "Video"], ["A ArrowLeft", "frame before", (e) => step(-1, e), "Video"],
+    ["Shift+D Shift+ArrowRight", "ten frames on", (e) => step(10, e), "Video"], ["Shift+A Shift+ArrowLeft", "ten frames back", (e) => step(-10, e), "Video"],
     ["L", "faster", () => pick(1), "Video"], ["J", "slower", () => pick(-1), "Video"],
     ["Home", "first frame", () => go(result.first), "Video"], ["End", "last frame", () => go(result.last), "Video"],
     ["PageDown", "a tenth of the view on", () => step(Math.round((tools.current.lanes.to - tools.current.lanes.from) / 10)), "Video"],
