@@ -4,7 +4,7 @@ from .evaluation import draw_evaluation, plot_comparison, plot_errors, plot_scor
 from .figures import save_figure
 from .maps import plot_candidates, plot_fields, plot_scoremaps
 from .motion import plot_speeds, plot_zones
-from .overlay import draw_poses, draw_trails, draw_video
+from .overlay import draw_poses, draw_rings, draw_trails, draw_video
 from .reconstruction import plot_reconstruction
 from .scene3d import plot_scene_3d
 from .scene_video import make_stage
@@ -17,6 +17,7 @@ from .trajectories import plot_confidence, plot_histograms, plot_positions, plot
 __all__ = [
     "draw_evaluation",
     "draw_poses",
+    "draw_rings",
     "draw_sheet",
     "draw_trails",
     "draw_video",

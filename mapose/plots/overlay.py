@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from mapose.arrays import AnyFloats, Image
+from mapose.arrays import AnyFloats, Bools, Image
 from mapose.errors import ShapeError
 from mapose.plots.extents import find_boxes, find_radius, hide_doubtful, smooth_path
 from mapose.plots.strokes import (
@@ -210,6 +210,40 @@ def draw_video(
             yield image
 
     return draw()
+
+
+def draw_rings(
+    images: Iterable[Image], poses: Poses, marked: Bools, *, first: int = 0
+) -> Iterator[Image]:
+    """Draw rings around some points of a video, such as those that a person has moved.
+
+    Parameters
+    ----------
+    images : iterable of uint8, (H, W, 3)
+        RGB, one for each frame; they are drawn on.
+    poses : Poses
+        In image pixels. Rows are found by their frame number.
+    marked : bool, (F, I, K)
+        Which points.
+    first : int
+        Frame number of the first image.
+
+    Yields
+    ------
+    uint8, (H, W, 3)
+    """
+    import cv2
+
+    sample = poses.points[np.linspace(0, len(poses) - 1, min(len(poses), 200)).astype(int)]
+    marked = marked & np.isfinite(poses.points).all(-1)
+    rows = {int(poses.frames[row]): row for row in np.flatnonzero(marked.any((1, 2)))}
+    for index, image in enumerate(images, first):
+        if (row := rows.get(index)) is not None:
+            radius = round(2 * find_radius(sample, image.shape) + 2)
+            for x, y in np.round(poses.points[row][marked[row]]).astype(int).tolist():
+                cv2.circle(image, (x, y), radius, (0, 0, 0), 3, cv2.LINE_AA)
+                cv2.circle(image, (x, y), radius, (255, 255, 255), 1, cv2.LINE_AA)
+        yield image
 
 
 @dataclass(frozen=True)

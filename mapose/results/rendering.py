@@ -62,7 +62,8 @@ def render_video(
     video : path
         The recording.
     poses : Poses or path
-        In its pixels, or a file of 3D poses with their cameras.
+        In its pixels, or a file of 3D poses with their cameras. In a file of ours, points that a
+        person has moved get a ring.
     output : path
         Video file to write; it appears under its name when it is complete.
     camera : str, optional
@@ -94,6 +95,7 @@ def render_video(
     span = frames and f"{frames.start or 0}-{'' if frames.stop is None else frames.stop}"
     shown = None if span == "0-" else span
     made = name_work("render", files[:2], camera=camera, frames=shown)
+    edited = None if isinstance(poses, Poses) else Result(poses).support.get("edited")
     poses = poses if isinstance(poses, Poses) else read_view(poses, camera)
     options = choose_drawing(poses, drawing)
     claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
@@ -102,6 +104,8 @@ def render_video(
         drawn = plots.draw_video(
             prefetch(source.iterate(start, stop)), poses, stamp=True, **options
         )
+        if edited is not None:
+            drawn = plots.draw_rings(drawn, poses, edited, first=start)
         rate = source.rate or poses.rate or UNKNOWN_RATE
         with VideoWriter(output, rate, made=made) as writer:
             for done, image in enumerate(prefetch(drawn), 1):

@@ -10,6 +10,7 @@ from mapose import plots
 from mapose.errors import FormatError, SettingsError, ShapeError
 from mapose.io import Video, VideoWriter, save
 from mapose.poses import Poses
+from mapose.results.correcting import add_edit
 from mapose.results.rendering import project_poses, read_view, render_video, save_plots
 from mapose.skeleton import Skeleton
 from mapose.synthetic import make_scene
@@ -41,6 +42,26 @@ def test_3d_poses_are_drawn_where_the_camera_sees_them(tmp_path, scene):
     assert len(scene.skeleton.keypoints) > 3
     spots = np.round(view.points[2, :, :4].reshape(-1, 2)).astype(int)
     assert np.mean([image[y - 2 : y + 3, x - 2 : x + 3].max() > 100 for x, y in spots]) > 0.9
+
+
+def test_points_that_a_person_moved_get_a_ring(tmp_path, scene):
+    path, truth = tmp_path / "a.mapose.h5", scene.truth("cam1")
+    save(truth, path)
+    with VideoWriter(tmp_path / "cam1.mp4", 25) as writer:
+        for _ in range(6):
+            writer.write(np.full((360, 480, 3), 90, np.uint8))
+    images = []
+    for name in ("before", "after"):
+        output = tmp_path / f"{name}.mp4"
+        render_video(tmp_path / "cam1.mp4", path, output, trail=0, frames=slice(1, 5))
+        with Video(output) as video:
+            images.append([image.astype(int) for _, image in video.iterate(0, 4)])
+        keypoint, place = truth.skeleton.keypoints[0], truth.points[3, 0, 0].tolist()
+        add_edit(path, truth.names[:1], frame=3, kind="move", keypoint=keypoint, place=place)
+    changed = [np.abs(a - b).max(-1) > 60 for a, b in zip(*images, strict=True)]
+    y, x = np.nonzero(changed[2])  # frame 3
+    away = np.hypot(x - place[0], y - place[1])
+    assert len(away) > 10 and away.max() < 15 and not changed[0].any()
 
 
 def test_2d_poses_are_as_they_are(tmp_path, scene):
