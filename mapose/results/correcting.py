@@ -235,7 +235,9 @@ def _make_edit(windows: Windows, names: Sequence[str], frame: int | None, kind: 
             edit = _make_edit_from(windows.read_around(frame), windows, names, frame, kind)
             if kind == "name" or len(edit.links) == 2:
                 return edit
-    return _make_edit_from(windows.read_rows(slice(0, len(windows))), windows, names, frame, kind)
+    # Animals are found again by where the tracker saw them, not by where a person put a point.
+    whole = windows.read_rows(slice(0, len(windows)), points=False)
+    return _make_edit_from(whole, windows, names, frame, kind)
 
 
 def _make_edit_from(

@@ -168,9 +168,10 @@ class Windows:
         return moved.take(individuals=settled.kept) if settled.left_out else moved
 
     def read_around(self, frame: int) -> Poses:
-        """Read the frames around one, as many as it takes to see who is who there."""
+        """Read the frames around one, as many as it takes to see who is who there; names only."""
         row = int(np.searchsorted(self.frames, frame))
-        return self.read_rows(slice(max(0, row - _AROUND), min(len(self), row + _AROUND)))
+        rows = slice(max(0, row - _AROUND), min(len(self), row + _AROUND))
+        return self.read_rows(rows, points=False)
 
     def find_spans(self) -> dict[str, tuple[int, int]]:
         """Find the first and last row in which each individual is, as corrected."""

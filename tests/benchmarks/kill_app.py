@@ -17,6 +17,7 @@ import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,11 @@ CODE = (
     "serve(sys.argv[1], roots=[sys.argv[2]], on_start=lambda a: print(a, flush=True))"
 )
 KEYPOINTS = ("snout", "earL", "earR")
+EDITS: tuple[dict[str, Any], ...] = (
+    {"kind": "swap", "individuals": ["ann", "bob"]},
+    {"kind": "move", "individuals": ["ann"], "keypoint": "snout", "place": [7, 9]},
+    {"kind": "delete", "individuals": ["bob"], "keypoint": "earL"},
+)
 
 
 def make_project(folder: Path) -> Project:
@@ -86,10 +92,8 @@ def work(client: Client, opened: str, truth: Truth, rng: random.Random) -> None:
             if undo:
                 status, told = client.post(f"/api/r/{place}/undo", body)
             else:
-                body |= {"kind": "swap", "individuals": ["ann", "bob"]}
-                status, told = client.post(
-                    f"/api/r/{place}/edit", {**body, "frame": rng.randrange(3, 27)}
-                )
+                body |= {"frame": rng.randrange(3, 27), **rng.choice(EDITS)}
+                status, told = client.post(f"/api/r/{place}/edit", body)
             assert status == 200, told
             truth.edits += -1 if undo else 1
         truth.pending = ()

@@ -340,6 +340,20 @@ def test_points_and_tracks_are_edited_on_the_command_line(path, tmp_path):
         run("edit", path, "erase", "track0")
 
 
+def test_a_swap_holds_where_points_were_deleted_before(path):
+    """Animals are found by where the tracker saw them, whatever became of their points."""
+    for name in ("track0", "track1"):
+        add_edit(path, [name], kind="delete", keypoint="nose", frame=0, last=399)
+    before = load(path)
+    for frame in (105, 121):
+        add_edit(path, ["track0", "track1"], frame=frame)
+    add_edit(path, ["track1", "Anna"], kind="name", frame=120)
+    found = load(path)
+    assert found.names == ("track0", "Anna")
+    np.testing.assert_array_equal(found.array[105:121, ::-1], before.array[105:121])
+    np.testing.assert_array_equal(found.array[121:], before.array[121:])
+
+
 def test_points_in_space_are_moved_and_plotted(tmp_path):
     poses, path = make_scene(1, 20, seed=1).truth_3d(), tmp_path / "space.mapose.h5"
     error = np.ones(poses.confidence.shape, np.float32)
