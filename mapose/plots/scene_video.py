@@ -119,10 +119,9 @@ def _draw_ground(
     lines = [see((x, near), (x, far)) for x in np.arange(left, right + step / 2, step)]
     lines += [see((left, y), (right, y)) for y in np.arange(near, far + step / 2, step)]
     for line in lines:
-        cv2.polylines(
-            picture, [np.round(line * 16).astype(np.int32)], False, _LINE, 1, cv2.LINE_AA, 4
-        )
+        _draw_line(picture, line, _LINE, 1)
     bar = see((left, near), (left + step, near))
+    _draw_line(picture, bar, _BAR, 2)
     text, letters = f"{step:g} {unit}", find_text_size(picture.shape)
     high, wide = find_tag_shape(text, letters)
     x, y = bar.mean(0)

@@ -68,6 +68,9 @@ def test_the_scene_keeps_its_shape():
     np.testing.assert_allclose(limb[:, 1], limb[0, 1], rtol=1e-4)
     assert limb[0, 1] < -10  # up
     assert (rest > 0).all() and (rest < [400, 300]).all()
+    # A bar along the near edge of the floor tells the size of its fields.
+    bar = np.abs(stage.background.astype(int) - [200, 203, 208]).max(-1) < 8
+    assert np.ptp(np.flatnonzero(bar.any(0))) > 10
 
 
 def test_what_cannot_be_shown_is_told(session):
