@@ -164,8 +164,7 @@ def add_edit(
         else:
             edit = _make_edit(windows, names, frame, kind)
         edit = replace(edit, recording=windows.recording)
-        journal = load_edits(find_edits_path(path))
-        save_edits([*journal, edit], find_edits_path(path))
+        save_edits([*windows.journal, edit], find_edits_path(path))
     return edit
 
 

@@ -69,6 +69,7 @@ class Windows:
         self.recording = find_recorded(self._file.read_provenance())
         self._doubts = find_swaps(self._file.read_doubts())
         self._length: float | None = None
+        self._whole: Poses | None = None
         self.refresh()
 
     def __enter__(self) -> Windows:
@@ -102,8 +103,9 @@ class Windows:
     def refresh(self) -> None:
         """See the edits as they are now."""
         with self._lock:
-            journal = load_edits(find_edits_path(self.path))
-            self.edits = choose_own(journal, self.recording if journal else "", self.path)
+            self.journal = load_edits(find_edits_path(self.path))
+            recording = self.recording if self.journal else ""
+            self.edits = choose_own(self.journal, recording, self.path)
             if not self.edits:
                 names = self._file.names
                 order = np.arange(len(names))[None]
@@ -155,7 +157,7 @@ class Windows:
     def read_rows(self, rows: slice, *, points: bool = True) -> Poses:
         """Read some rows as corrected, in the order of the file; without ``points``, names only."""
         with self._lock:
-            poses, sparse = self._file.read_poses(rows), self._settled
+            poses, sparse = self._read_raw(rows), self._settled
         if not self.edits:
             return poses
         settled = replace(sparse.settlement, order=sparse.find_order(poses.frames))
@@ -203,14 +205,26 @@ class Windows:
             settled.place_doubts(few, self._doubts),
         )
 
+    def _read_raw(self, rows: slice) -> Poses:
+        """Read rows as the tracker left them; a short file is read once, as a whole."""
+        if len(self) > _SHORT:
+            return self._file.read_poses(rows)
+        if self._whole is None:
+            self._whole = self._file.read_poses()
+        return self._whole.take(rows)
+
     def _find_present(self) -> Bools:
         """Find when somebody is in each of the tracker's rows, bool (F, I)."""
+        if len(self) <= _SHORT:
+            return self._read_raw(slice(None)).find_present()
         state = self.path.stat()
         return _read_present(self.path.resolve(), (state.st_mtime_ns, state.st_size))
 
     def _find_length(self) -> float:
         if self._length is None:
-            self._length = find_body_length(self._file.read_sample())
+            whole = len(self) <= _SHORT
+            sample = self._read_raw(slice(None)) if whole else self._file.read_sample()
+            self._length = find_body_length(sample)
         return self._length
 
     def _read_few(self, rows: Ints) -> Poses:
@@ -219,7 +233,7 @@ class Windows:
         parts = []
         for group in np.split(rows, cuts):
             start = int(group[0])
-            part = self._file.read_poses(slice(start, int(group[-1]) + 1))
+            part = self._read_raw(slice(start, int(group[-1]) + 1))
             parts.append(part.take(group - start))
         first = parts[0]
         return replace(
@@ -242,6 +256,8 @@ def _read_present(path: Path, mark: tuple[int, int]) -> Bools:
 
 #: Rows that are looked through at a time.
 _PART = 4096
+#: Rows up to which a file is read as a whole: 10 animals with 15 keypoints are 4 MB.
+_SHORT = 2000
 #: Rows so near to each other are read in one go.
 _NEAR = 64
 

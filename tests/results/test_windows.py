@@ -26,6 +26,12 @@ DOUBTS = [
 ]
 
 
+@pytest.fixture(autouse=True, params=[0, 2000], ids=["in windows", "short"])
+def short(request, monkeypatch):
+    """Files up to so many rows are read as a whole."""
+    monkeypatch.setattr("mapose.results.windows._SHORT", request.param)
+
+
 @pytest.fixture
 def file(tmp_path):
     """Three animals of which two pass each other; one is away for a while."""
