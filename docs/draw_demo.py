@@ -1,25 +1,23 @@
 """Draw demo.png, the picture of the README, from what `mapose demo` made.
 
-Run: mapose demo && python docs/draw_demo.py mapose-demo [FRAME FRAME FRAME FRAME]
+Run: mapose demo && python docs/draw_demo.py mapose-demo [FRAME]
 """
 
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from mapose.io import Video, write_image
 
-#: Apart and in contact.
-FRAMES = (60, 110, 150, 200)
+#: Two mice side by side, one apart, in all views.
+FRAME = 200
 
 
 def main() -> None:
-    """Put four frames of the labelled video beside each other, two by two."""
+    """Take a frame of the labelled video: three cameras and the scene in space."""
     folder, *frames = sys.argv[1:]
-    with Video(Path(folder) / "results" / "arena.labelled.mp4") as video:
-        a, b, c, d = (video[int(frame)] for frame in frames or FRAMES)
-    write_image(np.block([[[a], [b]], [[c], [d]]]), Path(__file__).with_name("demo.png"))
+    with Video(Path(folder) / "results" / "session.labelled.mp4") as video:
+        picture = video[int(frames[0]) if frames else FRAME]
+    write_image(picture, Path(__file__).with_name("demo.png"))
 
 
 if __name__ == "__main__":

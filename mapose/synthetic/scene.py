@@ -303,7 +303,11 @@ def make_scene(
 
 
 def make_cameras(
-    n: int = 1, *, size: tuple[int, int] = (480, 360), arena: Arena | None = None
+    n: int = 1,
+    *,
+    size: tuple[int, int] = (480, 360),
+    around: tuple[int, int] | None = None,
+    arena: Arena | None = None,
 ) -> CameraGroup:
     """Set up cameras that see the whole floor.
 
@@ -314,6 +318,9 @@ def make_cameras(
         around.
     size : (int, int)
         Width and height in pixels.
+    around : (int, int), optional
+        Those of the cameras that stand around; the same by default. They are further away, and
+        the arena fills less of their pictures.
     arena : Arena, optional
         What they look at; by default the default one.
 
@@ -333,9 +340,9 @@ def make_cameras(
     top = aim_camera("top", (0, 0, above), size=size, focal=focal, distortion=(-0.03, 0, 0, 0, 0))
     if n == 1:
         return CameraGroup([top], "mm")
-    ring = make_ring(n - 1, radius=reach, height=1.15 * reach, size=size, seed=n)
-    around = [_fit_arena(camera, f"cam{i + 1}", arena) for i, camera in enumerate(ring)]
-    return CameraGroup([top, *around], "mm")
+    ring = make_ring(n - 1, radius=reach, height=1.15 * reach, size=around or size, seed=n)
+    others = [_fit_arena(camera, f"cam{i + 1}", arena) for i, camera in enumerate(ring)]
+    return CameraGroup([top, *others], "mm")
 
 
 def _fit_arena(camera: Camera, name: str, arena: Arena) -> Camera:

@@ -1,9 +1,10 @@
 """Makes the model ``drawn-mice``: python -m mapose.zoo.drawn_mice FOLDER.
 
-Mice of `mapose.synthetic`, seen from above: one to five of them, of every coat, in rooms of many
-sizes, 12 frames of each room, half of them moments at which two mice are closest. Seeds of the
-rooms begin at `FIRST_SEED`, and their sizes are drawn, so that no scene of the demo or of a test is
-among them. Takes about half an hour on two cores.
+Mice of `mapose.synthetic`, seen from above and by cameras around them: one to five of them, of
+every coat, in rooms of many sizes, 12 frames of each room, half of them from above, half of them
+moments at which two mice are closest. Seeds of the rooms begin at `FIRST_SEED`, and their sizes are
+drawn, so that no scene of the demo or of a test is among them. Takes about half an hour on two
+cores.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from mapose.synthetic.coats import Appearance
 from mapose.training.loop import Progress
 from mapose.training.training import train
 from mapose.zoo.cards import CARD
+from mapose.zoo.catalogue import find_model
 
 #: Seeds from here on are the rooms' own.
 FIRST_SEED = 1000
@@ -40,10 +42,11 @@ license: BSD-3-Clause
 
 # drawn-mice
 
-Mice drawn by `mapose.synthetic`, seen from above, one to five in a room. For the demo, and to start
-from when you try things on drawn scenes; on real animals it is of no use.
+Mice drawn by `mapose.synthetic`, seen from above and from the sides, one to five in a room. For the
+demo, and to start from when you try things on drawn scenes; on real animals it is of no use.
 
-- made by `python -m mapose.zoo.drawn_mice`, from {rooms} rooms and {frames} labelled frames
+- made by `python -m mapose.zoo.drawn_mice`, from {rooms} rooms and {labels} labelled frames;
+  {begun}
 - test frames: mean error {mean:.2f} px, OKS mAP {map:.3f}
 """
 
@@ -60,7 +63,9 @@ def make_room(number: int) -> Scene:
         seed=FIRST_SEED + number,
         appearance=_LOOKS[int(rng.choice(3, p=[0.6, 0.2, 0.2]))],
         arena=arena,
-        cameras=make_cameras(1, size=(480, 360), arena=arena),
+        cameras=make_cameras(
+            int(rng.integers(2, 6)), size=(480, 360), around=(640, 480), arena=arena
+        ),
     )
 
 
@@ -80,21 +85,29 @@ def choose_frames(scene: Scene, count: int) -> Ints:
     return np.sort(np.append(near, rng.choice(others, count - len(near), False))).astype(np.int64)
 
 
+def choose_views(scene: Scene, count: int) -> list[str]:
+    """Choose the camera of each of so many frames: every other one that from above."""
+    around = scene.cameras.names[1:]
+    return [around[i // 2 % len(around)] if i % 2 else "top" for i in range(count)]
+
+
 def draw_labels(folder: Path, rooms: int) -> Labels:
     """Draw labelled frames of many rooms into a folder."""
     points, videos, frames, images = [], [], [], []
     for number in range(rooms):
         scene = make_room(number)
         chosen = choose_frames(scene, LABELLED)
-        truth = scene.truth(occluded=False).points[chosen]
+        views = choose_views(scene, LABELLED)
+        seen = {view: scene.truth(view, occluded=False).points for view in set(views)}
+        truth = np.stack([seen[v][f] for f, v in zip(chosen, views, strict=True)])
         padded = np.full((LABELLED, MOST, *truth.shape[2:]), np.nan, np.float32)
         padded[:, : truth.shape[1]] = truth
         points.append(padded)
-        for frame in chosen:
-            path = folder / f"room{number:03d}" / f"frame{frame:06d}.png"
+        for frame, view in zip(chosen, views, strict=True):
+            path = folder / f"room{number:03d}-{view}" / f"frame{frame:06d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             if not path.exists():  # drawn by a run that was stopped
-                write_image(scene.draw(int(frame)), path)
+                write_image(scene.draw(int(frame), view), path)
             images.append(path)
             videos.append(path.parent.name)
             frames.append(int(frame))
@@ -104,7 +117,9 @@ def draw_labels(folder: Path, rooms: int) -> Labels:
     )
 
 
-def make_model(folder: Path, work: Path, *, rooms: int = ROOMS, steps: int = 5000) -> Model:
+def make_model(
+    folder: Path, work: Path, *, rooms: int = ROOMS, steps: int = 4000, init: str | None = None
+) -> Model:
     """Draw rooms, train on them, and write the model with its card.
 
     Parameters
@@ -115,13 +130,20 @@ def make_model(folder: Path, work: Path, *, rooms: int = ROOMS, steps: int = 500
         A new folder for the project that it is trained in.
     rooms, steps : int
         How much to draw and to train.
+    init : str, optional
+        A model to go on from. The one that comes with mapose went on for 3000 steps from one that
+        had learned for 5000 steps on views from above.
     """
     project = Project.create(work / "project", SKELETON, individuals=MOST)
     import_labels(project, draw_labels(work / "frames", rooms))
     model = train(
         Project.load(work / "project"),
         preset="small",
-        overrides=[f"train.steps={steps}", "train.test=0.05", "augment.rotation=180"],
+        overrides=[
+            *(f"train.steps={steps}", "train.test=0.05", "augment.rotation=180"),
+            *(["train.rate=1e-3"] if init else []),
+        ],
+        init=init and find_model(init),
         on_progress=_show,
     )
     model.save(folder)
@@ -134,7 +156,13 @@ def make_model(folder: Path, work: Path, *, rooms: int = ROOMS, steps: int = 500
     description = {"schema": 1, **model.describe(), "split": {}, "record": record}
     write_yaml(description, folder / "model.yaml")
     test = model.record["metrics"]["test"]
-    card = _CARD.format(rooms=rooms, frames=rooms * LABELLED, **test)
+    card = _CARD.format(
+        rooms=rooms,
+        labels=rooms * LABELLED,
+        begun=f"{steps} steps " + ("after an older one" if init else "from nothing"),
+        mean=test["mean"],
+        map=test["map"],
+    )
     with write_atomically(folder / CARD) as temporary:
         temporary.write_text(card, encoding="utf-8")
     return model
@@ -149,6 +177,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path, help="receives the model")
     parser.add_argument("--work", type=Path, default=Path("drawn-mice-work"), help="new folder")
     parser.add_argument("--rooms", type=int, default=ROOMS)
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--init", help="a model to go on from, such as zoo:drawn-mice")
     given = parser.parse_args()
-    make_model(given.folder, given.work, rooms=given.rooms, steps=given.steps)
+    make_model(given.folder, given.work, rooms=given.rooms, steps=given.steps, init=given.init)
