@@ -95,8 +95,7 @@ def render_video(
     span = frames and f"{frames.start or 0}-{'' if frames.stop is None else frames.stop}"
     shown = None if span == "0-" else span
     made = name_work("render", files[:2], camera=camera, frames=shown)
-    edited = None if isinstance(poses, Poses) else Result(poses).support.get("edited")
-    poses = poses if isinstance(poses, Poses) else read_view(poses, camera)
+    poses, edited = (poses, None) if isinstance(poses, Poses) else _read_view(poses, camera)
     options = choose_drawing(poses, drawing)
     claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     with claimed, Video(video) as source:
@@ -186,15 +185,23 @@ def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
     FormatError
         If the file holds 3D poses without cameras, or in another unit than theirs.
     """
+    return _read_view(path, camera)[0]
+
+
+def _read_view(
+    path: str | os.PathLike[str], camera: str | None = None
+) -> tuple[Poses, Bools | None]:
+    """Read poses as a camera sees them, and which of their points a person has edited."""
     path = Path(path)
     with Result(path) as result:
         poses, filled = result.poses, result.support.get("filled")
+        edited = result.support.get("edited")
         if poses.dimensions == 2:
             if camera is not None:
                 raise SettingsError(
                     f"{path.name} holds 2D poses of one camera: leave out the camera"
                 )
-            return _show_filled(poses, filled)
+            return _show_filled(poses, filled), edited
         text = result.calibration
     if text is None:
         raise FormatError(
@@ -212,7 +219,7 @@ def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
         raise SettingsError(str(error)) from error
     if "unknown" not in (cameras.unit, poses.unit) and cameras.unit != poses.unit:
         raise FormatError(f"{path.name}: poses are in {poses.unit}, its cameras in {cameras.unit}")
-    return project_poses(poses, chosen, filled=filled)
+    return project_poses(poses, chosen, filled=filled), edited
 
 
 def save_plots(

@@ -67,7 +67,8 @@ def test_an_enlarged_image_gives_the_same_places_also_in_a_crop():
         near = places[same] - large.xy[i]  # fewer are found in blurred images
         gaps += [gap for gap in near if np.linalg.norm(gap) < 8]
     assert len(gaps) > 30
-    assert np.abs(np.median(gaps, axis=0)).max() < 0.2
+    # Half a pixel of the small image, which a wrong centre of pixels would be off, are 2 px.
+    assert np.abs(np.median(gaps, axis=0)).max() < 0.5
     assert np.median(np.linalg.norm(gaps, axis=1)) < 1.0
     assert len(cut) > 10
     for i in np.flatnonzero(part.score > 0.5):
