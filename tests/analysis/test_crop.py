@@ -53,7 +53,8 @@ def test_a_crop_moves_no_keypoint(video, individual):
 
 def test_an_enlarged_image_gives_the_same_places_also_in_a_crop():
     model = Model.load(Path(mapose.__file__).parent / "zoo" / "drawn-mice")
-    images = list(SCENE.draw_frames(SCENE.cameras.names[0]))[:3]
+    # With three frames, 49 points, chance alone moves the median by 0.13 px.
+    images = list(SCENE.draw_frames(SCENE.cameras.names[0]))
     quarters = [prepare_image(image, factor=4, channels=3) for image in images]
     small = replace(model, factor=model.factor / 4)
     assert small.factor == 0.5
@@ -66,9 +67,8 @@ def test_an_enlarged_image_gives_the_same_places_also_in_a_crop():
         same = (found.frame == large.frame[i]) & (found.keypoint == large.keypoint[i])
         near = places[same] - large.xy[i]  # fewer are found in blurred images
         gaps += [gap for gap in near if np.linalg.norm(gap) < 8]
-    assert len(gaps) > 30
-    # Half a pixel of the small image, which a wrong centre of pixels would be off, are 2 px.
-    assert np.abs(np.median(gaps, axis=0)).max() < 0.5
+    assert len(gaps) > 150
+    assert np.abs(np.median(gaps, axis=0)).max() < 0.2
     assert np.median(np.linalg.norm(gaps, axis=1)) < 1.0
     assert len(cut) > 10
     for i in np.flatnonzero(part.score > 0.5):
