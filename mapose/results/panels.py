@@ -16,14 +16,14 @@ import numpy as np
 from mapose import plots  # matplotlib and cv2 are loaded when something is drawn
 from mapose.arrays import Image
 from mapose.edits import find_edits_path
-from mapose.errors import SettingsError, suggest_name
+from mapose.errors import SettingsError
 from mapose.files import claim_output, name_work
 from mapose.io import Video, VideoWriter, prefetch
 from mapose.io.video_writer import UNKNOWN_RATE, VIDEO_ENDINGS
 from mapose.plots.overlay import Frame
 from mapose.plots.tags import draw_tag, find_text_size
 from mapose.poses import Poses
-from mapose.results.rendering import DrawingOptions, choose_drawing, read_view
+from mapose.results.rendering import DrawingOptions, choose_drawing, find_view, name_span
 from mapose.results.result import Result
 
 # Of the whole picture, at most: what every projector and every player can show.
@@ -76,36 +76,38 @@ def render_views(
         replaced.
     """
     files = [*videos.values(), poses, find_edits_path(poses)]
-    span = frames and f"{frames.start or 0}-{'' if frames.stop is None else frames.stop}"
-    shown = None if span == "0-" else span
-    made = name_work("render", files[:-1], frames=shown)
+    made = name_work("render", files[:-1], frames=name_span(frames))
     with Result(poses) as result:
-        scene, cameras = result.poses, list(result.cameras or ())
-    options = choose_drawing(scene, drawing)
-    if scene.dimensions != 3:
-        raise SettingsError(f"{Path(poses).name} holds 2D poses: several cameras need poses in 3D")
-    known = [camera.name for camera in cameras]
-    for name in videos:
-        if name not in known:
+        scene, edited = result.poses, result.support.get("edited")
+        if scene.dimensions != 3:
             raise SettingsError(
-                f"{Path(poses).name} has no camera {name!r}: {suggest_name(name, known)}"
+                f"{Path(poses).name} holds 2D poses: several cameras need poses in 3D"
             )
+        views = {name: find_view(result, name) for name in videos}
+        cameras = list(result.cameras or ())
+    options = choose_drawing(scene, drawing)
     claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     with claimed, ExitStack() as stack:
         sources = {name: stack.enter_context(Video(path)) for name, path in videos.items()}
         start, stop, _ = (frames or slice(None)).indices(max(map(len, sources.values())))
         layout = _Layout.fit([source.size for source in sources.values()])
-        panels = [
-            plots.draw_video(
-                prefetch(_iterate(source, start, stop, scale)),
-                _scale_poses(read_view(poses, name), scale),
-                **options,
-            )
-            for (name, source), scale in zip(sources.items(), layout.scales, strict=True)
+        still = plots.make_stage(scene, layout.last, cameras=cameras)
+        shown = [_scale_poses(views[n], k) for n, k in zip(sources, layout.scales, strict=True)]
+        pictures = [
+            prefetch(_iterate(source, start, stop, scale))
+            for source, scale in zip(sources.values(), layout.scales, strict=True)
         ]
-        stage = plots.make_stage(scene, layout.last, cameras=cameras)
-        still = ((i, stage.background) for i in range(start, stop))
-        panels.append(plots.draw_video(still, stage.poses, stamp=True, **options))
+        panels = [
+            plots.draw_video(images, view, **options)
+            for images, view in zip(pictures, shown, strict=True)
+        ]
+        repeated = ((i, still.background) for i in range(start, stop))
+        panels.append(plots.draw_video(repeated, still.poses, stamp=True, **options))
+        if edited is not None:
+            panels = [
+                plots.draw_rings(panel, view, edited, first=start)
+                for panel, view in zip(panels, [*shown, still.poses], strict=True)
+            ]
         rate = next((s.rate for s in sources.values() if s.rate), scene.rate) or UNKNOWN_RATE
         with VideoWriter(output, rate, made=made) as writer:
             for done, images in enumerate(zip(*map(prefetch, panels), strict=True), 1):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
-from calibration import CalibrationError, Camera, CameraGroup
+from calibration import CalibrationError, Camera
 from mapose import plots  # matplotlib and cv2 are loaded when something is drawn
 from mapose.arrays import Bools, Image
 from mapose.doubts import Doubt
@@ -92,10 +92,11 @@ def render_video(
         If the output is a file that is read, or may not be replaced.
     """
     files = [video] if isinstance(poses, Poses) else [video, poses, find_edits_path(poses)]
-    span = frames and f"{frames.start or 0}-{'' if frames.stop is None else frames.stop}"
-    shown = None if span == "0-" else span
-    made = name_work("render", files[:2], camera=camera, frames=shown)
-    poses, edited = (poses, None) if isinstance(poses, Poses) else _read_view(poses, camera)
+    made = name_work("render", files[:2], camera=camera, frames=name_span(frames))
+    edited = None
+    if not isinstance(poses, Poses):
+        with Result(poses) as result:
+            poses, edited = find_view(result, camera), result.support.get("edited")
     options = choose_drawing(poses, drawing)
     claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     with claimed, Video(video) as source:
@@ -111,6 +112,12 @@ def render_video(
                 writer.write(image)
                 on_progress(done, stop - start)
     return Path(output)
+
+
+def name_span(frames: slice | None) -> str | None:
+    """Name frames for what is said of a rendered file; None where it holds them all."""
+    span = frames and f"{frames.start or 0}-{'' if frames.stop is None else frames.stop}"
+    return None if span == "0-" else span
 
 
 def choose_drawing(poses: Poses, drawing: DrawingOptions) -> dict[str, Any]:
@@ -185,41 +192,34 @@ def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
     FormatError
         If the file holds 3D poses without cameras, or in another unit than theirs.
     """
-    return _read_view(path, camera)[0]
-
-
-def _read_view(
-    path: str | os.PathLike[str], camera: str | None = None
-) -> tuple[Poses, Bools | None]:
-    """Read poses as a camera sees them, and which of their points a person has edited."""
-    path = Path(path)
     with Result(path) as result:
-        poses, filled = result.poses, result.support.get("filled")
-        edited = result.support.get("edited")
-        if poses.dimensions == 2:
-            if camera is not None:
-                raise SettingsError(
-                    f"{path.name} holds 2D poses of one camera: leave out the camera"
-                )
-            return _show_filled(poses, filled), edited
-        text = result.calibration
-    if text is None:
-        raise FormatError(
-            f"{path.name} holds 3D poses but no cameras to project them with: use the file that "
-            "'mapose triangulate' wrote"
-        )
+        return find_view(result, camera)
+
+
+def find_view(result: Result, camera: str | None = None) -> Poses:
+    """Find poses as a camera sees them; see `read_view`."""
+    name, poses, filled = result.path.name, result.poses, result.support.get("filled")
+    if poses.dimensions == 2:
+        if camera is not None:
+            raise SettingsError(f"{name} holds 2D poses of one camera: leave out the camera")
+        return _show_filled(poses, filled)
     try:
-        cameras = CameraGroup.from_toml(text, source=path.name)
+        cameras = result.cameras
+        if cameras is None:
+            raise FormatError(
+                f"{name} holds 3D poses but no cameras to project them with: use the file that "
+                "'mapose triangulate' wrote"
+            )
         if camera is None:
             raise SettingsError(
-                f"{path.name} holds 3D poses: name one of its cameras, {', '.join(cameras.names)}"
+                f"{name} holds 3D poses: name one of its cameras, {', '.join(cameras.names)}"
             )
         chosen = cameras[camera]
     except CalibrationError as error:
         raise SettingsError(str(error)) from error
     if "unknown" not in (cameras.unit, poses.unit) and cameras.unit != poses.unit:
-        raise FormatError(f"{path.name}: poses are in {poses.unit}, its cameras in {cameras.unit}")
-    return project_poses(poses, chosen, filled=filled), edited
+        raise FormatError(f"{name}: poses are in {poses.unit}, its cameras in {cameras.unit}")
+    return project_poses(poses, chosen, filled=filled)
 
 
 def save_plots(

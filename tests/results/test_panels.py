@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mapose import Poses, Skeleton, render_views
+from mapose import Poses, Skeleton, add_edit, render_views
 from mapose.errors import SettingsError, ShapeError
 from mapose.io import Video, VideoWriter, save
 from mapose.plots import make_stage
@@ -51,6 +51,20 @@ def test_each_camera_has_its_panel_with_its_poses(session):
     assert abs(int(np.median(pages[5][second])) - 88) < 6
 
 
+def test_points_that_a_person_moved_get_a_ring_in_every_panel(session, monkeypatch):
+    folder, scene, videos = session
+    path, truth = folder / "s.mapose.h5", scene.truth_3d()
+    place = truth.points[2, 0, 0] + 5
+    add_edit(path, truth.names[:1], kind="move", frame=2, keypoint="nose", place=place.tolist())
+    marked = []
+    monkeypatch.setattr(
+        "mapose.plots.draw_rings",
+        lambda images, poses, marks, first: marked.append(np.argwhere(marks)) or images,
+    )
+    render_views(videos, path, folder / "out.mp4")
+    assert [rows.tolist() for rows in marked] == 3 * [[[2, 0, 0]]]
+
+
 def test_the_scene_keeps_its_shape():
     skeleton = Skeleton(["a", "b"], [("a", "b")])
     points = np.zeros((40, 1, 2, 4), np.float32)
@@ -75,7 +89,7 @@ def test_the_scene_keeps_its_shape():
 
 def test_what_cannot_be_shown_is_told(session):
     folder, scene, videos = session
-    with pytest.raises(SettingsError, match=r"has no camera 'cam9': did you mean"):
+    with pytest.raises(SettingsError, match=r"no camera 'cam9'.*did you mean 'cam1'"):
         render_views({"cam9": videos["cam1"]}, folder / "s.mapose.h5", folder / "out.mp4")
     save(scene.truth("cam1"), folder / "flat.mapose.h5")
     with pytest.raises(SettingsError, match="several cameras need poses in 3D"):

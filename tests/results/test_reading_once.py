@@ -117,6 +117,7 @@ COMMANDS = {
     "plot in 3D": "plot {session} -o {out}/plots",
     "render": "render {folder}/monday.mp4 {monday} -o {out}/monday.labelled.mp4",
     "render in 3D": "render {folder}/monday.mp4 {session} --camera top -o {out}/top.mp4 --stop 5",
+    "render views": "render top={folder}/monday.mp4 {session} -o {out}/all.mp4 --stop 5",
     "export": "export {monday} --to slp -o {out}/monday.slp",
     "export in 3D": "export {session} --to nwb -o {out}/session.nwb",
     "metrics": "metrics {folder}/truth.mapose.h5 {monday}",
