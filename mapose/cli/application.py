@@ -156,7 +156,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("mapose-demo"),
     seed: Annotated[int, typer.Option(help="of the scene and of the training")] = 0,
 ) -> None:
-    """Run the whole sentence on a synthetic scene: draw, train, analyse, track, render, measure.
+    """Run the whole sentence on a drawn scene of three cameras: train, analyse, name, 3D, report.
 
     Example: mapose demo
     """
