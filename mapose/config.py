@@ -7,7 +7,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from mapose.errors import SettingsError, suggest_name
 from mapose.reading import explain_damage, load_yaml
@@ -24,6 +31,15 @@ def _check_factor(value: float) -> float:
 
 
 Factor = Annotated[float, AfterValidator(_check_factor)]
+
+
+def _check_depths(net: NetworkSettings | RefineSettings) -> Any:
+    widths, depths = len(net.widths), len(net.depths)
+    if depths != widths:
+        raise ValueError(
+            f"widths and depths: wanted equally many, came {widths} and {depths} numbers"
+        )
+    return net
 
 
 class NetworkSettings(_Strict):
@@ -47,6 +63,18 @@ class NetworkSettings(_Strict):
     links: tuple[tuple[str, str], ...] | None = Field(
         None, description="pairs of keypoints with an affinity field; found from the labels"
     )
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> NetworkSettings:
+        """Hold the widths against what the encoder has."""
+        if self.encoder == "residual":
+            _check_depths(self)
+        if self.encoder == "efficientnet-lite0" and len(self.widths) < 5:
+            raise ValueError(
+                f"widths: {self.encoder} wants 5 numbers, came {len(self.widths)}; "
+                "those of --preset small may be fewer"
+            )
+        return self
 
 
 class AugmentSettings(_Strict):
@@ -120,6 +148,8 @@ class RefineSettings(_Strict):
     steps: int | None = Field(None, ge=1, description="chosen from the labels by default")
     batch: int = Field(16, ge=1)
     rate: float = Field(2e-3, gt=0, description="highest learning rate")
+
+    _check_levels = model_validator(mode="after")(_check_depths)
 
 
 class Settings(_Strict):
@@ -195,7 +225,7 @@ def parse_settings(model: type[Any], raw: Any) -> Any:
 def _describe(model: type[BaseModel], place: Sequence[int | str], kind: str, text: str) -> str:
     name = ".".join(str(p) for p in place)
     if kind != "extra_forbidden":
-        return f"{name}: {text}"
+        return f"{name}: {text.removeprefix('Value error, ')}"
     for part in place[:-1]:
         model = model.model_fields[str(part)].annotation  # type: ignore[assignment]
     return f"no setting {name!r}: {suggest_name(str(place[-1]), model.model_fields)}"

@@ -33,11 +33,18 @@ def test_a_factor_enlarges_or_is_a_whole_number():
         ("train.steps=-1", "train.steps"),
         ("train.steps", "section.key=value"),
         ("network.widths=[1]", "network.widths"),
+        ("network.widths=[8,8,8]", "widths and depths: wanted equally many, came 3 and 5"),
+        ("network.depths=[0,0]", "widths and depths: wanted equally many, came 5 and 2"),
     ],
 )
 def test_bad_settings_are_told_with_what_to_do(override, message):
     with pytest.raises(SettingsError, match=message):
         load_settings("small", [override])
+
+
+def test_the_pretrained_encoder_wants_a_width_per_stride():
+    with pytest.raises(SettingsError, match="wants 5 numbers, came 3; those of --preset small"):
+        load_settings("pretrained", ["network.widths=[8,8,8]"])
 
 
 def test_all_faults_come_at_once():

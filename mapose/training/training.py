@@ -152,8 +152,9 @@ def train(
         folder, settings = find_run(project, name)
         check_same(folder, settings, labels, crops=crops, preset=preset, overrides=overrides)
     else:
+        overrides = list(overrides)
         if preset is None:
-            preset = "small" if init is not None else _choose_preset()
+            preset = "small" if init is not None else _choose_preset(overrides)
         settings = load_settings(preset, overrides)
         if init is not None:
             start = init if isinstance(init, Model) else Model.load(init)
@@ -175,7 +176,10 @@ def train(
             return _finish(run, network, folder, trainer, on_progress=show_second)
 
 
-def _choose_preset() -> str:
+def _choose_preset(overrides: list[str]) -> str:
+    """Take the pretrained encoder, unless its weights are missing or it is given depths."""
+    if any(one.startswith("network.depths") for one in overrides):
+        return "small"  # only its encoder has depths to choose
     if has_weights():
         return "pretrained"
     logger.warning(

