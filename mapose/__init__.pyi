@@ -34,6 +34,7 @@ from .project.overview import describe
 from .project.packing import zip_project
 from .project.project import Project
 from .project.proposals import accept_proposals, drop_proposals, load_proposals
+from .project.proposing import propose_frames
 from .project.refining import refine_project
 from .project.relinking import relink_project
 from .project.removing import find_removal, remove_parts
@@ -119,6 +120,7 @@ __all__ = [
     "open_model",
     "plots",
     "predict",
+    "propose_frames",
     "read",
     "refine_project",
     "relink_project",

@@ -32,7 +32,7 @@ from tests.untrained import make_untrained
 # What a command reads by an option or argument of type Path, and the folders that it works in.
 READ = {
     "analyze": "videos", "train": "folder", "evaluate": "folder", "new": "folder videos",
-    "extract": "folder", "refine": "folder against calibration",
+    "extract": "folder", "propose": "folder", "refine": "folder against calibration",
     "import": "folder source", "track": "files gallery video", "render": "paths",
     "plot": "files", "metrics": "truth files", "export": "files", "video": "videos",
     "crop": "project", "demo": "folder",

@@ -11,6 +11,7 @@ from mapose.app.endpoints import Call
 from mapose.app.projects import OpenProject
 from mapose.app.responses import Body
 from mapose.errors import SettingsError
+from mapose.io.proposals import name_images
 from mapose.reading import is_plain_name
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
@@ -53,6 +54,17 @@ class Refine(Body):
     count: Count = 20
 
 
+class Propose(Body):
+    """What a model finds in frames to label.
+
+    They are named by ``VIDEO:IMAGE`` or ``VIDEO:NUMBER``; all that wait if none is.
+    """
+
+    kind: Literal["propose"]
+    frames: Names = Field(default_factory=list)
+    model: Name = ""
+
+
 class Track(Body):
     """A result tracked again."""
 
@@ -73,7 +85,7 @@ class JobRequest(Body):
     """One of them."""
 
     request: Annotated[
-        Extract | Train | Analyze | Refine | Track | Evaluate, Field(discriminator="kind")
+        Extract | Train | Analyze | Propose | Refine | Track | Evaluate, Field(discriminator="kind")
     ]
 
 
@@ -100,7 +112,7 @@ def _extract(opened: OpenProject, request: Extract) -> tuple[list[str], str, str
 
 
 def _train(opened: OpenProject, request: Train) -> tuple[list[str], str, str]:
-    words, project = ["train", str(opened.path)], opened.project
+    words = ["train", str(opened.path)]
     name = request.name or _name_model(opened)
     words += ["--name", _check_plain(name, "name of a model")]
     if request.preset:
@@ -108,9 +120,7 @@ def _train(opened: OpenProject, request: Train) -> tuple[list[str], str, str]:
     if request.steps is not None:
         words += ["--set", f"train.steps={request.steps}"]
     if request.init:
-        if request.init not in project.list_models():
-            raise SettingsError(f"there is no model {request.init!r} here to start from")
-        words += ["--init", str(opened.path / "models" / request.init)]
+        words += ["--init", str(opened.path / "models" / _check_model(opened, request.init))]
     return words, f"Train {name}", name
 
 
@@ -118,9 +128,7 @@ def _analyze(opened: OpenProject, request: Analyze) -> tuple[list[str], str, str
     names = [_check_video(opened, name) for name in request.videos or opened.project.videos]
     words = ["analyze", str(opened.path)]
     if request.model:
-        if request.model not in opened.project.list_models():
-            raise SettingsError(f"there is no model {request.model!r} here")
-        words += ["--model", request.model]
+        words += ["--model", _check_model(opened, request.model)]
     words += [str(opened.workspace.allow(opened.project.find_video(name))) for name in names]
     return words, f"Analyse {_tell(names, 'video')}", names[0] if len(names) == 1 else ""
 
@@ -133,6 +141,20 @@ def _refine(opened: OpenProject, request: Refine) -> tuple[list[str], str, str]:
     return words, f"Find the {request.count} worst frames of {_tell(request.results, 'result')}", ""
 
 
+def _propose(opened: OpenProject, request: Propose) -> tuple[list[str], str, str]:
+    words = ["propose", str(opened.path)]
+    if request.model:
+        words += ["--model", _check_model(opened, request.model)]
+    here = {*opened.project.read_state().frames, *name_images(opened.read_waiting().labels)}
+    for frame in request.frames:
+        video, _, image = frame.rpartition(":")
+        if (video, image) not in here:  # it is read from the video
+            opened.workspace.allow(opened.project.find_video(video))
+    words += ["--", *request.frames] if request.frames else []
+    where = _tell(request.frames, "frame") if request.frames else "all frames that wait"
+    return words, f"Propose labels in {where}", ""
+
+
 def _track(opened: OpenProject, request: Track) -> tuple[list[str], str, str]:
     words = ["track", str(opened.find_result(request.result))]
     words += [] if request.animals is None else ["--animals", str(request.animals)]
@@ -141,8 +163,8 @@ def _track(opened: OpenProject, request: Track) -> tuple[list[str], str, str]:
 
 
 def _evaluate(opened: OpenProject, request: Evaluate) -> tuple[list[str], str, str]:
-    if request.model != "all" and request.model not in opened.project.list_models():
-        raise SettingsError(f"there is no model {request.model!r} here")
+    if request.model != "all":
+        _check_model(opened, request.model)
     return ["evaluate", str(opened.path), "--model", request.model], f"Evaluate {request.model}", ""
 
 
@@ -150,6 +172,7 @@ _WORDS: dict[str, Callable[..., tuple[list[str], str, str]]] = {
     "extract": _extract,
     "train": _train,
     "analyze": _analyze,
+    "propose": _propose,
     "refine": _refine,
     "track": _track,
     "evaluate": _evaluate,
@@ -160,6 +183,12 @@ def _check_video(opened: OpenProject, name: str) -> str:
     opened.workspace.allow(opened.project.find_video(name))
     if "," in name:
         raise SettingsError(f"video {name!r} has a comma in its name: rename it")
+    return name
+
+
+def _check_model(opened: OpenProject, name: str) -> str:
+    if name not in opened.project.list_models():
+        raise SettingsError(f"there is no model {name!r} here")
     return name
 
 

@@ -67,6 +67,7 @@ def show_labels(call: Call) -> dict[str, Any]:
             {"name": name, "fault": check_inside(opened.workspace, opened.path / place)}
             for name, place in project.videos.items()
         ],
+        "model": next(iter(project.list_models()[::-1]), ""),
         "last": str(project.history(1)[-1].what) if project.version else "",
     }
 

@@ -1,4 +1,4 @@
-"""Commands about what to label: extract, refine."""
+"""Commands about what to label: extract, propose, refine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mapose.cli.application import Dir, Json, app, split_names
+from mapose.cli.application import Device, Dir, Json, app, split_names
 from mapose.cli.browser import open_refine
 from mapose.cli.cameras import read_sources
 from mapose.cli.terminal import console, show_progress, show_result, tell_count
@@ -63,6 +63,41 @@ def extract(
     show_result(found, as_json)
     if not as_json:
         console.print(f"to be labelled: {folder / 'labels'}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def propose(
+    folder: Dir,
+    frames: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FRAME...]", help="VIDEO:NUMBER; by default all that wait"),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="model name; the newest by default")] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Let a model propose labels in the frames that are to be labelled (propose_frames).
+
+    After a first short training, labelling is correcting: what it finds in the frames that wait
+    and in which no person has marked anything is shown in the app, where Space accepts it. Nothing
+    is trained on it before.
+
+    Example: mapose propose mice
+    """
+    from mapose.project.project import Project
+    from mapose.project.proposing import propose_frames
+
+    with show_progress("proposing") as (progress, task):
+        found = propose_frames(
+            Project.load(folder),
+            frames or None,
+            model=model,
+            device=device,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    show_result(found, as_json)
+    if found.points and not as_json:
+        console.print(f"next: mapose refine {folder}", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from mapose.labels import UNMARKED
 from mapose.project.changes import LabelState
 from mapose.project.overview import find_model_error
 from mapose.project.project import Project
+from mapose.project.proposals import NOTHING
 from mapose.results.result import Result
 
 #: Frames with labels from which on a first training teaches something.
@@ -50,7 +51,7 @@ class Loop:
     ----------
     steps : tuple of Step
     action : str
-        Name of the step to go on with.
+        Name of the step to go on with, or ``propose``: let the newest model propose labels.
     advice : str
         What to do there, as an order.
     reason : str
@@ -93,7 +94,7 @@ def describe_loop(project: Project) -> Loop:
     names = tuple(state.list_individuals())
     waiting = read_proposals(project.path / "labels", project.skeleton, individuals=names)
     models, results = project.list_models(), _list_results(project)
-    blank, proposed = _count_waiting(state, waiting)
+    blank, unasked, proposed = _count_waiting(state, waiting)
     complete = sum(1 for frame in state.frames if is_complete(state, frame))
     started = sum(1 for spots in state.marks.values() if spots)
     chosen = len(state.frames) + blank + proposed
@@ -115,8 +116,8 @@ def describe_loop(project: Project) -> Loop:
         Step("export", len(results), 0, f"{len(results)} files" if results else "none yet"),
     )
     facts = _Facts(
-        len(project.videos), chosen, started, complete, blank, proposed, len(models), analysed,
-        doubts, _is_older(project, models),
+        len(project.videos), chosen, started, complete, blank, unasked, proposed, len(models),
+        analysed, doubts, _is_older(project, models),
     )  # fmt: skip
     return Loop(steps, *_advise(facts))
 
@@ -128,6 +129,7 @@ class _Facts:
     started: int
     complete: int
     blank: int
+    unasked: int
     proposed: int
     models: int
     analysed: int
@@ -141,6 +143,10 @@ def _advise(facts: _Facts) -> tuple[str, str, str]:
         return "videos", "Add videos", "there is nothing to label yet"
     if not facts.chosen:
         return "frames", "Choose frames to label", "no frame is chosen yet"
+    if facts.unasked and facts.models:
+        what = _plural(facts.unasked, "chosen frame has", "chosen frames have")
+        reason = f"{facts.unasked} {what} no labels yet, and correcting is faster than beginning"
+        return "propose", "Let the model propose labels", reason
     if facts.blank and facts.started < max(_FEW, facts.blank):
         have = "has" if facts.blank == 1 else "have"
         return (
@@ -172,17 +178,23 @@ def is_complete(state: LabelState, frame: tuple[str, str]) -> bool:
     return len(spots) >= sum(len(state.find_owned(name)) for name in state.list_individuals())
 
 
-def _count_waiting(state: LabelState, waiting: Proposals) -> tuple[int, int]:
-    """Count the frames without labels that wait: with nothing in them, and with proposals."""
-    blank = proposed = 0
+def _count_waiting(state: LabelState, waiting: Proposals) -> tuple[int, int, int]:
+    """Count the frames without labels that wait.
+
+    Those with nothing in them, those among them of which no model was asked, and those with
+    proposals.
+    """
+    blank = unasked = proposed = 0
+    states = waiting.labels.find_states()
     for row, name in enumerate(name_images(waiting.labels)):
         if name in state.frames:
             continue
-        if (waiting.labels.find_states()[row] != UNMARKED).any():
+        if (states[row] != UNMARKED).any():
             proposed += 1
         else:
             blank += 1
-    return blank, proposed
+            unasked += not waiting.reasons[row].endswith(NOTHING)
+    return blank, unasked, proposed
 
 
 def _list_results(project: Project) -> list[Path]:

@@ -26,6 +26,9 @@ from mapose.project.importing import try_labels
 from mapose.project.project import FILE as PROJECT
 from mapose.project.project import Project
 
+#: How the reason of a frame ends in which a model was asked and had nothing to propose.
+NOTHING = " found nothing"
+
 
 def load_proposals(project: Project) -> Proposals:
     """Read the frames of a project that wait to be labelled.
@@ -40,12 +43,16 @@ def load_proposals(project: Project) -> Proposals:
     FormatError
         If a file cannot be read.
     """
-    found = read_proposals(
-        project.path / "labels", project.skeleton, individuals=list_names(project)
-    )
+    found = _read_all(project)
     labels = try_labels(project)
     here = set() if labels is None else set(name_images(labels))
     return found.take([r for r, name in enumerate(name_images(found.labels)) if name not in here])
+
+
+def _read_all(project: Project) -> Proposals:
+    """Read what was proposed, of frames with labels, too: whoever undoes these needs it again."""
+    folder, names = project.path / "labels", list_names(project)
+    return read_proposals(folder, project.skeleton, individuals=names)
 
 
 def list_names(project: Project) -> tuple[str, ...]:
@@ -68,13 +75,37 @@ def add_proposals(project: Project, proposals: Proposals) -> int:
         How many were added.
     """
     with lock_output(project.path / PROJECT, wait=True):
-        before = load_proposals(project)
+        before = _read_all(project)
         labels = try_labels(project)
         here = set() if labels is None else set(name_images(labels))
         new = [r for r, name in enumerate(name_images(proposals.labels)) if name not in here]
         after = join_proposals(before, proposals.take(new))
         save_proposals(after, project.path / "labels")
     return len(after) - len(before)
+
+
+def replace_proposals(project: Project, proposals: Proposals, *, model: str) -> None:
+    """Put what a model proposes among the frames that wait, in place of older proposals.
+
+    What a person has written into the file meanwhile stays, and so does why a frame was chosen; a
+    frame in which the model found nothing says so.
+    """
+    names = name_images(proposals.labels)
+    with lock_output(project.path / PROJECT, wait=True):
+        before = _read_all(project)
+        why = dict(zip(name_images(before.labels), before.reasons, strict=True))
+        reasons = []
+        for name, reason, looked in zip(names, proposals.reasons, proposals.looked, strict=True):
+            told = _cut_nothing(why.get(name) or reason)
+            reasons.append(told if looked else f"{told}; {model}{NOTHING}")
+        by_person = (before.origins == "person").any((1, 2))
+        kept = [r for r, name in enumerate(why) if name not in set(names) or by_person[r]]
+        after = join_proposals(before.take(kept), replace(proposals, reasons=tuple(reasons)))
+        save_proposals(after, project.path / "labels")
+
+
+def _cut_nothing(reason: str) -> str:
+    return reason.rpartition("; ")[0] if reason.endswith(NOTHING) else reason
 
 
 def accept_proposals(project: Project, frames: Iterable[str] | None = None) -> Labels:

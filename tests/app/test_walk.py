@@ -9,10 +9,12 @@ from mapose.edits import find_edits_path, load_edits
 from mapose.io import VideoWriter
 from mapose.io.proposals import Proposals
 from mapose.labels import Labels
-from mapose.project.extracting import write_frames
+from mapose.project.extracting import extract_frames, write_frames
 from mapose.project.project import Project
 from mapose.project.proposals import add_proposals
 from mapose.results.result import load
+from mapose.skeleton import Skeleton
+from tests.untrained import make_untrained
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -207,6 +209,35 @@ def test_a_right_proposal_takes_two_keys(page, workspace, mice, film):
     page.get_by_text("Complete.").wait_for()
     page.wait_for_timeout(500)
     assert len(read_marks(mice, 8)) == 6
+
+
+def test_a_young_model_proposes_the_rest(page, workspace, mice):
+    """In all empty frames by a button, in this one by a key; what it finds is accepted by Space."""
+    rng = np.random.default_rng(0)
+    with VideoWriter(mice.path / "noise.mp4", 25) as writer:
+        for _ in range(12):
+            writer.write(rng.integers(0, 255, (64, 64), np.uint8))
+    skeleton = Skeleton(["a", "b"], [("a", "b")])
+    project = Project.create(mice.path.parent / "rats", skeleton, individuals=["ann", "bob"])
+    project = project.add_videos([mice.path / "noise.mp4"])
+    extract_frames(project, 3, method="uniform", videos=["noise"])
+    make_untrained(lively=True).save(project.path / "models" / "young")
+    opened = workspace.open_project(project.path)
+    page.evaluate(f"location.hash = '/p/{opened.name}/label'")
+    page.get_by_role("button", name="Propose in 3 empty").click()
+    page.locator(".line", has_text="young has found").wait_for(timeout=30_000)
+    page.get_by_text("Space accepts what is proposed").wait_for()
+    page.locator(".stage").focus()
+    page.keyboard.press("Space")
+    wait_saved(page)
+    page.wait_for_timeout(300)
+    state = Project.load(project.path).read_state()
+    (marks,) = state.marks.values()
+    assert {mark[3] for mark in marks.values()} == {"model"}
+    page.evaluate(f"location.hash = '/p/{opened.name}/label/noise/frame000007.png'")
+    page.keyboard.press("d")
+    page.keyboard.press("p")
+    page.locator(".frame", has_text="proposed").nth(2).wait_for(timeout=30_000)
 
 
 def test_two_tabs_show_each_others_changes(page, workspace, mice):

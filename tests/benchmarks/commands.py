@@ -105,6 +105,7 @@ COMMANDS = {
     "compare": Command("models compare mice old"),
     "analyze": Command("analyze model other.mp4"),
     "extract": Command("extract mice --method random --count 3"),
+    "propose": Command("propose mice --model old"),
     "refine": Command("refine mice walk.mapose.h5 --count 3"),
     "accept": Command("refine mice --accept all"),
     "drop": Command("refine mice --drop all"),

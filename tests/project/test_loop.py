@@ -8,8 +8,10 @@ from mapose.poses import Poses
 from mapose.project.extracting import extract_frames
 from mapose.project.loop import describe_loop
 from mapose.project.project import Project
+from mapose.project.proposals import load_proposals, replace_proposals
 from mapose.results.result import save
 from mapose.skeleton import Skeleton
+from tests.untrained import make_untrained
 
 
 def test_the_loop_goes_on_from_step_to_step(tmp_path, film):
@@ -39,3 +41,16 @@ def test_the_loop_goes_on_from_step_to_step(tmp_path, film):
     assert describe_loop(project).advice == "Look for the worst frames"
     again = project.put_marks("film", 9, {("animal0", "snout"): (5, 6, "visible", "person")})
     assert describe_loop(dataclasses.replace(again)).advice == "Train again"
+
+
+def test_a_model_proposes_once_before_frames_are_labelled_by_hand(mice):
+    make_untrained(skeleton=mice.skeleton).save(mice.path / "models" / "young")
+    extract_frames(mice, 3, method="uniform")
+    found = describe_loop(mice)
+    assert found.action == "propose" and found.reason.startswith("3 chosen frames have no labels")
+    asked = load_proposals(mice)
+    replace_proposals(mice, asked, model="young")  # it has found nothing
+    assert load_proposals(mice).reasons[0].endswith("; young found nothing")
+    assert describe_loop(mice).advice == "Label the chosen frames"
+    replace_proposals(mice, dataclasses.replace(asked, looked=~asked.looked), model="older")
+    assert load_proposals(mice).reasons == asked.reasons

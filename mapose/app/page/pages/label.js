@@ -1,6 +1,6 @@
 // Frames are labelled here: by mouse and keyboard, every change saved as it is made.
 import { html, useEffect, useMemo, useRef, useState } from "../parts/dom.js";
-import { api, frameAddress, get, listen, stillAddress } from "../parts/api.js";
+import { api, frameAddress, get, listen, post, stillAddress } from "../parts/api.js";
 import { say, sayFault } from "../parts/store.js";
 import { View, Pictures } from "../parts/canvas.js";
 import { drawLimb, drawMark, drawName } from "../parts/marks.js";
@@ -22,6 +22,7 @@ export function Label({ project, parts }) {
   const [hidden, setHidden] = useState(false);
   const [video, setVideo] = useState(null); // {frames, size, rate}
   const [fault, setFault] = useState("");
+  const [asked, setAsked] = useState(null); // the job in which a model proposes
   const host = useRef(), view = useRef(), act = useRef({}), pointer = useRef({}), wanted = useRef(null);
   const at = labels.current;
   const refining = useMemo(() => location.hash.split("/")[3] === "refine", [project]);
@@ -35,7 +36,7 @@ export function Label({ project, parts }) {
       if (first) go(first.video, first.frame, first.image);
       else if (labels.videos.some((v) => !v.fault)) go(labels.videos.find((v) => !v.fault).name, 0);
     }).catch(sayFault);
-    const stop = listen(project, (event) => labels.hear(event));
+    const stop = listen(project, (event) => { labels.hear(event); if (event.kind === "jobs") act.current.lookAtJob?.(); });
     const stay = (event) => { if (labels.queue.length) event.preventDefault(); };
     window.addEventListener("beforeunload", stay);
     return () => { window.removeEventListener("beforeunload", stay); stop(); view.current.close(); };
@@ -99,6 +100,21 @@ export function Label({ project, parts }) {
     setPicked(firstMissing(labels, 0));
     return null;
   };
+  // A model looks at frames in a job of its own; what it finds comes with the events.
+  const propose = (frames) => {
+    if (!labels.model) return say("No model yet: label some frames and train one, then it proposes the rest.");
+    if (asked) return say(`${labels.model} is at it already.`);
+    post(api(project, "jobs"), { request: { kind: "propose", frames: frames.map((f) => `${f.video}:${labels.find(f.video, f.image) ? f.image : f.frame}`) } }).then(setAsked).catch(sayFault);
+    return null;
+  };
+  const lookAtJob = async () => {
+    if (!asked) return;
+    const job = await get(api(project, "jobs", asked.name)).catch(() => null);
+    if (job && ["queued", "running"].includes(job.state)) { setAsked(job); return; }
+    setAsked(null);
+    if (job?.state === "failed") say(job.fault, { kind: "fault" });
+    else if (job) say((job.log ?? "").trim().split("\n").find((l) => l.includes(" has found ")) ?? "Nothing was proposed.");
+  };
   const copy = async () => {
     const before = labels.frames.filter((f) => f.video === at.video && f.marked && f.frame < at.frame).pop();
     if (!before) return say("No labelled frame before this one.");
@@ -148,7 +164,7 @@ export function Label({ project, parts }) {
     ["S", "next keypoint", () => pick(1), "Points"], ["W", "keypoint before", () => pick(-1), "Points"],
     ["1 2 3 4 5 6 7 8 9", "animal", (e) => { if (+e.key <= names.length) setPicked(firstMissing(labels, +e.key - 1)); }, "Points"],
     ["Enter", "set the keypoint in the middle of the view", () => setPoint(...view.current.toImage(view.current.width / 2, view.current.height / 2)), "Points"],
-    ["Space", "accept all that is proposed", accept, "Points"], ["C", "copy from the labelled frame before", copy, "Points"],
+    ["Space", "accept all that is proposed", accept, "Points"], ["P", "let the model propose in this frame", () => at && propose([at]), "Points"], ["C", "copy from the labelled frame before", copy, "Points"],
     ["X", "absent from the picture", () => absent(false), "Points"], ["Shift+X", "all that is left of the animal is absent", () => absent(true), "Points"],
     ["V", "occluded or visible", occlude, "Points"], ["Delete Backspace", "remove the mark", remove, "Points"],
     ["ArrowLeft ArrowRight ArrowUp ArrowDown", "half a pixel", nudge, "Points"],
@@ -171,7 +187,7 @@ export function Label({ project, parts }) {
     view.current.picture.style.filter = light ? `brightness(${light.brightness}) contrast(${light.contrast})` : "";
   }, [light]);
 
-  act.current = { ...makeMouse({ view, labels, names, keypoints, picked, setPicked, setPoint, put, pointer, accept: (i, k) => {
+  act.current = { lookAtJob, ...makeMouse({ view, labels, names, keypoints, picked, setPicked, setPoint, put, pointer, accept: (i, k) => {
     const [x, y] = labels.proposal.get(key(i, k)); put([[i, k, [x, y, "visible", "model"]]]); setPicked(firstMissing(labels, names.indexOf(i))); } }),
     draw: (context, v) => draw(context, v, { labels, names, keypoints, picked, colour, many, hidden, pointer: pointer.current }) };
   useEffect(() => view.current?.repaint());
@@ -185,7 +201,8 @@ export function Label({ project, parts }) {
   const entry = at && labels.find(at.video, at.image);
   return html`<div class=${`label ${panels ? "" : "bare"}`}>
     <h1 class="unseen">Label</h1>
-    ${panels && html`<${FrameList} project=${project} labels=${labels} at=${at} go=${go} begin=${refining ? "proposed" : "all"} />`}
+    ${panels && html`<${FrameList} project=${project} labels=${labels} at=${at} go=${go} begin=${refining ? "proposed" : "all"}
+      asked=${asked} propose=${propose} />`}
     <section class="middle">
       <div class="stage" ref=${host} tabindex="0" role="application" aria-label="picture with marks; ? lists all keys"
         onPointerDown=${(e) => act.current.press(e)} onPointerMove=${(e) => act.current.move(e)} onPointerUp=${(e) => act.current.lift(e)}
@@ -215,10 +232,11 @@ export function Label({ project, parts }) {
         <span class="name">${n}</span><span class="facts">${tellState(state(picked.i, k), labels.proposal.get(key(names[picked.i], n)))}</span></button></li>`)}</ul>
       <div class="tools">
         <button onClick=${accept} disabled=${![...labels.proposal.keys()].some((s) => !labels.marks.has(s))}>Accept <kbd>Space</kbd></button>
+        <button onClick=${() => at && propose([at])} disabled=${!!asked}>Propose <kbd>P</kbd></button>
         <button onClick=${copy}>Copy <kbd>C</kbd></button><button onClick=${() => absent(false)}>Absent <kbd>X</kbd></button>
         <button onClick=${occlude}>Occluded <kbd>V</kbd></button><button onClick=${remove}>Remove <kbd>Del</kbd></button>
         <button onClick=${() => labels.turn("undo")}>Undo <kbd>Ctrl Z</kbd></button>
-        <button onClick=${() => labels.turn("redo")}>Redo</button><button onClick=${() => setHelp(true)}>Keys <kbd>?</kbd></button></div>
+        <button onClick=${() => labels.turn("redo")}>Redo</button><button class="wide" onClick=${() => setHelp(true)}>All keys <kbd>?</kbd></button></div>
     </aside>`}
     ${help && html`<${KeysHelp} keys=${[...keys, ["Drag", "move a point", null, "Mouse"], ["Alt+Drag", "move the whole animal", null, "Mouse"],
       ["Alt+Wheel", "turn the whole animal", null, "Mouse"], ["Wheel", "zoom", null, "Mouse"], ["RightDrag", "move the picture", null, "Mouse"],

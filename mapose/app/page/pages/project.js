@@ -28,15 +28,17 @@ export function ProjectPage({ project }) {
     labels: () => { location.hash = `/p/${project}/label`; },
     model: () => setDialog("train"),
     results: () => setDialog(overview.loop.advice.startsWith("Look") ? "refine" : "analyze"),
+    propose: () => start({ kind: "propose" }).then(() => { location.hash = `/p/${project}/refine`; }),
     doubts: () => { location.hash = `/p/${project}/proofread${overview.results.length === 1 ? `/${encodeURIComponent(overview.results[0].name)}` : ""}`; },
   };
+  const here = overview.loop.action === "propose" ? "labels" : overview.loop.action;
   const working = overview.jobs.filter((j) => j.state === "running" || j.state === "queued");
   const ended = overview.jobs.filter((j) => !working.includes(j));
   return html`<div class="sheet">
     <div class="next"><div><p class="eyebrow">Next</p><h1>${overview.loop.advice}</h1><p>${overview.loop.reason}</p></div>
       <span class="space"></span><button class="first big" onClick=${act[overview.loop.action]}>${overview.loop.advice}</button></div>
     <ol class="loop">${overview.loop.steps.map((s) => html`<li>
-      <button class=${s.name === overview.loop.action ? "here" : ""} disabled=${!act[s.name]} onClick=${act[s.name]}>
+      <button class=${s.name === here ? "here" : ""} disabled=${!act[s.name]} onClick=${act[s.name]}>
         <span class="eyebrow">${TITLES[s.name]}</span><strong>${s.text}</strong>
         ${s.total > 0 && html`<span class="bar" aria-hidden="true"><${Fill} share=${s.done / s.total} /></span>`}</button></li>`)}</ol>
     ${working.length > 0 && html`<section><h2>Working</h2>${working.map((j) => html`<${JobRow} key=${j.name} project=${project} job=${j} onChange=${load} />`)}</section>`}

@@ -13,7 +13,7 @@ const FILTERS = {
 const tell = (labels, f) => (labels.isDone(f) ? "complete" : f.marked ? `${f.marked} of ${labels.wanted}`
   : f.proposed ? "proposed" : "empty");
 
-export function FrameList({ project, labels, at, go, begin = "all" }) {
+export function FrameList({ project, labels, at, go, begin = "all", asked, propose }) {
   const [filter, setFilter] = useState(begin);
   const [top, setTop] = useState(0);
   const list = useRef();
@@ -26,6 +26,8 @@ export function FrameList({ project, labels, at, go, begin = "all" }) {
       list.current.scrollTop = Math.max(0, here * ROW - clientHeight / 2);
     }
   }, [here, filter]);
+  const again = filter === "proposed"; // with a newer model, of what nobody has touched
+  const ask = labels.frames.filter((f) => f.waits && !f.marked && again === f.proposed > 0);
   const first = Math.max(0, Math.floor(top / ROW) - 4);
   const shown = frames.slice(first, first + Math.ceil((list.current?.clientHeight ?? 800) / ROW) + 8);
   const many = new Set(labels.frames.map((f) => f.video)).size > 1;
@@ -33,7 +35,9 @@ export function FrameList({ project, labels, at, go, begin = "all" }) {
   return html`<aside class="frames" aria-label="frames">
     <div class="row"><select aria-label="which frames" value=${filter} onChange=${(e) => setFilter(e.target.value)}>
       ${Object.entries(FILTERS).map(([name, [words]]) => html`<option value=${name}>${words}</option>`)}</select>
-      <span class="facts">${done} of ${labels.frames.length} complete</span></div>
+      <span class="facts">${done} of ${labels.frames.length} complete</span>
+      ${asked ? html`<p class="facts" role="status">${labels.model} proposes: ${asked.progress.total ? `${asked.progress.done ?? 0} of ${asked.progress.total} frames` : "starting"}</p>`
+        : labels.model && ask.length > 0 && html`<button onClick=${() => propose(ask)}>${again ? `Propose again in ${ask.length}` : `Propose in ${ask.length} empty`}</button>`}</div>
     <div class="scroll" ref=${list} onScroll=${(e) => setTop(e.target.scrollTop)}>
       <div style=${{ height: `${frames.length * ROW}px`, position: "relative" }}>
         ${shown.map((f, n) => html`<button key=${`${f.video}/${f.image}`} class="frame" style=${{ top: `${(first + n) * ROW}px` }}

@@ -26,7 +26,7 @@ export class Labels {
   async load() {
     const found = await get(api(this.project, "labels"));
     Object.assign(this, { version: found.version, keypoints: found.keypoints, edges: found.edges,
-      individuals: found.individuals, owned: found.owned, colours: found.colours, videos: found.videos, last: found.last });
+      individuals: found.individuals, owned: found.owned, colours: found.colours, videos: found.videos, model: found.model, last: found.last });
     this.setFrames(found.frames);
     this.changed();
   }
@@ -176,11 +176,11 @@ export class Labels {
   async hear(event) {
     if (event.tab === tab) return;
     if (event.kind === "hello" && event.version === this.version) return;
-    if (!["hello", "labels", "waiting", "project", "results"].includes(event.kind)) return;
+    if (!["hello", "labels", "waiting", "project", "results", "models"].includes(event.kind)) return;
     if (this.sending) return;
     const found = await get(api(this.project, "labels")).catch(() => null);
     if (!found) return;
-    Object.assign(this, { keypoints: found.keypoints, edges: found.edges, individuals: found.individuals, owned: found.owned, colours: found.colours });
+    Object.assign(this, { keypoints: found.keypoints, edges: found.edges, individuals: found.individuals, owned: found.owned, colours: found.colours, model: found.model });
     this.setFrames(found.frames);
     await this.refresh().catch(() => {});
     this.changed();
