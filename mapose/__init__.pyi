@@ -13,6 +13,7 @@ from .analysis.retracking import track_file
 from .app.serving import serve
 from .cameras.calibrating import calibrate_cameras
 from .cameras.triangulating import triangulate_files
+from .cluster.analyses import analyze_videos, plan_analyses
 from .decode.assembly import assemble
 from .doubts import Doubt, find_swaps
 from .errors import MaposeError
@@ -80,6 +81,7 @@ __all__ = [
     "add_to_gallery",
     "analyze",
     "analyze_file",
+    "analyze_videos",
     "assemble",
     "calibrate_cameras",
     "compare_files",
@@ -118,6 +120,7 @@ __all__ = [
     "metrics",
     "name_by_gallery",
     "open_model",
+    "plan_analyses",
     "plots",
     "predict",
     "propose_frames",

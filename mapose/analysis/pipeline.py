@@ -171,7 +171,7 @@ def analyze_file(
             raise VideoError(f"{source.path.name} has no frame: record it again, or leave it out")
         job = _describe_job(source, model, individuals, **options)
         count, keep_peaks = job["individuals"], job["keep_peaks"]
-        parts_folder = target.with_name(target.name + ".parts")
+        parts_folder = _find_parts(target)
         if _load_job(target) == job:
             on_progress(AnalysisProgress(len(source), len(source), len(source)))
             shutil.rmtree(parts_folder, ignore_errors=True)  # of a run killed when all was done
@@ -224,6 +224,15 @@ def find_result(
     """Find where the result of a video lies: beside it, or in a folder for results."""
     place = name_beside(video, RESULT)
     return Path(folder) / place.name if folder else place
+
+
+def count_kept(target: str | os.PathLike[str]) -> int:
+    """Count the frames that an unfinished analysis has kept on the disk; rounded up to chunks."""
+    return CHUNK * sum(1 for _ in _find_parts(Path(target)).glob(f"*{RESULT}"))
+
+
+def _find_parts(target: Path) -> Path:
+    return target.with_name(target.name + ".parts")
 
 
 def _load_job(target: Path) -> Any:

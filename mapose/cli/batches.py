@@ -16,6 +16,25 @@ Pattern = Annotated[
     str, typer.Option("--filter", metavar="PATTERN", help="of a folder, only files like '*cam1*'")
 ]
 
+Jobs = Annotated[
+    str, typer.Option(metavar="N|auto", help="videos at once; auto: one per GPU or core")
+]
+
+
+def read_jobs(text: str) -> int | None:
+    """Read a number of processes; None is as many as fit, ``auto``.
+
+    Raises
+    ------
+    SettingsError
+        If it is none.
+    """
+    if text == "auto":
+        return None
+    if not (text.isdecimal() and int(text)):
+        raise SettingsError(f"--jobs: wanted a number such as 4, or auto, came {text!r}")
+    return int(text)
+
 
 def list_inputs(
     paths: Sequence[Path], *, recursive: bool = False, pattern: str = "*"

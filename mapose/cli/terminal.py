@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -87,23 +87,35 @@ def show_progress(what: str, *, after: float = 0) -> Iterator[tuple[Progress, Ta
 
 
 @contextmanager
-def _log_progress(progress: Progress, after: float) -> Iterator[None]:
+def repeat(call: Callable[[], None], *, every: float, after: float | None = None) -> Iterator[None]:
+    """Call something again and again while the block runs: every so many seconds.
+
+    The first time after as many seconds, or after others.
+    """
     ended = threading.Event()
 
-    def log() -> None:
-        wait = after
+    def work() -> None:
+        wait = every if after is None else after
         while not ended.wait(wait):
-            _print_line(progress)
-            wait = _EVERY
+            call()
+            wait = every
 
-    begun = time.monotonic()
-    logger = threading.Thread(target=log, daemon=True)
-    logger.start()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
     try:
         yield
     finally:
         ended.set()
-        logger.join()
+        thread.join()
+
+
+@contextmanager
+def _log_progress(progress: Progress, after: float) -> Iterator[None]:
+    begun = time.monotonic()
+    try:
+        with repeat(lambda: _print_line(progress), every=_EVERY, after=after):
+            yield
+    finally:
         # Where the work was refused at once, the first line has said all there is to say.
         if time.monotonic() - begun > after and progress.tasks[0].total is not None:
             _print_line(progress)
@@ -118,20 +130,12 @@ def _write_progress(progress: Progress) -> Iterator[None]:
         return
     from mapose.files import write_atomically
 
-    ended = threading.Event()
-
     def write() -> None:
-        while not ended.wait(1.0):
-            with suppress(MaposeError, OSError), write_atomically(Path(file)) as temporary:
-                temporary.write_text(json.dumps(_describe(progress)), encoding="utf-8")
+        with suppress(MaposeError, OSError), write_atomically(Path(file)) as temporary:
+            temporary.write_text(json.dumps(_describe(progress)), encoding="utf-8")
 
-    writer = threading.Thread(target=write, daemon=True)
-    writer.start()
-    try:
+    with repeat(write, every=1.0):
         yield
-    finally:
-        ended.set()
-        writer.join()
 
 
 def _describe(progress: Progress) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,22 +11,23 @@ from rich.progress import Progress, TaskID
 
 from mapose.cli.application import Animals, Device, Force, Json, Output, app
 from mapose.cli.batches import (
+    Jobs,
     Pattern,
     Recursive,
     check_one_output,
     list_inputs,
     list_recordings,
+    read_jobs,
     work_each,
 )
 from mapose.cli.cameras import read_sources
 from mapose.cli.crops import read_crop
-from mapose.cli.terminal import QUICK, console, show_progress, show_result
+from mapose.cli.terminal import QUICK, console, repeat, show_progress, show_result
 from mapose.errors import SettingsError, VideoError
 from mapose.files import cut_suffix
 
 if TYPE_CHECKING:
-    from mapose.models import Model, TopDown
-    from mapose.project.crops import Crop
+    from mapose.cluster.analyses import AnalysisTask
 
 
 @app.command()
@@ -48,7 +47,9 @@ def analyze(
         str, typer.Option(help="look only in left,top,width,height; positions stay as they are")
     ] = "",
     device: Device = None,
+    jobs: Jobs = "1",
     force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Find and track the animals of videos: VIDEO -> VIDEO.mapose.h5; resumes by itself.
 
@@ -58,20 +59,38 @@ def analyze(
 
     zoo:NAME is a ready model ('mapose zoo list') and needs no project.
 
+    --jobs 4 works on four videos at once; one that fails, or whose process dies, stops no other,
+    and a table says what became of each.
+
     Example: mapose analyze mice monday.mp4 tuesday.mp4
     """
-    from mapose.analysis.pipeline import analyze_file, find_result
-    from mapose.files import check_distinct, make_folder
+    from mapose.cluster.analyses import plan_analyses
+
+    tasks = plan_analyses(
+        target,
+        list_recordings(videos or [], recursive=recursive, pattern=pattern),
+        model=model,
+        output=output,
+        individuals=individuals,
+        keep_peaks=keep_peaks,
+        device=device,
+        rate=rate,
+        crop=read_crop(crop, "--crop"),
+        force=force,
+    )
+    count = read_jobs(jobs)
+    if count == 1 and not as_json:
+        _analyze_here(tasks)
+    else:
+        _analyze_many(tasks, count, as_json)
+
+
+def _analyze_here(tasks: list[AnalysisTask]) -> None:
+    """Analyse video after video in this process."""
+    from mapose.cluster.analyses import run_analysis
     from mapose.results.correcting import list_edits
 
-    loaded, files, find_place, find_crop = _open_target(target, model, videos or [])
-    part = read_crop(crop, "--crop")
-    if not files:
-        raise SettingsError("no video: name at least one, mapose analyze TARGET VIDEO...")
-    if output is not None:
-        make_folder(output)
-    files = list_recordings(files, recursive=recursive, pattern=pattern)
-    check_distinct((v, find_result(v, output) if output else find_place(v)) for v in files)
+    named = {Path(task.video): task for task in tasks}
 
     def work(video: Path) -> None:
         with show_progress(video.name) as (progress, task):
@@ -80,42 +99,28 @@ def analyze(
                 note = f"resumed at {p.resumed}" if p.resumed else ""
                 progress.update(task, completed=p.done, total=p.total, note=note)
 
-            result = analyze_file(
-                video,
-                loaded,
-                individuals=individuals,
-                output=find_result(video, output) if output else find_place(video),
-                keep_peaks=keep_peaks,
-                device=device,
-                rate=rate,
-                crop=part or find_crop(video),
-                force=force,
-                on_progress=show,
-            )
+            result = run_analysis(named[video], on_progress=show).output
         console.print(f"{result}{_tell_edits(len(list_edits(result)))}", soft_wrap=True)
 
-    work_each(files, work)
+    work_each(list(named), work)
 
 
-def _open_target(
-    name: str, model: str | None, videos: list[Path]
-) -> tuple[Model | TopDown, list[Path], Callable[[Path], Path], Callable[[Path], Crop | None]]:
-    """Open a project or a model folder: the model, the videos, where results lie, and crops."""
-    from mapose.analysis.pipeline import find_result
-    from mapose.models import open_model
-    from mapose.zoo import find_model
+def _analyze_many(tasks: list[AnalysisTask], jobs: int | None, as_json: bool) -> None:
+    """Analyse videos side by side, and show one table of what became of them."""
+    from mapose.cluster.analyses import analyze_videos, list_unfinished
 
-    target = find_model(name)
-    if (target / "model.yaml").is_file():
-        return open_model(target), videos, find_result, lambda video: None
-    from mapose.project.crops import find_crop
-    from mapose.project.project import Project
+    with show_progress("videos") as (progress, task):
+        progress.update(task, total=len(tasks))
 
-    project = Project.load(target)
-    loaded = project.load_model(model)
-    project.check_model(loaded)
-    files = videos or [project.path / place for place in project.videos.values()]
-    return loaded, files, project.find_result, partial(find_crop, project)
+        def tell() -> None:
+            frames = [f"{Path(n).name} {done}" for n, done in list_unfinished(tasks).items()]
+            progress.update(task, note=", ".join(frames[:4]))
+
+        with repeat(tell, every=2.0):
+            report = analyze_videos(tasks, jobs=jobs, on_outcome=lambda _: progress.advance(task))
+    show_result(report, as_json)
+    if report.failed:
+        raise typer.Exit(1)
 
 
 def _tell_edits(count: int) -> str:

@@ -4,6 +4,7 @@ from mapose.models.backbone import Encoder
 from mapose.models.checkpoint import (
     Identity,
     Model,
+    count_gpus,
     find_device,
     load_tensors,
     restore_network,
@@ -31,6 +32,7 @@ __all__ = [
     "TopDown",
     "Workers",
     "build_network",
+    "count_gpus",
     "find_device",
     "find_losses",
     "find_mark_loss",

@@ -355,6 +355,11 @@ def find_device(name: str | None = None) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def count_gpus() -> int:
+    """Count the GPUs on which several processes can work, one on each."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def _read_anatomy(raw: dict[str, Any] | None) -> Anatomy | None:
     return Anatomy(_to_array(raw["mean"]), _to_array(raw["covariance"])) if raw else None
 

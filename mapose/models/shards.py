@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from mapose.cores import count_cores
 
 Share = TypeVar("Share")
 
@@ -24,7 +25,8 @@ class Workers(ThreadPoolExecutor):
     Threads inside an operation wait for each other hundreds of times a step, and if another
     program takes one of the cores each wait costs a time slice: beside two busy processes a step
     of training took 1.7 s that takes 0.24 s on a quiet machine. Shares of a batch meet once a
-    step: 0.25 and 0.5 s. More cores than shares work inside the operations.
+    step: 0.25 and 0.5 s. More cores than shares work inside the operations; where there are fewer,
+    as for one of several processes, shares wait for their turn and nothing else changes.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ class Workers(ThreadPoolExecutor):
 
     def __init__(self, device: torch.device) -> None:
         self.count = SHARES if device.type == "cpu" else 1
-        super().__init__(self.count, initializer=_take_share_of_cores)
+        super().__init__(min(self.count, count_cores()), initializer=_take_share_of_cores)
 
 
 @contextmanager
@@ -52,7 +54,7 @@ def spare_cores() -> Iterator[None]:
 
 
 def _take_share_of_cores() -> None:
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // SHARES))
+    torch.set_num_threads(max(1, count_cores() // SHARES))
 
 
 class Shards:

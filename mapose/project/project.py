@@ -33,7 +33,7 @@ from mapose.reading import explain_damage
 from mapose.skeleton import Skeleton, find_mirror
 
 if TYPE_CHECKING:
-    from mapose.models import Model
+    from mapose.models import Model, TopDown
 
 _FOLDERS = ("videos", "labels", "models", "results")
 
@@ -357,24 +357,28 @@ class Project(Labelling):
         found = [p.parent for p in (self.path / "models").glob("*/model.yaml")]
         return [p.name for p in sorted(found, key=lambda p: (p / "model.yaml").stat().st_mtime)]
 
-    def load_model(self, name: str | None = None) -> Model:
-        """Open a trained model, by default the newest.
+    def find_model(self, name: str | None = None) -> Path:
+        """Find the folder of a trained model, by default the newest.
 
         Raises
         ------
         SettingsError
             If there is none, or none of this name.
         """
-        from mapose.models import Model  # with torch, which takes two seconds to load
-
         names = self.list_models()
         if not names:
             raise SettingsError(f"{self.path}: no model yet; train one with `mapose train`")
         if name is not None and name not in names:
             raise SettingsError(f"no model {name!r} here: {suggest_name(name, names)}")
-        return Model.load(self.path / "models" / (name or names[-1]))
+        return self.path / "models" / (name or names[-1])
 
-    def check_model(self, model: Model) -> None:
+    def load_model(self, name: str | None = None) -> Model:
+        """Open a trained model as `find_model` finds it."""
+        from mapose.models import Model  # with torch, which takes two seconds to load
+
+        return Model.load(self.find_model(name))
+
+    def check_model(self, model: Model | TopDown) -> None:
         """Make sure that a model is for this project's keypoints.
 
         Raises
