@@ -43,7 +43,7 @@ def test_side_by_side_equals_one_after_the_other(folder):
     assert done.exit_code == 1
     told = json.loads(done.stdout)
     assert (told["done"], told["failed"]) == (3, 2)
-    assert [t["frames"] for t in told["tasks"]] == [20, 20, 20, 0, 0]
+    assert [t["frames"] for t in told["tasks"]] == [20, 20, 0, 20, 0]
     assert "gone.mp4" in told["tasks"][-1]["why"]
     assert sorted(p.name for p in (folder / "two").iterdir()) == [
         f"{name}.mapose.h5" for name in "abc"
