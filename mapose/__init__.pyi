@@ -14,6 +14,8 @@ from .app.serving import serve
 from .cameras.calibrating import calibrate_cameras
 from .cameras.triangulating import triangulate_files
 from .cluster.analyses import analyze_videos, plan_analyses
+from .cluster.experiments import plan_sessions, run_sessions
+from .cluster.sessions import find_sessions
 from .decode.assembly import assemble
 from .doubts import Doubt, find_swaps
 from .errors import MaposeError
@@ -102,6 +104,7 @@ __all__ = [
     "find_learning_curve",
     "find_mirrored",
     "find_outliers",
+    "find_sessions",
     "find_removal",
     "find_swaps",
     "import_project",
@@ -121,6 +124,7 @@ __all__ = [
     "name_by_gallery",
     "open_model",
     "plan_analyses",
+    "plan_sessions",
     "plots",
     "predict",
     "propose_frames",
@@ -130,6 +134,7 @@ __all__ = [
     "remove_parts",
     "render_video",
     "render_views",
+    "run_sessions",
     "save",
     "save_maps",
     "save_plots",

@@ -161,6 +161,71 @@ class Settings(_Strict):
     refine: RefineSettings = RefineSettings()
 
 
+class RetrackSettings(_Strict):
+    """How 2D poses of a session are tracked again."""
+
+    online: bool = False
+    appearance: bool = False
+    gallery: Path | None = None
+
+
+class SpaceSettings(_Strict):
+    """How the views of a session become 3D."""
+
+    smooth: bool | Literal["rigid"] = True
+    max_gap: int = Field(10, ge=0, description="longest gap that is filled, frames")
+    trust_names: bool = Field(False, description="animals are named alike in all views")
+    synchronize: bool = False
+    cut: bool = False
+
+
+class FilterSettings(_Strict):
+    """How poses of a session are smoothed."""
+
+    method: Literal["kalman", "median", "savgol"] = "kalman"
+    window: int = 5
+    order: int = 2
+    max_gap: int = Field(10, ge=0)
+    cutoff: float = 0.0
+
+
+class MotionSettings(_Strict):
+    """What is measured of a session."""
+
+    seconds: float = Field(0.2, gt=0, description="over which speeds are measured")
+    centre: tuple[str, ...] | None = None
+    joints: tuple[tuple[str, str, str], ...] | None = None
+    body: tuple[str, str] | None = None
+    moving: float | None = None
+    near: float | None = None
+    rate: float | None = Field(None, gt=0, description="frames/s, if the files do not say")
+
+
+StepName = Literal["calibrate", "analyze", "track", "triangulate", "filter", "kinematics", "export"]
+
+
+class SessionSettings(_Strict):
+    """What ``session.yaml`` says of the recordings in its folder and below."""
+
+    model: str = Field(description="project, model folder or zoo:NAME")
+    individuals: int | None = Field(None, ge=1)
+    cameras: tuple[str, ...] | None = Field(
+        None, description="words in the names of the videos; by default their whole names"
+    )
+    board: str | None = Field(None, description="such as charuco:8x11:24mm:18.75mm:4x4_1000")
+    boards: str = Field("calibration", description="folder of the videos of the board")
+    fisheye: tuple[str, ...] = ()
+    calibration: Path | None = Field(None, description="a file, in place of a board")
+    steps: tuple[StepName, ...] | None = Field(
+        None, description="all that can be done; track and filter only where they are set"
+    )
+    track: RetrackSettings | None = None
+    triangulate: SpaceSettings = SpaceSettings()
+    filter: FilterSettings | None = None
+    kinematics: MotionSettings = MotionSettings()
+    export: tuple[str, ...] = ("csv",)
+
+
 def list_presets() -> list[str]:
     """List the names of the presets that come with mapose."""
     files = resources.files("mapose.configs").iterdir()

@@ -282,6 +282,11 @@ def read_mark(path: str | Path) -> str | None:
     return unquote(found[1].decode("ascii", "replace")) if found else None
 
 
+def is_drawn(video: str | Path) -> bool:
+    """Tell whether mapose has drawn a video, which is no recording then."""
+    return (read_mark(video) or "").startswith("mapose render")
+
+
 def check_output(
     path: str | os.PathLike[str],
     *,

@@ -44,7 +44,7 @@ READ = {
     "calibrate": "lenses check",
     "triangulate": "calibration",
     "filter": "files", "kinematics": "files zones", "zoo add": "card head",
-    "zip": "folder",
+    "zip": "folder", "run": "tree",
     "app": "folder root", "label": "folder root", "proofread": "file root",
 }  # fmt: skip
 # Every option that names an output: the words before it, the inputs, and, where it is a folder,

@@ -3,6 +3,7 @@
 from mapose.cli import (  # noqa: F401 - they register their commands
     browser,
     cameras,
+    cluster,
     crops,
     gallery,
     identity,

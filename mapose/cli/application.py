@@ -41,7 +41,7 @@ SECTIONS = {
         "export",
     ),
     "Who is who": ("proofread", "swaps", "swap", "name", "edit", "gallery"),
-    "Several cameras": ("calibrate", "triangulate"),
+    "Several cameras": ("calibrate", "triangulate", "run"),
     "Files": ("video", "relink", "zip", "delete"),
 }
 _MORE = "More"

@@ -69,18 +69,14 @@ def list_recordings(
     SettingsError
         If a folder holds none.
     """
-    from mapose.files import read_mark
+    from mapose.files import is_drawn
     from mapose.io.stills import find_recordings
 
     def find(folder: Path) -> list[Path]:
         inside = find_recordings(folder, recursive=recursive, pattern=pattern)
-        return [p for p in inside if p.is_dir() or not _is_drawn(read_mark(p))]
+        return [p for p in inside if p.is_dir() or not is_drawn(p)]
 
     return _open_folders(paths, find, "videos", pattern, recursive)
-
-
-def _is_drawn(mark: str | None) -> bool:
-    return (mark or "").startswith("mapose render")
 
 
 def _open_folders(

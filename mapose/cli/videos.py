@@ -422,8 +422,7 @@ def export(
     Example: mapose export monday.mapose.h5 --to dlc-h5
     """
     from mapose.files import check_distinct
-    from mapose.io.formats import ENDINGS
-    from mapose.results.correcting import export_result
+    from mapose.results.correcting import export_result, find_exported
 
     if len(files) == 1 and (files[0] / "mapose.yaml").is_file():
         from mapose.project.exporting import export_labels
@@ -433,12 +432,11 @@ def export(
         console.print(str(written), soft_wrap=True)
         return
 
-    ending = ".dlc.csv" if to == "dlc-csv" else ENDINGS.get(to, f".{to}")
     files = list_inputs(files, recursive=recursive, pattern=pattern)
     check_one_output(output, files)
 
     def find_place(file: Path) -> Path:
-        return output or file.with_name(cut_suffix(file.name) + ending)
+        return output or find_exported(file, to)
 
     check_distinct((file, find_place(file)) for file in files)
 

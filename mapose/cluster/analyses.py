@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from mapose.cluster.outcomes import DONE, UNCHANGED, Outcome, Report, note_outcome, work_through
-from mapose.cluster.processes import Processes, choose_processes
+from mapose.cluster.processes import open_processes
 from mapose.errors import SettingsError
 from mapose.files import check_distinct, make_folder
 
@@ -117,18 +117,34 @@ def _open_target(
     from mapose.analysis.pipeline import find_result
     from mapose.zoo import find_model
 
-    folder = find_model(target)
-    if (folder / "model.yaml").is_file():
-        _open_model(str(folder))
-        return folder, [], find_result, lambda video: None
+    chosen = find_model_folder(target, model)
+    loaded, folder = _open_model(str(chosen)), find_model(target)
+    if chosen == folder:
+        return chosen, [], find_result, lambda video: None
     from mapose.project.crops import find_crop
     from mapose.project.project import Project
 
     project = Project.load(folder)
-    chosen = project.find_model(model)
-    project.check_model(_open_model(str(chosen)))
+    project.check_model(loaded)
     own = [project.path / place for place in project.videos.values()]
     return chosen, own, project.find_result, partial(find_crop, project)
+
+
+def find_model_folder(target: str | os.PathLike[str], model: str | None = None) -> Path:
+    """Find the folder of the model that a project, a model folder or ``zoo:NAME`` stands for.
+
+    Raises
+    ------
+    SettingsError, FormatError
+        If there is none.
+    """
+    from mapose.project.project import Project
+    from mapose.zoo import find_model
+
+    folder = find_model(target)
+    if (folder / "model.yaml").is_file():
+        return folder
+    return Project.load(folder).find_model(model)
 
 
 def run_analysis(
@@ -199,9 +215,8 @@ def analyze_videos(
     """
     if executor is not None:
         return work_through(tasks, _run_safely, executor, on_outcome=on_outcome)
-    gpus = _count_gpus(tasks)
-    count = min(len(tasks), jobs) if jobs else choose_processes(len(tasks), gpus=gpus)
-    with Processes(max(1, count), gpus=gpus) as own:
+    named = next((d for task in tasks if (d := task.options.get("device"))), None)
+    with open_processes(len(tasks), jobs, named) as own:
         return work_through(tasks, _run_safely, own, on_outcome=on_outcome)
 
 
@@ -211,12 +226,3 @@ def list_unfinished(tasks: Sequence[AnalysisTask]) -> dict[str, int]:
 
     kept = {task.name: count_kept(task.output) for task in tasks}
     return {name: frames for name, frames in kept.items() if frames}
-
-
-def _count_gpus(tasks: Sequence[AnalysisTask]) -> int:
-    """Count the GPUs among which tasks that name no device are shared."""
-    if any(task.options.get("device") for task in tasks):
-        return 0
-    from mapose.models import count_gpus
-
-    return count_gpus()

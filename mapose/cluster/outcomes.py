@@ -76,15 +76,19 @@ class Report:
 
     def __str__(self) -> str:
         wide = max((len(o.name) for o in self.outcomes), default=0)
-        lines = [
-            f"{o.name:{wide}}  {o.state:9}  {o.frames:8}  {o.seconds:7.1f}  {o.why or o.output}"
-            for o in self.outcomes
-        ]
-        head = f"{'':{wide}}  {'':9}  {'frames':>8}  {'seconds':>7}"
         frames = sum(outcome.frames for outcome in self.outcomes)
+
+        def lay_out(name: str, state: str, count: object, seconds: str, told: str) -> str:
+            middle = f"{count:>8}  " if frames else ""
+            return f"{name:{wide}}  {state:9}  {middle}{seconds:>7}  {told}".rstrip()
+
+        lines = [lay_out("", "", "frames", "seconds", "")]
+        for o in self.outcomes:
+            lines.append(lay_out(o.name, o.state, o.frames, f"{o.seconds:.1f}", o.why or o.output))
         counts = [f"{self._count(s)} {s}" for s in (DONE, UNCHANGED, FAILED) if self._count(s)]
-        total = f"{', '.join(counts) or 'nothing to do'}; {frames} frames in {self.seconds:.1f} s"
-        return "\n".join([head, *lines, total])
+        counted = f"; {frames} frames" if frames else ""
+        lines.append(f"{', '.join(counts) or 'nothing to do'}{counted} in {self.seconds:.1f} s")
+        return "\n".join(lines)
 
 
 def work_through(

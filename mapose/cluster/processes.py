@@ -61,6 +61,46 @@ def find_free_memory() -> int | None:
     return int(facts["MemAvailable"].split()[0]) * 1024
 
 
+def open_processes(tasks: int, jobs: int | None, device: str | None) -> Processes:
+    """Start processes for tasks in which networks run.
+
+    Parameters
+    ----------
+    tasks : int
+        How many there are.
+    jobs : int, optional
+        Processes; by default as `choose_processes` chooses them.
+    device : str, optional
+        Where networks run. If it is not named, each process gets a GPU, where there are any.
+    """
+    gpus = 0
+    if device is None:
+        from mapose.models import count_gpus
+
+        gpus = count_gpus()
+    count = min(tasks, jobs) if jobs else choose_processes(tasks, gpus=gpus)
+    return Processes(max(1, count), gpus=gpus)
+
+
+class Here(Executor):
+    """An executor that does each task at once, in this process, before the next is handed in.
+
+    Examples
+    --------
+    >>> Here().submit(len, "four").result()
+    4
+    """
+
+    def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
+        """Do a task."""
+        future: Future[Result] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as fault:
+            future.set_exception(fault)
+        return future
+
+
 class Processes(Executor):
     """An executor of processes that live apart: one that dies takes nobody else along.
 

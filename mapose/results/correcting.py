@@ -27,7 +27,7 @@ from mapose.edits import (
     write_line,
 )
 from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
-from mapose.files import RESULT, claim_output, is_result, name_work
+from mapose.files import RESULT, claim_output, cut_suffix, is_result, name_work
 from mapose.io import load_provenance, write
 from mapose.io.formats import ENDINGS
 from mapose.io.recordings import find_path
@@ -44,6 +44,19 @@ _MANY = 20_000
 _NEAR = 500
 #: Frames at the ends of two tracks in which animals are seen that are to be joined.
 _ENDS = 10
+
+
+def find_exported(source: str | os.PathLike[str], format: str) -> Path:
+    """Find where a file lies when it is exported: beside it, named for the format.
+
+    Examples
+    --------
+    >>> find_exported("walk.mapose.h5", "dlc-csv").name
+    'walk.dlc.csv'
+    """
+    path = Path(source)
+    ending = ".dlc.csv" if format == "dlc-csv" else ENDINGS.get(format, f".{format}")
+    return path.with_name(cut_suffix(path.name) + ending)
 
 
 def export_result(
