@@ -12,11 +12,9 @@ from typing import Any
 from mapose.app.folders import AllowedFolders
 from mapose.app.frames import FrameReader
 from mapose.edits import find_edits_path
-from mapose.errors import MaposeError, SettingsError, VideoError
-from mapose.files import RESULT, is_result
-from mapose.project.description import FILE as PROJECT
+from mapose.errors import MaposeError, SettingsError
+from mapose.files import is_result
 from mapose.project.history import ConflictError
-from mapose.project.project import Project
 from mapose.results.correcting import add_edit, undo_edit
 from mapose.results.result import Result
 from mapose.results.timelines import Timelines, load_timelines
@@ -80,22 +78,9 @@ class OpenResult:
         """
         with self._lock:
             if self._reader is None:
-                place = self.workspace.allow(self._find_video())
+                place = self.workspace.allow(Result(self.path).find_video())
                 self._reader = FrameReader(place, self.workspace.cache)
             return self._reader
-
-    def _find_video(self) -> Path:
-        """Find the video: where the result says, else under its name in the project around it."""
-        try:
-            return Result(self.path).find_video()
-        except VideoError:
-            folder, name = self.path.parent.parent, self.path.name.removesuffix(RESULT)
-            if not (folder / PROJECT).is_file():
-                raise
-            project = Project.load(folder)
-            if name not in project.videos:
-                raise
-            return project.find_video(name)
 
     def get_timelines(self) -> Timelines | None:
         """Give the timelines; None while they are made, of which the pages will hear."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -32,11 +33,16 @@ from mapose.io.sources import find_video
 from mapose.io.stills import STACK_SUFFIXES, is_recording
 from mapose.io.store import PosesFile
 from mapose.poses import Peaks, Poses
+from mapose.project.description import FILE as PROJECT
+from mapose.project.description import load_description
 
 if TYPE_CHECKING:
     from calibration import CameraGroup
 
 logger = logging.getLogger(__name__)
+
+# What filtering and tracking add to the name of a result.
+_MADE = re.compile(r"(\.(filtered|tracked))+$")
 
 
 class Result:
@@ -227,7 +233,7 @@ class Result:
         return find_recorded(self.provenance)
 
     def find_video(self) -> Path:
-        """Find the recording: where it was, else beside the result under its name.
+        """Find the recording: where it was, else under its name in the project or the folder.
 
         Raises
         ------
@@ -241,7 +247,8 @@ class Result:
             if not places or not is_result(places[-1]) or not places[-1].is_file():
                 break
             given = Result(places[-1]).provenance
-        stem = cut_suffix(self.path.name).removesuffix(".filtered").removesuffix(".tracked")
+        stem = _MADE.sub("", cut_suffix(self.path.name))
+        places += _list_own(folder.resolve().parent, stem)
         places += [place for place in (find_video(stem, [folder]),) if place]
         places += [folder / f"{stem}{end}" for end in ("", *STACK_SUFFIXES)]
         there = [p for p in places if is_recording(p)]
@@ -483,3 +490,11 @@ def find_recorded(provenance: Mapping[str, Any]) -> str:
     """Find in a result's provenance the fingerprint of its recording; empty if it has none."""
     known = provenance.get("recording") or (provenance.get("job") or {}).get("video")
     return str(known) if is_fingerprint(known) else ""
+
+
+def _list_own(project: Path, video: str) -> list[Path]:
+    """List where a project says that its video of a name is; empty if there is no project."""
+    if not (project / PROJECT).is_file():
+        return []
+    videos = load_description(project).videos
+    return [project / videos[video]] if video in videos else []

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from mapose.edits import Edit, save_edits
-from mapose.errors import FormatError, SettingsError
+from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.io import VideoWriter, save
+from mapose.io.recordings import fingerprint
 from mapose.poses import Poses
 from mapose.project.overview import describe
 from mapose.project.project import Project
 from mapose.project.relinking import relink_project
 from mapose.project.removing import find_removal, remove_parts
+from mapose.results.result import Result
 from mapose.skeleton import Skeleton
 from tests.untrained import make_untrained
 
@@ -118,3 +120,21 @@ def test_an_overview_tells_what_there_is(used, film):
     assert "mapose relink" in str(describe(used.path))
     with pytest.raises(FormatError, match="there is no"):
         describe(used.path / "nothing")
+
+
+@pytest.mark.parametrize("made", ["", ".tracked", ".filtered.tracked"])
+def test_results_of_a_moved_project_find_the_video_that_it_names(mice, film, tmp_path, made):
+    """The path in the result leads nowhere any more; the project knows where the video is."""
+    poses = Poses(np.ones((30, 1, 3, 3)), mice.skeleton, ["ann"], rate=25)
+    file = mice.path / "results" / f"film{made}.mapose.h5"
+    save(poses, file, provenance={"path": "../../film.mp4", "recording": fingerprint(film)})
+    assert Result(file).find_video().samefile(film)
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    shutil.move(mice.path, tmp_path / "far" / "away" / "mice")
+    shutil.move(film, tmp_path / "0001.mp4")
+    moved = tmp_path / "far" / "away" / "mice"
+    result = moved / "results" / file.name
+    with pytest.raises(VideoError, match="name it with --video"):
+        Result(result).find_video()
+    relink_project(moved, tmp_path)
+    assert Result(result).find_video().samefile(tmp_path / "0001.mp4")
