@@ -10,9 +10,18 @@ from pydantic import Field
 from mapose.app.endpoints import Call
 from mapose.app.projects import OpenProject
 from mapose.app.responses import Body
+from mapose.app.sessions import find_board, prepare_calibration
 from mapose.errors import SettingsError
+from mapose.files import RESULT
 from mapose.io.proposals import name_images
+from mapose.project.calibrations import (
+    check_session,
+    find_calibration,
+    find_views,
+    name_space,
+)
 from mapose.reading import is_plain_name
+from mapose.results.result import Result
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Name = Annotated[str, Field(max_length=200)]
@@ -81,16 +90,79 @@ class Evaluate(Body):
     model: Name = "all"
 
 
+class Filter(Body):
+    """A result made smooth, its short gaps filled."""
+
+    kind: Literal["filter"]
+    result: Name
+    method: Literal["kalman", "median", "savgol"] = "kalman"
+    replace: bool = False
+
+
+class Render(Body):
+    """Poses drawn into the video, or into those of a session beside the scene."""
+
+    kind: Literal["render"]
+    result: Name
+    first: Annotated[int, Field(ge=0, le=2**31)] = 0
+    stop: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    replace: bool = False
+
+
+class Export(Body):
+    """A result for another tool."""
+
+    kind: Literal["export"]
+    result: Name
+    to: Literal["dlc-h5", "dlc-csv", "slp", "coco", "movement", "nwb", "trc", "csv"]
+    replace: bool = False
+
+
+class Calibrate(Body):
+    """The cameras of a session, from videos of a board, each named by what a page was given."""
+
+    kind: Literal["calibrate"]
+    session: Name
+    board: Name
+    videos: Annotated[dict[Name, Name], Field(min_length=2, max_length=100)]
+    fisheye: Names = Field(default_factory=list)
+    replace: bool = False
+
+
+class Triangulate(Body):
+    """The views of a session in space."""
+
+    kind: Literal["triangulate"]
+    session: Name
+    animals: Annotated[int, Field(ge=1, le=1000)] | None = None
+    rigid: bool = False
+    replace: bool = False
+
+
+Request = (
+    Extract
+    | Train
+    | Analyze
+    | Propose
+    | Refine
+    | Track
+    | Evaluate
+    | Filter
+    | Render
+    | Export
+    | Calibrate
+    | Triangulate
+)
+
+
 class JobRequest(Body):
     """One of them."""
 
-    request: Annotated[
-        Extract | Train | Analyze | Propose | Refine | Track | Evaluate, Field(discriminator="kind")
-    ]
+    request: Annotated[Request, Field(discriminator="kind")]
 
 
 #: Kinds that take all cores, or a network into memory: one at a time.
-_HEAVY = ("train", "analyze", "track", "evaluate")
+_HEAVY = ("train", "analyze", "track", "evaluate", "render", "calibrate", "triangulate")
 
 
 def start_job(call: Call) -> dict[str, object]:
@@ -168,6 +240,66 @@ def _evaluate(opened: OpenProject, request: Evaluate) -> tuple[list[str], str, s
     return ["evaluate", str(opened.path), "--model", request.model], f"Evaluate {request.model}", ""
 
 
+def _filter(opened: OpenProject, request: Filter) -> tuple[list[str], str, str]:
+    words = ["filter", str(opened.find_result(request.result)), "--method", request.method]
+    return _force(words, request.replace), f"Smooth {request.result}", f"{request.result}.filtered"
+
+
+def _render(opened: OpenProject, request: Render) -> tuple[list[str], str, str]:
+    place = opened.find_result(request.result)
+    project, sessions = opened.project, opened.project.sessions
+    session = next((s for s in sessions if name_space(project, s) == request.result), None)
+    if session is None:
+        videos = [str(opened.workspace.allow(Result(place).find_video()))]
+    else:
+        videos = [
+            f"{camera}={opened.workspace.allow(project.find_video(video))}"
+            for camera, video in sessions[session].items()
+        ]
+    output = place.with_name(f"{request.result}.labelled.mp4")
+    words = _force(["render", "-o", str(output), "--start", str(request.first)], request.replace)
+    words += [] if request.stop is None else ["--stop", str(request.stop)]
+    return [*words, "--", *videos, str(place)], f"Draw {request.result} into its video", ""
+
+
+def _export(opened: OpenProject, request: Export) -> tuple[list[str], str, str]:
+    words = ["export", str(opened.find_result(request.result)), "--to", request.to]
+    return _force(words, request.replace), f"Export {request.result} to {request.to}", ""
+
+
+def _calibrate(opened: OpenProject, request: Calibrate) -> tuple[list[str], str, str]:
+    check_session(opened.project, _check_plain(request.session, "name of a session"))
+    cameras = opened.project.sessions[request.session]
+    if set(request.videos) != set(cameras) or not set(request.fisheye) <= set(cameras):
+        raise SettingsError(f"wanted a video of the board for each of {', '.join(cameras)}")
+    words = _force(["calibrate", "--board", find_board(request.board)], request.replace)
+    words += ["--fisheye", ",".join(request.fisheye)] if request.fisheye else []
+    words += ["-o", prepare_calibration(opened, request.session), "--"]
+    words += [f"{c}={opened.workspace.find_place(request.videos[c])}" for c in cameras]
+    return words, f"Calibrate {request.session}", request.session
+
+
+def _triangulate(opened: OpenProject, request: Triangulate) -> tuple[list[str], str, str]:
+    project, session = opened.project, request.session
+    calibration = opened.workspace.allow(find_calibration(project, session))
+    views, cameras = find_views(project, session), project.sessions[session]
+    missing = [video for camera, video in cameras.items() if camera not in views]
+    if missing:
+        raise SettingsError(f"analyse {', '.join(missing)} first: every view needs a result")
+    name = _check_plain(name_space(project, session), "name of a session")
+    output = opened.path / "results" / f"{name}{RESULT}"
+    words = ["triangulate", "--calibration", str(calibration), "-o", str(output)]
+    words += [] if request.animals is None else ["--animals", str(request.animals)]
+    words = _force([*words, "--rigid"] if request.rigid else words, request.replace)
+    # After the two dashes nothing is an option, whatever the project calls its cameras.
+    words += ["--", *(f"{c}={opened.workspace.allow(place)}" for c, place in views.items())]
+    return words, f"Reconstruct {session} in 3D", name
+
+
+def _force(words: list[str], replace: bool) -> list[str]:
+    return [*words, "--force"] if replace else words
+
+
 _WORDS: dict[str, Callable[..., tuple[list[str], str, str]]] = {
     "extract": _extract,
     "train": _train,
@@ -176,6 +308,11 @@ _WORDS: dict[str, Callable[..., tuple[list[str], str, str]]] = {
     "refine": _refine,
     "track": _track,
     "evaluate": _evaluate,
+    "filter": _filter,
+    "render": _render,
+    "export": _export,
+    "calibrate": _calibrate,
+    "triangulate": _triangulate,
 }
 
 

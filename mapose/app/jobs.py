@@ -52,15 +52,15 @@ class Job:
         Lost is what ended with the machine; it can go on as a stopped one can.
     progress : dict
         As the command tells it: ``what``, ``done``, ``total``, ``left`` in seconds, ``note``.
-    fault : str
-        The last words of one that failed.
+    said : str
+        The last words of one that has ended: what it made, or why it failed.
     """
 
     name: str
     request: dict[str, Any]
     state: str
     progress: dict[str, Any]
-    fault: str = ""
+    said: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Make a plain record."""
@@ -74,7 +74,8 @@ class Job:
             "target": self.request.get("target", ""),
             "state": self.state,
             "progress": self.progress,
-            "fault": self.fault,
+            "fault": self.said if self.state not in (*_RUNNING, "done") else "",
+            "said": self.said if self.state == "done" else "",
         }
 
 
@@ -165,8 +166,7 @@ class Jobs:
         if ended:
             code = ended.get("code")
             state = "done" if code == 0 else "stopped" if ended.get("stopped") else "failed"
-            fault = "" if state == "done" else _read_end(folder / LOG)
-            return Job(name, request, state, progress, fault)
+            return Job(name, request, state, progress, _read_end(folder / LOG))
         if is_locked(folder / JOB):
             return Job(name, request, "running" if (folder / PROGRESS).exists() else "queued",
                        progress)  # fmt: skip
@@ -187,12 +187,7 @@ class Jobs:
 
     def read_log(self, name: str) -> str:
         """Read the end of a job's log."""
-        file = self._find(name) / LOG
-        if not file.is_file():
-            return ""
-        with file.open("rb") as opened:
-            opened.seek(max(0, file.stat().st_size - _SHOWN))
-            return opened.read().decode("utf-8", "replace")
+        return _read_tail(self._find(name) / LOG)
 
     def find_mark(self) -> tuple[Any, ...]:
         """Tell how all stand by the times of their files."""
@@ -243,10 +238,17 @@ def _load(file: Path) -> dict[str, Any]:
     return {}
 
 
+def _read_tail(file: Path) -> str:
+    if not file.is_file():
+        return ""
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - _SHOWN))
+        return opened.read().decode("utf-8", "replace")
+
+
 def _read_end(file: Path) -> str:
     """Read the last line of a log that says something."""
     with suppress(OSError):
-        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
-        told = [line.strip() for line in lines if line.strip()]
+        told = [line.strip() for line in _read_tail(file).split("\n") if line.strip()]
         return told[-1][:600] if told else ""
     return ""

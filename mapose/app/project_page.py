@@ -13,6 +13,8 @@ from mapose.app.endpoints import Call, Endpoint
 from mapose.app.home import check_inside
 from mapose.app.projects import OpenProject
 from mapose.app.responses import Body, UnknownError
+from mapose.app.sessions import load_report
+from mapose.project.calibrations import name_space
 from mapose.project.loop import describe_loop
 from mapose.project.overview import find_model_error
 from mapose.reading import is_plain_name, load_columns
@@ -59,7 +61,13 @@ def _describe_video(opened: OpenProject, name: str) -> dict[str, Any]:
 
 def _describe_result(opened: OpenProject, name: str) -> dict[str, Any]:
     place = opened.find_result(name)
-    return {"name": name, "size": place.stat().st_size, "place": opened.workspace.register(place)}
+    project = opened.project
+    return {
+        "name": name,
+        "size": place.stat().st_size,
+        "place": opened.workspace.register(place),
+        "space": any(name == name_space(project, session) for session in project.sessions),
+    }
 
 
 def show_name(call: Call) -> dict[str, Any]:
@@ -80,6 +88,8 @@ def show_job(call: Call) -> dict[str, Any]:
     target = job.request.get("target") or ""
     if job.request.get("kind") == "train" and target and is_plain_name(target):
         told["curve"] = _read_curve(opened.path / "models" / target)
+    if job.request.get("kind") == "calibrate" and job.state == "done":
+        told["report"] = load_report(opened, target)
     return told
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from mapose.app.endpoints import Call, Endpoint
-from mapose.app.home import check_inside
 from mapose.app.label import describe_frame
-from mapose.app.projects import OpenProject
 from mapose.app.responses import Body
-from mapose.errors import MaposeError, SettingsError
+from mapose.app.sessions import open_cameras
+from mapose.errors import SettingsError
 from mapose.multiview.pointing import find_point, find_sightline
-from mapose.project.calibrations import find_calibration
 
 if TYPE_CHECKING:
     from calibration import CameraGroup
@@ -34,56 +31,6 @@ class Pointed(Body):
         Field(max_length=5000, strict=False),
     ]
     line: Annotated[tuple[Name, Name], Field(strict=False)] | None = None
-
-
-def list_sessions(call: Call) -> dict[str, Any]:
-    """List the sessions of a project, with what each lacks."""
-    opened = call.opened
-    project = opened.project
-    return {
-        "sessions": [
-            {
-                "name": name,
-                "cameras": [
-                    {
-                        "name": camera,
-                        "video": video,
-                        "fault": check_inside(
-                            opened.workspace, opened.path / project.videos[video]
-                        ),
-                    }
-                    for camera, video in cameras.items()
-                ],
-                "fault": _find_fault(opened, name),
-            }
-            for name, cameras in project.sessions.items()
-        ]
-    }
-
-
-def _find_fault(opened: OpenProject, session: str) -> str:
-    """Say why nothing is known of where its cameras stand; empty where all is known."""
-    try:
-        cameras = open_cameras(opened, session)
-    except MaposeError as fault:
-        return str(fault)
-    except ValueError as fault:  # of calibration
-        return str(fault)
-    missing = [name for name in opened.project.sessions[session] if name not in cameras]
-    return f"the calibration has no camera {', '.join(missing)}" if missing else ""
-
-
-def open_cameras(opened: OpenProject, session: str) -> CameraGroup:
-    """Open the calibration of a session."""
-    place = opened.workspace.allow(find_calibration(opened.project, session))
-    return _load_cameras(str(place), place.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _load_cameras(place: str, changed: int) -> CameraGroup:
-    from calibration import CameraGroup
-
-    return CameraGroup.load(place)
 
 
 def show_moment(call: Call) -> dict[str, Any]:
@@ -136,7 +83,6 @@ def _describe_point(cameras: CameraGroup, pixels: dict[str, Place]) -> dict[str,
 
 
 ENDPOINTS = [
-    Endpoint("GET", "/api/p/{project}/sessions", list_sessions),
     Endpoint("GET", "/api/p/{project}/moment/{session}/{frame}", show_moment),
     Endpoint("POST", "/api/p/{project}/point", point, Pointed),
 ]

@@ -1,10 +1,11 @@
-"""Where the calibration of a session's cameras lies in a project."""
+"""Where in a project the calibration of a session's cameras lies, and what is found in space."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mapose.errors import SettingsError, suggest_name
+from mapose.files import RESULT
 from mapose.project.project import Project
 
 FOLDER, FILE = "calibration", "calibration.toml"
@@ -21,14 +22,44 @@ def find_calibration(project: Project, session: str) -> Path:
     SettingsError
         If there is no such session, or no calibration of it.
     """
-    if session not in project.sessions:
-        raise SettingsError(f"no session {session!r}: {suggest_name(session, project.sessions)}")
-    places = [project.path / FOLDER / f"{session}.toml", project.path / FOLDER / FILE]
-    places.append(project.path / FILE)
+    check_session(project, session)
+    own = place_calibration(project, session)
+    places = [own, project.path / FOLDER / FILE, project.path / FILE]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise SettingsError(
-            f"session {session} is not calibrated: put the file of its cameras at {places[0]}, "
+            f"session {session} is not calibrated: put the file of its cameras at {own}, "
             "which `mapose calibrate ... -o` writes"
         )
     return found
+
+
+def check_session(project: Project, session: str) -> None:
+    """Make sure that a project has a session.
+
+    Raises
+    ------
+    SettingsError
+        If there is none of this name.
+    """
+    if session not in project.sessions:
+        raise SettingsError(f"no session {session!r}: {suggest_name(session, project.sessions)}")
+
+
+def place_calibration(project: Project, session: str) -> Path:
+    """Say where the calibration of a session's cameras is to be written."""
+    return project.path / FOLDER / f"{session}.toml"
+
+
+def name_space(project: Project, session: str) -> str:
+    """Name the result that holds a session's 3D poses: as the session, unless a video has that."""
+    return f"{session}-3d" if session in project.videos else session
+
+
+def find_views(project: Project, session: str) -> dict[str, Path]:
+    """Find the results of a session's videos that are there, by camera."""
+    places = {
+        camera: project.path / "results" / f"{video}{RESULT}"
+        for camera, video in project.sessions[session].items()
+    }
+    return {camera: place for camera, place in places.items() if place.is_file()}

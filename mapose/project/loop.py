@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mapose.errors import MaposeError
+from mapose.errors import MaposeError, SettingsError
 from mapose.files import RESULT
 from mapose.io.proposals import Proposals, name_images
 from mapose.io.proposals import load_proposals as read_proposals
 from mapose.labels import UNMARKED
+from mapose.project.calibrations import find_calibration, name_space
 from mapose.project.changes import LabelState
 from mapose.project.overview import find_model_error
 from mapose.project.project import Project
@@ -30,7 +31,8 @@ class Step:
     Parameters
     ----------
     name : str
-        ``videos``, ``frames``, ``labels``, ``model``, ``results``, ``doubts`` or ``export``.
+        ``videos``, ``frames``, ``labels``, ``model``, ``results``, ``doubts``, ``space`` where
+        there are sessions of several cameras, or ``export``.
     done, total : int
         How much of how much; a total of 0 where there is nothing to count.
     text : str
@@ -104,6 +106,8 @@ def describe_loop(project: Project) -> Loop:
     analysed = sum(
         1 for n in project.videos if (project.path / "results" / f"{n}{RESULT}").exists()
     )
+    blind, flat = _list_flat(project)
+    in_space = len(project.sessions) - len(blind) - len(flat)
     steps = (
         Step(
             "videos", len(videos), len(project.videos), _tell_of(len(videos), len(project.videos))
@@ -113,11 +117,12 @@ def describe_loop(project: Project) -> Loop:
         Step("model", len(models), 0, _tell_model(models, error)),
         Step("results", analysed, len(project.videos), f"{analysed} of {len(project.videos)}"),
         Step("doubts", settled, settled + doubts, f"{doubts} left" if results else "none yet"),
+        *_make_space(in_space, len(project.sessions)),
         Step("export", len(results), 0, f"{len(results)} files" if results else "none yet"),
     )
     facts = _Facts(
         len(project.videos), chosen, started, complete, blank, unasked, proposed, len(models),
-        analysed, doubts, _is_older(project, models),
+        analysed, doubts, blind, flat, _is_older(project, models),
     )  # fmt: skip
     return Loop(steps, *_advise(facts))
 
@@ -134,6 +139,8 @@ class _Facts:
     models: int
     analysed: int
     doubts: int
+    blind: list[str]
+    flat: list[str]
     older: bool
 
 
@@ -167,6 +174,12 @@ def _advise(facts: _Facts) -> tuple[str, str, str]:
     if facts.doubts:
         what = _plural(facts.doubts, "moment is", "moments are")
         return "doubts", "Proofread the names", f"{facts.doubts} {what} in doubt"
+    if facts.flat:
+        reason = f"all cameras of {facts.flat[0]} have results"
+        return "space", "Reconstruct in 3D", reason
+    if facts.blind:
+        reason = f"nobody knows yet where the cameras of {facts.blind[0]} stand"
+        return "space", "Calibrate the cameras", reason
     if facts.analysed:
         return "results", "Look for the worst frames", "labelling them teaches the model most"
     return "videos", "Add videos to analyse", "there is a model, and no video yet"
@@ -176,6 +189,26 @@ def is_complete(state: LabelState, frame: tuple[str, str]) -> bool:
     """Tell whether every keypoint of every animal of a frame is marked or said to be absent."""
     spots = state.marks.get(frame, {})
     return len(spots) >= sum(len(state.find_owned(name)) for name in state.list_individuals())
+
+
+def _make_space(done: int, sessions: int) -> tuple[Step, ...]:
+    if not sessions:
+        return ()
+    return (Step("space", done, sessions, f"{done} of {sessions}"),)
+
+
+def _list_flat(project: Project) -> tuple[list[str], list[str]]:
+    """List the sessions that lack a calibration, and those that have one but no 3D poses yet."""
+    blind, flat = [], []
+    for session in project.sessions:
+        try:
+            find_calibration(project, session)
+        except SettingsError:
+            blind.append(session)
+            continue
+        if not (project.path / "results" / f"{name_space(project, session)}{RESULT}").is_file():
+            flat.append(session)
+    return blind, flat
 
 
 def _count_waiting(state: LabelState, waiting: Proposals) -> tuple[int, int, int]:

@@ -240,6 +240,31 @@ def test_a_young_model_proposes_the_rest(page, workspace, mice):
     page.locator(".frame", has_text="proposed").nth(2).wait_for(timeout=30_000)
 
 
+def test_videos_are_grouped_and_a_result_is_exported_by_mouse(page, workspace, walk, mice, film):
+    shutil.copy(film, film.with_name("side.mp4"))
+    mice.add_videos([film.with_name("side.mp4")])
+    opened = workspace.open_project(mice.path)
+    page.evaluate(f"location.hash = '/p/{opened.name}'")
+    page.get_by_role("button", name="Group videos…").click()
+    page.get_by_label("Name of the session").fill("may")
+    page.get_by_label("camera of film").fill("top")
+    page.get_by_role("button", name="Make the session").click()
+    page.get_by_text("not calibrated").wait_for()
+    assert Project.load(mice.path).sessions == {"may": {"top": "film", "side": "side"}}
+    page.get_by_role("button", name="Calibrate…").click()
+    page.get_by_label("Dictionary").wait_for()
+    assert page.get_by_label("Dictionary").input_value() == "4x4_1000"
+    for _ in range(2):
+        page.locator(".folders .entry", has_text="side.mp4").click()
+    page.get_by_role("button", name="Calibrate", exact=True).click()
+    page.locator(".job .fault").wait_for(timeout=30_000)  # there is no board in this video
+    page.get_by_role("button", name="work with film").click()
+    page.get_by_label("For").select_option("slp")
+    page.get_by_role("button", name="Export", exact=True).last.click()
+    page.get_by_text("film.slp").wait_for(timeout=30_000)
+    assert (mice.path / "results" / "film.slp").is_file()
+
+
 def test_two_tabs_show_each_others_changes(page, workspace, mice):
     opened = workspace.open_project(mice.path)
     place = f"'/p/{opened.name}/label/film/frame000001.png'"

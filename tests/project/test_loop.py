@@ -1,9 +1,11 @@
 """Where a project stands, and the next thing to do."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 
+from calibration import make_ring
 from mapose.poses import Poses
 from mapose.project.extracting import extract_frames
 from mapose.project.loop import describe_loop
@@ -54,3 +56,25 @@ def test_a_model_proposes_once_before_frames_are_labelled_by_hand(mice):
     assert describe_loop(mice).advice == "Label the chosen frames"
     replace_proposals(mice, dataclasses.replace(asked, looked=~asked.looked), model="older")
     assert load_proposals(mice).reasons == asked.reasons
+
+
+def test_sessions_of_several_cameras_lead_into_space(mice, film):
+    shutil.copy(film, film.with_name("side.mp4"))
+    project = mice.add_session("may", {"top": film, "side": film.with_name("side.mp4")})
+    for frame in (1, 2, 3):
+        spots = [(i, k) for i in ("ann", "bob") for k in mice.skeleton.keypoints]
+        marks = dict.fromkeys(spots, (5, 6, "visible", ""))
+        project = project.put_marks("film", frame, marks)
+    make_untrained(skeleton=mice.skeleton).save(mice.path / "models" / "young")
+    poses = Poses(np.ones((30, 2, 3, 3)), mice.skeleton, ["ann", "bob"], rate=25)
+    for name in ("film", "side"):
+        save(poses, mice.path / "results" / f"{name}.mapose.h5")
+    found = describe_loop(project)
+    assert (found.action, found.advice) == ("space", "Calibrate the cameras")
+    (mice.path / "calibration").mkdir(exist_ok=True)
+    make_ring(2).save(mice.path / "calibration" / "may.toml")
+    found = describe_loop(project)
+    assert found.advice == "Reconstruct in 3D" and "all cameras of may" in found.reason
+    assert {step.name: step.text for step in found.steps}["space"] == "0 of 1"
+    save(poses, mice.path / "results" / "may.mapose.h5")
+    assert {s.name: s.text for s in describe_loop(project).steps}["space"] == "1 of 1"

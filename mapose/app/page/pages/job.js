@@ -4,8 +4,11 @@ import { api, get, listen, post } from "../parts/api.js";
 import { sayFault } from "../parts/store.js";
 import { drawCurves } from "../parts/plot.js";
 import { Fill } from "../parts/bar.js";
+import { Report } from "../parts/sessions.js";
 
 const WORDS = { queued: "waits for its turn", running: "running", done: "done", failed: "failed", stopped: "stopped", lost: "interrupted" };
+
+const MAKES = ["filter", "render", "export", "track", "triangulate", "calibrate"]; // of these the file is named
 
 export function tellTime(seconds) {
   if (seconds == null || !Number.isFinite(seconds)) return "";
@@ -29,6 +32,7 @@ export function JobRow({ project, job, onChange }) {
       <span class="facts">${WORDS[job.state]}${job.state === "running" ? ` ${[note, tellTime(left)].filter(Boolean).join(", ")}` : ""}</span>
       <span class="space"></span><${Actions} project=${project} job=${job} onChange=${onChange} /></div>
     ${job.state === "running" && html`<div class="bar" role="progressbar" aria-valuenow=${Math.round(100 * share)} aria-valuemin="0" aria-valuemax="100"><${Fill} share=${share} /></div>`}
+    ${job.said && MAKES.includes(job.kind) && html`<p class="where">${job.said}</p>`}
     ${job.fault && html`<p class="fault">${job.fault}</p>`}</div>`;
 }
 
@@ -51,6 +55,7 @@ export function JobPage({ project, parts }) {
     ${job.state === "running" && html`<div class="bar tall"><${Fill} share=${share} /></div>
       <p>${[job.progress.what, job.progress.note, tellTime(job.progress.left)].filter(Boolean).join(", ")}</p>`}
     ${job.fault && html`<p class="fault">${job.fault}</p>`}
+    ${job.report && html`<section><h2>Calibration</h2><${Report} report=${job.report} /></section>`}
     ${job.curve && html`<${Curve} curve=${job.curve} />`}
     ${job.log && html`<section><h2>Log</h2><pre class="log" tabindex="0">${job.log}</pre></section>`}
     ${job.command && html`<p class="facts">The same by the command line: <code>${job.command}</code></p>`}

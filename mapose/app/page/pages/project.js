@@ -5,14 +5,17 @@ import { sayFault } from "../parts/store.js";
 import { Dialog } from "../parts/shortcuts.js";
 import { Folders, tellSize } from "../parts/folders.js";
 import { Fill } from "../parts/bar.js";
+import { ResultWork } from "../parts/resultwork.js";
+import { Sessions } from "../parts/sessions.js";
 import { JobRow } from "./job.js";
 
 const TITLES = { videos: "Videos", frames: "Frames", labels: "Labels", model: "Model", results: "Results",
-  doubts: "Doubts", export: "Export" };
+  doubts: "Doubts", space: "3D", export: "Export" };
 
 export function ProjectPage({ project }) {
   const [overview, setOverview] = useState(null);
   const [dialog, setDialog] = useState("");
+  const [work, setWork] = useState(null); // the result that something is done with
   const load = () => get(api(project)).then(setOverview).catch(sayFault);
   useEffect(() => {
     load();
@@ -21,13 +24,15 @@ export function ProjectPage({ project }) {
     return () => { clearTimeout(timer); stop(); };
   }, [project]);
   if (!overview) return html`<p class="wait">Opening the project</p>`;
-  const start = (what) => post(api(project, "jobs"), { request: what }).then(() => { setDialog(""); load(); }).catch(sayFault);
+  const start = (what) => post(api(project, "jobs"), { request: what }).then(() => { setDialog(""); setWork(null); load(); }).catch(sayFault);
   const act = {
     videos: () => setDialog("videos"),
     frames: () => setDialog("extract"),
     labels: () => { location.hash = `/p/${project}/label`; },
     model: () => setDialog("train"),
     results: () => setDialog(overview.loop.advice.startsWith("Look") ? "refine" : "analyze"),
+    space: () => document.getElementById("sessions").scrollIntoView({ block: "center" }),
+    export: overview.results.length ? () => setWork(overview.results[0]) : null,
     propose: () => start({ kind: "propose" }).then(() => { location.hash = `/p/${project}/refine`; }),
     doubts: () => { location.hash = `/p/${project}/proofread${overview.results.length === 1 ? `/${encodeURIComponent(overview.results[0].name)}` : ""}`; },
   };
@@ -55,13 +60,15 @@ export function ProjectPage({ project }) {
           ${overview.results.length > 0 && html`<button onClick=${() => setDialog("refine")}>Worst frames…</button>`}
           <button disabled=${!overview.models.length} onClick=${() => setDialog("analyze")}>Analyse…</button></div>
         ${overview.results.length ? html`<table><tbody>${overview.results.map((r) => html`<tr><td><a href=${`#/p/${project}/proofread/${encodeURIComponent(r.name)}`}>${r.name}</a></td>
-          <td class="number">${tellSize(r.size)}</td></tr>`)}</tbody></table>`
+          <td class="number">${tellSize(r.size)} <button class="quiet small" aria-label=${`work with ${r.name}`} onClick=${() => setWork(r)}>More…</button></td></tr>`)}</tbody></table>`
           : html`<p class="facts">No result yet.</p>`}</section>
+      <div id="sessions"><${Sessions} project=${project} overview=${overview} start=${start} version=${overview.jobs.map((j) => j.state).join()} /></div>
       <section><h2>Keypoints</h2><p class="facts">${overview.keypoints.join(", ")}</p>
         <p class="facts">${overview.edges.length ? `${overview.edges.length} limbs` : "no limbs"}, ${overview.animals} ${overview.animals === 1 ? "animal" : "animals"}</p>
         <p class="where">${overview.where}</p></section>
     </div>
     ${ended.length > 0 && html`<section><h2>Done before</h2>${ended.slice(0, 12).map((j) => html`<${JobRow} key=${j.name} project=${project} job=${j} onChange=${load} />`)}</section>`}
+    ${work && html`<${ResultWork} result=${work} start=${start} onClose=${() => setWork(null)} />`}
     ${dialog === "videos" && html`<${AddVideos} project=${project} onClose=${() => setDialog("")} onDone=${() => { setDialog(""); load(); }} />`}
     ${dialog === "extract" && html`<${Extract} overview=${overview} start=${start} onClose=${() => setDialog("")} />`}
     ${dialog === "train" && html`<${Train} overview=${overview} start=${start} onClose=${() => setDialog("")} />`}

@@ -20,9 +20,8 @@ export function Views({ project, parts }) {
   if (session) return html`<${Moment} key=${session.name} project=${project} session=${session} begin=${parts[1]} />`;
   return html`<div class="sheet"><h1>Several cameras</h1>
     ${sessions.length ? html`<div class="list">${sessions.map((s) => html`<a class="button" href=${`#/p/${project}/views/${encodeURIComponent(s.name)}`}>${s.name}: ${s.cameras.map((c) => c.name).join(", ")}</a>`)}</div>`
-      : html`<div class="empty"><p>No recording of several cameras yet. A session says which videos were made at the same time:</p>
-        <code>mapose add PROJECT top=top.mp4 side=side.mp4 --session monday</code>
-        <p>Its cameras' calibration lies in the project as <code>calibration/monday.toml</code>.</p></div>`}</div>`;
+      : html`<div class="empty"><p>No recording of several cameras yet. Group the videos that were made at the same time, on the project's page; there its cameras are calibrated from videos of a board, too.</p>
+        <a class="button first" href=${`#/p/${project}`}>To the project</a></div>`}</div>`;
 }
 
 function Moment({ project, session, begin }) {

@@ -23,11 +23,12 @@ export function Folders({ roots, choose, only, chosen = null, onFolder = () => {
       .catch(sayFault);
   }, [place]);
   if (!folder) return html`<p class="wait">Reading the folder</p>`;
+  const within = roots.find((r) => folder.name === r.name || folder.name.startsWith(`${r.name}/`) || folder.name.startsWith(`${r.name}\\`));
   const shown = folder.entries.filter((e) => e.kind === "folder" || e.kind === only ||
     (e.kind === "project" && only === "project"));
   return html`<div class="folders">
     <div class="row">
-      ${roots.length > 1 && html`<select aria-label="allowed folders" value=${place}
+      ${roots.length > 1 && html`<select aria-label="allowed folders" value=${within?.id}
         onChange=${(e) => setPlace(e.target.value)}>${roots.map((r) => html`<option value=${r.id}>${r.name}</option>`)}</select>`}
       <button disabled=${!folder.parent} onClick=${() => setPlace(folder.parent)}>↑ Up</button>
       <span class="where">${folder.name}</span></div>
