@@ -26,6 +26,7 @@ _MODULES |= {"scikit-learn": "sklearn", "sleap-io": "sleap_io", "lazy-loader": "
 # Extra -> what it installs, and what it is for.
 _EXTRAS = {
     "app": (("starlette", "uvicorn"), "the browser app"),
+    "cluster": (("distributed",), "a Dask cluster"),
     "dlc": (("tables",), "DeepLabCut's h5 files"),
     "hub": (("transformers",), "encoders of the hub"),
     "nwb": (("pynwb", "ndx-pose"), "NWB files"),

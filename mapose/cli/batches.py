@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,22 @@ Pattern = Annotated[
 Jobs = Annotated[
     str, typer.Option(metavar="N|auto", help="videos at once; auto: one per GPU or core")
 ]
+
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="tcp://HOST:PORT", help="a running Dask cluster does the work")
+]
+
+
+@contextmanager
+def open_workers(scheduler: str | None) -> Iterator[Executor | None]:
+    """Open the workers of a cluster, if one is named."""
+    if scheduler is None:
+        yield None
+        return
+    from mapose.cluster.scheduler import open_scheduler
+
+    with open_scheduler(scheduler) as executor:
+        yield executor
 
 
 def read_jobs(text: str) -> int | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mapose.cli.application import Device, Json, app
-from mapose.cli.batches import Jobs, read_jobs
+from mapose.cli.batches import Jobs, Scheduler, open_workers, read_jobs
 from mapose.cli.terminal import show_progress, show_result
 
 
@@ -19,6 +19,7 @@ def run_(
         bool, typer.Option("--dry-run", help="say what would be done, and why")
     ] = False,
     jobs: Jobs = "1",
+    scheduler: Scheduler = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
@@ -50,7 +51,10 @@ def run_(
         def show(name: str, done: int, total: int) -> None:
             progress.update(task, description=name, completed=done, total=total or None)
 
-        report = run_sessions(sessions, jobs=read_jobs(jobs), device=device, on_step=show)
+        with open_workers(scheduler) as executor:
+            report = run_sessions(
+                sessions, jobs=read_jobs(jobs), executor=executor, device=device, on_step=show
+            )
     show_result(report, as_json)
     if report.failed:
         raise typer.Exit(1)

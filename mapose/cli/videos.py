@@ -14,9 +14,11 @@ from mapose.cli.batches import (
     Jobs,
     Pattern,
     Recursive,
+    Scheduler,
     check_one_output,
     list_inputs,
     list_recordings,
+    open_workers,
     read_jobs,
     work_each,
 )
@@ -48,6 +50,7 @@ def analyze(
     ] = "",
     device: Device = None,
     jobs: Jobs = "1",
+    scheduler: Scheduler = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -79,10 +82,10 @@ def analyze(
         force=force,
     )
     count = read_jobs(jobs)
-    if count == 1 and not as_json:
+    if count == 1 and not as_json and scheduler is None:
         _analyze_here(tasks)
     else:
-        _analyze_many(tasks, count, as_json)
+        _analyze_many(tasks, count, scheduler, as_json)
 
 
 def _analyze_here(tasks: list[AnalysisTask]) -> None:
@@ -105,7 +108,9 @@ def _analyze_here(tasks: list[AnalysisTask]) -> None:
     work_each(list(named), work)
 
 
-def _analyze_many(tasks: list[AnalysisTask], jobs: int | None, as_json: bool) -> None:
+def _analyze_many(
+    tasks: list[AnalysisTask], jobs: int | None, scheduler: str | None, as_json: bool
+) -> None:
     """Analyse videos side by side, and show one table of what became of them."""
     from mapose.cluster.analyses import analyze_videos, list_unfinished
 
@@ -116,8 +121,10 @@ def _analyze_many(tasks: list[AnalysisTask], jobs: int | None, as_json: bool) ->
             frames = [f"{Path(n).name} {done}" for n, done in list_unfinished(tasks).items()]
             progress.update(task, note=", ".join(frames[:4]))
 
-        with repeat(tell, every=2.0):
-            report = analyze_videos(tasks, jobs=jobs, on_outcome=lambda _: progress.advance(task))
+        with open_workers(scheduler) as executor, repeat(tell, every=2.0):
+            report = analyze_videos(
+                tasks, jobs=jobs, executor=executor, on_outcome=lambda _: progress.advance(task)
+            )
     show_result(report, as_json)
     if report.failed:
         raise typer.Exit(1)

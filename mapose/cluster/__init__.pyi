@@ -2,6 +2,7 @@ from .analyses import AnalysisTask, analyze_videos, plan_analyses, run_analysis
 from .experiments import Plan, plan_sessions, run_sessions
 from .outcomes import Outcome, Report, work_through
 from .processes import Here, Processes, choose_processes
+from .scheduler import open_scheduler
 from .sessions import Rig, Session, find_sessions
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "analyze_videos",
     "choose_processes",
     "find_sessions",
+    "open_scheduler",
     "plan_analyses",
     "plan_sessions",
     "run_analysis",

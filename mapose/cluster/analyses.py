@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -30,6 +30,9 @@ class TaskOptions(TypedDict, total=False):
     rate: float | None
     crop: Crop | None
     force: bool
+
+
+_PATHS = ("video", "output", "model")
 
 
 @dataclass(frozen=True)
@@ -213,11 +216,16 @@ def analyze_videos(
     Report
         What is done, what failed and why, in the order of the tasks.
     """
-    if executor is not None:
-        return work_through(tasks, _run_safely, executor, on_outcome=on_outcome)
+    if executor is not None:  # perhaps of another machine, in another folder
+        whole = [replace(t, **{n: _make_absolute(getattr(t, n)) for n in _PATHS}) for t in tasks]
+        return work_through(whole, _run_safely, executor, on_outcome=on_outcome)
     named = next((d for task in tasks if (d := task.options.get("device"))), None)
     with open_processes(len(tasks), jobs, named) as own:
         return work_through(tasks, _run_safely, own, on_outcome=on_outcome)
+
+
+def _make_absolute(path: str) -> str:
+    return str(Path(path).absolute())  # links stay: another machine may see them otherwise
 
 
 def list_unfinished(tasks: Sequence[AnalysisTask]) -> dict[str, int]:
