@@ -16,6 +16,7 @@ from .cameras.triangulating import triangulate_files
 from .cluster.analyses import analyze_videos, plan_analyses
 from .cluster.experiments import plan_sessions, run_sessions
 from .cluster.sessions import find_sessions
+from .cluster.submitting import submit_analyses, submit_training
 from .decode.assembly import assemble
 from .doubts import Doubt, find_swaps
 from .errors import MaposeError
@@ -142,6 +143,8 @@ __all__ = [
     "save_sheets",
     "serve",
     "set_crop",
+    "submit_analyses",
+    "submit_training",
     "synthetic",
     "track",
     "track_file",

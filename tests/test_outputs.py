@@ -45,6 +45,8 @@ READ = {
     "triangulate": "calibration",
     "filter": "files", "kinematics": "files zones", "zoo add": "card head",
     "zip": "folder", "run": "tree",
+    # Where the tasks write, each with checks of its own.
+    "submit": "videos output", "jobs": "folder",
     "app": "folder root", "label": "folder root", "proofread": "file root",
 }  # fmt: skip
 # Every option that names an output: the words before it, the inputs, and, where it is a folder,

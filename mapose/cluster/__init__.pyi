@@ -4,6 +4,14 @@ from .outcomes import Outcome, Report, work_through
 from .processes import Here, Processes, choose_processes
 from .scheduler import open_scheduler
 from .sessions import Rig, Session, find_sessions
+from .submitting import (
+    QueueOptions,
+    Submission,
+    list_submissions,
+    resubmit,
+    submit_analyses,
+    submit_training,
+)
 
 __all__ = [
     "AnalysisTask",
@@ -11,16 +19,22 @@ __all__ = [
     "Outcome",
     "Plan",
     "Processes",
+    "QueueOptions",
     "Report",
     "Rig",
     "Session",
+    "Submission",
     "analyze_videos",
     "choose_processes",
     "find_sessions",
+    "list_submissions",
     "open_scheduler",
     "plan_analyses",
     "plan_sessions",
+    "resubmit",
     "run_analysis",
     "run_sessions",
+    "submit_analyses",
+    "submit_training",
     "work_through",
 ]

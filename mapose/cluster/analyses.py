@@ -32,9 +32,6 @@ class TaskOptions(TypedDict, total=False):
     force: bool
 
 
-_PATHS = ("video", "output", "model")
-
-
 @dataclass(frozen=True)
 class AnalysisTask:
     """The analysis of one video, in plain values that can be sent to another machine.
@@ -56,6 +53,13 @@ class AnalysisTask:
     def name(self) -> str:
         """What people call it."""
         return self.video
+
+    def absolute(self) -> AnalysisTask:
+        """Give the same task for a process in another folder; links stay as they are."""
+        video, output, model = (
+            str(Path(p).absolute()) for p in (self.video, self.output, self.model)
+        )
+        return replace(self, video=video, output=output, model=model)
 
 
 def plan_analyses(
@@ -184,6 +188,11 @@ def _open_model(folder: str) -> Model | TopDown:
     return open_model(folder)
 
 
+def find_hash(model: str) -> str:
+    """Tell one model from another by what is in its folder."""
+    return _open_model(model).hash
+
+
 def _run_safely(task: AnalysisTask) -> Outcome:
     return note_outcome(task.name, lambda: run_analysis(task))
 
@@ -217,15 +226,12 @@ def analyze_videos(
         What is done, what failed and why, in the order of the tasks.
     """
     if executor is not None:  # perhaps of another machine, in another folder
-        whole = [replace(t, **{n: _make_absolute(getattr(t, n)) for n in _PATHS}) for t in tasks]
-        return work_through(whole, _run_safely, executor, on_outcome=on_outcome)
+        return work_through(
+            [task.absolute() for task in tasks], _run_safely, executor, on_outcome=on_outcome
+        )
     named = next((d for task in tasks if (d := task.options.get("device"))), None)
     with open_processes(len(tasks), jobs, named) as own:
         return work_through(tasks, _run_safely, own, on_outcome=on_outcome)
-
-
-def _make_absolute(path: str) -> str:
-    return str(Path(path).absolute())  # links stay: another machine may see them otherwise
 
 
 def list_unfinished(tasks: Sequence[AnalysisTask]) -> dict[str, int]:

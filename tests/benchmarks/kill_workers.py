@@ -36,7 +36,17 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=40)
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--draw", type=Path, help="only draw the videos into this folder")
+    parser.add_argument("--compare", type=Path, nargs=2, help="only compare two folders")
     options = parser.parse_args()
+    if options.draw:
+        options.draw.mkdir(parents=True)
+        draw_videos(options.draw, options.videos, options.frames)
+        return
+    if options.compare:
+        faults = compare(*options.compare)
+        print(f"{len(list(options.compare[0].iterdir()))} results, {len(faults)} differ", *faults)
+        sys.exit(bool(faults))
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         folder = Path(place)
@@ -150,8 +160,8 @@ def read_all(path: Path) -> dict[str, object]:
 
     def take(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset) and name != "provenance":
-            value = item[()]
-            found[name] = value.tolist() if item.dtype == object else np.asarray(value).tobytes()
+            value = np.asarray(item[()])
+            found[name] = value.tolist() if value.dtype == object else value.tobytes()
 
     with h5py.File(path) as file:
         file.visititems(take)
