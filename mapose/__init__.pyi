@@ -10,6 +10,7 @@ from .analysis.mirroring import find_mirrored
 from .analysis.pipeline import analyze, analyze_file
 from .analysis.prediction import predict
 from .analysis.retracking import track_file
+from .analysis.speed import measure_speed
 from .app.serving import serve
 from .cameras.calibrating import calibrate_cameras
 from .cameras.triangulating import triangulate_files
@@ -120,6 +121,7 @@ __all__ = [
     "load_snapshot",
     "match_views",
     "measure_file",
+    "measure_speed",
     "merge_projects",
     "metrics",
     "name_by_gallery",

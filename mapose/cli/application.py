@@ -175,14 +175,37 @@ def demo(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
-    """Say what is installed, which device is used, and what is wrong.
+def doctor(
+    model: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help="model folder or zoo:NAME to measure with")
+    ] = "zoo:drawn-mice",
+    video: Annotated[
+        Path | None, typer.Argument(metavar="[VIDEO]", help="by default one is drawn, 640x480")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="do not measure the speed")] = False,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is installed, what is wrong, and for half a minute measure how fast this machine is.
 
-    Example: mapose doctor
+    Example: mapose doctor mice/models/small-1 monday.mp4
     """
     from mapose.diagnosis import diagnose
 
     found = diagnose()
-    show_result(found, as_json)
+    speed = None
+    if not quick and (found.device or not found.faults):
+        from mapose.analysis.speed import measure_speed
+
+        with show_progress("measuring") as (progress, task):
+
+            def show(stage: str) -> None:
+                progress.update(task, description=stage)
+
+            speed = measure_speed(model, video, device=device, on_progress=show)
+    if as_json:
+        show_result({**found.to_dict(), "speed": speed and speed.to_dict()}, True)
+    else:
+        show_result(f"{found}\n\n{speed}" if speed else found, False)
     if found.faults:
         raise typer.Exit(1)
