@@ -46,7 +46,7 @@ READ = {
     "filter": "files", "kinematics": "files zones", "zoo add": "card head",
     "zip": "folder", "run": "tree",
     # Where the tasks write, each with checks of its own.
-    "submit": "videos output", "jobs": "folder",
+    "submit": "videos output", "jobs": "folder", "doctor": "video",
     "app": "folder root", "label": "folder root", "proofread": "file root",
 }  # fmt: skip
 # Every option that names an output: the words before it, the inputs, and, where it is a folder,
