@@ -2,7 +2,7 @@
 
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.naming import Naming, name_tracklets
-from mapose.tracking.online import OnlineTracker
+from mapose.tracking.online import OnlineTracker, Seats
 from mapose.tracking.stitching import stitch
 from mapose.tracking.tracker import Tracker
 from mapose.tracking.tracklets import TrackletSummaries
@@ -22,6 +22,7 @@ __all__ = [
     "Naming",
     "OnlineTracker",
     "Rows",
+    "Seats",
     "Tracker",
     "TrackletSummaries",
     "Tracking",

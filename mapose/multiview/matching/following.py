@@ -154,6 +154,11 @@ class Follower:
             moves=np.array(regrouping.moves, np.int64).reshape(-1, 5),
         )
 
+    @property
+    def confirmed(self) -> Ints:
+        """Tracks alive that were seen often enough to be animals, int64."""
+        return self._bodies.ids[self._bodies.hits >= _CONFIRM]
+
     def _step(self, frame: Frame, tracklets2d: Ints, number: int) -> _Step:
         """Follow all animals into one frame."""
         bodies = self._bodies

@@ -1,0 +1,193 @@
+"""Frames of several cameras that were exposed together."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mapose.errors import SettingsError
+from mapose.live.sources import Frame
+
+#: Frames of a camera that wait for the others at most; before more would, the oldest goes.
+_WAITING = 16
+#: Intervals without a frame after which nobody waits for a camera any more.
+_SILENT = 10
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSet:
+    """Frames of one moment, by camera; a view that is missing is not in it.
+
+    Parameters
+    ----------
+    frames : dict of str to Frame
+        By camera.
+    exposed : float
+        When, seconds of `time.monotonic`; of the earliest one.
+    number : int
+        Of the moment: its time times the rate, rounded, or the cameras' common count.
+    """
+
+    frames: dict[str, Frame]
+    exposed: float
+    number: int
+
+    @property
+    def arrived(self) -> float:
+        """When its last frame was there."""
+        return max(frame.arrived for frame in self.frames.values())
+
+
+class Gatherer:
+    """Put frames into sets, the newest first.
+
+    A set is complete when all cameras that are alive are in it. Of complete sets the newest is
+    taken and what is older is let go. A set that waits for a late view is taken without it, or
+    let go, after `wait`. Nothing that comes after its set was taken is used.
+
+    Parameters
+    ----------
+    cameras : sequence of str
+        Their names.
+    rate : float
+        Frames per second.
+    by : {"time", "number"}
+        Whether frames belong together whose times differ by less than half an interval (one
+        clock, or one trigger), or those with the same number.
+    wait : float
+        Seconds for which a late view is waited for, from the arrival of the first one.
+    late : {"without", "drop"}
+        Whether a set is then used without it or dropped.
+
+    Attributes
+    ----------
+    lost : Counter
+        What was let go: ``overtaken`` frames, of which a newer set was taken; ``late`` ones;
+        ``incomplete`` sets.
+
+    Raises
+    ------
+    SettingsError
+        If a setting is not usable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gatherer = Gatherer(["top", "side"], rate=10, wait=0.05)
+    >>> picture = np.zeros((4, 4), np.uint8)
+    >>> gatherer.add("top", Frame(picture, 5.0, 0, arrived=0.01))
+    >>> gatherer.take(0.02)
+    >>> gatherer.add("side", Frame(picture, 5.001, 0, arrived=0.03))
+    >>> sorted(gatherer.take(0.03).frames)
+    ['side', 'top']
+    """
+
+    def __init__(
+        self,
+        cameras: Sequence[str],
+        *,
+        rate: float,
+        by: Literal["time", "number"] = "time",
+        wait: float = 0.05,
+        late: Literal["without", "drop"] = "without",
+    ) -> None:
+        faults = [
+            f"{name}: wanted {' or '.join(known)}, came {value!r}"
+            for name, value, known in (
+                ("by", by, ("time", "number")),
+                ("late", late, ("without", "drop")),
+            )
+            if value not in known
+        ]
+        faults += [f"rate: wanted more than 0, came {rate}"] if not rate > 0 else []
+        faults += [f"wait: wanted seconds, 0 or more, came {wait}"] if not wait >= 0 else []
+        if faults:
+            raise SettingsError("; ".join(faults))
+        self.cameras = tuple(cameras)
+        self.rate, self.by, self.wait, self.late = rate, by, wait, late
+        self.lost: Counter[str] = Counter()
+        self._waiting: dict[str, deque[tuple[float, Frame]]] = {c: deque() for c in cameras}
+        self._heard: dict[str, float] = {}
+        self._ended: set[str] = set()
+        self._taken = float("-inf")
+        #: Least delay between a camera's clock and ours: what its clock is behind.
+        self._behind: dict[str, float] = {}
+
+    def add(self, camera: str, frame: Frame) -> None:
+        """Take in a frame."""
+        key = frame.time * self.rate if self.by == "time" else float(frame.number)
+        self._heard[camera] = frame.arrived
+        behind = frame.arrived - frame.time
+        self._behind[camera] = min(behind, self._behind.get(camera, behind))
+        if key <= self._taken + 0.5:
+            self.lost["late"] += 1
+            return
+        waiting = self._waiting[camera]
+        waiting.append((key, frame))
+        if len(waiting) > _WAITING:
+            waiting.popleft()
+            self.lost["overtaken"] += 1
+
+    def end(self, camera: str) -> None:
+        """Wait no longer for a camera that has ended."""
+        self._ended.add(camera)
+
+    def take(self, now: float) -> FrameSet | None:
+        """Take the newest set that is complete, or has waited for long enough; None if none is.
+
+        Parameters
+        ----------
+        now : float
+            Seconds of `time.monotonic`.
+        """
+        alive = [c for c in self.cameras if self._is_alive(c, now)]
+        keys = sorted({key for w in self._waiting.values() for key, _ in w}, reverse=True)
+        for key in keys:
+            found = self._find(key)
+            if found and all(camera in found for camera in alive):
+                return self._make(key, found)
+        for key in keys:
+            found = self._find(key)
+            if found and now - min(f.arrived for f in found.values()) >= self.wait:
+                if self.late == "without":
+                    return self._make(key, found)
+                self.lost["incomplete"] += 1
+                self._drop(key)
+        return None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no frame waits."""
+        return not any(self._waiting.values())
+
+    def _is_alive(self, camera: str, now: float) -> bool:
+        """Whether a camera is heard of; before its first frame it is."""
+        heard = self._heard.get(camera)
+        silence = max(self.wait, _SILENT / self.rate)
+        return camera not in self._ended and (heard is None or now - heard < silence)
+
+    def _find(self, key: float) -> dict[str, Frame]:
+        found = {}
+        for camera, waiting in self._waiting.items():
+            near = min(waiting, key=lambda item: abs(item[0] - key), default=None)
+            if near is not None and abs(near[0] - key) < 0.5:
+                found[camera] = near[1]
+        return found
+
+    def _make(self, key: float, found: dict[str, Frame]) -> FrameSet:
+        used = self._drop(key)
+        self.lost["overtaken"] += used - len(found)
+        exposed = min(frame.time + self._behind[camera] for camera, frame in found.items())
+        return FrameSet(found, exposed, round(key))
+
+    def _drop(self, key: float) -> int:
+        """Forget what is not newer than a moment, and say how many frames that were."""
+        self._taken = key
+        dropped = 0
+        for waiting in self._waiting.values():
+            while waiting and waiting[0][0] < key + 0.5:
+                waiting.popleft()
+                dropped += 1
+        return dropped

@@ -1,0 +1,353 @@
+"""From cameras to answers: newest frames in, poses out, and how long each step took."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+from calibration import CameraGroup
+from mapose.analysis.posing import assemble_poses
+from mapose.analysis.prediction import Predictor
+from mapose.errors import SettingsError, suggest_name
+from mapose.files import claim_output, make_folder
+from mapose.live.answers import Answer
+from mapose.live.following import FlatFollower, Found, SpaceFollower
+from mapose.live.gathering import FrameSet, Gatherer
+from mapose.live.grabbing import Grabber
+from mapose.live.latency import Latency
+from mapose.live.motion import Motion
+from mapose.live.outputs import Output, Sender
+from mapose.live.recording import Recorder
+from mapose.live.sources import Source
+from mapose.models import Model
+from mapose.poses import Peaks, join_peaks
+from mapose.zoo import find_model
+
+logger = logging.getLogger(__name__)
+
+#: Seconds after which it is looked whether the run is over.
+_PATIENCE = 0.2
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """How a live run is to go.
+
+    Parameters
+    ----------
+    by : {"time", "number"}
+        What tells that frames of several cameras belong together.
+    wait : float
+        Seconds for which a late view is waited for.
+    late : {"without", "drop"}
+        Whether its set is then answered without it or dropped.
+    oldest : float
+        Seconds after the exposure after which nothing is answered any more.
+    seconds : float, optional
+        How long to run; until the cameras end, or Ctrl-C, by default.
+    device : str, optional
+        Where to compute; the fastest by default.
+    """
+
+    by: Literal["time", "number"] = "time"
+    wait: float = 0.05
+    late: Literal["without", "drop"] = "without"
+    oldest: float = 0.5
+    seconds: float | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        faults = [
+            f"{name}: wanted seconds above 0, came {value}"
+            for name, value in (("oldest", self.oldest), ("seconds", self.seconds))
+            if value is not None and not value > 0
+        ]
+        if faults:
+            raise SettingsError("; ".join(faults))
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    """What a live run did.
+
+    Parameters
+    ----------
+    seconds : float
+        How long it ran.
+    answered : int
+        Sets of frames that were answered.
+    latency : Latency
+        Of the stages.
+    lost : dict of str to int
+        What was let go or failed, and how often, by what it was.
+    """
+
+    seconds: float
+    answered: int
+    latency: Latency
+    lost: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Sets that were answered per second."""
+        return self.answered / self.seconds if self.seconds else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain values."""
+        return {
+            "seconds": self.seconds,
+            "answered": self.answered,
+            "rate": self.rate,
+            "latency_ms": self.latency.to_dict(),
+            "lost": self.lost,
+        }
+
+    def __str__(self) -> str:
+        head = f"{self.answered} sets answered in {self.seconds:.1f} s, {self.rate:.1f} per second"
+        lost = [f"{count} {what}" for what, count in self.lost.items()]
+        return "\n".join([head, str(self.latency), "lost: " + (", ".join(lost) or "nothing")])
+
+
+class _Watcher:
+    """Turns a set of frames into an answer, stage by stage."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        model: Model,
+        cameras: CameraGroup | None,
+        individuals: int,
+        options: LiveOptions,
+    ) -> None:
+        self.model, self.individuals = model, individuals
+        self.names = tuple(f"track{i}" for i in range(individuals))
+        self.predictor = Predictor(model, individuals=individuals, device=options.device)
+        rate = max(source.rate for source in sources.values())
+        self.follower: FlatFollower | SpaceFollower
+        if cameras is None:
+            self.follower = FlatFollower(next(iter(sources)), individuals)
+        else:
+            self.follower = SpaceFollower(cameras, model.skeleton, individuals, rate)
+        self.motion = Motion(individuals, len(model.skeleton.keypoints), self.follower.dimensions)
+
+    def answer(self, frames: FrameSet) -> tuple[Answer, dict[str, float]]:
+        """Answer a set; also gives how long the stages took, seconds."""
+        marks = [time.monotonic()]
+        peaks = self.look(frames)
+        marks.append(time.monotonic())
+        poses = assemble_poses(peaks, self.model, individuals=self.individuals)
+        views = {camera: poses.take(slice(v, v + 1)) for v, camera in enumerate(frames.frames)}
+        marks.append(time.monotonic())
+        found = self.follower.update(frames.number, views)
+        self.motion.update(frames.exposed, found.points, found.covariance, found.size)
+        marks.append(time.monotonic())
+        steps = (b - a for a, b in pairwise(marks))
+        times = dict(zip(("network", "assembly", "tracking"), steps, strict=True))
+        return self._make_answer(frames, found), times
+
+    def look(self, frames: FrameSet) -> Peaks:
+        """Find candidates, one frame of peaks per view."""
+        images = [self.predictor.prepare(frame.image) for frame in frames.frames.values()]
+        if len({image.shape for image in images}) == 1:
+            return self.predictor.find(images)  # one pass through the network for all views
+        return join_peaks([self.predictor.find([image]) for image in images])
+
+    def _make_answer(self, frames: FrameSet, found: Found) -> Answer:
+        moment = time.monotonic()
+        predicted, spread = self.motion.predict(moment)
+        return Answer(
+            frames=frames,
+            skeleton=self.model.skeleton,
+            individuals=self.names,
+            unit=self.follower.unit,
+            points=found.points,
+            covariance=found.covariance,
+            confidence=found.confidence,
+            moment=moment,
+            predicted=predicted,
+            predicted_covariance=spread,
+            certainty=found.certainty,
+            views=found.views,
+        )
+
+
+def run_live(
+    sources: Mapping[str, Source],
+    model: Model | str | os.PathLike[str],
+    *,
+    cameras: CameraGroup | None = None,
+    individuals: int | None = None,
+    outputs: Sequence[Output] = (),
+    record: str | os.PathLike[str] | None = None,
+    options: LiveOptions | None = None,
+) -> LiveReport:
+    """Answer what cameras see while they see it.
+
+    Each camera is read by a thread of its own. The newest set of frames goes through the network
+    in one pass for all views; what came meanwhile and is older than the next newest set is let go
+    and counted, so that an answer is never about the past. Outputs and recordings have threads of
+    their own.
+
+    Parameters
+    ----------
+    sources : mapping of str to Source
+        By camera; see `open_source` and `Replay`.
+    model : Model or path
+        Model, model folder or ``zoo:NAME``.
+    cameras : CameraGroup, optional
+        Calibration of the sources, needed for more than one: answers are then in space.
+    individuals : int, optional
+        Animals in view; the model's number by default.
+    outputs : sequence of Output
+        Where the answers go.
+    record : path, optional
+        Folder in which each camera is recorded, with the times of its frames.
+    options : LiveOptions, optional
+        How it is to go.
+
+    Returns
+    -------
+    LiveReport
+        Latency of every stage, and what was lost. Ctrl-C ends the run and gives it as well.
+
+    Raises
+    ------
+    SettingsError
+        If sources, cameras or numbers do not fit each other.
+    """
+    options = options or LiveOptions()
+    model = _open_model(model)
+    count = individuals or model.individuals
+    if not count or count < 1:
+        raise SettingsError("--individuals: the model does not say how many animals there are")
+    group = _pick_cameras(sources, cameras)
+    watcher = _Watcher(sources, model, group, count, options)
+    gatherer = Gatherer(
+        tuple(sources),
+        rate=max(source.rate for source in sources.values()),
+        by=options.by,
+        wait=options.wait,
+        late=options.late,
+    )
+    with ExitStack() as stack:
+        recorders = _start_recorders(sources, record, stack)
+        grabber = Grabber(sources, gatherer, recorders)
+        senders = [Sender(output) for output in outputs]
+        for sender in senders:
+            stack.callback(sender.close)
+        stack.callback(grabber.stop)
+        run = _Run(grabber, watcher, senders, options)
+        grabber.start()
+        try:
+            run.go_on()
+        except KeyboardInterrupt:
+            logger.info("stopped")
+        seconds = time.monotonic() - run.begun
+    lost = run.lost + gatherer.lost
+    lost = lost + Counter({f"frames that {c} lost": n for c, n in grabber.gaps.items()})
+    lost += Counter({f"failures of {c}": n for c, n in grabber.failures.items()})
+    lost += Counter({f"frames of {c} not recorded": r.lost for c, r in recorders.items()})
+    for sender in senders:
+        lost += Counter({f"answers {why} by {sender.name}": n for why, n in sender.lost.items()})
+    return LiveReport(seconds, run.answered, run.latency, dict(lost))
+
+
+class _Run:
+    """The loop: take a set, answer it, hand the answer on."""
+
+    def __init__(
+        self, grabber: Grabber, watcher: _Watcher, senders: list[Sender], options: LiveOptions
+    ) -> None:
+        self.grabber, self.watcher, self.senders = grabber, watcher, senders
+        self.options = options
+        self.latency, self.lost = Latency(), Counter[str]()
+        self.answered = 0
+        self.begun = time.monotonic()
+
+    def go_on(self) -> None:
+        """Answer sets until the cameras end or the time is over."""
+        self._warm_up()
+        self.begun = time.monotonic()
+        while not self.grabber.is_over:
+            if self.options.seconds and time.monotonic() - self.begun >= self.options.seconds:
+                return
+            frames = self.grabber.take(_PATIENCE)
+            if frames is not None:
+                self._answer(frames)
+
+    def _warm_up(self) -> None:
+        """Let the network see a first set: its first pass takes many times as long."""
+        while not self.grabber.is_over:
+            if (frames := self.grabber.take(_PATIENCE)) is not None:
+                for _ in range(2):
+                    self.watcher.look(frames)
+                return
+
+    def _answer(self, frames: FrameSet) -> None:
+        taken = time.monotonic()
+        if taken - frames.exposed > self.options.oldest:
+            self.lost["sets too old"] += 1
+            return
+        answer, times = self.watcher.answer(frames)
+        if answer.age > self.options.oldest:
+            self.lost["sets too old"] += 1
+            return
+        for sender in self.senders:
+            sender.put(answer)
+        self.answered += 1
+        earliest = min(frame.arrived for frame in frames.frames.values())
+        self.latency.add(
+            {
+                "arrival": max(earliest - frames.exposed, 0.0),
+                "waiting": taken - earliest,
+                **times,
+                "exposure to output": time.monotonic() - frames.exposed,
+            }
+        )
+
+
+def _open_model(model: Model | str | os.PathLike[str]) -> Model:
+    return model if isinstance(model, Model) else Model.load(find_model(str(model)))
+
+
+def _pick_cameras(sources: Mapping[str, Source], cameras: CameraGroup | None) -> CameraGroup | None:
+    """Pick the calibration of the sources, in their order."""
+    if not sources:
+        raise SettingsError("--source: wanted one camera or more, came none")
+    if cameras is None:
+        if len(sources) > 1:
+            raise SettingsError(
+                f"--calibration: {len(sources)} cameras together want a calibration; without one, "
+                "run each by itself"
+            )
+        return None
+    missing = [name for name in sources if name not in cameras.names]
+    if missing:
+        raise SettingsError(
+            f"--source: no camera {missing[0]!r} in the calibration: "
+            f"{suggest_name(missing[0], cameras.names)}"
+        )
+    return (
+        CameraGroup([cameras[name] for name in sources], cameras.unit) if len(sources) > 1 else None
+    )
+
+
+def _start_recorders(
+    sources: Mapping[str, Source], folder: str | os.PathLike[str] | None, stack: ExitStack
+) -> dict[str, Recorder]:
+    recorders = {}
+    if folder is not None:
+        for camera, source in sources.items():
+            path = make_folder(Path(folder)) / f"{camera}.mkv"
+            stack.enter_context(claim_output(path))
+            recorders[camera] = Recorder(path, source.rate)
+            stack.callback(recorders[camera].close)
+    return recorders

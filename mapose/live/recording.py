@@ -1,0 +1,82 @@
+"""Recording of a camera, never held up by what else is done with its frames."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import queue
+import threading
+from pathlib import Path
+
+from mapose.errors import MaposeError
+from mapose.io import VideoWriter
+from mapose.live.sources import Frame
+
+logger = logging.getLogger(__name__)
+
+#: Frames that wait for the disk at most: two seconds at 60 frames a second.
+_WAITING = 120
+
+
+class Recorder:
+    """Write every frame of a camera to a video, and its time and number to a table beside it.
+
+    Parameters
+    ----------
+    path : path
+        ``NAME.mkv`` or another video file; the table is ``NAME.times.csv``.
+    rate : float
+        Frames per second.
+
+    Attributes
+    ----------
+    lost : int
+        Frames that could not be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], rate: float) -> None:
+        self.path = Path(path)
+        self.lost = 0
+        self.written = 0
+        self._rate = rate
+        self._queue: queue.Queue[Frame | None] = queue.Queue(_WAITING)
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._thread.start()
+
+    @property
+    def times_path(self) -> Path:
+        """The table of times."""
+        return self.path.with_suffix(".times.csv")
+
+    def put(self, frame: Frame) -> None:
+        """Hand on a frame; never waits."""
+        try:
+            self._queue.put_nowait(frame)
+        except queue.Full:
+            self.lost += 1
+
+    def close(self) -> None:
+        """Write what waits and finish the files."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            with (
+                VideoWriter(self.path, self._rate, quality=85) as writer,
+                self.times_path.open("w", newline="", encoding="utf-8") as file,
+            ):
+                table = csv.writer(file)
+                table.writerow(["frame", "time", "number"])
+                while (frame := self._queue.get()) is not None:
+                    writer.write(frame.image)
+                    table.writerow([self.written, f"{frame.time:.6f}", frame.number])
+                    self.written += 1
+            return
+        except (MaposeError, OSError) as fault:
+            logger.warning("recording of %s ends, all else goes on: %s", self.path.name, fault)
+        self.lost += 1 + self.written  # a video that was not finished is not there
+        self.written = 0
+        while self._queue.get() is not None:
+            self.lost += 1
