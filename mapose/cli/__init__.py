@@ -8,6 +8,7 @@ from mapose.cli import (  # noqa: F401 - they register their commands
     gallery,
     identity,
     labels,
+    live,
     models,
     motion,
     projects,

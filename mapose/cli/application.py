@@ -43,6 +43,7 @@ SECTIONS = {
     "Who is who": ("proofread", "swaps", "swap", "name", "edit", "gallery"),
     "Several cameras": ("calibrate", "triangulate", "run"),
     "Clusters": ("submit", "jobs"),
+    "Live": ("live",),
     "Files": ("video", "relink", "zip", "delete"),
 }
 _MORE = "More"

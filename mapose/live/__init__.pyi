@@ -2,6 +2,7 @@ from .answers import Answer
 from .latency import Histogram, Latency
 from .outputs import CallbackOutput, Output, SerialOutput, ZeroMQOutput, find_near
 from .pipeline import LiveOptions, LiveReport, run_live
+from .rehearsal import rehearse
 from .results import ResultOutput, join_parts
 from .sources import Frame, Replay, Source, open_source
 
@@ -22,5 +23,6 @@ __all__ = [
     "find_near",
     "join_parts",
     "open_source",
+    "rehearse",
     "run_live",
 ]

