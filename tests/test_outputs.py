@@ -44,7 +44,7 @@ READ = {
     "calibrate": "lenses check",
     "triangulate": "calibration",
     "filter": "files", "kinematics": "files zones", "zoo add": "card head",
-    "zip": "folder", "run": "tree",
+    "zip": "folder", "run": "tree", "live": "calibration join",
     # Where the tasks write, each with checks of its own.
     "submit": "videos output", "jobs": "folder", "doctor": "video",
     "app": "folder root", "label": "folder root", "proofread": "file root",
@@ -84,6 +84,14 @@ CASES: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ("zoo add", "output"): [
         ("zoo add model --card board.toml", "model/weights.safetensors board.toml", "")
     ],
+    ("live", "output"): [
+        (
+            "live --rehearse --model model --source a=walk.mp4 --calibration rig.toml",
+            "walk.mp4 rig.toml model/weights.safetensors",
+            "",
+        )
+    ],
+    ("live", "record"): [("live --model model --source walk.mp4", "walk.mp4", "camera.mkv")],
     ("zip", "output"): [("zip packed", "packed/mapose.yaml walk.mp4", "")],
     ("swaps", "pictures"): [
         (
@@ -238,9 +246,7 @@ def test_every_option_that_writes_is_known():
 @pytest.mark.parametrize("spell", SPELLINGS)
 @pytest.mark.parametrize(("command", "option"), CASES)
 def test_an_input_is_never_written_over(place, command, option, spell, force):
-    flag = {"output": "-o", "print_": "--print", "pictures": "--pictures", "plots": "--plots"}[
-        option
-    ]
+    flag = "-o" if option == "output" else f"--{option.rstrip('_')}"
     for number, (words, inputs, inside) in enumerate(CASES[command, option]):
         for name in inputs.split():
             link = place / f"out{number}-{name.replace('/', '-')}"

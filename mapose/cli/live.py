@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import Progress, TaskID
@@ -16,8 +16,7 @@ from mapose.errors import SettingsError
 from mapose.files import RESULT, claim_output, name_work
 
 if TYPE_CHECKING:
-    from calibration import CameraGroup
-    from mapose.live import Answer, Source
+    from mapose.live import Answer, LiveOptions, LiveReport, Source
     from mapose.live import Output as Listener
 
 
@@ -56,45 +55,101 @@ def live(
 
     Example: mapose live --model mice/models/pretrained-1 --source 0 -o today.mapose.h5
     """
-    from mapose.live import LiveOptions, join_parts, rehearse, run_live
+    from mapose.live import LiveOptions, join_parts
 
     if join is not None:
         show_result({"joined": str(join_parts(join, force=force))}, as_json)
         return
     if not model:
         raise SettingsError("--model: wanted a model folder or zoo:NAME, came nothing")
-    places = _split_sources(source or [])
-    group = _load_cameras(calibration)
-    made = name_work("live", model=model, individuals=individuals, sources=",".join(places))
+    options = LiveOptions(
+        by=by, wait=wait, late=late, oldest=oldest, seconds=seconds, device=device
+    )
     with ExitStack() as stack:
+        order = _Order(_split_sources(source or []), model, calibration, individuals)
         if output is not None:
-            stack.enter_context(claim_output(output, suffixes=(RESULT,), made=made, force=force))
-        options = LiveOptions(
-            by=by, wait=wait, late=late, oldest=oldest, seconds=seconds, device=device
-        )
-        opened = {} if rehearsal else _open_sources(places, stack)
-        rates = _find_rates(places) if rehearsal else [s.rate for s in opened.values()]
+            stack.enter_context(order.claim(output, force))
+        order.open(rehearsal, stack)
         outputs = _open_outputs(zmq, serial, near)
-        if output is not None:
-            outputs.append(_open_result(output, max(rates, default=0), made, group))
-        progress, task = stack.enter_context(show_progress("live"))
-        outputs.append(_Status(progress, task))
-        if rehearsal:
-            answered = rehearse(
-                places, model, cameras=group, individuals=individuals, outputs=outputs
-            )
-            found: Any = {"answered": answered}
-        else:
-            found = run_live(
-                opened,
-                model,
-                cameras=group,
-                individuals=individuals,
-                outputs=outputs,
-                record=record,
-                options=options,
-            )
+        outputs += [] if output is None else [order.open_result(output)]
+        outputs.append(_Status(*stack.enter_context(show_progress("live"))))
+        found = order.rehearse(outputs) if rehearsal else order.run(outputs, record, options)
     show_result(found, as_json)
+
+
+class _Order:
+    """What is to be looked at, and by which model."""
+
+    def __init__(
+        self,
+        places: dict[str, str],
+        model: str,
+        calibration: Path | None,
+        individuals: int | None,
+    ) -> None:
+        from calibration import read_cameras
+
+        self.places, self.model, self.individuals = places, model, individuals
+        self.calibration = calibration
+        self.cameras = None if calibration is None else read_cameras(calibration)
+        self.made = name_work(
+            "live", model=model, individuals=individuals, sources=",".join(places.values())
+        )
+        self.opened: dict[str, Source] = {}
+        self.rate = 0.0
+
+    def claim(self, output: Path, force: bool) -> AbstractContextManager[None]:
+        inputs = [Path(place) for place in self.places.values()] + list(Path(self.model).glob("*"))
+        inputs += [] if self.calibration is None else [self.calibration]
+        return claim_output(output, inputs=inputs, suffixes=(RESULT,), made=self.made, force=force)
+
+    def open(self, rehearsal: bool, stack: ExitStack) -> None:
+        from mapose.io import Video
+        from mapose.live import open_source
+
+        rates = []
+        for name, place in self.places.items():
+            if rehearsal:
+                with Video(place) as video:
+                    rates.append(float(video.rate))
+            else:
+                self.opened[name] = open_source(place)
+                stack.callback(self.opened[name].close)
+                rates.append(self.opened[name].rate)
+        self.rate = max(rates)
+
+    def open_result(self, path: Path) -> Listener:
+        from mapose import __version__
+        from mapose.live import ResultOutput
+
+        text = "" if self.cameras is None else self.cameras.to_toml()
+        origin = {"made": self.made, "version": __version__}
+        return ResultOutput(path, rate=self.rate, provenance=origin, cameras=text)
+
+    def rehearse(self, outputs: list[Listener]) -> dict[str, int]:
+        from mapose.live import rehearse
+
+        answered = rehearse(
+            self.places,
+            self.model,
+            cameras=self.cameras,
+            individuals=self.individuals,
+            outputs=outputs,
+        )
+        return {"answered": answered}
+
+    def run(self, outputs: list[Listener], record: Path | None, options: LiveOptions) -> LiveReport:
+        from mapose.live import run_live
+
+        return run_live(
+            self.opened,
+            self.model,
+            cameras=self.cameras,
+            individuals=self.individuals,
+            outputs=outputs,
+            record=record,
+            options=options,
+        )
 
 
 class _Status:
@@ -134,32 +189,6 @@ def _split_sources(sources: list[str]) -> dict[str, str]:
     return places
 
 
-def _open_sources(places: dict[str, str], stack: ExitStack) -> dict[str, Source]:
-    from mapose.live import open_source
-
-    opened = {}
-    for name, place in places.items():
-        opened[name] = open_source(place)
-        stack.callback(opened[name].close)
-    return opened
-
-
-def _find_rates(places: dict[str, str]) -> list[float]:
-    from mapose.io import Video
-
-    rates = []
-    for place in places.values():
-        with Video(place) as video:
-            rates.append(float(video.rate))
-    return rates
-
-
-def _load_cameras(path: Path | None) -> CameraGroup | None:
-    from calibration import read_cameras
-
-    return None if path is None else read_cameras(path)
-
-
 def _open_outputs(zmq: str | None, serial: str | None, near: float | None) -> list[Listener]:
     from mapose.live import SerialOutput, ZeroMQOutput, find_near
 
@@ -171,12 +200,3 @@ def _open_outputs(zmq: str | None, serial: str | None, near: float | None) -> li
     if serial is not None and near is not None:
         outputs.append(SerialOutput(serial, find_near(near)))
     return outputs
-
-
-def _open_result(path: Path, rate: float, made: str, cameras: CameraGroup | None) -> Listener:
-    from mapose import __version__
-    from mapose.live import ResultOutput
-
-    text = "" if cameras is None else cameras.to_toml()
-    origin = {"made": made, "version": __version__}
-    return ResultOutput(path, rate=rate, provenance=origin, cameras=text)

@@ -1,10 +1,11 @@
 from .answers import Answer
 from .latency import Histogram, Latency
+from .opening import open_source
 from .outputs import CallbackOutput, Output, SerialOutput, ZeroMQOutput, find_near
 from .pipeline import LiveOptions, LiveReport, run_live
 from .rehearsal import rehearse
 from .results import ResultOutput, join_parts
-from .sources import Frame, Replay, Source, open_source
+from .sources import Frame, Replay, Source
 
 __all__ = [
     "Answer",

@@ -37,6 +37,7 @@ class Grabber:
         self,
         sources: Mapping[str, Source],
         gatherer: Gatherer,
+        *,
         recorders: Mapping[str, Recorder] | None = None,
     ) -> None:
         self._sources, self._gatherer = dict(sources), gatherer

@@ -20,7 +20,7 @@ from mapose.live.grabbing import Grabber
 from mapose.live.latency import Latency
 from mapose.live.outputs import Output, Sender
 from mapose.live.recording import Recorder
-from mapose.live.sources import Source
+from mapose.live.sources import Replay, Source
 from mapose.live.watching import Watcher, make_watcher
 from mapose.models import Model
 
@@ -170,7 +170,7 @@ def run_live(
     )
     with ExitStack() as stack:
         recorders = _start_recorders(sources, record, stack)
-        grabber = Grabber(sources, gatherer, recorders)
+        grabber = Grabber(sources, gatherer, recorders=recorders)
         senders = [Sender(output) for output in outputs]
         for sender in senders:
             stack.callback(sender.close)
@@ -249,10 +249,11 @@ def _start_recorders(
     sources: Mapping[str, Source], folder: str | os.PathLike[str] | None, stack: ExitStack
 ) -> dict[str, Recorder]:
     recorders = {}
+    played = [source.path for source in sources.values() if isinstance(source, Replay)]
     if folder is not None:
         for camera, source in sources.items():
             path = make_folder(Path(folder)) / f"{camera}.mkv"
-            stack.enter_context(claim_output(path))
+            stack.enter_context(claim_output(path, inputs=played))
             recorders[camera] = Recorder(path, source.rate)
             stack.callback(recorders[camera].close)
     return recorders
