@@ -80,6 +80,10 @@ class Video:
         self._gaps: set[int] = set()
         self._entries: dict[int, bool] = {}
         self._cursor: tuple[int, Generator[tuple[int, Image | None]]] | None = None
+        # Open files between two reads, by whether they are decoded strictly: opening an hour's file
+        # takes 10 ms, as much as decoding 30 frames.
+        self._kept: dict[bool, Any] = {}
+        self._keeping, self._sound = False, True
         self._stills = Stills(self.path) if is_stills(self.path) else None
         if self._stills is not None:
             self._size = self._stills.size
@@ -161,6 +165,12 @@ class Video:
         VideoError
             If `start` is not between 0 and the number of frames.
         """
+        yield from self._run(start, stop)
+
+    def _run(
+        self, start: int, stop: int | None = None, *, jump: bool = False
+    ) -> Generator[tuple[int, Image | None]]:
+        """Decode a run of frames, as `iterate`; with a jump the first comes sooner."""
         if not 0 <= start <= len(self):
             raise VideoError(f"{self.path.name}: no frame {start}, it has 0 to {len(self) - 1}")
         stop = len(self) if stop is None else min(stop, len(self))
@@ -172,7 +182,10 @@ class Video:
             return
         convert, at = _Converter(self.gray, self._turns, self._depth), start
         held: dict[int, Any] = {}  # what comes before its turn, as it does after damage
-        with closing(self._decode_from(self._find_entry(start))) as frames:
+        key = self._find_entry(start)
+        jump &= key > 0 and start < len(self._index.times)
+        decoded = self._jump(key, start) if jump else self._decode_from(key)
+        with closing(decoded) as frames:
             while at < stop:
                 n, frame = next(frames, (None, None))
                 ended = n is None
@@ -234,9 +247,10 @@ class Video:
         wanted = index + len(self) if index < 0 else index
         if not 0 <= wanted < len(self):
             raise VideoError(f"{self.path.name}: no frame {index}, it has 0 to {len(self) - 1}")
+        self._keeping = True
         if self._cursor is None or not self._lies_ahead(wanted, self._cursor[0]):
-            self.close()
-            self._cursor = (wanted, self.iterate(wanted))
+            self._leave()
+            self._cursor = (wanted, self._run(wanted, jump=True))
         frames, self._cursor = self._cursor[1], None  # an interrupted run is not taken up again
         image = next(image for n, image in frames if n == wanted)
         self._cursor = (wanted + 1, frames)
@@ -254,6 +268,14 @@ class Video:
 
     def close(self) -> None:
         """Let go of the file; the next read opens it again."""
+        self._keeping = False
+        self._leave()
+        for container in self._kept.values():
+            container.close()
+        self._kept = {}
+
+    def _leave(self) -> None:
+        """End the run of frames that reading was in."""
         if self._cursor is not None:
             self._cursor[1].close()
             self._cursor = None
@@ -312,6 +334,7 @@ class Video:
                             whole = n == key and frame.pict_type in _INTRA and not frame.is_corrupt
                             return whole and not _shows_other(stream, packet, frame)
             except av.FFmpegError:
+                self._sound = False
                 return False
         return False
 
@@ -332,6 +355,30 @@ class Video:
                     n = index.find_frame(frame.pts) if index.timed else _count_on(n, frame)
                     yield n, frame
 
+    def _jump(self, key: int, wanted: int) -> Generator[tuple[int, Any]]:
+        """Decode from a keyframe to a frame by as few others as will do, and all after it.
+
+        Strictly: what was left out could have been needed only where there is damage, and there
+        decoding begins anew, in order.
+        """
+        with ExitStack() as stack:
+            packets, stream = self._find_packets(stack, key, strict=True)
+            few = stream.codec.canonical_name in _SKIPPABLE
+            try:
+                for packet in packets:
+                    early = packet.pts is not None and packet.pts < self._index.times[wanted]
+                    stream.codec_context.skip_frame = "NONREF" if few and early else "DEFAULT"
+                    frames = packet.decode()
+                    if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
+                        break
+                    yield from ((self._index.find_frame(frame.pts), frame) for frame in frames)
+                else:
+                    return
+            except av.FFmpegError:
+                pass
+        self._sound = False
+        yield from self._decode_from(key)
+
     def _find_packets(
         self, stack: ExitStack, key: int, *, strict: bool = False
     ) -> tuple[Iterable[Any], Any]:
@@ -339,20 +386,19 @@ class Video:
 
         Strict decoding fails at the first fault. It takes one thread, as threads hide faults.
         """
-        container = stack.enter_context(open_container(self.path))
+        kept = self._kept.pop(strict, None) if key else None
+        container = kept or open_container(self.path)
+        stack.callback(self._put_back, container, strict)
         stream = pick_stream(container, self.path)
-        context = stream.codec_context
-        context.thread_type = "NONE" if strict else "SLICE"
-        context.thread_count = 1 if strict else _THREADS
-        context.copy_opaque = True
-        if strict:
-            context.options |= {"err_detect": "explode+crccheck+bitstream+buffer"}
+        if kept is None:
+            _prepare_decoder(stream.codec_context, strict)
         if key == 0:
             return container.demux(stream), stream
         try:
-            # x264 names its version in the first packet only, and the decoder works around the
-            # faults of old versions by it (4:4:4 before build 151): let it see that packet.
-            _decode_packet(next(container.demux(stream)))
+            if kept is None:
+                # x264 names its version in the first packet only, and the decoder works around the
+                # faults of old versions by it (4:4:4 before build 151): let it see that packet.
+                _decode_packet(next(container.demux(stream)))
             container.seek(int(self._index.times[key]), stream=stream)
             packets = container.demux(stream)
             first = next((p for p in packets if p.is_keyframe and p.size), None)
@@ -362,6 +408,13 @@ class Video:
             return chain([first], packets), stream
         return self._find_packets(stack, 0, strict=strict)
 
+    def _put_back(self, container: Any, strict: bool) -> None:
+        """Keep an open file for the next read; of a damaged one the decoder begins anew."""
+        if self._keeping and self._sound and strict not in self._kept:
+            self._kept[strict] = container
+        else:
+            container.close()
+
 
 #: Frames after which one that has not come in its turn, after damage, is no longer waited for.
 _LATE = 8
@@ -370,6 +423,8 @@ _TRIES = 4
 #: What the decoder makes of damage differs between one thread and several, and from run to run
 #: with a thread per frame, but not between two threads and sixteen that share a frame.
 _THREADS = 4
+#: Codecs in which a frame that no other is decoded from can be left out without any trace.
+_SKIPPABLE = ("h264", "hevc")
 _INTRA = (PictureType.NONE, PictureType.I, PictureType.SI)
 
 
@@ -389,6 +444,15 @@ class _Converter:
         pixels = same.to_ndarray()
         image: Image = reduce_depth(pixels, self.depth) if self.depth > 8 else pixels
         return np.ascontiguousarray(np.rot90(image, self.turns)) if self.turns else image
+
+
+def _prepare_decoder(context: Any, strict: bool) -> None:
+    """Set how a stream is decoded, before its first packet."""
+    context.thread_type = "NONE" if strict else "SLICE"
+    context.thread_count = 1 if strict else _THREADS
+    context.copy_opaque = True
+    if strict:
+        context.options |= {"err_detect": "explode+crccheck+bitstream+buffer"}
 
 
 def _decode_first(container: av.container.InputContainer, stream: Any, path: Path) -> Any:

@@ -11,6 +11,7 @@ import pytest
 
 from mapose.errors import VideoError
 from mapose.io import container
+from mapose.io.container import open_container
 from mapose.io.images import read_image
 from mapose.io.video import _LATE, HELD, Video, VideoWriter, prefetch
 
@@ -115,9 +116,31 @@ def test_a_sound_video_is_entered_at_keyframes(tmp_path, monkeypatch):
     monkeypatch.setattr(
         video, "_decode_from", lambda key: asked.append(key) or Video._decode_from(video, key)
     )
+    monkeypatch.setattr(
+        video, "_jump", lambda key, n: asked.append(n) or Video._jump(video, key, n)
+    )
     for n in (70, 30, 19, 20):
         video.read(n)
-    assert asked == [60, 20, 0]  # 20 is read on from 19
+    assert asked == [70, 30, 0]  # 20 is read on from 19
+
+
+@pytest.mark.parametrize("options", [{"bf": "3"}, {"x264-params": "b-pyramid=none:bframes=2"}, {}])
+def test_a_jump_decodes_few_frames_and_opens_the_file_once(tmp_path, monkeypatch, options):
+    path = encode(tmp_path / "a.mp4", "libx264", {"g": "40", **options})
+    truth = list(Video(path))
+    opened = []
+    monkeypatch.setattr(
+        "mapose.io.video.open_container", lambda p: opened.append(p) or open_container(p)
+    )
+    with Video(path) as video:
+        order = np.random.default_rng(0).permutation(COUNT)
+        for n in order.tolist():
+            np.testing.assert_array_equal(video.read(n), truth[n])
+            for on in range(n + 1, min(n + 4, COUNT)):  # and reading on from there
+                np.testing.assert_array_equal(video.read(on), truth[on])
+        early = sum(int(n) < 40 for n in order)
+        assert len(opened) <= early + 6
+    assert video._kept == {}
 
 
 class Late(Video):
