@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ from mapose.app.folders import AllowedFolders
 from mapose.app.frames import FrameReader, encode_picture
 from mapose.app.jobs import Jobs
 from mapose.app.responses import Binary, UnknownError
-from mapose.errors import SettingsError
+from mapose.errors import MaposeError, SettingsError
 from mapose.files import EDITS, RESULT
 from mapose.io.images import read_image
 from mapose.io.proposals import FILE as PROPOSALS
@@ -22,6 +23,10 @@ from mapose.project.history import JOURNAL
 from mapose.project.project import Project
 from mapose.reading import is_plain_name
 
+logger = logging.getLogger(__name__)
+
+#: Seconds after a change in which its table is written: what the journal has is safe at once.
+_TABLES = 1.0
 #: Small pictures that are made at a time.
 _FEW = threading.Semaphore(2)
 
@@ -42,8 +47,9 @@ class OpenProject:
     def __init__(self, name: str, path: Path, workspace: AllowedFolders) -> None:
         self.name, self.path, self.workspace = name, path, workspace
         self.jobs = Jobs(path)
-        self._project = Project.load(path)
         self._lock = threading.RLock()
+        self._timer: threading.Timer | None = None
+        self._project = self._load()
         self._readers: dict[str, FrameReader] = {}
         self._waiting: tuple[Any, Proposals] | None = None
         self._seen: dict[str, Any] = self._find_marks()
@@ -55,13 +61,19 @@ class OpenProject:
             version = self._project.version
             self._project.read_state()
             if self._project.version != version:
-                self._project = Project.load(self.path)
+                self._project = self._load()
             return self._project
+
+    def _load(self) -> Project:
+        project = Project.load(self.path)
+        project.defer_tables()
+        return project
 
     def reload(self) -> Project:
         """Read the project again: videos, models, everything."""
         with self._lock:
-            self._project = Project.load(self.path)
+            self._project.write_tables()
+            self._project = self._load()
             return self._project
 
     def change(self, make: Callable[[Project], Project], *, tab: str, **facts: Any) -> Project:
@@ -70,8 +82,21 @@ class OpenProject:
             self._project = make(self._project)
             version = self._project.version
             self._seen["labels"] = self._find_marks()["labels"]
+            if self._timer is None:
+                self._timer = threading.Timer(_TABLES, self.write_tables)
+                self._timer.daemon = True
+                self._timer.start()
         self.workspace.events.tell(self.name, "labels", version=version, tab=tab, **facts)
         return self._project
+
+    def write_tables(self) -> None:
+        """Write ``labels.csv`` as the journal has it by now."""
+        with self._lock:
+            self._timer = None
+            try:
+                self._project.write_tables()
+            except (MaposeError, OSError) as fault:  # the journal has it all
+                logger.warning("%s", fault)
 
     def get_reader(self, video: str) -> FrameReader:
         """Open a video of the project.
@@ -157,6 +182,9 @@ class OpenProject:
 
     def close(self) -> None:
         """Let go of all files."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self.write_tables()
         with self._lock:
             for reader in self._readers.values():
                 reader.close()

@@ -112,7 +112,9 @@ def _find_own(project: str | os.PathLike[str] | None) -> list[Path]:
 
 
 def _listen(port: int) -> socket.socket:
-    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Only of a socket that is TCP by name does asyncio send each part of an answer at once; else
+    # what follows the headers waits 40 ms for the browser's acknowledgement.
+    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform != "win32":  # so that a port can be used again at once
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -71,6 +71,8 @@ class History:
         self._end = 0
         self._looked = False
         self._saved: tuple[int, int] | None = None  # number and end of the snapshot
+        self._defers = False
+        self._owed: set[str] = set()  # videos whose tables are still to be written
 
     @property
     def number(self) -> int:
@@ -81,6 +83,25 @@ class History:
     def state(self) -> LabelState:
         """The labels as this object has last seen them; not to be changed."""
         return self._state
+
+    def defer_tables(self) -> None:
+        """Let tables follow when `write_tables` is called: a change is in the journal at once.
+
+        Whoever else opens the project writes those that are owed. Changes have to name what they
+        have seen (``since``), to hear of what others did meanwhile.
+        """
+        self._defers = True
+
+    def write_tables(self) -> None:
+        """Write the tables of what was changed since they were written last."""
+        if not self._owed:
+            return
+        with explain_damage(self.journal.path), lock_output(self.folder / FILE, wait=True):
+            self._catch_up()
+            self._settle()
+            if self.tables.number != self.number:
+                self.tables.write(self._state, self.number, self._owed)
+            self._owed = set()
 
     def look(self) -> None:
         """See the labels as they are now; tables that cannot be read wait for who needs them."""
@@ -111,7 +132,7 @@ class History:
         if self._last is None:
             return self.tables.read()
         by_hand = self._find_by_hand()
-        if by_hand is None and self.tables.number == self.number:
+        if by_hand is None and not self._is_behind():
             return self._state
         try:
             with lock_output(self.folder / FILE, wait=True):
@@ -247,6 +268,8 @@ class History:
     def list_entries(self, last: int | None = None) -> list[Entry]:
         """List the entries, oldest first; the last ones, or all."""
         self._catch_up()
+        if last == 1 and self._last is not None:
+            return [self._last]
         if last is None or last >= self.number:
             return [entry for entry, _ in self.journal.read()]
         found = self.journal.find(self.number - last + 1)
@@ -274,9 +297,22 @@ class History:
                 _check_conflicts(steps, foreign)
             entry = self._append(what, steps, kind) if steps else None
             if entry is not None:
-                self.tables.write(self._state, self.number, find_touched(steps))
+                self._show(find_touched(steps))
                 self._save_snapshot()
             return entry
+
+    def _show(self, touched: set[str] | None) -> None:
+        """Write the tables of videos that were changed, None = all, or remember to do so."""
+        if self._defers and touched is not None:
+            self._owed |= touched
+        else:
+            owed = None if touched is None else touched | self._owed
+            self.tables.write(self._state, self.number, owed)
+            self._owed = set()
+
+    def _is_behind(self) -> bool:
+        """Tell whether tables lack what a killed program did not come to write."""
+        return not self._owed and self.tables.number != self.number
 
     def _list_changed(self, since: int) -> dict[Any, tuple[Any, Entry]]:
         """List the points that were changed after an entry."""
@@ -317,8 +353,9 @@ class History:
         by_hand = self._find_by_hand()
         steps = [] if by_hand is None else find_steps(self._state, by_hand)
         entry = self._append("edited by hand", steps, "change") if steps else None
-        if by_hand is not None or self.tables.number != self.number:
+        if by_hand is not None or self._is_behind():
             self.tables.write(self._state, self.number, None)
+            self._owed = set()
         return {} if entry is None else _note_spots(entry)
 
     def _append(self, what: str, steps: list[Step], kind: str) -> Entry:
@@ -345,6 +382,7 @@ class History:
 
     def _forget(self) -> None:
         self._state, self._last, self._end, self._saved = LabelState(), None, 0, None
+        self._owed = set()
 
     def _catch_up(self) -> dict[Any, tuple[Any, Entry]]:
         """Read what others have added since; list the points that they have changed."""

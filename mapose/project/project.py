@@ -352,6 +352,14 @@ class Project(Labelling):
         check_exist([p for p in labels.images if p is not None], folder)
         return labels
 
+    def defer_tables(self) -> None:
+        """Let ``labels.csv`` follow when `write_tables` is called: see `History.defer_tables`."""
+        self._past.defer_tables()
+
+    def write_tables(self) -> None:
+        """Write the tables of labels that were deferred."""
+        self._past.write_tables()
+
     def list_models(self) -> list[str]:
         """List the names of the trained models, oldest first."""
         found = [p.parent for p in (self.path / "models").glob("*/model.yaml")]

@@ -212,3 +212,11 @@ def test_requests_for_jobs_run_nothing_else(client, opened):
         status, told = client.post(f"/api/p/{opened.name}/jobs", {"request": request})
         assert status in (400, 403, 404, 422), (request, told)
     assert digest(opened.path) == before
+
+
+def test_answers_are_sent_at_once():
+    """Asyncio turns Nagle's algorithm off for sockets of this protocol only (40 ms a request)."""
+    from mapose.app.serving import _listen
+
+    with _listen(0) as opened:
+        assert opened.proto == socket.IPPROTO_TCP
