@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mapose.app import home, label, look, project_page, proofread, scene, sessions, views
+from mapose.app import home, label, live, look, project_page, proofread, scene, sessions, views
 from mapose.app.endpoints import Call, Endpoint
 from mapose.app.frames import SupersededError
 from mapose.app.guard import App, Guard
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PAGES = (home, project_page, label, proofread, sessions, views, scene, look)
+PAGES = (home, project_page, label, proofread, sessions, views, scene, look, live)
 ENDPOINTS: list[Endpoint] = [endpoint for page in PAGES for endpoint in page.ENDPOINTS]
 PAGE = Path(__file__).parent / "page"
 _KINDS = {

@@ -8,8 +8,8 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from mapose.errors import MissingExtraError, SettingsError
 from mapose.project.description import FILE as PROJECT
 
 if TYPE_CHECKING:
+    from mapose.app.live import LiveView
     from mapose.app.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -58,30 +59,15 @@ def serve(
     SettingsError
         If the project is none, or the port is taken.
     """
-    try:
-        import starlette  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtraError(_EXTRA) from error
-    from mapose.app.server import find_page, make_app
+    _check_extra()
+    from mapose.app.server import find_page
     from mapose.app.workspace import Workspace
 
     folders = [*roots] or [Path.cwd()]
     workspace = Workspace([*folders, *_find_own(project)])
     begin = find_page(workspace, None if project is None else Path(project), page)
     with _listen(port) as opened:
-        place = opened.getsockname()[1]
-        token, hosts = secrets.token_urlsafe(32), [f"{HOST}:{place}", f"localhost:{place}"]
-        config = uvicorn.Config(
-            make_app(workspace, token=token, hosts=hosts),
-            log_level="error",
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=2,
-        )
-        server = uvicorn.Server(config)
-        address = f"http://{HOST}:{place}/?token={token}#{begin}"
+        server, address = _make_server(workspace, opened.getsockname()[1])
         stop = threading.Event()
         threads = [
             threading.Thread(target=workspace.watch, args=(stop,), daemon=True),
@@ -91,13 +77,82 @@ def serve(
         ]
         for thread in threads:
             thread.start()
-        on_start(address)
+        on_start(f"{address}#{begin}")
         try:
             with suppress(KeyboardInterrupt):
                 server.run(sockets=[opened])
         finally:
             stop.set()
             workspace.close()
+
+
+@contextmanager
+def show_live(
+    view: LiveView, *, port: int = 0, on_start: Callable[[str], None] = lambda address: None
+) -> Iterator[None]:
+    """Show a live run in the browser while the block runs.
+
+    Parameters
+    ----------
+    view : LiveView
+        What is shown: one of the run's outputs.
+    port : int
+        Where to listen; 0 = a free one.
+    on_start : function of str
+        Called with the address, which holds a secret that lets in.
+
+    Raises
+    ------
+    MissingExtraError
+        If starlette or uvicorn is not installed.
+    SettingsError
+        If the port is taken.
+    """
+    _check_extra()
+    from mapose.app.workspace import Workspace
+
+    workspace = Workspace([])
+    workspace.live = view
+    with _listen(port) as opened:
+        server, address = _make_server(workspace, opened.getsockname()[1])
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [opened]}, name="dashboard", daemon=True
+        )
+        thread.start()
+        on_start(f"{address}#/live")
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            workspace.events.end()
+            thread.join(5.0)
+            workspace.close()
+
+
+def _check_extra() -> None:
+    try:
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(_EXTRA) from error
+
+
+def _make_server(workspace: Workspace, port: int) -> tuple[Any, str]:
+    """Make a server for a port of this computer, and the address that lets in."""
+    import uvicorn
+
+    from mapose.app.server import make_app
+
+    token, hosts = secrets.token_urlsafe(32), [f"{HOST}:{port}", f"localhost:{port}"]
+    config = uvicorn.Config(
+        make_app(workspace, token=token, hosts=hosts),
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config), f"http://{HOST}:{port}/?token={token}"
 
 
 def _find_own(project: str | os.PathLike[str] | None) -> list[Path]:

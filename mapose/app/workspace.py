@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mapose.app.folders import AllowedFolders
 from mapose.app.projects import OpenProject
@@ -34,6 +35,7 @@ class Workspace(AllowedFolders):
         super().__init__(roots)
         self.recent = recent
         self.last_active = time.monotonic()
+        self.live: Any = None  # a `LiveView`, where a live run is shown
         self._projects: dict[str, OpenProject] = {}
         self._results: dict[str, OpenResult] = {}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import webbrowser
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,11 +13,12 @@ import typer
 from rich.progress import Progress, TaskID
 
 from mapose.cli.application import Animals, Device, Force, Json, Output, app
-from mapose.cli.terminal import show_progress, show_result
+from mapose.cli.terminal import console, show_progress, show_result
 from mapose.errors import SettingsError
 from mapose.files import RESULT, claim_output, name_work
 
 if TYPE_CHECKING:
+    from mapose.app.live import LiveView
     from mapose.live import Answer, LiveOptions, LiveReport, Source
     from mapose.live import Output as Listener
 
@@ -41,6 +44,8 @@ def live(
     ] = "without",
     oldest: Annotated[float, typer.Option(help="seconds after which nothing is answered")] = 0.5,
     seconds: Annotated[float | None, typer.Option(help="how long; until Ctrl-C by default")] = None,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="show it in the browser")] = False,
+    port: Annotated[int, typer.Option(help="of the dashboard; 0 = a free one")] = 0,
     rehearsal: Annotated[
         bool, typer.Option("--rehearse", help="answer every frame of videos, in step")
     ] = False,
@@ -72,9 +77,26 @@ def live(
         order.open(rehearsal, stack)
         outputs = _open_outputs(zmq, serial, near)
         outputs += [] if output is None else [order.open_result(output)]
+        if dashboard:
+            outputs.append(view := _show(order, port, stack))
+            options = replace(options, on_report=view.note)
         outputs.append(_Status(*stack.enter_context(show_progress("live"))))
         found = order.rehearse(outputs) if rehearsal else order.run(outputs, record, options)
     show_result(found, as_json)
+
+
+def _show(order: _Order, port: int, stack: ExitStack) -> LiveView:
+    """Show the run in the browser."""
+    from mapose.app.live import LiveView
+    from mapose.app.serving import show_live
+
+    def tell(address: str) -> None:
+        console.print(address, markup=False, soft_wrap=True)
+        webbrowser.open(address)
+
+    view = LiveView(order.cameras)
+    stack.enter_context(show_live(view, port=port, on_start=tell))
+    return view
 
 
 class _Order:

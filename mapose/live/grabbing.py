@@ -40,7 +40,7 @@ class Grabber:
         *,
         recorders: Mapping[str, Recorder] | None = None,
     ) -> None:
-        self._sources, self._gatherer = dict(sources), gatherer
+        self._sources, self.gatherer = dict(sources), gatherer
         self._recorders = dict(recorders or {})
         self._condition = threading.Condition()
         self._stopped = threading.Event()
@@ -70,17 +70,26 @@ class Grabber:
         with self._condition:
             while True:
                 now = time.monotonic()
-                if (found := self._gatherer.take(now)) is not None:
+                if (found := self.gatherer.take(now)) is not None:
                     return found
                 if now >= until or self.is_over:
                     return None
                 # A set may become due without a new frame: when it has waited for long enough.
-                self._condition.wait(min(until - now, max(self._gatherer.wait / 4, 0.002)))
+                self._condition.wait(min(until - now, max(self.gatherer.wait / 4, 0.002)))
+
+    def count_losses(self) -> dict[str, Counter[str]]:
+        """Count, by camera, frames that it lost itself and how often it failed."""
+        return {
+            camera: +Counter(
+                {"frames lost by": self.gaps[camera], "failures of": self.failures[camera]}
+            )
+            for camera in self._sources
+        }
 
     @property
     def is_over(self) -> bool:
         """Whether all cameras have ended and nothing waits."""
-        return not self._running and self._gatherer.is_empty
+        return not self._running and self.gatherer.is_empty
 
     def stop(self) -> None:
         """End all cameras."""
@@ -111,7 +120,7 @@ class Grabber:
                 self._stopped.wait(_AGAIN)
         with self._condition:
             self._running.discard(camera)
-            self._gatherer.end(camera)
+            self.gatherer.end(camera)
             self._condition.notify()
 
     def _hand_on(self, camera: str, frame: Frame) -> None:
@@ -119,7 +128,7 @@ class Grabber:
             recorder.put(frame)
         with self._condition:
             self.frames[camera] += 1
-            self._gatherer.add(camera, frame)
+            self.gatherer.add(camera, frame)
             self._condition.notify()
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,8 @@ class LiveOptions:
         How long to run; until the cameras end, or Ctrl-C, by default.
     device : str, optional
         Where to compute; the fastest by default.
+    on_report : function of LiveReport, optional
+        Called once a second with what was done so far.
     """
 
     by: Literal["time", "number"] = "time"
@@ -56,6 +58,7 @@ class LiveOptions:
     oldest: float = 0.5
     seconds: float | None = None
     device: str | None = None
+    on_report: Callable[[LiveReport], None] | None = None
 
     def __post_init__(self) -> None:
         faults = [
@@ -175,33 +178,50 @@ def run_live(
         for sender in senders:
             stack.callback(sender.close)
         stack.callback(grabber.stop)
-        run = _Run(grabber, watcher, senders, options)
+        run = _Run(grabber, watcher, senders=senders, recorders=recorders, options=options)
         grabber.start()
         try:
             run.go_on()
         except KeyboardInterrupt:
             logger.info("stopped")
         seconds = time.monotonic() - run.begun
-    lost = run.lost + gatherer.lost
-    lost = lost + Counter({f"frames that {c} lost": n for c, n in grabber.gaps.items()})
-    lost += Counter({f"failures of {c}": n for c, n in grabber.failures.items()})
-    lost += Counter({f"frames of {c} not recorded": r.lost for c, r in recorders.items()})
-    for sender in senders:
-        lost += Counter({f"answers {why} by {sender.name}": n for why, n in sender.lost.items()})
-    return LiveReport(seconds, run.answered, run.latency, dict(lost))
+    return run.report(seconds)
 
 
 class _Run:
     """The loop: take a set, answer it, hand the answer on."""
 
     def __init__(
-        self, grabber: Grabber, watcher: Watcher, senders: list[Sender], options: LiveOptions
+        self,
+        grabber: Grabber,
+        watcher: Watcher,
+        *,
+        senders: list[Sender],
+        recorders: Mapping[str, Recorder],
+        options: LiveOptions,
     ) -> None:
         self.grabber, self.watcher, self.senders = grabber, watcher, senders
-        self.options = options
+        self.gatherer, self.recorders, self.options = grabber.gatherer, recorders, options
         self.latency, self.lost = Latency(), Counter[str]()
         self.answered = 0
-        self.begun = time.monotonic()
+        self.begun = self.told = time.monotonic()
+
+    def report(self, seconds: float | None = None) -> LiveReport:
+        """Say what has been done so far."""
+        passed = time.monotonic() - self.begun if seconds is None else seconds
+        lost = self.lost + self.gatherer.lost
+        for camera, grabbed in self.grabber.count_losses().items():
+            lost += Counter({f"{what} {camera}": count for what, count in grabbed.items()})
+        for camera, recorder in self.recorders.items():
+            lost += Counter({f"frames not recorded of {camera}": recorder.lost})
+        for sender in self.senders:
+            lost += Counter({f"answers {w} by {sender.name}": n for w, n in sender.lost.items()})
+        return LiveReport(passed, self.answered, self.latency, dict(lost))
+
+    def _tell(self) -> None:
+        if self.options.on_report is not None and time.monotonic() - self.told >= 1:
+            self.told = time.monotonic()
+            self.options.on_report(self.report())
 
     def go_on(self) -> None:
         """Answer sets until the cameras end or the time is over."""
@@ -213,6 +233,7 @@ class _Run:
             frames = self.grabber.take(_PATIENCE)
             if frames is not None:
                 self._answer(frames)
+            self._tell()
 
     def _warm_up(self) -> None:
         """Let the network see a first set: its first pass takes many times as long."""

@@ -7,6 +7,7 @@ import { NewProject } from "./pages/new.js";
 import { ProjectPage } from "./pages/project.js";
 import { Label } from "./pages/label.js";
 import { JobPage } from "./pages/job.js";
+import { Live } from "./pages/live.js";
 import { Look } from "./pages/look.js";
 import { Scene } from "./pages/scene.js";
 import { Views } from "./pages/views.js";
@@ -29,6 +30,7 @@ function App() {
   const Page = inside ? PAGES[page] ?? ProjectPage : parts[0] === "new" ? NewProject : Home;
   if (parts[0] === "s" && parts[1]) return html`<${Top} project="" page="scene" /><main id="main" tabindex="-1"><${Scene} key=${parts[1]} place=${parts[1]} /></main><${Bottom} />`;
   if (parts[0] === "r" && parts[1]) return html`<${Top} project="" page="proofread" /><main id="main" tabindex="-1"><${Proofread} key=${parts[1]} place=${parts[1]} /></main><${Bottom} />`;
+  if (parts[0] === "live") return html`<${Top} project="" page="live" /><main id="main" tabindex="-1"><${Live} /></main><${Bottom} />`;
   const key = inside ? `${parts[1]}/${page}` : parts[0] ?? "home";
   return html`
     <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>To the page</a>
