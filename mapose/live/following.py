@@ -24,6 +24,9 @@ _STRAY = 0.05
 _LEARNED = 100
 #: Length of an animal before one was seen, as a share of the picture's diagonal.
 _PICTURE = 0.1
+#: Sets in which an animal must be seen before it takes a row: a false alarm is not so twice, in two
+#: views, at one place.
+_SEATED = 2
 #: No match is certain.
 _MOST = 0.9999
 
@@ -117,7 +120,7 @@ class SpaceFollower:
             pairs=np.array(pairs, np.int64).reshape(-1, 2),
         )
         self._seats = Seats(individuals)
-        self._number = -1
+        self._pace = _Pace()
 
     def update(self, number: int, views: Mapping[str, Poses]) -> Found:
         """Take in the poses of the next moment; views may be missing.
@@ -125,11 +128,10 @@ class SpaceFollower:
         Parameters
         ----------
         number : int
-            Of the set, ascending: how many intervals have passed.
+            Of the set, ascending.
         views : mapping of str to Poses
             By camera; one frame each, slots without order.
         """
-        self._number = number = max(number, self._number + 1)
         slots = max(self._count, *(p.array.shape[1] for p in views.values()))
         stacked = np.full((1, len(self._cameras), slots, self._keypoints, 3), np.nan, np.float32)
         stacked[..., 2] = 0
@@ -142,14 +144,14 @@ class SpaceFollower:
                 spread[v, : len(array)] = _find_spread(views[name], size)
         observations = measure_observations(stacked, list(self._cameras))
         none = np.full(stacked.shape[:3], -1)
-        run = self._follower.follow(observations, none, frames=np.array([number]))
+        run = self._follower.follow(observations, none, frames=np.array([self._pace.count(number)]))
         rows = self._seat(run.tracks[0], run.track, run.centres)
         return self._locate(stacked[0], spread, rows, run.certainty[0])
 
     def _seat(self, tracks: Ints, alive: Ints, centres: Floats) -> Ints:
         """Find the row of each detection, (V, S)."""
-        confirmed = self._follower.confirmed
-        rows = self._seats.place(alive, confirmed, centres)
+        followed = self._follower.list_followed(_SEATED)
+        rows = self._seats.place(alive, followed, centres)
         seat = dict(zip(alive.tolist(), rows.tolist(), strict=True))
         return np.array([[seat.get(int(t), -1) for t in view] for view in tracks], np.int64)
 
@@ -178,6 +180,26 @@ class SpaceFollower:
             views=dict(zip(self._cameras.names, placed, strict=True)),
             size=size,
         )
+
+
+class _Pace:
+    """Counts sets by how often they usually come.
+
+    Where every fourth frame can be answered, an animal that is not seen in one set is not lost
+    for four frames: what it may do between two sets is learned.
+    """
+
+    def __init__(self) -> None:
+        self._count, self._last, self._usual = 0, -1, 1.0
+
+    def count(self, number: int) -> int:
+        """Count the set of this number, ascending."""
+        if self._last >= 0:
+            gap = max(number - self._last, 1)
+            self._count += max(1, round(gap / self._usual))
+            self._usual += 0.1 * (min(gap, 4 * self._usual) - self._usual)
+        self._last = number
+        return self._count
 
 
 class _Size:

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from mapose.app.live import LiveView
 from mapose.edits import find_edits_path, load_edits
 from mapose.io import VideoWriter
 from mapose.io.proposals import Proposals
@@ -14,6 +15,7 @@ from mapose.project.project import Project
 from mapose.project.proposals import add_proposals
 from mapose.results.result import load
 from mapose.skeleton import Skeleton
+from tests.app.test_live import make_answer
 from tests.untrained import make_untrained
 
 BROWSER = next(
@@ -283,3 +285,21 @@ def test_two_tabs_show_each_others_changes(page, workspace, mice):
     other.keyboard.press("x")
     other.wait_for_timeout(800)
     assert {spot[1] for spot in read_marks(mice, 1)} >= {"snout"}
+
+
+def test_a_live_run_is_shown_and_held(page, workspace):
+    workspace.live = view = LiveView()
+    view.send(make_answer(1))
+    page.evaluate("location.hash = '/live'")
+    page.get_by_text("2 of 2 points").wait_for()
+    assert page.locator(".live-view").count() == 3  # two cameras, and space
+    assert page.locator(".live-big").inner_text().startswith("40 ms")
+    page.keyboard.press("Space")
+    page.get_by_text("The picture is held").wait_for()
+    view.close()
+    page.keyboard.press("Space")
+    page.get_by_text("The run has ended.").wait_for()
+    drawn = page.locator(".live-view canvas").first.evaluate(
+        "c => c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data[0]"
+    )
+    assert abs(drawn - 41) < 3  # the grey of set 1

@@ -78,7 +78,7 @@ def in_picture(recording):
 
 def test_a_rehearsal_in_space_finds_who_is_where(recording, in_space):
     scene, videos, _ = recording
-    settled = in_space[8:]  # a row is given to whoever was seen in five sets
+    settled = in_space[8:]  # a row is given to whoever was seen twice
     errors = find_errors(settled, scene.truth_3d().points)
     assert np.nanmedian(errors) < 8 and (np.isfinite(errors).mean((0, 2)) > 0.9).all()
     assert all(a.unit == scene.cameras.unit and a.age == pytest.approx(1 / 30) for a in in_space)

@@ -154,10 +154,10 @@ class Follower:
             moves=np.array(regrouping.moves, np.int64).reshape(-1, 5),
         )
 
-    @property
-    def confirmed(self) -> Ints:
-        """Tracks alive that were seen often enough to be animals, int64."""
-        return self._bodies.ids[self._bodies.hits >= _CONFIRM]
+    def list_followed(self, hits: int) -> Ints:
+        """List the tracks that are seen now and were in so many frames, int64."""
+        bodies = self._bodies
+        return bodies.ids[(bodies.hits >= hits) & (bodies.unseen == 0)]
 
     def _step(self, frame: Frame, tracklets2d: Ints, number: int) -> _Step:
         """Follow all animals into one frame."""

@@ -44,7 +44,7 @@ export function Live() {
   const cameras = Object.keys(answer.views), inSpace = answer.unit !== "px";
   const lost = Object.entries(report?.lost ?? {});
   return html`<div class="live"><h1 class="unseen">Live</h1>
-    <div class="live-views">${cameras.map((camera) => html`<${Picture} key=${camera} camera=${camera} answer=${answer} />`)}
+    <div class="live-views" style=${{ gridTemplateColumns: `repeat(${Math.ceil(Math.sqrt(cameras.length + inSpace))}, minmax(0, 1fr))` }}>${cameras.map((camera) => html`<${Picture} key=${camera} camera=${camera} answer=${answer} />`)}
       ${inSpace && html`<${Space} answer=${answer} turn=${turn.current} />`}</div>
     <aside class="side live-side">
       <section><h2>Now</h2><p class="live-big"><b>${(1000 * answer.age).toFixed(0)}</b> ms <span class="facts">after the exposure</span></p>
@@ -103,15 +103,22 @@ function drawAnimal(context, points, answer, n) {
   drawName(context, Object.keys(answer.individuals)[n], x, Math.max(22, Math.min(...seen.map((p) => p[1])) - 8), hue(n));
 }
 
-// Where the animals are now, as predicted, seen from outside; cameras as pyramids.
+// Where the animals are now, as predicted, seen from outside, on the floor where they have been; cameras as pyramids.
 function Space({ answer, turn }) {
   const canvas = useRef();
   useEffect(() => {
     const [context, w, h] = fit(canvas.current), animals = Object.values(answer.individuals).map((a) => a.predicted);
-    const all = [...answer.cameras.flatMap((c) => c.corners), ...animals.flat().filter((p) => p.every((v) => v != null))];
-    if (!all.length) return;
-    const low = [0, 1, 2].map((a) => Math.min(...all.map((p) => p[a]))), high = [0, 1, 2].map((a) => Math.max(...all.map((p) => p[a])));
-    const middle = low.map((v, a) => (v + high[a]) / 2), zoom = 0.9 * Math.min(w, h) / Math.hypot(...low.map((v, a) => high[a] - v));
+    const seen = animals.flat().filter((p) => p.every((v) => v != null));
+    if (!seen.length && !turn.low) return;
+    // The box follows slowly, so that a stray point does not shrink the scene for good.
+    [["low", Math.min], ["high", Math.max]].forEach(([side, most]) => {
+      turn[side] = [0, 1, 2].map((a) => {
+        const now = most(...seen.map((p) => p[a])), old = turn[side]?.[a];
+        return old == null ? now : Number.isFinite(now) ? old + (now - old) * (most(now, old) === now ? 0.2 : 0.01) : old;
+      });
+    });
+    const { low, high } = turn;
+    const middle = low.map((v, a) => (v + high[a]) / 2), zoom = 0.8 * Math.min(w, h) / Math.hypot(...low.map((v, a) => high[a] - v));
     const [cy, sy, cp, sp] = [Math.cos(turn.yaw), Math.sin(turn.yaw), Math.cos(turn.pitch), Math.sin(turn.pitch)];
     const place = (p) => {
       const [x, y, z] = p.map((v, a) => v - middle[a]);
@@ -120,6 +127,15 @@ function Space({ answer, turn }) {
     };
     const style = getComputedStyle(canvas.current);
     context.strokeStyle = style.getPropertyValue("--soft"); context.lineWidth = 1;
+    context.strokeStyle = style.getPropertyValue("--edge");
+    context.beginPath();
+    for (let n = 0; n <= 6; n++) {
+      const [x, y] = [0, 1].map((a) => low[a] + (high[a] - low[a]) * n / 6);
+      context.moveTo(...place([x, low[1], low[2]])); context.lineTo(...place([x, high[1], low[2]]));
+      context.moveTo(...place([low[0], y, low[2]])); context.lineTo(...place([high[0], y, low[2]]));
+    }
+    context.stroke();
+    context.strokeStyle = style.getPropertyValue("--soft");
     for (const { name: told, corners } of answer.cameras) {
       const [tip, ...rim] = corners.map(place);
       context.beginPath();
