@@ -25,6 +25,9 @@ from mapose.analysis.prediction import Predictor, predict
 from mapose.analysis.speed import measure_speed
 from mapose.io import Video, VideoWriter
 from mapose.labels import Labels
+from mapose.live import Frame
+from mapose.live.gathering import FrameSet
+from mapose.live.watching import make_watcher
 from mapose.models import Model, find_device
 from mapose.poses import Peaks
 from mapose.project.importing import import_labels
@@ -85,6 +88,8 @@ def main(words: Sequence[str] | None = None) -> int:
             print(measure_speed("zoo:drawn-mice", video, device=device, seconds=effort.seconds))
         p50, p99 = measure_latency(model, video, device, effort.calls)
         print(f"{'latency':22} p50 {p50:.2f} ms, p99 {p99:.2f} ms, {size[0]}x{size[1]}, one frame")
+        p50, p99 = measure_live(effort, device)
+        print(f"{'live, three cameras':22} p50 {p50:.2f} ms, p99 {p99:.2f} ms, frames to answer")
         steps = measure_training(scene, video, Path(place) / "mice", device, effort)
         print(f"{'training':22} {steps:.2f} steps/s of 8 images")
         furthest, count = compare_devices(model, video, device)
@@ -112,6 +117,31 @@ def measure_latency(model: Model, video: Path, device: str, calls: int) -> tuple
     for frame in islice(cycle(frames), calls + 10):
         begun = time.perf_counter()
         predictor.find([predictor.prepare(frame)])
+        times.append(1000 * (time.perf_counter() - begun))
+    p50, p99 = np.percentile(times[10:], [50, 99])
+    return float(p50), float(p99)
+
+
+def measure_live(effort: Effort, device: str) -> tuple[float, float]:
+    """From frames of three cameras in memory to poses in space: median and 99th percentile, ms."""
+    cameras = make_cameras(3, size=effort.sizes[0])
+    scene = make_scene(2, effort.frames, cameras=cameras)
+    drawn = {name: list(scene.draw_frames(name)) for name in cameras.names}
+    watcher = make_watcher(
+        "zoo:drawn-mice",
+        dict.fromkeys(cameras.names, scene.rate),
+        cameras=cameras,
+        individuals=2,
+        device=device,
+    )
+    times = []
+    for number in range(effort.calls + 10):
+        frames = {
+            name: Frame(images[number % len(images)], number / scene.rate, number, 0.0)
+            for name, images in drawn.items()
+        }
+        begun = time.perf_counter()
+        watcher.answer(FrameSet(frames, number / scene.rate, number), moment=number / scene.rate)
         times.append(1000 * (time.perf_counter() - begun))
     p50, p99 = np.percentile(times[10:], [50, 99])
     return float(p50), float(p99)
