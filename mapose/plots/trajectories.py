@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from mapose.arrays import AnyFloats, Floats, Image
+from mapose.arrays import AnyFloats, Bools, Floats, Image
 from mapose.errors import ShapeError
 from mapose.plots.colours import find_identity_colours
 from mapose.plots.figures import (
@@ -33,12 +34,21 @@ _MOST_POINTS = 20_000
 _MOST_BINS = 1_000
 # More rows than this are not read one by one: keypoints and individuals are averaged.
 _MOST_ROWS = 60
+_EDITED = "; rings: moved by a person"
+_RING: dict[str, Any] = {
+    "linestyle": "", "marker": "o", "markersize": 6, "markerfacecolor": "none",
+    "markeredgecolor": INK, "markeredgewidth": 1.0, "zorder": 5,
+}  # fmt: skip
 # Without its pale end, which is lost on white.
 _TIME = ListedColormap(colormaps["plasma"](np.linspace(0, 0.88, 256)))
 
 
 def plot_trajectories(
-    poses: Poses, *, image: Image | None = None, keypoint: str | None = None
+    poses: Poses,
+    *,
+    image: Image | None = None,
+    keypoint: str | None = None,
+    edited: npt.ArrayLike | None = None,
 ) -> Figure:
     """Plot the paths of the animals, seen as the camera sees them.
 
@@ -53,6 +63,9 @@ def plot_trajectories(
         Background, in the frame of reference of the poses.
     keypoint : str, optional
         By default the body centre: the mean of the keypoints that are there.
+    edited : bool, (F, I, K), optional
+        Points that a person has moved: rings mark their places, of the body centre those in whose
+        frame any keypoint was.
 
     Returns
     -------
@@ -62,7 +75,7 @@ def plot_trajectories(
     Raises
     ------
     ShapeError
-        If the poses are 3D or there is no such keypoint.
+        If the poses are 3D, there is no such keypoint, or what was edited does not fit.
 
     Examples
     --------
@@ -87,15 +100,22 @@ def plot_trajectories(
         _plot_by_time(axes, paths[:, 0], times[::step], label)
     else:
         _plot_by_individual(axes, paths, poses)
+    rings = _find_rings(poses, keypoint, edited)
+    if rings.any():
+        places = _pick_paths(poses.points, poses, keypoint)[rings]
+        axes.plot(*places.T, **_RING)
     axes.set_aspect("equal")
     axes.set_xlim(box[0], box[1])
     axes.set_ylim(box[2], box[3])
     what = keypoint or "body centre"
-    dress_axes(axes, title=f"Path of the {what}", x=f"x ({poses.unit})", y=f"y ({poses.unit})")
+    title = f"Path of the {what}{_EDITED if rings.any() else ''}"
+    dress_axes(axes, title=title, x=f"x ({poses.unit})", y=f"y ({poses.unit})")
     return figure
 
 
-def plot_positions(poses: Poses, *, keypoint: str | None = None) -> Figure:
+def plot_positions(
+    poses: Poses, *, keypoint: str | None = None, edited: npt.ArrayLike | None = None
+) -> Figure:
     """Plot x, y (and z) of the animals over time.
 
     Parameters
@@ -105,6 +125,8 @@ def plot_positions(poses: Poses, *, keypoint: str | None = None) -> Figure:
         no excursion is lost.
     keypoint : str, optional
         By default the body centre: the mean of the keypoints that are there.
+    edited : bool, (F, I, K), optional
+        As for `plot_trajectories`.
 
     Returns
     -------
@@ -114,10 +136,12 @@ def plot_positions(poses: Poses, *, keypoint: str | None = None) -> Figure:
     Raises
     ------
     ShapeError
-        If there is no such keypoint.
+        If there is no such keypoint, or what was edited does not fit.
     """
     paths = _pick_paths(poses.points, poses, keypoint)
     times, label = find_times(poses)
+    rings = _find_rings(poses, keypoint, edited)
+    ringed = np.broadcast_to(times[:, None], rings.shape)[rings], paths[rings]
     if len(poses) > 2 * _MOST_BINS:
         bins, count = find_bins(poses.frames, _MOST_BINS)
         ends = [reduce_bins(u, paths, bins, count) for u in (np.fmin, np.fmax)]
@@ -134,13 +158,28 @@ def plot_positions(poses: Poses, *, keypoint: str | None = None) -> Figure:
                 times, paths[:, i, c], color=colour, marker=marker, markersize=2,
                 label=poses.names[i], **style,
             )  # fmt: skip
+        if rings.any():
+            axes.plot(ringed[0], ringed[1][:, c], **_RING)
         last = c == poses.dimensions - 1
         dress_axes(axes, x=label if last else "", y=f"{'xyz'[c]} ({poses.unit})", grid="y")
         axes.margins(x=0)
-    dress_axes(panels[0], title=f"Position of the {what}", y=f"x ({poses.unit})")
+    title = f"Position of the {what}{_EDITED if rings.any() else ''}"
+    dress_axes(panels[0], title=title, y=f"x ({poses.unit})")
     if poses.individuals is not None:
         _add_legend(panels[0], len(poses.names))
     return figure
+
+
+def _find_rings(poses: Poses, keypoint: str | None, edited: npt.ArrayLike | None) -> Bools:
+    """Find whose path a person has touched, and when, (F, I)."""
+    if edited is None:
+        return np.zeros(poses.array.shape[:2], bool)
+    touched = np.asarray(edited, bool)
+    if touched.shape != poses.array.shape[:3]:
+        raise ShapeError(f"edited: wanted shape {poses.array.shape[:3]}, came {touched.shape}")
+    rings = touched.any(2) if keypoint is None else touched[:, :, poses.skeleton.index(keypoint)]
+    there = np.isfinite(_pick_paths(poses.points, poses, keypoint)).all(-1)
+    return np.asarray(rings & there)
 
 
 def plot_confidence(poses: Poses) -> Figure:

@@ -267,13 +267,16 @@ def save_plots(
             cameras, doubts = list(result.cameras or ()), result.find_doubts()
     figures: dict[str, Callable[[], Figure]] = {}
     if found.dimensions == 2:
-        figures["trajectories"] = partial(plots.plot_trajectories, found, image=image)
+        figures["trajectories"] = partial(
+            plots.plot_trajectories, found, image=image, edited=support.get("edited")
+        )
     elif len(found):
         filled = support.get("filled")
         figures["scene"] = partial(plots.plot_scene_3d, found, cameras=cameras, filled=filled)
         rests = {name: values for name, values in support.items() if name != "edited"}
         figures["reconstruction"] = partial(plots.plot_reconstruction, found, **rests)
-    figures["positions"] = partial(plots.plot_positions, found)
+    edited = support.get("edited")
+    figures["positions"] = partial(plots.plot_positions, found, edited=edited)
     figures["confidence"] = partial(plots.plot_confidence, found)
     figures["histograms"] = partial(plots.plot_histograms, found)
     if found.identity is not None and len(found) and len(found.names) > 1:

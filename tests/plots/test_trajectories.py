@@ -225,3 +225,20 @@ else:
     raise AssertionError
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_points_that_a_person_moved_get_rings():
+    poses = make_poses(frames=30)
+    edited = np.zeros(poses.array.shape[:3], bool)
+    edited[4, 1, 0] = edited[9, 0, 1] = True
+    for plot in (plot_trajectories, plot_positions):
+        axes = plot(poses, edited=edited).axes[0]
+        rings = axes.lines[-1]
+        assert rings.get_markerfacecolor() == "none" and len(rings.get_xdata()) == 2
+        assert "moved by a person" in axes.get_title(loc="left") + axes.get_title()
+        alone = plot(poses, edited=edited, keypoint=poses.skeleton.keypoints[1]).axes[0].lines[-1]
+        assert len(alone.get_xdata()) == 1
+        plain = plot(poses, edited=~np.ones_like(edited)).axes[0]
+        assert len(plain.lines) == len(axes.lines) - 1
+        with pytest.raises(ShapeError, match="edited: wanted shape"):
+            plot(poses, edited=edited[:, :1])
