@@ -109,6 +109,14 @@ class Render(Body):
     replace: bool = False
 
 
+class Plot(Body):
+    """Figures of a result, to be looked at."""
+
+    kind: Literal["plot"]
+    result: Name
+    replace: bool = False
+
+
 class Export(Body):
     """A result for another tool."""
 
@@ -149,6 +157,7 @@ Request = (
     | Evaluate
     | Filter
     | Render
+    | Plot
     | Export
     | Calibrate
     | Triangulate
@@ -262,6 +271,11 @@ def _render(opened: OpenProject, request: Render) -> tuple[list[str], str, str]:
     return [*words, "--", *videos, str(place)], f"Draw {request.result} into its video", ""
 
 
+def _plot(opened: OpenProject, request: Plot) -> tuple[list[str], str, str]:
+    words = ["plot", str(opened.find_result(request.result))]
+    return _force(words, request.replace), f"Plot {request.result}", ""
+
+
 def _export(opened: OpenProject, request: Export) -> tuple[list[str], str, str]:
     words = ["export", str(opened.find_result(request.result)), "--to", request.to]
     return _force(words, request.replace), f"Export {request.result} to {request.to}", ""
@@ -310,6 +324,7 @@ _WORDS: dict[str, Callable[..., tuple[list[str], str, str]]] = {
     "evaluate": _evaluate,
     "filter": _filter,
     "render": _render,
+    "plot": _plot,
     "export": _export,
     "calibrate": _calibrate,
     "triangulate": _triangulate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -109,8 +110,13 @@ def show_frame(call: Call) -> dict[str, Any]:
     return describe_frame(call.opened, call.path["video"], image, number)
 
 
-def describe_frame(opened: OpenProject, video: str, image: str, number: int) -> dict[str, Any]:
-    """Give the marks of a frame of a video, by its image if it has one, and what is proposed."""
+def describe_frame(
+    opened: OpenProject, video: str, image: str, number: int, *, found: Path | None = None
+) -> dict[str, Any]:
+    """Give the marks of a frame of a video, by its image if it has one, and what is proposed.
+
+    ``found`` is the result to propose from, by default that of the video.
+    """
     project = opened.project
     image = image or name_image(number)
     marks = project.read_state().marks.get((video, image), {})
@@ -119,11 +125,13 @@ def describe_frame(opened: OpenProject, video: str, image: str, number: int) -> 
         "video": video,
         "image": image,
         "marks": [[*spot, list(mark)] for spot, mark in marks.items()],
-        "proposal": _propose(opened, video, image, number),
+        "proposal": _propose(opened, video, image, number, found),
     }
 
 
-def _propose(opened: OpenProject, video: str, image: str, number: int) -> list[list[Any]]:
+def _propose(
+    opened: OpenProject, video: str, image: str, number: int, found: Path | None
+) -> list[list[Any]]:
     """Give what waits for a frame, else what the result of its video holds there."""
     waiting = opened.read_waiting()
     rows = {name: row for row, name in enumerate(name_images(waiting.labels))}
@@ -131,7 +139,7 @@ def _propose(opened: OpenProject, video: str, image: str, number: int) -> list[l
     if row >= 0 and np.isfinite(waiting.labels.points[row]).any():
         return _list_waiting(waiting, row)
     with suppress(MaposeError, OSError):
-        return _list_found(opened, video, number)
+        return _list_found(opened, found or opened.find_result(video), number)
     return []
 
 
@@ -149,24 +157,23 @@ def _list_waiting(waiting: Proposals, row: int) -> list[list[Any]]:
     ]
 
 
-def _list_found(opened: OpenProject, video: str, number: int) -> list[list[Any]]:
+def _list_found(opened: OpenProject, file: Path, number: int) -> list[list[Any]]:
     """List the poses of a result in a frame; its tracks take the project's animals in order."""
-    file = opened.find_result(video)
     names = opened.project.read_state().list_individuals()
     with Result(file) as result:
         poses = result.read_window(slice(number, number + 1))
     if not len(poses) or int(poses.frames[0]) != number:
         return []
     own = set(opened.project.skeleton.keypoints)
-    found = []
+    proposed = []
     shown = [i for i in range(len(poses.names)) if np.isfinite(poses.points[0, i]).any()]
     for slot, i in enumerate(shown[: len(names)]):
         who = poses.names[i] if poses.names[i] in names else names[slot]
         for k, keypoint in enumerate(poses.skeleton.keypoints):
             x, y, sure = poses.array[0, i, k].tolist()
             if keypoint in own and np.isfinite(x):
-                found.append([who, keypoint, round(x, 2), round(y, 2), _plain(sure)])
-    return found
+                proposed.append([who, keypoint, round(x, 2), round(y, 2), _plain(sure)])
+    return proposed
 
 
 def _plain(value: float) -> float | None:

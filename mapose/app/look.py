@@ -15,6 +15,8 @@ from mapose.project.overview import describe
 _KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 #: Figures of one folder that are listed, and bytes of one that is shown.
 _MOST, _LARGEST = 60, 64 << 20
+#: Pictures of the course of a training that are listed, the newest first.
+_COURSE = 3
 
 
 def list_figures(call: Call) -> dict[str, Any]:
@@ -48,6 +50,8 @@ def _list(opened: OpenProject, folder: Path) -> list[dict[str, str]]:
     if not folder.is_dir():
         return []
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _KINDS and p.is_file())
+    course = [p for p in found if "progress" in p.parts]  # of a training: its end says most
+    found = [p for p in found if p not in course] + course[: -_COURSE - 1 : -1]
     return [
         {
             "id": opened.workspace.register(p),

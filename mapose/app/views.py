@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -10,10 +11,13 @@ from pydantic import Field
 
 from mapose.app.endpoints import Call, Endpoint
 from mapose.app.label import describe_frame
+from mapose.app.projects import OpenProject
 from mapose.app.responses import Body
 from mapose.app.sessions import open_cameras
 from mapose.errors import SettingsError
+from mapose.files import RESULT
 from mapose.multiview.pointing import find_point, find_sightline
+from mapose.project.calibrations import name_space
 
 if TYPE_CHECKING:
     from calibration import CameraGroup
@@ -40,8 +44,18 @@ def show_moment(call: Call) -> dict[str, Any]:
     cameras = opened.project.sessions.get(session)
     if cameras is None:
         raise SettingsError(f"there is no session {session[:80]!r} here")
-    views = {camera: describe_frame(opened, video, "", number) for camera, video in cameras.items()}
+    views = {}
+    for camera, video in cameras.items():
+        found = _find_matched(opened, session, camera)
+        views[camera] = describe_frame(opened, video, "", number, found=found)
     return {"version": opened.project.version, "views": views}
+
+
+def _find_matched(opened: OpenProject, session: str, camera: str) -> Path | None:
+    """Find the poses of a view with the names that animals have in all views, if there are some."""
+    name = name_space(opened.project, session)
+    place = opened.path / "results" / f"{name}.views" / f"{camera}{RESULT}"
+    return opened.workspace.allow(place) if place.is_file() else None
 
 
 def point(call: Call) -> dict[str, Any]:

@@ -96,6 +96,7 @@ def run_demo(
     views = _analyze(project, model, videos, on_progress)
     calibration = folder / "calibration.toml"
     scene.cameras.save(calibration)
+    project.add_session("session", {camera: camera for camera in videos})
     session = folder / "results" / f"session{RESULT}"
     found = triangulate_files(
         views,

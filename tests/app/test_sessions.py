@@ -154,6 +154,8 @@ def test_results_are_smoothed_drawn_and_exported(client, opened, words):
     output = str(opened.path / "results" / "top.labelled.mp4")
     video = str(opened.path.parent / "top.mp4")
     assert words == ["render", "-o", output, "--start", "1", "--stop", "2", "--", video, file]
+    assert start(client, opened, kind="plot", result="top")[0] == 200
+    assert words == ["plot", file]
     assert start(client, opened, kind="export", result="none", to="slp")[0] == 404
     assert start(client, opened, kind="export", result="top", to="exe")[0] == 422
 

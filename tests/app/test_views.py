@@ -5,7 +5,9 @@ import pytest
 
 from calibration import make_ring
 from mapose.io import VideoWriter
+from mapose.poses import Poses
 from mapose.project.project import Project
+from mapose.results.result import save
 from mapose.skeleton import Skeleton
 
 
@@ -63,3 +65,15 @@ def test_without_a_calibration_it_says_what_is_missing(client, opened):
     assert client.post(f"/api/p/{opened.name}/point", {**body, "session": "june"})[0] == 400
     body["points"][0][2]["cam0"] = ["1", None]
     assert client.post(f"/api/p/{opened.name}/point", body)[0] == 422
+
+
+def test_animals_are_proposed_by_the_names_that_they_have_in_all_views(client, opened):
+    """The result of a view names in order; once all views are matched, these names count."""
+    skeleton = Skeleton(["snout", "tail"])
+    for place, x in (("cam1", 5), ("may.views/cam1", 9)):
+        poses = Poses(np.full((3, 1, 2, 3), x, np.float32), skeleton, ["track0"], rate=25)
+        file = opened.path / "results" / f"{place}.mapose.h5"
+        file.parent.mkdir(exist_ok=True)
+        save(poses, file)
+        views = client.get(f"/api/p/{opened.name}/moment/may/2")[1]["views"]
+        assert [point[2] for point in views["cam1"]["proposal"]] == [x, x]

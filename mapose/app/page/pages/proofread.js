@@ -6,7 +6,9 @@ import { View } from "../parts/canvas.js";
 import { drawLimb, drawName } from "../parts/marks.js";
 import { Dialog, KeysHelp, useShortcuts } from "../parts/shortcuts.js";
 import { Lanes, tellClock } from "../parts/lanes.js";
+import { tellSize } from "../parts/folders.js";
 import { Player } from "../parts/player.js";
+import { Scene } from "./scene.js";
 import { Poses, centre } from "../parts/poses.js";
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32];
@@ -20,9 +22,10 @@ export function ProofreadChoice({ project, parts }) {
   useEffect(() => { get(api(project)).then(setOverview).catch(sayFault); }, [project]);
   if (!overview) return html`<p class="wait">Looking for results</p>`;
   const found = overview.results.find((r) => r.name === parts[0]);
-  if (found) return html`<${Proofread} key=${found.place} place=${found.place} project=${project} />`;
+  if (found) return html`<${found.space ? Scene : Proofread} key=${found.place} place=${found.place} project=${project} />`;
   return html`<div class="sheet"><h1>Which result?</h1>
-    ${overview.results.length ? html`<div class="list">${overview.results.map((r) => html`<a class="button" href=${`#/p/${project}/proofread/${encodeURIComponent(r.name)}`}>${r.name}</a>`)}</div>`
+    ${overview.results.length ? html`<table><tbody>${overview.results.map((r) => html`<tr><td><a href=${`#/p/${project}/proofread/${encodeURIComponent(r.name)}`}>${r.name}</a></td>
+      <td class="facts">${r.space ? "in 3D" : "in the video"}</td><td class="number">${tellSize(r.size)}</td></tr>`)}</tbody></table>`
       : html`<div class="empty"><p>No result yet. Analyse a video first, on the project's page.</p><a class="button first" href=${`#/p/${project}`}>To the project</a></div>`}</div>`;
 }
 

@@ -138,7 +138,7 @@ export class Lanes {
       if (!(share > 0)) continue;
       const x = this.x(data.first + b * data.size), next = this.x(data.first + (b + 1) * data.size);
       const name = data.values[at + 3], tall = Math.max(2, height * (least === least ? least : 1) * Math.min(1, share + 0.15));
-      context.globalAlpha = name === name ? 0.25 + 0.75 * Math.max(0, (name - 0.5) * 2) : 0.9;
+      context.globalAlpha = name === name ? 0.2 + 0.55 * Math.max(0, (name - 0.5) * 2) : 0.7;
       context.fillRect(x, y + height - tall, Math.max(0.6, next - x + 0.2), tall);
     }
     context.globalAlpha = 1;
@@ -158,7 +158,7 @@ export class Lanes {
     const high = tops[Math.floor(tops.length * 0.998)] || tops[tops.length - 1] || 1;
     const y = (v) => bottom - 1 - (bottom - top - 2) * Math.min(1, v / high);
     for (let i = 0; i < data.animals; i++) {
-      context.fillStyle = result.colours[i]; context.globalAlpha = 0.85;
+      context.fillStyle = result.colours[i]; context.globalAlpha = 0.75;
       for (let b = 0; b < data.bins; b++) {
         const at = (i * data.bins + b) * VALUES, least = data.values[at + 5], most = data.values[at + 6];
         if (most !== most) continue;

@@ -4,7 +4,8 @@ import { Dialog } from "./shortcuts.js";
 
 const FORMATS = { "dlc-h5": "DeepLabCut, h5", "dlc-csv": "DeepLabCut, csv", slp: "SLEAP, slp", coco: "COCO, json", movement: "movement, netCDF", nwb: "NWB", csv: "table, csv", trc: "OpenSim, trc" };
 const IN_SPACE = ["movement", "nwb", "trc", "csv"], IN_PICTURES = ["dlc-h5", "dlc-csv", "slp", "coco", "movement", "nwb", "csv"];
-const KINDS = { export: "Export", filter: "Smooth", render: "Draw into the video", track: "Track again" };
+const KINDS = { export: "Export", plot: "Plot", filter: "Smooth", render: "Draw into the video", track: "Track again" };
+const OF_ALL = ["export", "plot", "render"]; // also of what is in space
 
 export function ResultWork({ result, start, onClose }) {
   const [kind, setKind] = useState("export");
@@ -16,13 +17,13 @@ export function ResultWork({ result, start, onClose }) {
   const [replace, setReplace] = useState(false);
   const own = { result: result.name, replace };
   const request = {
-    export: { kind, ...own, to }, filter: { kind, ...own, method },
+    export: { kind, ...own, to }, plot: { kind, ...own }, filter: { kind, ...own, method },
     render: { kind, ...own, first: +span.first || 0, stop: span.stop ? +span.stop : null },
     track: { kind, result: result.name, animals: animals ? +animals : null, appearance },
   }[kind];
-  const made = { export: `results/${result.name}, in the format`, filter: `a result, ${result.name}.filtered`, render: `results/${result.name}.labelled.mp4`, track: `a result, ${result.name}.tracked` }[kind];
+  const made = { export: `results/${result.name}, in the format`, plot: "figures: they are shown under Look", filter: `a result, ${result.name}.filtered`, render: `results/${result.name}.labelled.mp4`, track: `a result, ${result.name}.tracked` }[kind];
   return html`<${Dialog} title=${result.name} onClose=${onClose}><div class="form">
-    <div class="row" role="group" aria-label="what to do">${Object.entries(KINDS).filter(([name]) => !result.space || name === "export" || name === "render").map(([name, words]) => html`
+    <div class="row" role="group" aria-label="what to do">${Object.entries(KINDS).filter(([name]) => !result.space || OF_ALL.includes(name)).map(([name, words]) => html`
       <button aria-pressed=${String(name === kind)} onClick=${() => setKind(name)}>${words}</button>`)}</div>
     ${kind === "export" && html`<label>For <select value=${to} onChange=${(e) => setTo(e.target.value)}>${(result.space ? IN_SPACE : IN_PICTURES).map((f) => html`<option value=${f}>${FORMATS[f]}</option>`)}</select></label>`}
     ${kind === "filter" && html`<label>How <select value=${method} onChange=${(e) => setMethod(e.target.value)}><option value="kalman">Kalman smoother: learns how noisy each keypoint is</option>
