@@ -246,7 +246,7 @@ export function Label({ project, parts }) {
 
 const round = (v) => Math.round(v * 100) / 100;
 const tellState = (state, proposal) => ({ set: "", model: "accepted", occluded: "occluded", absent: "absent", missing: "",
-  proposed: proposal?.[2] != null ? `proposed ${proposal[2].toFixed(2)}` : "proposed" })[state];
+  proposed: proposal?.[2] != null ? html`<span class="unseen">proposed </span>${proposal[2].toFixed(2)}` : "proposed" })[state];
 const Dot = ({ colour }) => html`<svg width="12" height="12" aria-hidden="true"><circle cx="6" cy="6" r="5" fill=${colour} /></svg>`;
 
 function Sign({ state, colour }) {
