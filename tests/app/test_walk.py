@@ -260,7 +260,7 @@ def test_videos_are_grouped_and_a_result_is_exported_by_mouse(page, workspace, w
         page.locator(".folders .entry", has_text="side.mp4").click()
     page.get_by_role("button", name="Calibrate", exact=True).click()
     page.locator(".job .fault").wait_for(timeout=30_000)  # there is no board in this video
-    page.get_by_role("button", name="work with film").click()
+    page.get_by_role("button", name="More… with film").click()
     page.get_by_label("For").select_option("slp")
     page.get_by_role("button", name="Export", exact=True).last.click()
     page.get_by_text("film.slp").wait_for(timeout=30_000)

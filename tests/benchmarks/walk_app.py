@@ -1,10 +1,10 @@
 """Walk through the whole loop in a browser: from an empty folder and a video to names proofread.
 
 ``python tests/benchmarks/walk_app.py VIDEO FOLDER --animals 2 --steps 60``: makes a project of the
-video in FOLDER, extracts 20 frames, labels 3 by mouse and keyboard, trains a few steps, analyses,
-refines, accepts proposals, proofreads a swap and takes it back; then looks for all of it on the
-disk. Fails on any error in the browser's console. Needs playwright and chromium. Pictures of the
-pages are left in FOLDER.
+video in FOLDER, extracts 20 frames, labels 3 by mouse and keyboard where something moves, trains a
+few steps, lets the model propose in the others, analyses, refines, accepts proposals, proofreads a
+swap and takes it back, plots and exports; then looks for all of it on the disk. Fails on any error
+in the browser's console. Needs playwright and chromium. Pictures of the pages are left in FOLDER.
 """
 
 import argparse
@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 from playwright.sync_api import sync_playwright
 
 from mapose.edits import find_edits_path, load_edits
@@ -90,8 +92,9 @@ def walk(page, given) -> None:
     page.get_by_role("button", name="Choose frames", exact=True).click()
     page.get_by_role("heading", name="Label the chosen frames").wait_for(timeout=180_000)
     page.get_by_role("button", name="Label the chosen frames").click()
-    for n in range(3):
-        label_frame(page, given.animals, n)
+    places = find_animals(given.folder / "walk" / "labels" / name, given.animals)
+    for _ in range(3):
+        label_frame(page, places)
     tell("4-labelled")
     page.get_by_role("link", name="Project", exact=True).click()
     page.get_by_role("button", name="Train…").click()
@@ -103,6 +106,11 @@ def walk(page, given) -> None:
     page.locator("span.facts", has_text="done").first.wait_for(timeout=900_000)
     tell("5-trained")
     page.get_by_role("link", name="Project", exact=True).click()
+    page.get_by_role("button", name="Let the model propose labels").click()
+    page.get_by_label("which frames").wait_for()
+    page.get_by_role("link", name="Project", exact=True).click()
+    wait_jobs(page)
+    tell("5b-proposed")
     page.get_by_role("button", name="Analyse…").click()
     page.get_by_role("button", name="Analyse 1").click()
     page.get_by_role("link", name=name, exact=True).wait_for(timeout=900_000)
@@ -122,17 +130,52 @@ def walk(page, given) -> None:
         proofread(page)
     accept(page)
     tell("9-accepted")
+    page.get_by_role("link", name="Project", exact=True).click()
+    for work in ("Plot", "Export"):
+        page.get_by_role("button", name=f"More… with {name}", exact=True).click()
+        page.get_by_role("button", name=work, exact=True).first.click()
+        page.get_by_role("button", name=work, exact=True).last.click()
+        wait_jobs(page)
+    page.get_by_role("link", name="Look").click()
+    page.locator(".figures img").first.wait_for()
+    tell("10-looked")
 
 
-def label_frame(page, animals: int, n: int) -> None:
+Places = dict[str, tuple[np.ndarray, tuple[int, int]]]
+
+
+def find_animals(folder: Path, count: int) -> Places:
+    """Find in each chosen frame what was not there in the others: three points along each."""
+    images = {p.name: cv2.imread(str(p), cv2.IMREAD_GRAYSCALE) for p in folder.glob("*.png")}
+    still = np.median(np.stack(list(images.values())), axis=0)
+    found = {}
+    for name, image in images.items():
+        moved = cv2.GaussianBlur(np.abs(image - still).astype(np.uint8), (0, 0), 3)
+        mask = cv2.threshold(moved, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+        _, parts, sizes, _ = cv2.connectedComponentsWithStats(mask)
+        animals = []
+        for part in np.argsort(-sizes[1:, cv2.CC_STAT_AREA])[:count] + 1:
+            points = np.argwhere(parts == part)[:, ::-1].astype(np.float64)
+            middle = points.mean(0)
+            along = np.linalg.svd(points - middle, full_matrices=False)[2][0]
+            reach = np.percentile((points - middle) @ along, [95, 50, 5])
+            animals.append(middle + reach[:, None] * along)
+        found[name] = np.array(animals), image.shape
+    return found
+
+
+def label_frame(page, places: Places) -> None:
     """As many actions as there are keypoints, and one for the next frame."""
     page.get_by_text("Next: head").wait_for()
     page.wait_for_timeout(600)
+    animals, (height, width) = places[page.url.rpartition("/")[2]]
     box = page.locator(".stage").bounding_box()
-    for animal in range(animals):
-        for k in range(len(KEYPOINTS)):
-            x = box["x"] + box["width"] * (0.35 + 0.2 * animal + 0.04 * k)
-            page.mouse.click(x, box["y"] + box["height"] * (0.4 + 0.05 * n + 0.1 * k))
+    scale = min((box["width"] - 16) / width, (box["height"] - 16) / height)
+    left = box["x"] + (box["width"] - scale * width) / 2
+    top = box["y"] + (box["height"] - scale * height) / 2
+    for point in animals.reshape(-1, 2):
+        x, y = left + (point[0] + 0.5) * scale, top + (point[1] + 0.5) * scale
+        page.mouse.click(x, y)
     page.get_by_text("Complete.").wait_for()
     page.locator(".saved", has_text="saved ").wait_for()
     page.keyboard.press("e")
@@ -153,7 +196,7 @@ def proofread(page) -> None:
     page.keyboard.press("1")
     page.keyboard.press("2")
     page.keyboard.press("s")
-    page.get_by_text("are swapped from here on").first.wait_for()
+    page.locator(".line", has_text="are swapped from here on").wait_for()
     page.keyboard.press("Control+z")
     page.get_by_text("Taken back:").wait_for()
 
@@ -191,6 +234,8 @@ def check(given) -> None:
     assert project.list_models() == ["model-1"]
     result = project.path / "results" / f"{given.video.stem}{RESULT}"
     assert result.is_file() and load_edits(find_edits_path(result)) == []
+    assert result.with_name(f"{given.video.stem}.csv").is_file()
+    assert list((project.path / "results").glob("*-plots/positions.png"))
     print(f"{by_hand} points by hand, {accepted} accepted, {project.version} changes")
 
 

@@ -175,7 +175,7 @@ export function Label({ project, parts }) {
     ["F", "fit the picture", () => view.current.fit(), "Picture"], ["G", "hide or show marks", () => setHidden(!hidden), "Picture"],
     ["+ =", "nearer", () => zoomKey(1.25), "Picture"], ["-", "farther", () => zoomKey(0.8), "Picture"],
     ["B", "brightness and contrast", () => setLight(light ? null : { brightness: 1, contrast: 1 }), "Picture"],
-    ["Tab", "panels away and back", () => setPanels(!panels), "Picture"], ["?", "all keys", () => setHelp(true), "Picture"],
+    ["H", "panels away and back", () => setPanels(!panels), "Picture"], ["?", "all keys", () => setHelp(true), "Picture"],
   ];
   useShortcuts(keys);
   useEffect(() => {

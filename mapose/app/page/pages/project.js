@@ -60,7 +60,7 @@ export function ProjectPage({ project }) {
           ${overview.results.length > 0 && html`<button onClick=${() => setDialog("refine")}>Worst frames…</button>`}
           <button disabled=${!overview.models.length} onClick=${() => setDialog("analyze")}>Analyse…</button></div>
         ${overview.results.length ? html`<table><tbody>${overview.results.map((r) => html`<tr><td><a href=${`#/p/${project}/proofread/${encodeURIComponent(r.name)}`}>${r.name}</a></td>
-          <td class="number">${tellSize(r.size)} <button class="quiet small" aria-label=${`work with ${r.name}`} onClick=${() => setWork(r)}>More…</button></td></tr>`)}</tbody></table>`
+          <td class="number">${tellSize(r.size)} <button class="quiet small" aria-label=${`More… with ${r.name}`} onClick=${() => setWork(r)}>More…</button></td></tr>`)}</tbody></table>`
           : html`<p class="facts">No result yet.</p>`}</section>
       <div id="sessions"><${Sessions} project=${project} overview=${overview} start=${start} version=${overview.jobs.map((j) => j.state).join()} /></div>
       <section><h2>Keypoints</h2><p class="facts">${overview.keypoints.join(", ")}</p>

@@ -259,7 +259,7 @@ export function Proofread({ place }) {
     ["F", "fit the picture", () => tools.current.views.forEach((v) => v.fit()), "Picture"], ["G", "hide or show marks", () => setLook({ ...look, marks: !look.marks }), "Picture"],
     ["R", "trails", () => setLook({ ...look, trails: !look.trails }), "Picture"],
     ["+ =", "timeline nearer", () => tools.current.lanes.zoom(0.5, tools.current.lanes.x(frame)), "Picture"], ["-", "timeline farther", () => tools.current.lanes.zoom(2, tools.current.lanes.x(frame)), "Picture"],
-    ["Tab", "panels away and back", () => { setPanels(!panels); setTimeout(() => tools.current.views.forEach((v) => v.resize()), 0); }, "Picture"], ["?", "all keys", () => setDialog("keys"), "Picture"],
+    ["H", "panels away and back", () => { setPanels(!panels); setTimeout(() => tools.current.views.forEach((v) => v.resize()), 0); }, "Picture"], ["?", "all keys", () => setDialog("keys"), "Picture"],
   ];
   useShortcuts(result ? keys : []);
 

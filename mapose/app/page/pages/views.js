@@ -175,7 +175,7 @@ function Moment({ project, session, begin }) {
     ["Ctrl+ArrowLeft Ctrl+ArrowRight Ctrl+ArrowUp Ctrl+ArrowDown", "fifty pixels", nudge, "Points"],
     ["Ctrl+Z", "undo", () => labels.turn("undo"), "Past"], ["Ctrl+Shift+Z Ctrl+Y", "redo", () => labels.turn("redo"), "Past"],
     ["M", "next view large", () => setActive((active + 1) % cameras.length), "Picture"], ["F", "fit all pictures", () => tools.current.views.forEach((v) => v.fit()), "Picture"],
-    ["Tab", "panels away and back", () => setPanels(!panels), "Picture"], ["?", "all keys", () => setHelp(true), "Picture"],
+    ["H", "panels away and back", () => setPanels(!panels), "Picture"], ["?", "all keys", () => setHelp(true), "Picture"],
   ];
   useShortcuts(labels.keypoints ? keys : []);
 
