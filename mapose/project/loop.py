@@ -118,7 +118,12 @@ def describe_loop(project: Project) -> Loop:
         Step("results", analysed, len(project.videos), f"{analysed} of {len(project.videos)}"),
         Step("doubts", settled, settled + doubts, f"{doubts} left" if results else "none yet"),
         *_make_space(in_space, len(project.sessions)),
-        Step("export", len(results), 0, f"{len(results)} files" if results else "none yet"),
+        Step(
+            "export",
+            len(results),
+            0,
+            f"{len(results)} {_plural(len(results), 'file')}" if results else "none yet",
+        ),
     )
     facts = _Facts(
         len(project.videos), chosen, started, complete, blank, unasked, proposed, len(models),
@@ -261,6 +266,10 @@ def _tell_model(models: list[str], error: float | None) -> str:
     if not models:
         return "none yet"
     return models[-1] if error is None else f"{error:.1f} px"
+
+
+def _tell_files(count: int) -> str:
+    return f"{count} {_plural(count, 'file')}" if count else "none yet"
 
 
 def _tell_of(there: int, total: int) -> str:

@@ -219,7 +219,7 @@ export function Label({ project, parts }) {
           onInput=${(e) => setLight({ ...light, [n]: +e.target.value })} /></label>`)}
         <button onClick=${() => setLight({ brightness: 1, contrast: 1 })}>Reset</button></div>`}
       <${Strip} labels=${labels} at=${at} video=${video} go=${go} />
-      <p class="hint" role="status"><span>${!at ? "" : complete ? html`<b>Complete.</b> E: next unfinished frame`
+      <p class="hint" role="status"><span>${!at ? "" : complete ? html`<b>Complete.</b> <button class="small" onClick=${() => goTo(nextUnfinished(labels, at, 1), "No other frame is unfinished.")}>Next unfinished frame <kbd>E</kbd></button>`
         : html`Next: <b>${what}</b>${many ? ` of ${who}` : ""}. Click sets it${[...labels.proposal.keys()].some((s) => !labels.marks.has(s)) ? "; Space accepts what is proposed" : ""}. ?: all keys`}</span>
         <span class="space"></span><span class="facts">${at ? `${at.video}${at.frame >= 0 ? `, frame ${at.frame}${video ? ` of ${video.frames - 1}` : ""}` : `, ${at.image}`}` : ""}
         ${entry?.reason ? ` (${entry.reason})` : ""}</span></p>

@@ -28,7 +28,7 @@ export function ProjectPage({ project }) {
   const act = {
     videos: () => setDialog("videos"),
     frames: () => setDialog("extract"),
-    labels: () => { location.hash = `/p/${project}/label`; },
+    labels: () => { location.hash = `/p/${project}/${overview.loop.advice.startsWith("Correct") ? "refine" : "label"}`; },
     model: () => setDialog("train"),
     results: () => setDialog(overview.loop.advice.startsWith("Look") ? "refine" : "analyze"),
     space: () => document.getElementById("sessions").scrollIntoView({ block: "center" }),
@@ -112,7 +112,7 @@ function Train({ overview, start, onClose }) {
   const [steps, setSteps] = useState("");
   return html`<${Dialog} title="Train a model" onClose=${onClose}><div class="form">
     <label>Network <select value=${preset} onChange=${(e) => setPreset(e.target.value)}>
-      <option value="">as installed</option><option value="small">small, from nothing</option>
+      <option value="">the best that is installed</option><option value="small">small, from nothing</option>
       <option value="pretrained">pretrained, for few labels</option><option value="large">large, for a GPU or a night</option></select></label>
     <label>Start from <select value=${init} onChange=${(e) => setInit(e.target.value)}>
       <option value="">nothing</option>${overview.models.slice().reverse().map((m) => html`<option>${m.name}</option>`)}</select></label>
