@@ -20,6 +20,9 @@ from calibration.lens import DISTORTIONS, Model, bend_rays, straighten_rays
 
 __all__ = ["Camera", "Floats", "Model"]
 
+# Numbers of a lens matrix that are this small beside the others are zeros that were computed.
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Camera:
@@ -250,10 +253,27 @@ def _find_faults(field: str, array: npt.NDArray[Any], model: str) -> list[str]:
         return [f"{field}: wanted shape {wanted} for {model}, came {array.shape}"]
     if not np.isfinite(array).all():
         return [f"{field}: wanted finite numbers, came {array.tolist()}"]
-    if field == "matrix" and (array[[0, 1], [0, 1]] <= 0).any():
-        return [f"matrix: wanted focal lengths above 0, came {array[0, 0]} and {array[1, 1]}"]
+    if field == "matrix":
+        return _find_matrix_faults(array)
     if field == "rotation" and array.shape == (3, 3):
         error = np.abs(array @ array.T - np.eye(3)).max()
         if error > 1e-6 or np.linalg.det(array) < 0:
             return ["rotation: the matrix mirrors or stretches, wanted a pure rotation"]
     return []
+
+
+def _find_matrix_faults(matrix: Floats) -> list[str]:
+    """Say why a matrix (3, 3) of finite numbers is that of no lens."""
+    if (matrix[[0, 1], [0, 1]] <= 0).any():
+        return [f"matrix: wanted focal lengths above 0, came {matrix[0, 0]} and {matrix[1, 1]}"]
+    last = np.abs(matrix[2] - [0, 0, 1]).max()
+    if last <= _ROUNDING and abs(matrix[1, 0]) <= _ROUNDING * matrix[1, 1]:
+        return []
+    hint = ""
+    if matrix[2, :2].any() and not matrix[:2, 2].any():
+        hint = "; it is transposed: focal lengths and middle stand in columns"
+    elif matrix[2, 2] != 1 and not matrix[2, :2].any():
+        hint = f"; divide it by {matrix[2, 2]:g}"
+    return [
+        f"matrix: wanted [[fx, skew, cx], [0, fy, cy], [0, 0, 1]], came {matrix.tolist()}{hint}"
+    ]

@@ -15,10 +15,14 @@ from calibration.arrays import Floats
 from calibration.camera import Camera, find_reprojection_errors
 from calibration.errors import CalibrationError, suggest_name
 from calibration.files.damage import explain_damage, parse_toml, read_text
+from calibration.files.parameters import Parameters, make_cameras
+from calibration.files.sizes import Sizes
 from calibration.saving import write_whole
 from calibration.triangulation.points import Triangulation, triangulate_points
 
 UNKNOWN_UNIT = "unknown"
+# A section with one of these keys is meant to be a camera.
+_OF_CAMERAS = {"size", "matrix", "distortions", "rotation", "translation"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -201,7 +205,7 @@ class CameraGroup:
         Raises
         ------
         CalibrationError
-            If the file is missing, not TOML, or lacks keys; all missing keys are listed.
+            If the file is missing, not TOML, lacks keys, or holds what is no camera.
         """
         if not Path(path).exists():
             raise CalibrationError(f"no calibration file at {path}")
@@ -234,47 +238,46 @@ class CameraGroup:
 
     @classmethod
     def from_tables(
-        cls, tables: dict[str, Any], unit: str | None = None, *, source: str = "calibration"
+        cls,
+        tables: dict[str, Any],
+        unit: str | None = None,
+        *,
+        sizes: Sizes | None = None,
+        source: str = "calibration",
     ) -> CameraGroup:
-        """Make a group of TOML that was read already; otherwise as `from_toml`."""
+        """Make a group of TOML that was read already; otherwise as `from_toml`.
+
+        Sections that say nothing of a camera, such as ``[metadata]``, are passed over; `sizes`
+        helps where a section does not say how large its images are.
+        """
         metadata = tables.get("metadata", {})
-        cameras = [
-            _read_camera(k, t, source)
+        found = [
+            _read_parameters(k, t, source)
             for k, t in tables.items()
-            if k != "metadata" and isinstance(t, dict)
+            if isinstance(t, dict) and _OF_CAMERAS & set(t)
         ]
-        if not cameras:
+        if not found:
             raise CalibrationError(f"{source} holds no camera: wanted sections such as [cam_0]")
+        cameras = make_cameras(found, sizes or Sizes(), source)
         return cls(cameras, unit or str(metadata.get("unit", UNKNOWN_UNIT)))
 
 
-_KEYS = ("size", "matrix", "rotation", "translation")
-
-
-def _read_camera(section: str, table: dict[str, Any], path: object) -> Camera:
-    missing = [key for key in _KEYS if key not in table]
-    if missing:
+def _read_parameters(section: str, table: dict[str, Any], path: object) -> Parameters:
+    if "matrix" not in table:
+        missing = [key for key in ("matrix", "rotation", "translation") if key not in table]
         raise CalibrationError(
-            f"{path}, section [{section}]: wanted the keys {', '.join(_KEYS)}; "
+            f"{path}, section [{section}]: wanted the keys size, matrix, rotation, translation; "
             f"missing: {', '.join(missing)}"
         )
-    try:
-        width, height = table["size"]
-        return Camera(
-            name=str(table.get("name", section)),
-            size=(round(width), round(height)),
-            matrix=table["matrix"],
-            distortion=table.get("distortions", ()),
-            rotation=table["rotation"],
-            translation=table["translation"],
-            model="fisheye" if table.get("fisheye", False) else "pinhole",
-        )
-    except CalibrationError as error:
-        raise CalibrationError(f"{path}, section [{section}]: {error}") from error
-    except (TypeError, ValueError) as error:
-        raise CalibrationError(
-            f"{path}, section [{section}]: wanted lists of numbers ({error})"
-        ) from error
+    return Parameters(
+        name=str(table.get("name", section)),
+        matrix=table["matrix"],
+        distortion=table.get("distortions", table.get("distortion")),
+        rotation=table.get("rotation"),
+        translation=table.get("translation"),
+        size=table.get("size"),
+        fisheye=bool(table.get("fisheye", False)),
+    )
 
 
 def _write_camera(index: int, camera: Camera) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from pathlib import Path
@@ -14,9 +13,8 @@ import numpy as np
 from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.files.damage import read_text
-from calibration.files.sizes import Sizes, list_parameter_files, round_rotation
-
-log = logging.getLogger(__name__)
+from calibration.files.parameters import Parameters, is_for_rows, make_cameras
+from calibration.files.sizes import Sizes, list_parameter_files
 
 Document = dict[str, Any]
 
@@ -28,8 +26,8 @@ _SYNONYMS = {
         "distortioncoefficients", "distortioncoeffs", "distortions", "distortion", "distcoeffs",
         "distcoeff", "dist", "d",
     ],
-    "rotation": ["rotationmatrix", "rotationvector", "rotation", "rvec", "rot", "r"],
-    "translation": ["translationvector", "translation", "tvec", "t"],
+    "rotation": ["rotationmatrix", "rotationvector", "rotation", "rcext", "rvec", "rot", "r"],
+    "translation": ["translationvector", "translation", "tcext", "tvec", "t"],
     "size": ["imagesize", "resolution", "size"],
     "width": ["imagewidth", "width"],
     "height": ["imageheight", "height"],
@@ -45,6 +43,8 @@ _LABELLED = re.compile(
 )
 # Intrinsics and extrinsics in two files: OpenCV's stereo sample, EasyMocap.
 _PARTNERS = {"intrinsics": "extrinsics", "intri": "extri"}
+# So JARVIS calls its matrix, which like its R multiplies rows from the left.
+_OF_JARVIS = "intrinsicMatrix"
 
 
 def read_opencv(path: Path, sizes: Sizes) -> tuple[list[Camera], str]:
@@ -56,14 +56,15 @@ def read_opencv(path: Path, sizes: Sizes) -> tuple[list[Camera], str]:
         One camera at the top level (``camera_matrix`` and ``distortion_coefficients``, or one of
         their other usual names); several as maps, or with a label at each key (``K_01``,
         ``cameraMatrix_left``); a stereo pair (``M1 D1 M2 D2 R T``). Extrinsics may lie in a file
-        ``extrinsics`` or ``extri`` beside ``intrinsics`` or ``intri``.
+        ``extrinsics`` or ``extri`` beside ``intrinsics`` or ``intri``. Files of JARVIS, whose
+        matrices are for row vectors, are turned round.
     sizes : Sizes
         Sizes of the images, for files that do not say.
 
     Returns
     -------
     cameras : list of Camera
-        A camera without a pose stands at the origin, with a warning if it is not alone.
+        Where no camera has a pose, all stand at the origin, with a warning if there are several.
     unit : str
         ``"unknown"``: such files do not say.
 
@@ -76,7 +77,7 @@ def read_opencv(path: Path, sizes: Sizes) -> tuple[list[Camera], str]:
         files = list_parameter_files(path, (".yml", ".yaml", ".xml", ".json"))
         tables: dict[str, Document] = {}
         for file in files:
-            found = _find_tables(_load_document(file), file.stem)
+            found = _find_tables(_load_with_partner(file), file.stem)
             tables |= {file.stem if len(found) == 1 else n: t for n, t in found.items()}
     else:
         tables = _find_tables(_load_with_partner(path), path.stem)
@@ -85,9 +86,8 @@ def read_opencv(path: Path, sizes: Sizes) -> tuple[list[Camera], str]:
         raise CalibrationError(
             f"{path} holds no camera: wanted a camera_matrix, or K_<camera>, of shape (3, 3)"
         )
-    if len(tables) > 1 and not any("translation" in t for t in tables.values()):
-        log.warning("%s: no poses; all cameras are put at the origin", path.name)
-    return [_make_camera(n, t, sizes, path) for n, t in tables.items()], "unknown"
+    found_cameras = [_read_parameters(name, table) for name, table in tables.items()]
+    return make_cameras(found_cameras, sizes, path), "unknown"
 
 
 def _load_with_partner(path: Path) -> Document:
@@ -161,7 +161,9 @@ def _find_tables(document: Document, stem: str) -> dict[str, Document]:
     stereo = "rotation" in whole and "translation" in whole
     tables = _sort_labelled(document, ("matrix", "distortion") if stereo else None)
     if stereo and len(tables) == 2:
-        tables[list(tables)[1]] |= {k: whole[k] for k in ("rotation", "translation")}
+        left, right = tables.values()
+        left |= {"rotation": np.zeros(3), "translation": np.zeros(3)}
+        right |= {k: whole[k] for k in ("rotation", "translation")}
     for table in tables.values():
         table |= {k: whole[k] for k in ("size", "width", "height") if k in whole and k not in table}
     return tables
@@ -173,6 +175,7 @@ def _name_fields(document: Document) -> Document:
         field = _FIELD.get(key.replace("_", "").replace(" ", "").lower())
         if field and field not in found:
             found[field] = value
+    found["rows"] = _OF_JARVIS in document
     return found
 
 
@@ -197,27 +200,21 @@ def _sort_labelled(document: Document, only: tuple[str, ...] | None) -> dict[str
     return dict(sorted(tables.items())) if only else tables
 
 
-def _make_camera(name: str, table: Document, sizes: Sizes, path: Path) -> Camera:
-    rotation = np.asarray(table.get("rotation", np.zeros(3)), np.float64)
+def _read_parameters(name: str, table: Document) -> Parameters:
+    size = table.get("size")
+    if size is None and "width" in table and "height" in table:
+        size = table["width"], table["height"]
     model = str(table.get("model", "")).lower()
-    fisheye = bool(table.get("fisheye", 0)) or model in ("fisheye", "equidistant")
-    try:
-        matrix = np.asarray(table["matrix"], np.float64)
-        if "size" in table:
-            width, height = np.ravel(table["size"])
-        elif "width" in table and "height" in table:
-            width, height = table["width"], table["height"]
-        else:
-            width, height = sizes.find(name, matrix)
-        distortion = np.ravel(table.get("distortion", ())).astype(np.float64)
-        return Camera(
-            name,
-            (int(width), int(height)),
-            matrix,
-            distortion[:8] if not distortion[8:].any() else distortion,
-            round_rotation(rotation, "rotation") if rotation.size == 9 else rotation.ravel(),
-            np.ravel(table.get("translation", np.zeros(3))).astype(np.float64),
-            "fisheye" if fisheye else "pinhole",
-        )
-    except (CalibrationError, TypeError, ValueError, IndexError) as error:
-        raise CalibrationError(f"{path}, camera {name}: {error}") from error
+    matrix, rotation = table["matrix"], table.get("rotation")
+    if table.get("rows") and is_for_rows(matrix):
+        matrix = np.transpose(matrix)
+        rotation = np.transpose(rotation) if np.shape(rotation) == (3, 3) else rotation
+    return Parameters(
+        name,
+        matrix,
+        table.get("distortion"),
+        rotation,
+        table.get("translation"),
+        size,
+        fisheye=bool(table.get("fisheye", 0)) or model in ("fisheye", "equidistant"),
+    )

@@ -11,7 +11,8 @@ from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.files.damage import explain_damage
 from calibration.files.mat5 import read_mat5
-from calibration.files.sizes import Sizes, list_parameter_files, round_rotation
+from calibration.files.parameters import Parameters, is_for_rows, make_cameras
+from calibration.files.sizes import Sizes, list_parameter_files
 
 _FIELDS = ("K", "RDistort", "TDistort", "r", "t")
 
@@ -45,55 +46,52 @@ def read_dannce(path: Path, sizes: Sizes) -> tuple[list[Camera], str]:
     """
     if path.is_dir():
         found = {p.stem: load_matlab(p, _FIELDS) for p in list_parameter_files(path, (".mat",))}
-        cameras = [_make_camera(n, fields, sizes, path) for n, fields in found.items()]
+        cameras = [_read_parameters(n, fields, path) for n, fields in found.items()]
     else:
-        cameras = _read_file(path, sizes)
+        cameras = _read_file(path)
     if not cameras:
         raise CalibrationError(f"{path} holds no camera: wanted .mat files with K, r and t")
-    return cameras, "unknown"
+    return make_cameras(cameras, sizes, path), "unknown"
 
 
-def _read_file(path: Path, sizes: Sizes) -> list[Camera]:
+def _read_file(path: Path) -> list[Parameters]:
     data = load_matlab(path, ("params", "camnames", "camNames", *_FIELDS))
     if "params" not in data:
         if "K" not in data:
             raise CalibrationError(
                 f"{path} has no calibration of DANNCE: wanted the variable params, or K, r and t"
             )
-        return [_make_camera(path.stem, data, sizes, path)]
+        return [_read_parameters(path.stem, data, path)]
     params = _as_list(data["params"])
     names = _as_list(data.get("camnames", data.get("camNames", [])))
     names = [str(n) for n in names] or [f"Camera{i + 1}" for i in range(len(params))]
     if len(names) != len(params):
         raise CalibrationError(f"{path}: {len(names)} names for {len(params)} cameras")
-    return [_make_camera(n, p, sizes, path) for n, p in zip(names, params, strict=True)]
+    return [_read_parameters(n, p, path) for n, p in zip(names, params, strict=True)]
 
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _make_camera(name: str, fields: Any, sizes: Sizes, path: Path) -> Camera:
+def _read_parameters(name: str, fields: Any, path: Path) -> Parameters:
     absent = [f for f in ("K", "r", "t") if not isinstance(fields, dict) or f not in fields]
     if absent:
         raise CalibrationError(f"{path}, camera {name}: missing {', '.join(absent)}")
     matrix = np.array(fields["K"], np.float64).T
+    if is_for_rows(matrix):
+        raise CalibrationError(
+            f"{path}, camera {name}: K is that of MATLAB's Intrinsics.K; wanted its transpose, as "
+            "of IntrinsicMatrix, and r and t as for row vectors: write K' and look whether r is "
+            "to be transposed as well"
+        )
     matrix[:2, 2] -= 1  # from pixels that are counted from one
     radial = np.ravel(fields.get("RDistort", ())).astype(np.float64)
     radial = np.pad(radial, (0, max(0, 3 - radial.size)))
     tangential = np.ravel(fields.get("TDistort", ())).astype(np.float64)
     tangential = np.pad(tangential, (0, max(0, 2 - tangential.size)))
-    try:
-        return Camera(
-            name,
-            sizes.find(name, matrix),
-            matrix,
-            np.concatenate([radial[:2], tangential, radial[2:]]),
-            round_rotation(np.asarray(fields["r"], np.float64).T, "rotation"),
-            np.ravel(fields["t"]).astype(np.float64),
-        )
-    except (CalibrationError, TypeError, ValueError) as error:
-        raise CalibrationError(f"{path}, camera {name}: {error}") from error
+    distortion = np.concatenate([radial[:2], tangential, radial[2:]])
+    return Parameters(name, matrix, distortion, np.transpose(fields["r"]), fields["t"])
 
 
 def load_matlab(path: Path, names: tuple[str, ...]) -> dict[str, Any]:

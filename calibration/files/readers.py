@@ -17,6 +17,7 @@ from calibration.errors import CalibrationError
 from calibration.files.damage import explain_damage, parse_toml, read_text
 from calibration.files.filestorage import read_opencv
 from calibration.files.matlab import read_dannce
+from calibration.files.parameters import Parameters, make_cameras
 from calibration.files.sizes import Sizes, list_parameter_files, round_rotation
 from calibration.group import UNKNOWN_UNIT, CameraGroup
 
@@ -162,45 +163,41 @@ def _has_float_size(table: dict[str, Any]) -> bool:
 
 
 def _read_anipose(path: Path, sizes: Sizes, tables: Tables) -> Found:
-    group = CameraGroup.from_tables(tables, source=str(path))
+    group = CameraGroup.from_tables(tables, sizes=sizes, source=str(path))
     return list(group), group.unit
 
 
 def _read_pose2sim(path: Path, sizes: Sizes, tables: Tables) -> Found:
-    group = CameraGroup.from_tables(tables, source=str(path))
+    group = CameraGroup.from_tables(tables, sizes=sizes, source=str(path))
     return list(group), "m" if group.unit == UNKNOWN_UNIT else group.unit
 
 
 def _read_caliscope(path: Path, sizes: Sizes, tables: Tables) -> Found:
     """Read camera_array.toml or, of older versions, config.toml."""
     listed = tables.get("cameras", tables)
-    cameras, unposed = [], []
+    found, unposed = [], []
     for section, table in listed.items():
         if not isinstance(table, dict) or "matrix" not in table or table.get("ignore", False):
             continue
         number = table.get("cam_id", table.get("port"))
-        name = str(table.get("name", section if number is None else f"cam_{number}"))
-        if table.get("rotation") is None or table.get("translation") is None:
-            unposed.append(name)
-            continue
-        try:
-            cameras.append(
-                Camera(
-                    name,
-                    table.get("size") or sizes.find(name, table["matrix"]),
-                    table["matrix"],
-                    np.asarray(table.get("distortions") or ()),
-                    table["rotation"],
-                    table["translation"],
-                    "fisheye" if table.get("fisheye", False) else "pinhole",
-                )
-            )
-        except (CalibrationError, TypeError, ValueError) as error:
-            raise CalibrationError(f"{path}, camera {name}: {error}") from error
+        each = Parameters(
+            name=str(table.get("name", section if number is None else f"cam_{number}")),
+            matrix=table["matrix"],
+            distortion=table.get("distortions"),
+            rotation=table.get("rotation"),
+            translation=table.get("translation"),
+            size=table.get("size") or None,
+            fisheye=bool(table.get("fisheye", False)),
+        )
+        if each.missing:
+            unposed.append(each.name)
+        else:
+            found.append(each)
     if unposed:
         log.warning("%s: left out, as they have no pose: %s", path.name, ", ".join(unposed))
-    if not cameras:
+    if not found:
         raise CalibrationError(f"{path} holds no camera with a pose; finish it in caliscope")
+    cameras = make_cameras(found, sizes, path)
     return cameras, "m"
 
 

@@ -101,7 +101,7 @@ def test_real_calibration_is_read(recordings):
         ("{not toml", "not a TOML file"),
         (
             "[a]\nsize=[1,2]\nmatrix=[1.0]\nrotation=[0,0,0]\ntranslation=[0,0,0]",
-            r"section \[a\].*matrix: wanted shape",
+            r"camera 'a'.*matrix: wanted shape",
         ),
         ("[a]\nsize=3\nmatrix=[]\nrotation=[]\ntranslation=[]", "lists of numbers"),
     ],
