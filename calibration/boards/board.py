@@ -11,6 +11,7 @@ from calibration.arrays import Floats, Image, Ints
 from calibration.boards.markers import read_dictionary
 from calibration.corners.sighting import Sighting, make_gray
 from calibration.errors import CalibrationError
+from calibration.group import UNKNOWN_UNIT
 
 
 class Board(ABC):
@@ -19,7 +20,7 @@ class Board(ABC):
     Attributes
     ----------
     unit : str
-        Of all lengths.
+        Of all lengths; ``"unknown"`` if a file did not say.
     n_corners : int
         Number of corners C.
     points : float64, (C, 3)
@@ -39,6 +40,10 @@ class Board(ABC):
     @abstractmethod
     def points(self) -> Floats:
         """Corners in the board's frame: x along columns, y along rows, z = 0; (C, 3) in `unit`."""
+
+    def say_length(self, length: float) -> str:
+        """Write a length as specs do, with the unit if it is known."""
+        return f"{length:g}{'' if self.unit == UNKNOWN_UNIT else self.unit}"
 
     @property
     def symmetries(self) -> Ints:

@@ -86,8 +86,8 @@ class CharucoBoard(Board):
         check_markers(self.dictionary, self.n_markers)
 
     def __str__(self) -> str:
-        size = f"{self.columns}x{self.rows}:{self.square:g}{self.unit}:{self.marker:g}{self.unit}"
-        return f"charuco:{size}:{self.dictionary}"
+        lengths = f"{self.say_length(self.square)}:{self.say_length(self.marker)}"
+        return f"charuco:{self.columns}x{self.rows}:{lengths}:{self.dictionary}"
 
     @property
     def n_corners(self) -> int:

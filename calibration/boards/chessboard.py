@@ -72,7 +72,7 @@ class Chessboard(Board):
         check_board(self, {"columns": 2, "rows": 2}, {"square": self.square})
 
     def __str__(self) -> str:
-        return f"chessboard:{self.columns}x{self.rows}:{self.square:g}{self.unit}"
+        return f"chessboard:{self.columns}x{self.rows}:{self.say_length(self.square)}"
 
     @property
     def n_corners(self) -> int:
@@ -349,4 +349,4 @@ def _suggest(board: Chessboard, frame: _Frame) -> str:
     columns, rows = max(frame.size), min(frame.size)
     if {columns, rows} == {board.columns, board.rows} or rows < 2:
         return ""
-    return f"chessboard:{columns}x{rows}:{board.square:g}{board.unit}"
+    return f"chessboard:{columns}x{rows}:{board.say_length(board.square)}"

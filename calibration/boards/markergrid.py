@@ -81,8 +81,8 @@ class ArucoGrid(Board):
         check_markers(self.dictionary, self.n_markers)
 
     def __str__(self) -> str:
-        size = f"{self.columns}x{self.rows}:{self.marker:g}{self.unit}:{self.gap:g}{self.unit}"
-        return f"aruco:{size}:{self.dictionary}"
+        lengths = f"{self.say_length(self.marker)}:{self.say_length(self.gap)}"
+        return f"aruco:{self.columns}x{self.rows}:{lengths}:{self.dictionary}"
 
     @property
     def n_corners(self) -> int:

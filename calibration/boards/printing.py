@@ -56,7 +56,8 @@ def write_board(
     path = Path(path)
     if board.unit not in _MILLIMETRES:
         raise CalibrationError(
-            f"a board in {board.unit!r} has no size to print in: wanted {', '.join(_MILLIMETRES)}"
+            f"a board in {board.unit!r} has no size to print in: wanted {', '.join(_MILLIMETRES)}; "
+            "say its unit (--unit mm)"
         )
     dark = find_dark_areas(board) * _MILLIMETRES[board.unit]
     white = _MARGIN * _find_step(board) * _MILLIMETRES[board.unit]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from calibration.boards.board import Board
 from calibration.boards.charuco import CharucoBoard
@@ -15,6 +19,9 @@ from calibration.boards.chessboard import Chessboard
 from calibration.boards.markergrid import ArucoGrid
 from calibration.errors import CalibrationError
 from calibration.files.damage import explain_damage, parse_toml, read_text
+from calibration.group import UNKNOWN_UNIT
+
+log = logging.getLogger(__name__)
 
 _EXAMPLES = {
     "chessboard": "chessboard:9x6:30mm (inner corners, square)",
@@ -33,7 +40,11 @@ _KINDS = {
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4}
 
 
-def read_board(spec: str | os.PathLike[str]) -> Board:
+# No board has squares smaller or larger than this, mm: grains of a print, sides of a room.
+_PLAUSIBLE = (0.1, 3000.0)
+
+
+def read_board(spec: str | os.PathLike[str], unit: str | None = None) -> Board:
     """Read what board is meant.
 
     Parameters
@@ -42,25 +53,57 @@ def read_board(spec: str | os.PathLike[str]) -> Board:
         ``chessboard:9x6:30mm``, ``charuco:8x11:24mm:18.75mm:4x4_1000``,
         ``aruco:6x6:30mm:9mm:april_36h11``; or a .toml file of Anipose (its own board file, or the
         ``[calibration]`` part of its config) or caliscope.
+    unit : str, optional
+        mm, cm, m or in: that of lengths in a file that names none, as Anipose's do.
 
     Returns
     -------
     Chessboard, CharucoBoard or ArucoGrid
-        In the unit of the spec. Anipose's files name none; they are taken to be in mm.
+        In the unit of the spec; ``"unknown"`` if nobody says it. Lengths that no board has in
+        their unit are questioned by a warning.
 
     Raises
     ------
     CalibrationError
-        If it cannot be understood; with an example of what is wanted.
+        If it cannot be understood; with an example of what is wanted. If it says another unit
+        than `unit`.
 
     Examples
     --------
     >>> read_board("charuco:8x11:24mm:18.75mm:4x4_1000").n_corners
     70
     """
+    if unit is not None and unit not in UNITS:
+        raise CalibrationError(f"unit: wanted {', '.join(UNITS)}, came {unit!r}")
     text = os.fspath(spec)
-    if text.lower().endswith(".toml"):
-        return _read_file(Path(text))
+    of_file = text.lower().endswith(".toml")
+    board = _read_file(Path(text)) if of_file else _read_spec(text)
+    if unit is not None and board.unit == UNKNOWN_UNIT:
+        board = replace(board, unit=unit)  # type: ignore[type-var]
+    elif unit is not None and unit != board.unit:
+        raise CalibrationError(f"board {text!r}: it says {board.unit}, came the unit {unit}")
+    if board.unit == UNKNOWN_UNIT:
+        log.warning(
+            "%s does not say the unit of its lengths, so that of the calibration will be unknown; "
+            "unit= or --unit says it", text,
+        )  # fmt: skip
+    elif doubt := _question_size(board):
+        log.warning("%s", doubt)
+    return board
+
+
+def _question_size(board: Board) -> str:
+    """Question lengths that no board has, as a sentence."""
+    side = float(np.ptp(board.points[:, 0])) / max(board.columns, 1)
+    millimetres = side * UNITS[board.unit]
+    if _PLAUSIBLE[0] < millimetres < _PLAUSIBLE[1]:
+        return ""
+    fitting = [u for u, mm in UNITS.items() if 1 <= side * mm <= 300 and u != board.unit]
+    hint = f"; is it in {' or '.join(fitting)}?" if fitting else ""
+    return f"{board}: a square of about {side:.3g} {board.unit} is none that one films{hint}"
+
+
+def _read_spec(text: str) -> Board:
     kind, *parts = text.strip().split(":")
     if kind.lower() not in _KINDS:
         near = difflib.get_close_matches(kind.lower(), _KINDS, n=1)
@@ -145,17 +188,18 @@ def _read_anipose(table: Mapping[str, Any]) -> Board:
     marker = table.get("board_marker_length" if long else "marker_length")
     kind = str(table.get("board_type", "charuco" if marker else "checkerboard")).lower()
     if kind in ("checkerboard", "chessboard"):
-        return Chessboard(int(columns), int(rows), float(_need(square, "square length")))
+        side = float(_need(square, "square length"))
+        return Chessboard(int(columns), int(rows), side, unit=UNKNOWN_UNIT)
     bits = table["board_marker_bits" if long else "marker_bits"]
     count = table["board_marker_dict_number" if long else "dict_size"]
     dictionary = f"{bits}x{bits}_{count}"
     length = float(_need(marker, "marker length"))
     if kind == "charuco":
         side = float(_need(square, "square length"))
-        return CharucoBoard(int(columns), int(rows), side, length, dictionary)
+        return CharucoBoard(int(columns), int(rows), side, length, dictionary, unit=UNKNOWN_UNIT)
     if kind == "aruco":
         gap = float(table["board_marker_separation_length"])
-        return ArucoGrid(int(columns), int(rows), length, gap, dictionary)
+        return ArucoGrid(int(columns), int(rows), length, gap, dictionary, unit=UNKNOWN_UNIT)
     raise CalibrationError(f"board_type: wanted checkerboard, charuco or aruco, came {kind!r}")
 
 

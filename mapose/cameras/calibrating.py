@@ -22,6 +22,7 @@ def calibrate_cameras(
     board: str,
     *,
     output: str | os.PathLike[str],
+    unit: str | None = None,
     fisheye: Collection[str] = (),
     lens_sources: Mapping[str, str | os.PathLike[str]] | None = None,
     force: bool = False,
@@ -41,6 +42,8 @@ def calibrate_cameras(
         Such as ``chessboard:9x6:30mm``, or a board .toml of Anipose or caliscope.
     output : path
         The calibration file.
+    unit : str, optional
+        Of a board file that names none: mm, cm, m or in.
     fisheye : collection of str
         Cameras with a fisheye lens.
     lens_sources : dict of str to path, optional
@@ -66,8 +69,13 @@ def calibrate_cameras(
     output = Path(output)
     lenses = dict(lens_sources or {})
     made = name_work(
-        "calibrate", [*sources.values(), *lenses.values()], board=board, fisheye=",".join(fisheye)
+        "calibrate",
+        [*sources.values(), *lenses.values()],
+        board=board,
+        unit=unit,
+        fisheye=",".join(fisheye),
     )
+    pattern = read_board(board, unit)
     for place in (output, *(output.with_suffix(ending) for ending in _REPORTS)):
         inputs = [*sources.values(), *lenses.values(), board]
         wanted = [".toml"] if place == output else []
@@ -75,7 +83,7 @@ def calibrate_cameras(
     with lock_output(output):
         group, report = calibrate(
             dict(sources),
-            read_board(board),
+            pattern,
             fisheye=fisheye,
             lens_videos=lens_sources,
             on_progress=on_progress,
@@ -93,7 +101,9 @@ def calibrate_cameras(
         return group, report
 
 
-def write_board(board: str, path: str | os.PathLike[str], *, force: bool = False) -> None:
+def write_board(
+    board: str, path: str | os.PathLike[str], *, unit: str | None = None, force: bool = False
+) -> None:
     """Write a board to print in its true size.
 
     Parameters
@@ -102,6 +112,8 @@ def write_board(board: str, path: str | os.PathLike[str], *, force: bool = False
         As of `calibrate_cameras`.
     path : path
         Ends in .pdf or .png.
+    unit : str, optional
+        Of a board file that names none.
     force : bool
         Replace a file that is not this board.
 
@@ -112,6 +124,6 @@ def write_board(board: str, path: str | os.PathLike[str], *, force: bool = False
     SettingsError
         If the file has another ending, may not be replaced, or there is no such folder.
     """
-    made = name_work("calibrate --print", board=board)
+    made = name_work("calibrate --print", board=board, unit=unit)
     check_output(path, inputs=[board], suffixes=[".pdf", ".png"], made=made, force=force)
-    print_board(read_board(board), path, note=make_mark(made))
+    print_board(read_board(board, unit), path, note=make_mark(made))

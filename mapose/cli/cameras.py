@@ -23,6 +23,7 @@ def calibrate(
     board: Annotated[
         str, typer.Option(help="such as charuco:8x11:24mm:18.75mm:4x4_1000, or a board .toml")
     ] = "",
+    unit: Annotated[str | None, typer.Option(help="of a board .toml: mm, cm, m, in")] = None,
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("calibration.toml"),
     fisheye: Annotated[str, typer.Option(help="cameras with a fisheye lens, a,b")] = "",
     lens: Annotated[
@@ -55,7 +56,7 @@ def calibrate(
     ):
         raise SettingsError(f"{alone}: only for animals instead of a board, with --from-poses")
     if print_ is not None:
-        write_board(board, print_, force=force)
+        write_board(board, print_, unit=unit, force=force)
         console.print(f"{print_}: print it in true size (100 %) and measure a square")
         return
     found = read_sources(sources or [])
@@ -73,6 +74,7 @@ def calibrate(
         _, report = calibrate_cameras(
             found,
             board,
+            unit=unit,
             output=output,
             fisheye=split_names(fisheye),
             lens_sources=read_sources(lens) if lens else None,
