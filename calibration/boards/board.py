@@ -89,6 +89,10 @@ class Board(ABC):
         """
         return self.find(image).pixels
 
+    def suggest(self, image: npt.ArrayLike) -> str:
+        """Name the board that an image without this one shows; "" if that cannot be told."""
+        return ""
+
     @abstractmethod
     def _find(self, gray: Image) -> Sighting: ...
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from calibration.arrays import Floats, Image, Ints
 from calibration.boards.board import Board, check_board, check_markers, make_grid
+from calibration.boards.layouts import find_layout
 from calibration.boards.markers import (
     MIRRORED,
     WAYS,
@@ -18,7 +20,7 @@ from calibration.boards.markers import (
 )
 from calibration.corners.completion import extend_lattice, fit_lattice
 from calibration.corners.lattice import Lattice, predict_nodes
-from calibration.corners.sighting import Sighting, find_on_levels
+from calibration.corners.sighting import Sighting, find_on_levels, make_gray
 from calibration.errors import CalibrationError
 
 # A square that correlates less with a marker says nothing, one that correlates more is it.
@@ -127,6 +129,21 @@ class CharucoBoard(Board):
 
     def _find(self, gray: Image) -> Sighting:
         return find_on_levels(gray, lambda image, lattices: place_charuco(self, lattices, image))
+
+    def suggest(self, image: npt.ArrayLike) -> str:
+        """Name the ChArUco board that an image shows, if it is another one; else "".
+
+        Columns, dictionary and the size of markers are read from the image, rows as far as seen.
+        """
+        gray = make_gray(image)
+        seen: list[Lattice] = []
+
+        def collect(_: Image, lattices: list[Lattice]) -> Sighting:
+            seen.extend(lattices[:1])
+            return Sighting(np.full((1, 2), np.nan))
+
+        find_on_levels(gray, collect)
+        return _suggest(self, max(seen, key=len), gray) if seen else ""
 
 
 @dataclass(frozen=True)
@@ -258,6 +275,19 @@ def _vote(board: CharucoBoard, lattice: Lattice, image: Image) -> _Place | None:
     if sure < 2 or key.score - rival < lead or _contradict(board, key, cells, likeness):
         return None
     return key
+
+
+def _suggest(board: CharucoBoard, lattice: Lattice, image: Image) -> str:
+    """Name the board that a lattice shows if its markers lie as on another one."""
+    cells, quads = _list_cells(lattice)
+    side = board.marker / board.square
+    layout = find_layout(image, cells, quads, dictionary=board.dictionary, side=side)
+    if layout is None:
+        return ""
+    marker = board.marker if layout.side == side else float(f"{layout.side * board.square:.2g}")
+    lengths = f"{board.say_length(board.square)}:{board.say_length(marker)}"
+    rows = layout.rows if layout.columns != board.columns else max(layout.rows, board.rows)
+    return f"charuco:{layout.columns}x{rows}:{lengths}:{layout.dictionary}"
 
 
 def _contradict(board: CharucoBoard, place: _Place, cells: Ints, likeness: Floats) -> bool:

@@ -34,6 +34,8 @@ MOST_FRAMES = 3000
 _LEAST = 4
 # Starting a process takes as long as this many frames.
 _WORTH = 40
+# So many frames of a recording without the board, and then every tenth, are asked for another one.
+_ASKED = 10
 # The pattern of markers is settled when this many frames agree.
 _SETTLED = 3
 
@@ -164,7 +166,7 @@ def find_boards(
                 on_progress(min(done, total), total)
     if on_progress is not None:
         on_progress(total, total)
-    _check_seen(board, seen)
+    _check_seen(board, seen, search)
     print_ = _find_print(seen)
     return {
         r.camera: _gather(
@@ -179,9 +181,26 @@ class _Search:
 
     def __init__(self, board: Board) -> None:
         self.board = board
+        self.failed, self.asked, self.hints = 0, 0, Counter[str]()
         self._votes = Counter[bool]()
 
-    def learn(self, sighting: Sighting) -> None:
+    def find(self, number: int, image: Image) -> Sighting:
+        """Search one frame, in this process."""
+        return _find(self.board, image, self._is_asked(number))
+
+    def submit(self, pool: ProcessPoolExecutor, number: int, image: Image) -> Future[Sighting]:
+        """Search one frame, in another process."""
+        return pool.submit(_find, self.board, image, self._is_asked(number))
+
+    def _is_asked(self, number: int) -> bool:
+        return self.asked < _ASKED or number % _ASKED == 0
+
+    def learn(self, number: int, sighting: Sighting) -> None:
+        """Take in what a frame showed."""
+        if not sighting.found.any():
+            self.failed += 1
+            self.asked += self._is_asked(number)
+            self.hints.update([sighting.hint] if sighting.hint else [])
         if not isinstance(self.board, CharucoBoard) or self.board.legacy is not None:
             return
         if sighting.legacy is not None:
@@ -202,13 +221,13 @@ def _search_frames(
         nonlocal pool
         camera, number, image, future = waiting.popleft()
         try:
-            sighting = future.result() if future is not None else search.board.find(image)
+            sighting = future.result() if future is not None else search.find(number, image)
         except BrokenProcessPool:
             if pool is not None:
                 _logger.warning("searching with one process only: others could not be started")
             pool = None
-            sighting = search.board.find(image)
-        search.learn(sighting)
+            sighting = search.find(number, image)
+        search.learn(number, sighting)
         return camera, number, sighting
 
     for recording in recordings:
@@ -216,7 +235,7 @@ def _search_frames(
             future = None
             if pool is not None:
                 try:
-                    future = pool.submit(_find, search.board, image)
+                    future = search.submit(pool, number, image)
                 except BrokenProcessPool:
                     pool = None
             waiting.append((recording.camera, number, image, future))
@@ -230,8 +249,11 @@ def _use_one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _find(board: Board, image: Image) -> Sighting:
-    return board.find(image)
+def _find(board: Board, image: Image, ask: bool) -> Sighting:
+    found = board.find(image)
+    if ask and not found.found.any() and not found.hint:
+        return replace(found, hint=board.suggest(image))
+    return found
 
 
 @contextmanager
@@ -265,15 +287,24 @@ class _Context(SpawnContext):
     Process = _Worker
 
 
-def _check_seen(board: Board, seen: Mapping[str, list[tuple[int, Sighting]]]) -> None:
-    """Raise if no camera saw the board."""
-    sightings = [sighting for found in seen.values() for _, sighting in found]
-    if any(sighting.found.any() for sighting in sightings):
+def _check_seen(
+    board: Board, seen: Mapping[str, list[tuple[int, Sighting]]], search: _Search
+) -> None:
+    """Raise if no camera saw the board, or more frames show another one."""
+    good = sum(sighting.found.any() for found in seen.values() for _, sighting in found)
+    other, often = search.hints.most_common(1)[0] if search.hints else ("", 0)
+    # Not all frames without the board were asked.
+    often = round(often * max(search.failed / max(search.asked, 1), 1))
+    if good and often <= good:
         return
-    hints = Counter(sighting.hint for sighting in sightings if sighting.hint)
+    if good:
+        raise CalibrationError(
+            f"what is seen looks like {other} in about {often} frames and like the board {board} "
+            f"in {good}: if {other} is right, say so"
+        )
     advice = (
-        f"what is seen looks like {hints.most_common(1)[0][0]}"
-        if hints
+        f"what is seen looks like {other}"
+        if other
         else "check kind, columns, rows and dictionary, and that it is large and sharp enough"
     )
     raise CalibrationError(f"the board {board} was found in no frame of any camera: {advice}")
