@@ -143,7 +143,7 @@ def _explain(seen: _Markers, dictionary: str, side: float) -> Layout | None:
             row, column = np.mgrid[:rows, :columns].reshape(2, -1)
             bright = (row + column) % 2 == odd
             where = np.stack([column[bright], row[bright]], -1)
-            offsets, inverse, votes = np.unique(
+            _, inverse, votes = np.unique(
                 where[seen.number] - place, axis=0, return_inverse=True, return_counts=True
             )
             agreeing = seen.number[inverse.ravel() == votes.argmax()]

@@ -208,7 +208,7 @@ def _read_parameters(name: str, table: Document) -> Parameters:
     matrix, rotation = table["matrix"], table.get("rotation")
     if table.get("rows") and is_for_rows(matrix):
         matrix = np.transpose(matrix)
-        rotation = np.transpose(rotation) if np.shape(rotation) == (3, 3) else rotation
+        rotation = np.transpose(rotation) if np.size(rotation) == 9 else rotation  # type: ignore[arg-type]
     return Parameters(
         name,
         matrix,

@@ -172,8 +172,8 @@ def test_boards_of_another_size(images, charuco_images, tmp_path):
     for sources, asked, message in (
         (plain, Chessboard(9, 6, 30), r"9x6:30mm was found in no frame.*looks like chessboard:5x4"),
         (plain, CHARUCO, "no frame of any camera: check kind, columns, rows and dictionary"),
-        (marked, CharucoBoard(5, 4, 30, 22, "5x5_50"), "check kind"),
-        (marked, CharucoBoard(5, 4, 30, 22, "4x4_50"), "check kind"),
+        (marked, CharucoBoard(5, 4, 30, 22, "5x5_50"), r"looks like charuco:4x5:30mm:.*:4x4"),
+        (marked, CharucoBoard(5, 4, 30, 22, "4x4_50"), "looks like charuco:4x5:30mm:22mm:4x4"),
     ):
         with pytest.raises(CalibrationError, match=message):
             find_boards(sources, asked)

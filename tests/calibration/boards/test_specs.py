@@ -85,5 +85,5 @@ def test_small_and_large_boards_are_not_questioned(caplog):
 def test_unknown_lengths_are_written_as_they_are(tmp_path):
     board = Chessboard(9, 6, 2.5, unit="unknown")
     assert str(board) == "chessboard:9x6:2.5"
-    with pytest.raises(CalibrationError, match="lengths?|unit|board"):
+    with pytest.raises(CalibrationError, match="no board file"):
         calibrate_cameras({"a": tmp_path}, "nothing.toml", output=tmp_path / "c.toml")
