@@ -21,7 +21,7 @@ from calibration import (
 from mapose.cameras.triangulating import load_views
 from mapose.edits import find_edits_path
 from mapose.files import claim_output, make_mark, name_work
-from mapose.multiview.views import check_views, select_common_frames, stack_views
+from mapose.multiview.views import align_views, check_views, stack_views
 
 Sources = Mapping[str, str | os.PathLike[str]]
 
@@ -72,14 +72,14 @@ def calibrate_from_files(
     known_length = length and f"{'-'.join(length[0])}={length[1]:g}{length[2]}"
     made = name_work("calibrate --from-poses", sources.values(), length=known_length)
     with claim_output(output, inputs=inputs, suffixes=[".toml"], made=made, force=force):
-        views = select_common_frames(load_views(sources))
+        views = load_views(sources)
         if isinstance(lenses, tuple):
             group = CameraGroup([guess_lens(name, lenses) for name in views])
         else:
             known = read_cameras(lenses)
             group = CameraGroup([known[name] for name in views], known.unit)
         check_views(views, group)
-        stack = stack_views(views, group)
+        stack = stack_views(align_views(views), group)
         v, f, i, k, _ = stack.pixels.shape
         scale = None
         if length is not None:
@@ -127,7 +127,7 @@ def check_calibration(
         If views do not fit each other or the cameras.
     """
     cameras = read_cameras(calibration)
-    views = select_common_frames(load_views(sources))
+    views = load_views(sources)
     check_views(views, cameras)
-    stack = stack_views(views, cameras)
+    stack = stack_views(align_views(views), cameras)
     return find_drift(stack.cameras, stack.pixels, on_progress=on_progress)

@@ -37,7 +37,12 @@ from mapose.multiview import (
     shift_views,
     triangulate,
 )
-from mapose.multiview.views import find_unknown_cameras
+from mapose.multiview.views import (
+    align_views,
+    check_views,
+    find_unknown_cameras,
+    list_differences,
+)
 from mapose.poses import Poses
 from mapose.results.correcting import set_foreign_edits_aside
 from mapose.results.result import Result
@@ -222,6 +227,9 @@ def _prepare_views(
         views = select_common_frames(shift_views(views, clocks))
     elif options.cut:
         views = select_common_frames(views)
+    check_views(views, cameras)
+    notes += list_differences(views)
+    views = align_views(views)
     several = any(poses.array.shape[1] > 1 for poses in views.values())
     if options.match or (options.match is None and several):
         views = match_views(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from calibration import CameraGroup, find_different_rates
+from calibration import Camera, CameraGroup, find_different_rates
 from mapose.arrays import Floats, Ints, Singles
 from mapose.errors import ShapeError, suggest_name
 from mapose.poses import Poses
@@ -77,14 +78,136 @@ def select_common_frames(views: Mapping[str, Poses]) -> dict[str, Poses]:
     return {name: poses.sel(frames=common) for name, poses in views.items()}
 
 
+def align_views(views: Mapping[str, Poses]) -> dict[str, Poses]:
+    """Bring views to the same frames and keypoints; what one does not list was not seen there.
+
+    Many files hold nothing after the last frame in which something was found, and one camera may
+    not be able to see a tail.
+
+    Parameters
+    ----------
+    views : mapping of str to Poses
+        By camera; the same frame number is the same moment.
+
+    Returns
+    -------
+    dict of str to Poses
+        Frames are those that any view lists; keypoints those that any view has, first those of
+        the view with most. NaN and confidence 0 where a view had none.
+
+    Examples
+    --------
+    >>> a, b = Skeleton(["snout", "tail"]), Skeleton(["snout"])
+    >>> views = {"a": Poses(np.ones((5, 1, 2, 3)), a), "b": Poses(np.ones((4, 1, 1, 3)), b)}
+    >>> [poses.confidence.sum(0).tolist() for poses in align_views(views).values()]
+    [[[5.0, 5.0]], [[4.0, 0.0]]]
+    """
+    each = list(views.values())
+    if not each:
+        return {}
+    frames = each[0].frames
+    if any(not np.array_equal(p.frames, frames) for p in each[1:]):
+        frames = np.unique(np.concatenate([p.frames for p in each]))
+    skeleton = join_skeletons([p.skeleton for p in each])
+    return {name: _widen(poses, frames, skeleton) for name, poses in views.items()}
+
+
+def join_skeletons(skeletons: Sequence[Skeleton]) -> Skeleton:
+    """Join skeletons: keypoints by name, first those of the one with most, with all edges.
+
+    Examples
+    --------
+    >>> join_skeletons([Skeleton(["a"]), Skeleton(["b", "a"], [("a", "b")])]).keypoints
+    ('b', 'a')
+    """
+    main = max(skeletons, key=lambda s: len(s.keypoints))
+    if all(s == main for s in skeletons):
+        return main
+    order = [main, *skeletons]
+
+    def join(field: str) -> list[Any]:
+        return list(dict.fromkeys(item for s in order for item in getattr(s, field)))
+
+    taken: set[frozenset[str]] = set()
+    edges = []
+    for edge in join("edges"):
+        if frozenset(edge) not in taken:
+            taken.add(frozenset(edge))
+            edges.append(edge)
+    mirror, paired = [], set[str]()
+    for pair in join("mirror"):
+        if not paired & set(pair):
+            paired |= set(pair)
+            mirror.append(pair)
+    landmarks = join("landmarks")
+    edges = [edge for edge in edges if not set(edge) & set(landmarks)]
+    return Skeleton(join("keypoints"), edges, mirror, landmarks=landmarks)
+
+
+def _widen(poses: Poses, frames: Ints, skeleton: Skeleton) -> Poses:
+    """Give poses more frames and keypoints, or another order of keypoints."""
+    if np.array_equal(poses.frames, frames) and poses.skeleton.keypoints == skeleton.keypoints:
+        return poses if poses.skeleton == skeleton else replace(poses, skeleton=skeleton)
+    rows = np.searchsorted(frames, poses.frames)
+    columns = [skeleton.index(k) for k in poses.skeleton.keypoints]
+    shape = (len(frames), poses.array.shape[1], len(skeleton.keypoints))
+
+    def spread(values: Any, fill: float) -> Any:
+        if values is None:
+            return None
+        wide = np.full((*shape[: 2 if values.ndim == 2 else 3], *values.shape[3:]), fill)
+        wide = wide.astype(values.dtype)
+        where = np.ix_(rows, np.arange(shape[1]), columns) if values.ndim > 2 else rows
+        wide[where] = values
+        return wide
+
+    array = spread(poses.array, np.nan)
+    array[..., -1] = np.nan_to_num(array[..., -1])
+    return replace(
+        poses,
+        array=array,
+        skeleton=skeleton,
+        frames=frames,
+        identity=spread(poses.identity, np.nan),
+        covariance=spread(poses.covariance, np.nan),
+    )
+
+
+def list_differences(views: Mapping[str, Poses]) -> list[str]:
+    """Say in sentences which frames and keypoints some views do not list, though others do.
+
+    Parameters
+    ----------
+    views : mapping of str to Poses
+        By camera, as they were given.
+    """
+    notes = []
+    first, last = (
+        {name: int(p.frames[at]) for name, p in views.items() if len(p)} for at in (0, -1)
+    )
+    for what, ends, far in (("begin", first, min), ("end", last, max)):
+        if len(set(ends.values())) > 1:
+            outer = far(ends.values())
+            odd = ", ".join(f"{name} at {at}" for name, at in ends.items() if at != outer)
+            notes.append(
+                f"the views {what} at different frames: {odd}, the others at {outer}; what a view "
+                "does not list counts as not seen. If it was trimmed, its frames are other moments"
+            )
+    known = join_skeletons([p.skeleton for p in views.values()]).keypoints
+    for name, poses in views.items():
+        if absent := [k for k in known if k not in poses.skeleton.keypoints]:
+            notes.append(f"{name} has no {', '.join(absent)}: taken as not seen there")
+    return notes
+
+
 def check_views(views: Mapping[str, Poses], cameras: CameraGroup) -> None:
     """Raise an error that lists all reasons why views do not fit each other or the cameras.
 
     Raises
     ------
     ShapeError
-        If there are fewer than two views, a view has no camera or is not 2D in pixels, or
-        frames, rates or keypoints differ.
+        If there are fewer than two views, a view has no camera or is not 2D in pixels, rates
+        differ, no frame or keypoint is common, or all cameras stand in one point.
     """
     faults = []
     if len(views) < 2:
@@ -96,8 +219,20 @@ def check_views(views: Mapping[str, Poses], cameras: CameraGroup) -> None:
                 f"{name}: wanted 2D poses in px, came {poses.dimensions}D in {poses.unit}"
             )
     faults += _compare_views(views)
+    known = [cameras[name] for name in views if name in cameras.names]
+    if len(known) > 1 and _stand_together(known):
+        faults.append(
+            f"the cameras {', '.join(c.name for c in known)} all stand in one point: the "
+            "calibration has no poses of its cameras, or not those; calibrate them together"
+        )
     if faults:
         raise ShapeError("views: " + "; ".join(faults))
+
+
+def _stand_together(cameras: Sequence[Camera]) -> bool:
+    """Tell whether all cameras have the same centre."""
+    centres = np.stack([camera.centre for camera in cameras])
+    return bool(np.ptp(centres, axis=0).max() <= 1e-9 * max(np.abs(centres).max(), 1.0))
 
 
 def find_unknown_cameras(names: Iterable[str], cameras: CameraGroup) -> list[str]:
@@ -120,18 +255,28 @@ def find_unknown_cameras(names: Iterable[str], cameras: CameraGroup) -> list[str
 def _compare_views(views: Mapping[str, Poses]) -> list[str]:
     faults = []
     each = list(views.values())
-    if any(not np.array_equal(p.frames, each[0].frames) for p in each[1:]):
+    alone = [
+        name
+        for i, (name, poses) in enumerate(views.items())
+        if len(poses)
+        and not any(np.isin(poses.frames, p.frames).any() for p in each[:i] + each[i + 1 :])
+    ]
+    if len(each) > 1 and alone:
         faults.append(
-            f"the views have different frames: {_describe_frames(views)}; if they begin at the "
-            "same moment, cut them with select_common_frames(views), otherwise synchronize them"
+            f"no frame of {', '.join(alone)} is one of another view: {_describe_frames(views)}"
         )
     if listed := find_different_rates({name: p.rate for name, p in views.items()}):
-        faults.append(f"the views have different frame rates: {listed}")
+        faults.append(
+            f"the views have different frame rates: {listed}; if what a file says is wrong, say "
+            "the right one (rate=, --rate)"
+        )
     for name, poses in views.items():
-        odd = set(poses.skeleton.keypoints) ^ set(each[0].skeleton.keypoints)
-        if odd:
+        own = set(poses.skeleton.keypoints)
+        others = {k for n, p in views.items() if n != name for k in p.skeleton.keypoints}
+        if others and not own & others:
             faults.append(
-                f"{name}: keypoints differ from the first view's by {', '.join(sorted(odd))}"
+                f"{name}: none of its keypoints ({', '.join(sorted(own))}) is one of the other "
+                f"views' ({', '.join(sorted(others))}); rename them to match"
             )
     return faults
 
@@ -144,7 +289,7 @@ def _describe_frames(views: Mapping[str, Poses]) -> str:
 
 
 def stack_views(views: Mapping[str, Poses], cameras: CameraGroup) -> Stack:
-    """Bring checked views into one array, individuals and keypoints by name.
+    """Bring checked and aligned views into one array, individuals and keypoints by name.
 
     Raises
     ------

@@ -171,12 +171,12 @@ def _find_between_views(
 ) -> list[tuple[int, Reason]]:
     """Find where one camera sees keypoints elsewhere than the others do."""
     from calibration import CameraGroup, read_cameras
-    from mapose.multiview import match_views, select_common_frames
-    from mapose.multiview.views import check_views, stack_views
+    from mapose.multiview import match_views
+    from mapose.multiview.views import align_views, check_views, stack_views
 
     cameras = calibration if isinstance(calibration, CameraGroup) else read_cameras(calibration)
-    views = select_common_frames(views)
     check_views(views, cameras)
+    views = align_views(views)
     if any(poses.array.shape[1] > 1 for poses in views.values()):
         views = match_views(views, cameras)
     stack = stack_views(views, cameras)

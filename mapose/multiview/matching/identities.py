@@ -18,7 +18,7 @@ from mapose.multiview.matching.individuals import find_individuals
 from mapose.multiview.matching.mirror import exchange
 from mapose.multiview.matching.observations import measure_observations, stack_detections
 from mapose.multiview.matching.tracklets2d import Tracks2D, find_tracklets2d
-from mapose.multiview.views import check_views
+from mapose.multiview.views import align_views, check_views
 from mapose.poses import Poses
 from mapose.similarity import find_lengths
 from mapose.skeleton import Skeleton
@@ -55,7 +55,7 @@ def match_views(
     Parameters
     ----------
     views : mapping of str to Poses
-        2D poses by camera, px, with the same frames and keypoints. Individuals may be tracks,
+        2D poses by camera, px; of what a view does not list, see `align_views`. Individuals may be tracks,
         whose names need not agree between the views, or slots without order between frames
         (``individuals=None``); their numbers may differ.
     cameras : calibration.CameraGroup
@@ -113,6 +113,7 @@ def match_views(
     """
     _check_settings(individuals, max_gap=max_gap, min_frames=min_frames)
     check_views(views, cameras)
+    views = align_views(views)
     parted = {name: part_landmarks(view) for name, view in views.items()}
     poses = _align_keypoints([animals for animals, _ in parted.values()])
     lenses = [cameras[name] for name in views]
@@ -275,8 +276,9 @@ def choose_names(
     Returns
     -------
     names : list of str
-        Given ones; else those of the views, if all have the same ones and as many as there are
-        individuals; else ``track0, track1, ...`` by first appearance.
+        Given ones; else those of the views, if these agree (see `_join_names`), each to the one
+        that bore it most; whoever bore none is called ``track2``, by its place. Else ``track0,
+        track1, ...`` by first appearance.
     place : int64, (N,)
         Number of each individual's name: of the one its detections bore most often.
 
@@ -287,15 +289,15 @@ def choose_names(
     (['a', 'b'], array([0, 1]))
     """
     found = int(assigned.max(initial=-1)) + 1
-    named = [set(names) for names in rows if names is not None]
     if individuals is not None and not isinstance(individuals, int):
         names = [str(name) for name in individuals]
+        count = len(names)
     else:
         count = found if individuals is None else individuals
-        first = next((list(names) for names in rows if names is not None), [])
-        if len(first) != count or any(names != named[0] for names in named):
+        names = _join_names([list(names) for names in rows if names is not None], count)
+        if not names:
             return [f"track{i}" for i in range(count)], _rank_by_appearance(assigned, found)
-        names = first
+        names = _add_names(names, count)
     votes = np.zeros((found, len(names)), np.int64)
     for v, mine in enumerate(rows):
         for slot, name in enumerate(mine or ()):
@@ -307,7 +309,35 @@ def choose_names(
     place = np.empty(found, np.int64)
     who, number = linear_sum_assignment(votes - order / (1 + order.sum()), maximize=True)
     place[who] = number
-    return names, place
+    # Some animal that has a name may not have been found.
+    others = np.setdiff1d(np.arange(len(names)), place)
+    kept = np.sort(np.concatenate([place, others[: count - found]]))
+    return [names[n] for n in kept], np.searchsorted(kept, place)
+
+
+def _join_names(rows: list[list[str]], count: int) -> list[str]:
+    """Join the names that views have for the same animals; empty if they do not agree.
+
+    They agree if all are the same, or each view has some of those of the others: a camera may
+    not see every animal. More names than animals are believed only if one view has all of them.
+    """
+    most = max(rows, key=len, default=[])
+    names = list(dict.fromkeys([*most, *(name for names in rows for name in names)]))
+    for i, own in enumerate(rows):
+        others = {name for j, names in enumerate(rows) if j != i for name in names}
+        if len(rows) > 1 and own and not set(own) & others:
+            return []
+    return names if len(names) <= max(count, len(most)) else []
+
+
+def _add_names(names: list[str], count: int) -> list[str]:
+    """Name those that no view has a name for: ``track2`` and so on."""
+    free = (f"track{i}" for i in range(count + 2 * len(names)))
+    names = list(names)
+    for i in range(len(names), count):
+        own = f"track{i}"
+        names.append(own if own not in names else next(n for n in free if n not in names))
+    return names
 
 
 def _rank_by_appearance(assigned: Ints, found: int) -> Ints:

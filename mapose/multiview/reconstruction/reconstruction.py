@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from mapose.errors import SettingsError, suggest_name
 from mapose.multiview.matching.identities import match_views
 from mapose.multiview.reconstruction.evidence import Recording
 from mapose.multiview.reconstruction.refinement import refine_points
-from mapose.multiview.views import Stack, check_views, stack_views
+from mapose.multiview.views import Stack, align_views, check_views, list_differences, stack_views
 from mapose.poses import FILLED, Poses
 from mapose.similarity import find_edge_lengths
 
@@ -133,7 +133,8 @@ def triangulate(
     Parameters
     ----------
     views : mapping of str to Poses
-        2D poses by camera, with the same frames and keypoints.
+        2D poses by camera. The same frame number is the same moment; frames and keypoints that a
+        view does not list were not seen there.
     cameras : calibration.CameraGroup
         Calibrated; may hold more cameras than there are views.
     smooth : bool or "rigid"
@@ -177,6 +178,7 @@ def triangulate(
         raise SettingsError(f"smooth: wanted True, False or 'rigid', came {smooth!r}")
     if max_gap < 0:
         raise SettingsError(f"max_gap: wanted frames, 0 or more, came {max_gap}")
+    given, views = views, align_views(views)
     if match or (match is None and any(p.array.shape[1] > 1 for p in views.values())):
         views = match_views(views, cameras)
     stack = stack_views(views, cameras)
@@ -191,6 +193,7 @@ def triangulate(
             on_progress=on_progress,
         )
     found = _report(views, stack, points, covariance, used, cameras)
+    found = replace(found, warnings=(*found.warnings, *list_differences(given)))
     _check_lengths(found, lengths or {})
     return found
 

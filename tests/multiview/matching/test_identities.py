@@ -322,14 +322,23 @@ def test_companions_travel_along():
         np.testing.assert_array_equal(p.covariance, views[name].covariance)
 
 
+HAND = Skeleton(["hand"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda v: {"top": v["top"]}, "at least two views"),
         (lambda v: {"topp": v["top"], "cam1": v["cam1"]}, "did you mean 'top'"),
-        (lambda v: {**v, "cam1": v["cam1"].sel(frames=slice(0, 9))}, "different frames"),
+        (
+            lambda v: {**v, "cam1": replace(v["cam1"], frames=v["cam1"].frames + 99)},
+            "no frame of top, cam1",
+        ),
         (lambda v: {**v, "cam1": replace(v["cam1"], rate=50)}, "different frame rates"),
-        (lambda v: {**v, "cam1": v["cam1"].sel(keypoint=["nose"])}, "keypoints differ"),
+        (
+            lambda v: {**v, "cam1": replace(v["cam1"].sel(keypoint=["nose"]), skeleton=HAND)},
+            r"none of its keypoints \(hand\)",
+        ),
         (lambda v: {k: p.sel(frames=[]) for k, p in v.items()}, "at least one frame"),
     ],
 )
