@@ -10,7 +10,7 @@ from calibration import CameraGroup
 from mapose.cameras.selfcalibrating import calibrate_from_files, check_calibration
 from mapose.cameras.triangulating import ViewOptions, triangulate_files
 from mapose.cli import app
-from mapose.errors import SettingsError, ShapeError
+from mapose.errors import SettingsError
 from mapose.io import load, load_cameras, load_provenance, save
 from mapose.metrics import pose_error
 from mapose.results.rendering import project_poses

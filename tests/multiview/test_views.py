@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calibration import CameraGroup
-from mapose import Poses, Skeleton, triangulate
+from mapose import Skeleton, triangulate
 from mapose.errors import ShapeError
 from mapose.multiview.matching.identities import choose_names
 from mapose.multiview.views import align_views, check_views, join_skeletons, list_differences

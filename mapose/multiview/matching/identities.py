@@ -55,8 +55,8 @@ def match_views(
     Parameters
     ----------
     views : mapping of str to Poses
-        2D poses by camera, px; of what a view does not list, see `align_views`. Individuals may be tracks,
-        whose names need not agree between the views, or slots without order between frames
+        2D poses by camera, px; what a view does not list was not seen there. Individuals may be
+        tracks, whose names need not agree between the views, or slots without order between frames
         (``individuals=None``); their numbers may differ.
     cameras : calibration.CameraGroup
         Calibrated; may hold more cameras than there are views.
