@@ -18,6 +18,8 @@ from mapose.arrays import Bools, Floats, Ints
 
 # Blocks of a factor that are cut out at once: what belongs to them stays in the cache.
 _BLOCKS = 64
+# Shares by which the diagonal of equations is raised until they can be solved.
+_RIDGES = (0.0, 1e-9, 1e-6, 1e-3)
 # Frames solved at once: keeps memory flat.
 _WINDOW = 2000
 
@@ -210,7 +212,7 @@ def _factor_chains(weights: Floats, motion: Motion) -> Floats:
     band[0] = np.where(weights > 0, weights, 1e-12 * scale).T
     for reach, first, values in motion.list_couplings():
         band[reach, :, first : first + len(values)] += values.T
-    return np.asarray(cholesky_banded(band.reshape(len(band), -1), lower=True, check_finite=False))
+    return factor_band(band.reshape(len(band), -1))
 
 
 def smooth_points(
@@ -284,11 +286,48 @@ def solve_band(
     for reach, first, values in motion.list_couplings():
         part = slice(first, first + len(values))
         band[d * k * reach, :, part] += np.moveaxis(values, 1, 0)[..., None]
-    factor = cholesky_banded(band.reshape(rows, -1), lower=True, check_finite=False)
+    factor = factor_band(band.reshape(rows, -1))
     right = np.moveaxis(pull, 1, 0).ravel()
     solved = cho_solve_banded((factor, True), right, check_finite=False)
     solved = np.moveaxis(solved.reshape(n, count, k, d), 0, 1)
     return solved, factor.reshape(rows, n, -1)
+
+
+def factor_band(band: Floats) -> Floats:
+    """Factor a symmetric matrix of equations, by Cholesky.
+
+    Where views contradict each other, points are all but unknown along some direction, and
+    rounding may leave nothing positive there: then all is believed a little more, as far as needed.
+
+    Parameters
+    ----------
+    band : float64, (B, N)
+        Lower band of a matrix that is positive definite but for rounding.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If it is not.
+
+    Examples
+    --------
+    >>> factor_band(np.array([[4.0, 0.0]])).round(3)
+    array([[2., 0.]])
+    """
+    least = np.finfo(float).tiny ** 0.5
+    for ridge in _RIDGES[:-1]:
+        try:
+            return _add_ridge(band, ridge, least)
+        except np.linalg.LinAlgError:
+            continue
+    return _add_ridge(band, _RIDGES[-1], least)
+
+
+def _add_ridge(band: Floats, ridge: float, least: float) -> Floats:
+    if ridge:
+        band = band.copy()
+        band[0] += ridge * np.maximum(band[0], least)
+    return np.asarray(cholesky_banded(band, lower=True, check_finite=False))
 
 
 def cut_windows(count: int, max_gap: int) -> list[tuple[slice, slice]]:

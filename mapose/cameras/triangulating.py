@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from mapose.files import (
     check_output,
     cut_suffix,
     find_tail,
+    is_result,
     make_folder,
     name_file,
     name_work,
@@ -106,6 +108,41 @@ def _load_view(name: str, path: Path) -> Poses:
     return Result(path).poses
 
 
+def question_files(
+    sources: Mapping[str, str | os.PathLike[str]], cameras: CameraGroup
+) -> list[str]:
+    """Hold what files say of their videos, and their names, against the cameras.
+
+    Parameters
+    ----------
+    sources : dict of str to path
+        By camera: 2D poses.
+    cameras : calibration.CameraGroup
+        With a camera of each name.
+
+    Returns
+    -------
+    list of str
+        A sentence for each file of a video of another size, or that bears another camera's name.
+    """
+    notes = []
+    for name, path in sources.items():
+        said = Result(path).provenance if is_result(path) else {}
+        size, wanted = said.get("size"), cameras[name].size
+        if size and tuple(size) != wanted:
+            notes.append(
+                f"{name}: its video has {size[0]} x {size[1]} pixels, the camera was calibrated at "
+                f"{wanted[0]} x {wanted[1]}: bring one to the other, or calibrate again"
+            )
+        for file in (Path(path).name, str(said.get("source", ""))):
+            words = set(re.split(r"[^A-Za-z0-9]+", file))
+            others = [other for other in cameras.names if other != name and other in words]
+            if others and name not in words:
+                notes.append(f"{name}: {file} bears the name of {others[0]}: files exchanged?")
+                break
+    return notes
+
+
 def triangulate_files(
     sources: Mapping[str, str | os.PathLike[str]],
     calibration: str | os.PathLike[str] | CameraGroup,
@@ -178,6 +215,7 @@ def triangulate_files(
     with lock_output(output):
         progress = _Progress(on_progress)
         poses, notes = _prepare_views(load_views(sources), cameras, views, progress=progress)
+        notes = [*question_files(sources, cameras), *notes]
         found = triangulate(poses, cameras, match=False, on_progress=progress.add, **settings)
         found = replace(found, warnings=(*found.warnings, *notes))
         progress.finish(len(found.poses))

@@ -149,7 +149,7 @@ def _widen(poses: Poses, frames: Ints, skeleton: Skeleton) -> Poses:
     if np.array_equal(poses.frames, frames) and poses.skeleton.keypoints == skeleton.keypoints:
         return poses if poses.skeleton == skeleton else replace(poses, skeleton=skeleton)
     rows = np.searchsorted(frames, poses.frames)
-    columns = [skeleton.index(k) for k in poses.skeleton.keypoints]
+    columns = np.array([skeleton.index(k) for k in poses.skeleton.keypoints])
     shape = (len(frames), poses.array.shape[1], len(skeleton.keypoints))
 
     def spread(values: Any, fill: float) -> Any:

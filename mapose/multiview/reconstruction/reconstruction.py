@@ -12,6 +12,7 @@ import numpy as np
 from calibration import CameraGroup, triangulate_points
 from mapose.arrays import AnyFloats, Bools, Floats, Image, Singles
 from mapose.errors import SettingsError, suggest_name
+from mapose.multiview.contradictions import find_contradictions
 from mapose.multiview.matching.identities import match_views
 from mapose.multiview.reconstruction.evidence import Recording
 from mapose.multiview.reconstruction.refinement import refine_points
@@ -296,7 +297,7 @@ def _report(
         camera_shares={
             n: float(u.sum() / max(s.sum(), 1)) for n, u, s in zip(views, used, seen, strict=True)
         },
-        warnings=tuple(_find_warnings(views, cameras, stack, there)),
+        warnings=tuple(_find_warnings(views, cameras, stack, points=points, used=used)),
     )
 
 
@@ -312,7 +313,7 @@ def _reproject(stack: Stack, points: Floats) -> Floats:
 
 
 def _find_warnings(
-    views: Mapping[str, Poses], cameras: CameraGroup, stack: Stack, there: Bools
+    views: Mapping[str, Poses], cameras: CameraGroup, stack: Stack, *, points: Floats, used: Bools
 ) -> list[str]:
     warnings = [
         f"{name} sees nothing in any frame"
@@ -322,6 +323,7 @@ def _find_warnings(
     unused = [name for name in cameras.names if name not in views]
     if unused:
         warnings.append(f"no view of the calibrated cameras {', '.join(unused)}")
+    there = np.asarray(np.isfinite(points).all(-1))
     seen = (stack.confidence > 0).sum(0)
     never = [
         keypoint
@@ -330,6 +332,7 @@ def _find_warnings(
     ]
     if never:
         warnings.append(f"never seen by two cameras that agree: {', '.join(never)}")
+    warnings += find_contradictions(stack.cameras, stack.pixels, points, used)
     for warning in warnings:
         log.warning(warning)
     return warnings
