@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -17,6 +17,9 @@ from calibration.synchronization.coherence import compare_motion, compare_rays
 
 #: Below this confidence, data do not tell the offset.
 SURE = 0.9
+# Offsets this near the end of the search are looked for beyond it: so many times as far, at most to
+# where cameras share little; further than that, frames agree by chance.
+_RIM, _FURTHER, _SHARED = 2, 16, 0.8
 # With more cameras than this each is compared with a few others only.
 _ALL_PAIRS, _NEIGHBOURS = 6, 3
 
@@ -41,6 +44,8 @@ class Synchronization:
         Frames by which the shift grows over the recording; 0 where none was found.
     n_frames : int
         Length of the recording in frames of the reference.
+    reach : int
+        Largest offset that was looked for, frames.
     """
 
     names: tuple[str, ...]
@@ -50,6 +55,7 @@ class Synchronization:
     confidence: dict[str, float]
     drifts: dict[str, float]
     n_frames: int
+    reach: int = 0
 
     @property
     def sure(self) -> bool:
@@ -60,6 +66,18 @@ class Synchronization:
     def doubtful(self) -> tuple[str, ...]:
         """Cameras whose offset the data do not tell."""
         return tuple(n for n in self.names if self.confidence[n] < SURE)
+
+    @property
+    def at_rim(self) -> tuple[str, ...]:
+        """Cameras whose offset is at the end of the search, so that it may lie beyond."""
+        values = self.offsets.values()
+        low, high = min(values), max(values)
+        far = [
+            n
+            for n in self.names
+            if max(high - self.offsets[n], self.offsets[n] - low) >= self.reach - _RIM
+        ]
+        return tuple(far) if self.reach else ()
 
     def find_shift(self, name: str, frames: npt.ArrayLike) -> Floats:
         """Find the shift of a camera at frames of the reference, with its drift."""
@@ -76,8 +94,14 @@ class Synchronization:
             )
         if self.doubtful:
             lines.append(
-                f"The data do not tell the offset of {', '.join(self.doubtful)}: too little moves "
-                "or is seen together; take a longer piece with faster motion, or a flash or clap."
+                f"The data do not tell the offset of {', '.join(self.doubtful)} within "
+                f"{self.reach} frames: too little moves or is seen together; take a longer piece "
+                "with faster motion, or a flash or clap"
+                + (
+                    ". Perhaps it is further apart: look further (max_offset=, --max-offset)."
+                    if self.at_rim
+                    else "."
+                )
             )
         return "\n".join(lines)
 
@@ -103,7 +127,9 @@ def find_frame_offsets(
         Calibration of them. Without it only the rhythm of motion is compared, which is less
         exact, but needs no keypoints in common.
     max_offset : int
-        Largest offset between any two cameras, frames.
+        Largest offset between any two cameras that is looked for at first, frames. Where the best
+        one lies at the end of the search, or the data do not tell any, it goes on to 16 times as
+        far.
     max_drift : float
         Largest change of an offset over the recording to look for, frames; 0 = none.
     seed : int
@@ -136,18 +162,23 @@ def find_frame_offsets(
     names = tuple(pixels)
     arrays = _check_arrays(pixels, max_offset)
     pairs = _list_pairs(len(names))
-    if cameras is None:
-        agreement = compare_motion(arrays, pairs, reach=max_offset)
-    else:
-        agreement = compare_rays(
-            [cameras[name] for name in names],
-            arrays,
-            pairs,
-            reach=max_offset,
-            on_progress=on_progress,
-        )
-    clocks = solve_offsets(agreement, max_drift=max_drift, rng=np.random.default_rng(seed))
-    return _report(names, clocks, len(arrays[0]))
+    longest = int(_SHARED * len(arrays[0]))
+    reach, first = max_offset, None
+    while True:
+        if cameras is None:
+            agreement = compare_motion(arrays, pairs, reach=reach)
+        else:
+            chosen = [cameras[name] for name in names]
+            agreement = compare_rays(chosen, arrays, pairs, reach=reach, on_progress=on_progress)
+        clocks = solve_offsets(agreement, max_drift=max_drift, rng=np.random.default_rng(seed))
+        found = _report(names, clocks, len(arrays[0]), reach)
+        first = first or found
+        wider = min(2 * reach, _FURTHER * max_offset, longest)
+        if wider <= reach or (found.sure and not found.at_rim):
+            break
+        reach = wider
+    # Far off, what agrees by chance is not better than what does so near by.
+    return found if found.sure or first.at_rim else replace(first, reach=found.reach)
 
 
 def _check_arrays(pixels: Mapping[str, Floats], max_offset: int) -> list[Floats]:
@@ -172,7 +203,7 @@ def _list_pairs(n: int) -> Ints:
     return np.array(pairs, np.int64)
 
 
-def _report(names: tuple[str, ...], clocks: Clocks, n_frames: int) -> Synchronization:
+def _report(names: tuple[str, ...], clocks: Clocks, n_frames: int, reach: int) -> Synchronization:
     def by_name(values: Floats) -> dict[str, float]:
         return dict(zip(names, values.tolist(), strict=True))
 
@@ -184,4 +215,5 @@ def _report(names: tuple[str, ...], clocks: Clocks, n_frames: int) -> Synchroniz
         confidence=by_name(clocks.confidence),
         drifts=by_name(clocks.drift),
         n_frames=n_frames,
+        reach=reach,
     )

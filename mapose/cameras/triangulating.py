@@ -62,14 +62,20 @@ class ViewOptions:
         Whether to find out who is who in all views; by default if any has several animals.
     synchronize : bool
         Whether to find by how many frames the cameras are apart and to shift them.
+    max_offset : int
+        Largest offset that is looked for at first, frames; see `mapose.multiview.find_offsets`.
     cut : bool
         Whether views of different length are cut to the frames that all have.
+    rate : float, optional
+        Frames per second of all views, instead of what their files say.
     """
 
     individuals: int | None = None
     match: bool | None = None
     synchronize: bool = False
     cut: bool = False
+    max_offset: int = 60
+    rate: float | None = None
 
 
 class _Progress:
@@ -245,6 +251,7 @@ def _name_work(
 ) -> str:
     """Say what makes the file; options that are as by default are left out."""
     usual = {name: p.default for name, p in inspect.signature(triangulate).parameters.items()}
+    usual |= vars(ViewOptions())
     given = {k: v for k, v in options.items() if v not in (usual.get(k), None, {})}
     if given.get("smooth") is False:
         given["smooth"] = "off"
@@ -259,8 +266,10 @@ def _prepare_views(
     views: dict[str, Poses], cameras: CameraGroup, options: ViewOptions, *, progress: _Progress
 ) -> tuple[dict[str, Poses], list[str]]:
     notes = []
+    if options.rate is not None:
+        views = override_rate(views, options.rate)
     if options.synchronize:
-        clocks = find_offsets(views, cameras)
+        clocks = find_offsets(views, cameras, max_offset=options.max_offset)
         notes.append(f"synchronized, in frames:\n{clocks}")
         views = select_common_frames(shift_views(views, clocks))
     elif options.cut:
@@ -275,6 +284,19 @@ def _prepare_views(
         )
         notes += _list_lonely(views)
     return views, notes
+
+
+def override_rate(views: Mapping[str, Poses], rate: float) -> dict[str, Poses]:
+    """Give all views a rate instead of what their files say.
+
+    Raises
+    ------
+    SettingsError
+        If it is no rate.
+    """
+    if not 0 < rate < np.inf:
+        raise SettingsError(f"rate: wanted frames per second above 0, came {rate:g}")
+    return {name: replace(poses, rate=rate) for name, poses in views.items()}
 
 
 def _list_lonely(views: Mapping[str, Poses]) -> list[str]:

@@ -178,6 +178,12 @@ def triangulate(
     synchronize: Annotated[
         bool, typer.Option("--synchronize", help="find by how many frames cameras are apart")
     ] = False,
+    max_offset: Annotated[
+        int, typer.Option(help="with --synchronize: frames to look within at first", min=1)
+    ] = 60,
+    rate: Annotated[
+        float | None, typer.Option(help="frames/s of all views, if their files say wrong ones")
+    ] = None,
     cut: Annotated[bool, typer.Option("--cut", help="cut views to their common frames")] = False,
     lengths: Annotated[str, typer.Option(help="known bones, a-b=12.5,..., to check")] = "",
     force: Force = False,
@@ -190,7 +196,9 @@ def triangulate(
 
     if no_smooth and rigid:
         raise SettingsError("--rigid: bones are held while smoothing; leave --no-smooth out")
-    views = ViewOptions(individuals, False if trust_names else None, synchronize, cut)
+    views = ViewOptions(
+        individuals, False if trust_names else None, synchronize, cut, max_offset, rate
+    )
     with _count("triangulating") as show:
         found = triangulate_files(
             read_sources(sources or []),

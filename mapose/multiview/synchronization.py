@@ -36,7 +36,9 @@ def find_offsets(
     cameras : CameraGroup, optional
         Calibration of these cameras.
     max_offset : int
-        Largest offset between any two cameras, frames. Time grows with it.
+        Largest offset between any two cameras that is looked for at first, frames; time grows with
+        it. Where the best one lies at the end of the search, or the data do not tell any, it goes
+        on to 16 times as far.
     max_drift : float
         Largest change of an offset from the first to the last frame to look for, frames.
         0 = clocks run equally fast.

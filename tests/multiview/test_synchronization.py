@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from calibration import CalibrationError
-from mapose.errors import ShapeError
+from mapose.cameras.triangulating import ViewOptions, triangulate_files
+from mapose.errors import SettingsError, ShapeError
+from mapose.io import save
 from mapose.multiview.synchronization import find_offsets, shift_views
 from mapose.synthetic import degrade, make_scene
 
@@ -97,3 +99,43 @@ def test_a_view_without_detections_is_doubtful(scene):
     found = find_offsets(views, scene.cameras, max_offset=15)
     assert found.doubtful == ("cam2",)
     assert found.offsets["cam1"] == 0
+
+
+def test_offsets_beyond_the_search_are_searched_further():
+    scene = make_scene(1, 300, seed=3, cameras=3, rate=30.0)
+    views = {name: scene.truth(name) for name in scene.cameras.names}
+    late = views["cam1"].sel(frames=slice(90, None))
+    views["cam1"] = replace(late, frames=np.arange(len(late)))
+    found = find_offsets(views, scene.cameras, max_offset=20)
+    assert found.offsets == {"top": 0, "cam1": -90, "cam2": 0} and found.sure
+    assert found.reach >= 90 and not found.at_rim and "look further" not in str(found)
+
+
+def test_an_offset_that_nothing_tells_names_how_far_was_looked():
+    scene = make_scene(1, 60, seed=3, cameras=2)
+    rng = np.random.default_rng(0)
+    views = {}
+    for name in scene.cameras.names:
+        array = scene.truth(name).array.copy()
+        array[..., :2] = rng.uniform(0, 300, array[..., :2].shape)
+        views[name] = replace(scene.truth(name), array=array)
+    found = find_offsets(views, scene.cameras, max_offset=10)
+    assert not found.sure and f"within {found.reach} frames" in str(found)
+    assert found.reach > 10
+
+
+def test_a_wrong_rate_in_a_file_is_overridden(tmp_path):
+    scene = make_scene(1, 30, seed=3, cameras=2)
+    files = {}
+    for i, name in enumerate(scene.cameras.names):
+        files[name] = tmp_path / f"{name}.mapose.h5"
+        save(replace(scene.truth(name), rate=25.0 + 5 * i), files[name])
+    output = tmp_path / "o.mapose.h5"
+    with pytest.raises(ShapeError, match="--rate"):
+        triangulate_files(files, scene.cameras, output=output)
+    found = triangulate_files(files, scene.cameras, output=output, views=ViewOptions(rate=30))
+    assert found.poses.rate == 30
+    with pytest.raises(SettingsError, match="above 0, came -1"):
+        triangulate_files(
+            files, scene.cameras, output=output, views=ViewOptions(rate=-1), force=True
+        )
