@@ -20,6 +20,7 @@ from .session.selection import select_views
 from .synchronization.frame_offsets import Synchronization, find_frame_offsets
 from .synchronization.rates import find_different_rates
 from .synthetic import aim_camera, make_ring
+from .triangulation.epipolar import estimate_noise, find_all_distances
 from .triangulation.fitting import invert_normal
 from .triangulation.points import Triangulation, triangulate_points
 from .triangulation.sightlines import Sightlines, make_sightlines
@@ -49,6 +50,8 @@ __all__ = [
     "calibrate",
     "calibrate_detections",
     "calibrate_from_points",
+    "estimate_noise",
+    "find_all_distances",
     "find_boards",
     "find_different_rates",
     "find_drift",

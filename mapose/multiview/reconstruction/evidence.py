@@ -13,6 +13,8 @@ from mapose.arrays import Bools, Floats, Ints
 #: the neighbouring frames expect it. With one stray pixel in ten somewhere in a picture of 640 x
 #: 480, a pixel 5 standard deviations off is as likely to be stray as not.
 LIMIT = 5.0
+# Frames by which errors are compared with later ones.
+_LAGS = np.array([1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610])
 # A view that the frame by itself did not choose is taken in only where the track says where to
 # look: within this many standard deviations of a pixel.
 _SURE = 3.0
@@ -140,6 +142,47 @@ def find_persistence(residual: Floats, used: Bools) -> Floats:
     product = np.einsum("avft,avft,vft->t", own[:, :, :-1], own[:, :, 1:], both)
     square = np.einsum("avft,avft,vft->t", own[:, :, :-1], own[:, :, :-1], both)
     return np.asarray(np.clip(product / np.maximum(square, 1e-300), 0, 1))
+
+
+def count_looks(residual: Floats, used: Bools) -> Floats:
+    """Find for how many independent ones each frame counts in the estimate of a variance, (T,).
+
+    What views disagree by may last: for a moment, or all the time where a camera sees another
+    side of a limb. A thousand frames of the same error say no more than one.
+
+    Parameters
+    ----------
+    residual : float64, (2, V, F, T)
+        In any unit.
+    used : bool, (V, F, T)
+        Which of them count.
+
+    Returns
+    -------
+    float64, (T,)
+        1 where errors of frames have nothing to do with each other, 1 / F where they are the same.
+
+    References
+    ----------
+    Bartlett 1946, "On the theoretical specification and sampling properties of autocorrelated
+    time-series" (Supplement to the Journal of the Royal Statistical Society 8:27).
+    """
+    count = used.shape[1]
+    own = residual * used
+    square = np.einsum("avft,avft->t", own, own) / np.maximum(used.sum((0, 1)), 1)
+    total, last = np.zeros(used.shape[2]), 0
+    before = np.zeros(used.shape[2])
+    for lag in _LAGS[max(count - 1, 1) > _LAGS]:
+        both = used[:, :-lag] & used[:, lag:]
+        product = np.einsum("avft,avft,vft->t", own[:, :, :-lag], own[:, :, lag:], both)
+        pairs = np.maximum(both.sum((0, 1)), 1)
+        alike = np.clip(product / pairs / np.maximum(square, 1e-300), 0, 1)
+        # What is no more than chance makes of white noise is none.
+        alike = np.where(alike < 2 / np.sqrt(2 * pairs), 0, alike) ** 2
+        total += alike if lag == 1 else (lag - last) * (before + alike) / 2
+        before, last = alike, int(lag)
+    total += (count - 1 - last) * before / 2
+    return np.asarray(np.maximum(1 / (1 + 2 * total), 1 / max(count, 1)))
 
 
 def decide_views(

@@ -3,27 +3,89 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import chdtri
+from scipy.special import chdtri, fdtri
 
-from calibration import invert_normal
+from calibration import (
+    CameraGroup,
+    estimate_noise,
+    find_all_distances,
+    invert_normal,
+    make_sightlines,
+)
 from mapose.arrays import Bools, Floats
-from mapose.multiview.reconstruction.evidence import Evidence, Recording, find_persistence
+from mapose.multiview.reconstruction.evidence import (
+    Evidence,
+    Recording,
+    count_looks,
+    find_persistence,
+)
+from mapose.multiview.reconstruction.lone_views import PLACES, find_lone_views
 from mapose.smoothing import find_median
 
-# Places of the entries of symmetric matrices that are kept, and how often each occurs.
-_PLACES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+# How often each of the entries of symmetric matrices that are kept occurs.
 _TWICE = np.array([1.0, 2, 2, 1, 2, 1])
 # Frames from which the noise is estimated, and points below which a keypoint goes with the rest.
 _SAMPLE, _FEWEST = 1000, 30
 # Rounds in which views are weighed by how well they agree; changes are below 1 % after ten.
 _ROUNDS = 12
 # How many independent frames the belief weighs that all views are equally exact.
-_BELIEF = 4.0
+_BELIEF = 8.0
+# Share of the freedom that is left after the noise was shared among views, and the least there is.
+_LEFT, _LOOKS = 0.5, 4.0
+# Frames that each frame counts for at least where one view alone disagrees with the others.
+_LONE = 0.05
 # Residuals beyond this many standard deviations are not noise.
 _WILD = 4.0
 
 
-def estimate_sigma(recording: Recording, points: Floats, *, chosen: Bools) -> Floats:
+def compare_keypoints(
+    cameras: CameraGroup, pixels: Floats, *, weights: Floats | None, spread: Floats | None
+) -> Floats:
+    """Find how exact each keypoint is compared with the others, before anything is triangulated.
+
+    Parameters
+    ----------
+    cameras : calibration.CameraGroup
+        V of them.
+    pixels : float64, (V, F, K, 2)
+        Of one individual; NaN = not seen.
+    weights : float64, (V, F, K), optional
+        One over the variance of the pixels, relative to each other.
+    spread : float64, (V, F, K, 2, 2), optional
+        Covariance of the pixels, px^2, instead.
+
+    Returns
+    -------
+    float64, (K,)
+        Standard deviation of the pixels over that of all keypoints together, 1 or more: to believe
+        a keypoint more than the others costs views that are right. 1 where too few pairs of views
+        say anything.
+
+    Notes
+    -----
+    From how far the rays of pairs of views miss each other, of which some are wrong: the noise
+    of the others is found as `calibration.estimate_noise` does.
+    """
+    v, f, k, _ = pixels.shape
+    if not np.isfinite(pixels).any():
+        return np.ones(k)
+    rows = slice(None, None, max(f // _SAMPLE, 1))
+    some = pixels[:, rows]
+    lines = make_sightlines(
+        cameras,
+        some.reshape(v, -1, 2),
+        weights=None if weights is None else weights[:, rows].reshape(v, -1),
+        covariance=None if spread is None else spread[:, rows].reshape(v, -1, 2, 2),
+    )
+    distances = find_all_distances(lines).reshape(-1, some.shape[1], k)
+    if np.isfinite(distances).sum() < _FEWEST:
+        return np.ones(k)
+    usual = estimate_noise(distances, guess=float(np.nanmedian(np.abs(distances))))
+    found = np.array([estimate_noise(distances[..., i], guess=usual) for i in range(k)])
+    return np.maximum(found / usual, 1.0)
+
+
+def estimate_sigma(recording: Recording, points: Floats, *, chosen: Bools) -> tuple[Floats, Floats]:
     """Estimate the noise of each keypoint in each view.
 
     A view more adds two numbers and no unknown: what n views disagree by has 2 n - 3 degrees of
@@ -41,8 +103,11 @@ def estimate_sigma(recording: Recording, points: Floats, *, chosen: Bools) -> Fl
 
     Returns
     -------
-    float64, (V, K)
+    sigma : float64, (V, K)
         Standard deviation of the pixels, px; without unit if they came with covariances.
+    caution : float64, (K,)
+        By how much to raise the covariance of points because sigma is an estimate: 1 where many
+        independent frames tell it, up to 2.5 where errors last.
 
     References
     ----------
@@ -57,9 +122,27 @@ def estimate_sigma(recording: Recording, points: Floats, *, chosen: Bools) -> Fl
     there = np.where(known[..., None], there, 1.0)
     used = chosen[:, rows].reshape(evidence.seen.shape) & known
     sigma = _compare_keypoints(evidence, there, used, k)
-    alike = find_persistence(evidence.look(there)[0], used) if rows.step == 1 else np.zeros(i * k)
-    frames = np.clip((1 - alike) / (1 + alike), 0.02, 1)
-    return _compare_views(evidence, there, used & (used.sum(0) >= 3), sigma=sigma, frames=frames)
+    residual = evidence.look(there)[0]
+    frames = count_looks(residual, used)
+    shared = used & (used.sum(0) >= 3)
+    # Where one view alone disagrees, the others show how exact they are; else nothing tells.
+    alone = find_lone_views(evidence, there, shared)
+    alike = find_persistence(residual, used)
+    told = np.where(alone, np.clip((1 - alike) / (1 + alike), _LONE, 1), frames)
+    spread = _compare_views(evidence, there, shared, sigma=sigma, frames=told)
+    free = (np.maximum(2 * used.sum(0) - 3, 0) * frames).sum(0).reshape(i, k).sum(0)
+    return spread, _find_caution(free)
+
+
+def _find_caution(free: Floats) -> Floats:
+    """Find by how much to raise variances that were estimated with few degrees of freedom.
+
+    So that the 95 % region of a point in space holds it in 95 of 100 cases although its size is
+    an estimate: the quantile of Hotelling's T squared over that of chi squared. A part of the
+    freedom is spent on how exact each view is.
+    """
+    few = np.maximum(_LEFT * free, _LOOKS)
+    return np.asarray(3 * fdtri(3, few, 0.95) / chdtri(3, 0.05))
 
 
 def _compare_keypoints(evidence: Evidence, points: Floats, used: Bools, k: int) -> Floats:
@@ -94,7 +177,7 @@ def _compare_views(
     # What each view says by itself, with a sigma of 1; of symmetric matrices the upper triangle.
     squares = (residual**2).sum(0)
     pulls = (slopes * residual[:, None]).sum(0)
-    normals = np.stack([(slopes[:, i] * slopes[:, j]).sum(0) for i, j in _PLACES])
+    normals = np.stack([(slopes[:, i] * slopes[:, j]).sum(0) for i, j in PLACES])
     spread = np.repeat(sigma[None], v, axis=0)
     for _ in range(_ROUNDS):
         weights = used / np.tile(spread, t // k)[:, None] ** 2

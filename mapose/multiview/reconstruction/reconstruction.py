@@ -15,6 +15,7 @@ from mapose.errors import SettingsError, suggest_name
 from mapose.multiview.contradictions import find_contradictions
 from mapose.multiview.matching.identities import match_views
 from mapose.multiview.reconstruction.evidence import Recording
+from mapose.multiview.reconstruction.pixel_noise import compare_keypoints
 from mapose.multiview.reconstruction.refinement import refine_points
 from mapose.multiview.views import Stack, align_views, check_views, list_differences, stack_views
 from mapose.poses import FILLED, Poses
@@ -203,17 +204,24 @@ def _triangulate_frames(stack: Stack) -> tuple[Floats, Floats, Bools]:
     """Triangulate each frame by itself: points, covariances, and the views that count.
 
     Each individual for itself: `triangulate_points` learns how exact its points are, and a person
-    seen to 9 px beside one seen to 0.5 px would be taken for outliers.
+    seen to 9 px beside one seen to 0.5 px would be taken for outliers. So would a keypoint that
+    every view sees a little elsewhere: each has its own noise as well.
     """
     _, f, i, k, _ = stack.pixels.shape
     points, covariance = np.empty((f, i, k, 3)), np.empty((f, i, k, 3, 3))
     used = np.empty(stack.pixels.shape[:-1], bool)
     for n in range(i):
+        pixels, weights, spread = stack.pixels[:, :, n], _weigh(stack)[:, :, n], None
+        if stack.covariance is not None:
+            spread = stack.covariance[:, :, n]
+        noise = compare_keypoints(
+            stack.cameras, pixels, weights=None if spread is not None else weights, spread=spread
+        )
         found = triangulate_points(
             stack.cameras,
-            stack.pixels[:, :, n],
-            confidence=_weigh(stack)[:, :, n] if stack.covariance is None else None,
-            covariance=None if stack.covariance is None else stack.covariance[:, :, n],
+            pixels,
+            confidence=weights / noise**2 if spread is None else None,
+            covariance=None if spread is None else spread * noise[:, None, None] ** 2,
         )
         points[:, n], covariance[:, n] = found.points, found.covariance
         used[:, :, n] = found.views & np.isfinite(found.points).all(-1)

@@ -100,7 +100,7 @@ def refine_points(
     Journal 3:1445): what is solved here in one piece. Karashchuk et al. 2021, "Anipose" (Cell
     Reports 36:109730): smoothness and bone lengths as soft constraints.
     """
-    sigma = estimate_sigma(recording, points, chosen=chosen)
+    sigma, caution = estimate_sigma(recording, points, chosen=chosen)
     work = _Work(recording, points, chosen, np.tile(sigma, points.shape[1]), max_gap)
     windows = cut_windows(len(points), max_gap)
     for n, (outer, inner) in enumerate(windows):
@@ -114,7 +114,8 @@ def refine_points(
         if on_progress:
             on_progress((len(windows) + n + 1) * len(points) // (2 * len(windows)), len(points))
     used = work.used.reshape(chosen.shape)
-    return Refined(work.points, work.covariance, used, bones, sigma)
+    covariance = work.covariance * caution[:, None, None]
+    return Refined(work.points, covariance, used, bones, sigma)
 
 
 class _Work:

@@ -1,8 +1,11 @@
 """Smoothing: the banded algebra against dense matrices, and what it may and may not do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from mapose.multiview import triangulate
 from mapose.multiview.reconstruction.bones import (
     Bars,
     find_covariance,
@@ -11,7 +14,13 @@ from mapose.multiview.reconstruction.bones import (
     solve_bodies,
     split_bodies,
 )
-from mapose.multiview.reconstruction.evidence import decide_views, find_persistence
+from mapose.multiview.reconstruction.evidence import (
+    Recording,
+    count_looks,
+    decide_views,
+    find_persistence,
+)
+from mapose.multiview.reconstruction.lone_views import find_lone_views
 from mapose.process_noise import estimate_process_noise
 from mapose.smoothing import (
     Motion,
@@ -24,6 +33,7 @@ from mapose.smoothing import (
     invert_band,
     smooth_chains,
 )
+from mapose.synthetic import make_scene
 
 
 def make_dense(frames, weights, precision, keep=0.0):
@@ -312,3 +322,80 @@ def test_views_are_decided_by_the_track():
     assert used[0].all()
     # Near: stays. Far: goes, unless the frame is sure of it. Not chosen, and the track unsure: out.
     assert used[1, :, 0].tolist() == [True, False, True, False]
+
+
+def test_looks_are_counted_by_how_long_errors_last(rng):
+    used = np.ones((3, 400, 3), bool)
+    white = rng.normal(0, 1, (2, 3, 400, 3))
+    same = rng.normal(0, 1, (2, 3, 1, 3)) + 0 * white
+    mixed = 2 * same + white
+    assert (count_looks(white, used) > 0.8).all()
+    np.testing.assert_allclose(count_looks(same, used) * 400, 1, atol=0.3)
+    # Noise on top of what lasts does not make it many looks.
+    assert (count_looks(mixed, used) * 400 < 6).all()
+
+
+def _see(scene, rng, spread, bias=0.0, keypoint=0):
+    """Views with noise of its own for each keypoint, and one seen elsewhere by each camera."""
+    views, truth = {}, scene.truth_3d()
+    for name in scene.cameras.names:
+        view = scene.truth(name)
+        array = view.array.copy()
+        array[..., :2] = scene.cameras[name].project(truth.points.astype(float))
+        array[..., :2] += rng.normal(0, 1, array[..., :2].shape) * spread[:, None]
+        angle = rng.uniform(0, 2 * np.pi)
+        array[:, :, keypoint, :2] += bias * np.array([np.cos(angle), np.sin(angle)])
+        array[..., 2] = 1
+        views[name] = replace(view, array=array)
+    return views
+
+
+def _hold(found, truth):
+    """Share of each keypoint's points that its 95 % region holds, (K,)."""
+    off = found.points[:, 0] - truth.points[:, 0]
+    covariance = found.covariance[:, 0].astype(float)
+    there = np.isfinite(off).all(-1)
+    covariance[~there], off[~there] = np.eye(3), 0
+    square = np.einsum("fki,fkij,fkj->fk", off, np.linalg.inv(covariance), off)
+    return ((square < 7.815) & there).sum(0) / there.sum(0)
+
+
+def test_one_view_that_disagrees_is_told_from_views_that_all_do(rng):
+    scene = make_scene(1, 60, seed=5, cameras=5)
+    truth = scene.truth_3d().points[:, 0].astype(float)
+    pixels = scene.cameras.project(truth) + rng.normal(0, 1, (5, *truth.shape[:2], 2))
+    pixels[2, :, 3] += [5, -4]
+    pixels[:, :, 4] += rng.normal(0, 4, (5, 1, 2))
+    recording = Recording(scene.cameras, np.arange(60), pixels)
+    evidence = recording.gather(slice(None), np.ones((5, truth.shape[1])))
+    alone = find_lone_views(evidence, truth, np.ones(pixels.shape[:3], bool))
+    assert alone.tolist() == [k == 3 for k in range(truth.shape[1])]
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_a_keypoint_five_times_less_exact_has_a_region_of_its_own(smooth, rng):
+    scene = make_scene(1, 400, seed=2, cameras=4)
+    spread = np.ones(len(scene.skeleton.keypoints))
+    spread[5] = 5
+    found = triangulate(_see(scene, rng, spread), scene.cameras, smooth=smooth).poses
+    truth = scene.truth_3d()
+    # None of it is left out, but for what is further off than three times its own noise.
+    assert np.isfinite(found.points).all(-1).mean(0).min() > 0.99
+    inside = _hold(found, truth)
+    # 29 % and 2 % while all keypoints had one noise.
+    assert 0.91 < inside[5] < 0.985 and 0.93 < np.delete(inside, 5).mean() < 0.975
+
+
+def test_a_keypoint_that_each_camera_sees_elsewhere_is_not_worse_than_all_views_give(rng):
+    scene = make_scene(1, 60, seed=5, cameras=8)
+    k = scene.skeleton.keypoints.index("tail_base")
+    spread = np.full(len(scene.skeleton.keypoints), 1.5)
+    views = _see(scene, rng, spread, bias=7, keypoint=k)
+    truth = scene.truth_3d().points[:, 0, k]
+    pixels = np.stack([view.points[:, 0, k] for view in views.values()])
+    plain = np.linalg.norm(scene.cameras.triangulate(pixels, robust=False).points - truth, axis=1)
+    for smooth in (True, False):
+        found = triangulate(views, scene.cameras, smooth=smooth).poses
+        off = np.linalg.norm(found.points[:, 0, k] - truth, axis=1)
+        assert np.isfinite(off).all() and np.median(off) < 1.1 * np.median(plain)
+    assert _hold(triangulate(views, scene.cameras).poses, scene.truth_3d())[k] > 0.9
