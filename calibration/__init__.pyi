@@ -1,8 +1,8 @@
-from .alignment import align_to_board, align_to_points, find_similarity
+from .alignment import align_to_board, align_to_points, find_board_pose, find_similarity
 from .boards.board import Board
 from .boards.charuco import CharucoBoard
 from .boards.chessboard import Chessboard
-from .boards.detection import BoardDetections, find_boards
+from .boards.detection import BoardDetections, find_boards, find_sighting
 from .boards.markergrid import ArucoGrid
 from .boards.printing import write_board
 from .boards.specs import read_board
@@ -52,7 +52,9 @@ __all__ = [
     "calibrate_from_points",
     "estimate_noise",
     "find_all_distances",
+    "find_board_pose",
     "find_boards",
+    "find_sighting",
     "find_different_rates",
     "find_drift",
     "find_frame_offsets",

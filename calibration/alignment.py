@@ -6,15 +6,23 @@ are set: by the board, by three points that the user can name, or by points know
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from calibration.arrays import Floats
+from calibration.boardposes import find_board_poses
+from calibration.boards.board import Board
 from calibration.errors import CalibrationError
 from calibration.group import CameraGroup
 from calibration.rotations import turn
+from calibration.triangulation.points import triangulate_points
+
+# Corners that fix where a board lies.
+_CORNERS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +118,69 @@ def find_similarity(
     rotation = (u * signs) @ vt
     factor = float((sizes * signs).sum() / (a**2).sum()) if scale else 1.0
     return Similarity(rotation, middle_b - factor * rotation @ middle_a, factor)
+
+
+def find_board_pose(
+    cameras: CameraGroup, board: Board, pixels: Mapping[str, npt.ArrayLike]
+) -> Floats:
+    """Find where a board lies in the world, from what calibrated cameras see of it.
+
+    Parameters
+    ----------
+    cameras : CameraGroup
+        In a world of the board's unit.
+    board : Chessboard, CharucoBoard or ArucoGrid
+        With C corners.
+    pixels : dict of str to float, (C, 2)
+        By camera; NaN = not seen.
+
+    Returns
+    -------
+    float64, (6,)
+        Board to world: rotation vector in radians, translation. For `align_to_board`.
+
+    Raises
+    ------
+    CalibrationError
+        If fewer than four corners are seen by two cameras, or by one camera alone.
+
+    Examples
+    --------
+    >>> from calibration import Chessboard, make_ring
+    >>> ring, board = make_ring(3), Chessboard(4, 3, 10)
+    >>> seen = dict(zip(ring.names, ring.project(board.points + [5, 0, 2]), strict=True))
+    >>> find_board_pose(ring, board, seen).round(6) + 0
+    array([0., 0., 0., 5., 0., 2.])
+    """
+    seen = {n: np.asarray(p, np.float64) for n, p in pixels.items() if np.isfinite(p).any()}
+    best: Floats | None = None
+    if len(seen) > 1:
+        group = CameraGroup([cameras[name] for name in seen])
+        points = triangulate_points(group, np.stack(list(seen.values()))).points
+        if np.isfinite(points).all(-1).sum() >= _CORNERS:
+            lies = find_similarity(board.points, points, scale=False)
+            vector = cv2.Rodrigues(lies.rotation)[0].ravel()
+            best = np.concatenate([vector, lies.translation])
+    if best is None:
+        best = _find_from_one(cameras, board, seen)
+    return best
+
+
+def _find_from_one(cameras: CameraGroup, board: Board, seen: Mapping[str, Floats]) -> Floats:
+    """Find where a board lies by the camera that sees most of it."""
+    counts = {name: int(np.isfinite(p).all(-1).sum()) for name, p in seen.items()}
+    name = max(counts, key=lambda n: counts[n], default="")
+    if not name or counts[name] < _CORNERS:
+        raise CalibrationError(
+            f"the board {board} is not seen well enough there: wanted {_CORNERS} corners or more, "
+            f"came {', '.join(f'{n} {c}' for n, c in counts.items()) or 'none'}; take another frame"
+        )
+    camera = cameras[name]
+    found = find_board_poses(camera, board.points, pixels=seen[name][None])
+    rotation, translation = found.rotations[0, 0], found.translations[0, 0]
+    back = camera.rotation_matrix.T
+    vector = cv2.Rodrigues(back @ rotation)[0].ravel()
+    return np.concatenate([vector, back @ (translation - camera.translation)])
 
 
 def align_to_board(cameras: CameraGroup, pose: npt.ArrayLike) -> tuple[CameraGroup, Similarity]:

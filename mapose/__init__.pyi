@@ -13,7 +13,9 @@ from .analysis.retracking import track_file
 from .analysis.speed import measure_speed
 from .app.serving import serve
 from .cameras.calibrating import calibrate_cameras
+from .cameras.selfcalibrating import check_calibration
 from .cameras.triangulating import triangulate_files
+from .cameras.world import WorldBoard, WorldPoints, place_world
 from .cluster.analyses import analyze_videos, plan_analyses
 from .cluster.experiments import plan_sessions, run_sessions
 from .cluster.sessions import find_sessions
@@ -88,6 +90,10 @@ __all__ = [
     "analyze_videos",
     "assemble",
     "calibrate_cameras",
+    "check_calibration",
+    "place_world",
+    "WorldBoard",
+    "WorldPoints",
     "compare_files",
     "compare_models",
     "cross_validate",

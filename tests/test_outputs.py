@@ -41,7 +41,7 @@ READ = {
     "add": "folder", "info": "path", "history": "folder", "restore": "folder",
     "merge": "folder other", "relink": "folder place", "skeleton": "folder", "delete": "folder",
     "gallery list": "gallery", "models list": "folder", "models compare": "folder",
-    "calibrate": "lenses check",
+    "calibrate": "lenses check", "world": "calibration points",
     "triangulate": "calibration",
     "filter": "files", "kinematics": "files zones", "zoo add": "card head",
     "zip": "folder", "run": "tree", "live": "calibration join",
@@ -110,6 +110,15 @@ CASES: dict[tuple[str, str], list[tuple[str, str, str]]] = {
             "walk.mapose.h5 view.mapose.h5 walk.edits.csv rig.toml",
             "",
         ),
+    ],
+    ("world", "output"): [
+        ("world rig.toml --origin 0,0,0 --x 9,0,0 --y 0,9,0", "rig.toml", ""),
+        (
+            "world rig.toml --origin a --x b --y c --points walk.mapose.h5",
+            "rig.toml walk.mapose.h5 walk.edits.csv",
+            "",
+        ),
+        ("world rig.toml --board board.toml a=a.mp4", "rig.toml a.mp4 board.toml", ""),
     ],
     ("calibrate", "print_"): [("calibrate --board board.toml", "board.toml", "")],
     ("triangulate", "output"): [
@@ -320,6 +329,7 @@ REFRESHED = [
     ("swaps walk.mapose.h5 --pictures doubtful", "doubtful/001-frame000030-x-y.png"),
     ("calibrate --board chessboard:9x6:30mm --print board.pdf", "board.pdf"),
     ("calibrate --board chessboard:9x6:30mm --print board.png", "board.png"),
+    ("world rig.toml --origin 0,0,0 --x 9,0,0 --y 0,9,0 -o cage.toml", "cage.toml"),
     (
         "triangulate a=walk.mapose.h5 b=view.mapose.h5 --calibration rig.toml "
         "-o session.mapose.h5 --trust-names",

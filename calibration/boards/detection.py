@@ -176,6 +176,39 @@ def find_boards(
     }
 
 
+def find_sighting(source: Source, board: Board, *, camera: str, frame: int) -> Sighting:
+    """Find a board in one frame of a recording.
+
+    Parameters
+    ----------
+    source : path or list of paths
+        As of `find_boards`.
+    board : Chessboard, CharucoBoard or ArucoGrid
+        What to look for.
+    camera : str
+        Named in messages.
+    frame : int
+        Number of the frame in a video, or of the image by its name.
+
+    Returns
+    -------
+    Sighting
+        NaN for corners that are not seen there.
+
+    Raises
+    ------
+    CalibrationError
+        If the recording cannot be read or has no such frame.
+    """
+    recording = open_recording(camera, source)
+    for number, image in recording.read_frames():
+        if number == frame:
+            return board.find(image)
+    raise CalibrationError(
+        f"{camera}: there is no frame {frame} in its {recording.n_frames} frames or images"
+    )
+
+
 class _Search:
     """The board that is looked for; what the first frames tell of it is kept for the others."""
 

@@ -26,6 +26,9 @@ from calibration.triangulation.points import triangulate_points
 #: A camera has moved if its picture shifted by more than this, px: boards calibrate to 0.2 to
 #: 0.5 px, and animals are not labelled better than to 1 px.
 LEAST_SHIFT = 1.0
+#: A camera of which only larger movements than this would be seen, px, is one that the recording
+#: does not tell about: half a degree in a lens of 750 px.
+TELLING = 6.5
 # More points do not make the answer surer: errors that keypoints share stay.
 _POINTS = 4000
 # Groups of keypoints that are left out in turn.
@@ -68,6 +71,8 @@ class CameraDrift:
         Frame from which on it is displaced; 0 if it always was, -1 if it has not moved.
     rivals : tuple of str
         Cameras that, had they moved instead, would explain the pixels about as well.
+    visible : float
+        Smallest shift that would have been called a movement, px; inf if it saw too little.
     """
 
     name: str
@@ -81,6 +86,12 @@ class CameraDrift:
     over_time: Floats
     since: int
     rivals: tuple[str, ...] = ()
+    visible: float = float("inf")
+
+    @property
+    def told(self) -> bool:
+        """Whether the recording tells: it has moved, or a movement would have been seen."""
+        return self.moved or self.visible <= TELLING
 
 
 @dataclass(frozen=True)
@@ -103,8 +114,13 @@ class Drift:
 
     @property
     def fits(self) -> bool:
-        """Whether no camera has moved."""
+        """Whether no camera has moved, as far as the recording tells; see `untold`."""
         return not self.moved
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Names of the cameras of which the recording does not tell whether they have moved."""
+        return tuple(d.name for d in self.drifts if not d.told)
 
     @property
     def moved(self) -> tuple[str, ...]:
@@ -118,11 +134,13 @@ class Drift:
         width = max(6, *(len(d.name) for d in self.drifts))
         unit = self.cameras.unit
         lines = [
-            f"{'camera':<{width}}  moved  shift ± sd px   turned deg  displaced {unit}  noise px"
+            f"{'camera':<{width}}  moved  shift ± sd px   seen from px  turned deg  "
+            f"displaced {unit}  noise px"
         ]
         lines += [
-            f"{d.name:<{width}}  {'yes' if d.moved else 'no':>5}  {d.shift:>6.2f} ± "
-            f"{d.deviation:<5.2f}  {d.turned:>10.3f}  {d.displaced:>9.4g}  {d.noise:>8.2f}"
+            f"{d.name:<{width}}  {'yes' if d.moved else 'no' if d.told else '?':>5}  "
+            f"{d.shift:>6.2f} ± {d.deviation:<5.2f}  {d.visible:>12.1f}  {d.turned:>10.3f}  "
+            f"{d.displaced:>9.4g}  {d.noise:>8.2f}"
             for d in self.drifts
         ]
         return "\n".join([*lines, self.verdict])
@@ -202,6 +220,9 @@ def find_drift(
         replace(
             _describe(cameras.cameras[v], found[v], v in moved),
             rivals=tuple(cameras.names[u] for u in rivals.get(v, [])),
+            visible=max(least_shift, CLEARLY * found[v].deviation)
+            if np.isfinite(found[v].shift)
+            else np.inf,
         )
         for v in range(len(group))
     )
@@ -332,18 +353,34 @@ def _describe(old: Camera, fit: Movement, moved: bool) -> CameraDrift:
     )
 
 
+def _say_untold(drifts: tuple[CameraDrift, ...]) -> str:
+    """Say of which cameras the recording tells nothing; empty if it tells of all."""
+    blind = [d.name for d in drifts if not np.isfinite(d.visible)]
+    dim = [f"{d.name} {d.visible:.1f} px" for d in drifts if not d.told and np.isfinite(d.visible)]
+    note = (
+        f" Nothing can be said of {', '.join(blind)}: too few points are shared." if blind else ""
+    )
+    if dim:
+        note += (
+            f" Cannot tell whether {', '.join(d.split(' ')[0] for d in dim)} moved: the smallest "
+            f"movements that would be seen are {', '.join(dim)}. Take a recording in which animals "
+            "go to more places, or a board."
+        )
+    return note
+
+
 def _say(drifts: tuple[CameraDrift, ...], cameras: CameraGroup, least_shift: float) -> str:
     """Say in words what was found and what to do."""
-    unknown = [d.name for d in drifts if not np.isfinite(d.shift)]
-    note = f" Nothing can be said of {', '.join(unknown)}: it shares too few points." * bool(
-        unknown
-    )
+    note = _say_untold(drifts)
     moved = [d for d in drifts if d.moved]
     if not moved:
-        told = [max(least_shift, CLEARLY * d.deviation) for d in drifts if d.name not in unknown]
-        if not told:
+        known = [d for d in drifts if d.told]
+        if not known:
             return note.strip()
-        return f"The calibration fits: no camera moved by more than {max(told):.1f} px.{note}"
+        most = max(d.visible for d in known)
+        who = "no camera" if not note else f"none of {', '.join(d.name for d in known)}"
+        fits = "The calibration fits: " if not note else ""
+        return f"{fits}{who} moved by more than {most:.1f} px.{note}"
     parts = [
         f"{d.name} by {d.shift:.1f} ± {d.deviation:.1f} px ({d.turned:.2f} degrees)"
         + (f" from about frame {d.since} on" if d.since > 0 else "")

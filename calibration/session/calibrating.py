@@ -40,6 +40,7 @@ def calibrate(
     *,
     fisheye: Collection[str] = (),
     lens_videos: Mapping[str, Source] | None = None,
+    rate: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> tuple[CameraGroup, CalibrationReport]:
@@ -57,6 +58,8 @@ def calibrate(
     lens_videos : dict of str to path or list of paths, optional
         For cameras whose lens has a recording of its own; its frames need not be those of
         another camera.
+    rate : float, optional
+        Frames per second of all videos, instead of what their files say.
     on_progress : function of (int, int), optional
         Called with frames searched and frames in all.
     workers : int, optional
@@ -80,7 +83,11 @@ def calibrate(
     lens_videos = dict(lens_videos or {})
     _check_names(videos, {"fisheye": fisheye, "lens_videos": lens_videos})
     own = {f"{name} (lens)": source for name, source in lens_videos.items()}
+    if rate is not None and not 0 < rate < np.inf:
+        raise CalibrationError(f"rate: wanted frames per second above 0, came {rate:g}")
     found = find_boards({**videos, **own}, board, on_progress=on_progress, workers=workers)
+    if rate is not None:
+        found = {name: replace(own, rate=own.rate and rate) for name, own in found.items()}
     lens = {name: replace(found[f"{name} (lens)"], camera=name) for name in lens_videos}
     seen = {name: found[name] for name in videos}
     return calibrate_detections(seen, board, fisheye=fisheye, lens_detections=lens)
@@ -374,7 +381,8 @@ def _check_recordings(
     if said := find_different_rates(rates, _SAME_RATE):
         raise CalibrationError(
             f"the videos have different frame rates ({said}), so that frames of the "
-            "same number are not the same moment: bring them to one rate first"
+            "same number are not the same moment: bring them to one rate first, or say the right "
+            "one if the files are wrong (rate=, --rate)"
         )
     lengths = {name: own.n_frames for name, own in detections.items() if own.rate}
     if len(set(lengths.values())) > 1:

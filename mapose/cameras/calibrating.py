@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from calibration import CalibrationReport, CameraGroup, calibrate, read_board
@@ -17,14 +18,34 @@ _WILD = set("*?[")
 _REPORTS = (".report.txt", ".report.json", ".report.png")
 
 
+@dataclass(frozen=True)
+class BoardOptions:
+    """How a board was filmed.
+
+    Parameters
+    ----------
+    fisheye : collection of str
+        Cameras with a fisheye lens.
+    lens_sources : dict of str to path, optional
+        For cameras whose lens has a recording of its own.
+    unit : str, optional
+        Of a board file that names none: mm, cm, m or in.
+    rate : float, optional
+        Frames per second of all videos, instead of what their files say.
+    """
+
+    fisheye: Collection[str] = ()
+    lens_sources: Mapping[str, str | os.PathLike[str]] | None = None
+    unit: str | None = None
+    rate: float | None = None
+
+
 def calibrate_cameras(
     sources: Mapping[str, str | os.PathLike[str]],
     board: str,
     *,
     output: str | os.PathLike[str],
-    unit: str | None = None,
-    fisheye: Collection[str] = (),
-    lens_sources: Mapping[str, str | os.PathLike[str]] | None = None,
+    options: BoardOptions | None = None,
     force: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[CameraGroup, CalibrationReport]:
@@ -42,12 +63,8 @@ def calibrate_cameras(
         Such as ``chessboard:9x6:30mm``, or a board .toml of Anipose or caliscope.
     output : path
         The calibration file.
-    unit : str, optional
-        Of a board file that names none: mm, cm, m or in.
-    fisheye : collection of str
-        Cameras with a fisheye lens.
-    lens_sources : dict of str to path, optional
-        For cameras whose lens has a recording of its own.
+    options : BoardOptions, optional
+        How it was filmed.
     force : bool
         Replace a calibration of other recordings or another board, or of somebody else.
     on_progress : function of (int, int), optional
@@ -66,16 +83,16 @@ def calibrate_cameras(
         If the files cannot be written; before anything is searched if there is no folder, one is
         a file that is read, or may not be replaced.
     """
-    output = Path(output)
-    lenses = dict(lens_sources or {})
+    output, options = Path(output), options or BoardOptions()
+    lenses = dict(options.lens_sources or {})
     made = name_work(
         "calibrate",
         [*sources.values(), *lenses.values()],
         board=board,
-        unit=unit,
-        fisheye=",".join(fisheye),
+        unit=options.unit,
+        rate=options.rate,
+        fisheye=",".join(options.fisheye),
     )
-    pattern = read_board(board, unit)
     for place in (output, *(output.with_suffix(ending) for ending in _REPORTS)):
         inputs = [*sources.values(), *lenses.values(), board]
         wanted = [".toml"] if place == output else []
@@ -83,9 +100,10 @@ def calibrate_cameras(
     with lock_output(output):
         group, report = calibrate(
             dict(sources),
-            pattern,
-            fisheye=fisheye,
-            lens_videos=lens_sources,
+            read_board(board, options.unit),
+            fisheye=options.fisheye,
+            lens_videos=lenses,
+            rate=options.rate,
             on_progress=on_progress,
         )
         group.save(output, note=make_mark(made))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -14,14 +15,19 @@ from calibration import (
     KnownLength,
     SelfCalibrationReport,
     calibrate_from_points,
+    find_boards,
     find_drift,
     guess_lens,
+    read_board,
     read_cameras,
 )
+from mapose.arrays import Floats
 from mapose.cameras.triangulating import load_views
 from mapose.edits import find_edits_path
-from mapose.files import claim_output, make_mark, name_work
-from mapose.multiview.views import align_views, check_views, stack_views
+from mapose.errors import SettingsError
+from mapose.files import RESULT, claim_output, cut_suffix, is_result, make_mark, name_work
+from mapose.multiview.views import align_views, check_views, find_unknown_cameras, stack_views
+from mapose.results.result import Result
 
 Sources = Mapping[str, str | os.PathLike[str]]
 
@@ -103,31 +109,72 @@ def check_calibration(
     sources: Sources,
     calibration: str | os.PathLike[str],
     *,
+    board: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Drift:
-    """Tell whether an old calibration still fits what was tracked.
+    """Tell whether an old calibration still fits what was tracked, or videos of a board.
 
     Parameters
     ----------
     sources : dict of str to path
-        By camera: 2D poses, synchronized, animals named alike.
+        By camera: 2D poses, synchronized, animals named alike; with `board` its recordings.
     calibration : path
-        The calibration in question.
+        The calibration in question, or a 3D result that holds one.
+    board : str, optional
+        Spec of the board that `sources` show.
     on_progress : function of (int, int), optional
         Called with cameras tried and cameras to try.
 
     Returns
     -------
     Drift
-        A verdict per camera; prints itself.
+        A verdict per camera, with the smallest movement that would have been seen; prints itself.
 
     Raises
     ------
     ShapeError
         If views do not fit each other or the cameras.
+    SettingsError
+        If a camera is not in the calibration.
     """
-    cameras = read_cameras(calibration)
+    cameras = _read_checked(calibration)
+    if faults := find_unknown_cameras(sources, cameras):
+        raise SettingsError("; ".join(faults))
+    if board is not None:
+        group = CameraGroup([cameras[name] for name in sources], cameras.unit)
+        pixels = _find_corners(sources, board)
+        return find_drift(group, pixels, on_progress=on_progress)
     views = load_views(sources)
     check_views(views, cameras)
     stack = stack_views(align_views(views), cameras)
     return find_drift(stack.cameras, stack.pixels, on_progress=on_progress)
+
+
+def list_views(calibration: str | os.PathLike[str]) -> dict[str, Path]:
+    """List the 2D views that lie beside a 3D result, by camera; empty if it is none."""
+    path = Path(calibration)
+    folder = path.with_name(cut_suffix(path.name) + ".views")
+    if not is_result(path) or not folder.is_dir():
+        return {}
+    return {cut_suffix(view.name): view for view in sorted(folder.glob(f"*{RESULT}"))}
+
+
+def _read_checked(calibration: str | os.PathLike[str]) -> CameraGroup:
+    """Read a calibration, also out of a 3D result."""
+    if not is_result(calibration):
+        return read_cameras(calibration)
+    cameras = Result(calibration).cameras
+    if cameras is None:
+        raise SettingsError(f"{Path(calibration).name} holds no cameras: wanted a 3D result")
+    return cameras
+
+
+def _find_corners(sources: Sources, board: str) -> Floats:
+    """Find a board in recordings: pixels (V, F, C, 2) of the frames in which any camera saw it."""
+    found = find_boards(dict(sources), read_board(board))
+    frames = np.unique(np.concatenate([own.frames for own in found.values()]))
+    corners = next(iter(found.values())).pixels.shape[1]
+    pixels = np.full((len(found), len(frames), corners, 2), np.nan)
+    for v, own in enumerate(found.values()):
+        pixels[v, np.searchsorted(frames, own.frames)] = own.pixels
+    return pixels

@@ -41,7 +41,7 @@ SECTIONS = {
         "export",
     ),
     "Who is who": ("proofread", "swaps", "swap", "name", "edit", "gallery"),
-    "Several cameras": ("calibrate", "triangulate", "run"),
+    "Several cameras": ("calibrate", "world", "triangulate", "run"),
     "Clusters": ("submit", "jobs"),
     "Live": ("live",),
     "Files": ("video", "relink", "zip", "delete"),

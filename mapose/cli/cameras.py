@@ -15,54 +15,61 @@ from mapose.cli.terminal import console, show_progress
 from mapose.errors import SettingsError
 
 Sources = Annotated[list[str] | None, typer.Argument(metavar="CAM=PATH...")]
+BoardSpec = Annotated[
+    str, typer.Option("--board", help="such as charuco:8x11:24mm:18.75mm:4x4_1000, or a .toml")
+]
+Unit = Annotated[str | None, typer.Option(help="of a board .toml: mm, cm, m, in")]
+Rate = Annotated[float | None, typer.Option(help="frames/s, if what the files say is wrong")]
+Lens = Annotated[list[str] | None, typer.Option(help="CAM=PATH, of the lens of one camera")]
+FromPoses = Annotated[
+    bool, typer.Option("--from-poses", help="no board: PATHs are 2D poses of the animals")
+]
+Lenses = Annotated[
+    Path | None, typer.Option(help="with --from-poses: calibration that knows the lenses")
+]
+Check = Annotated[
+    Path | None, typer.Option(help="does this calibration, or that of a 3D result, still fit?")
+]
+Print = Annotated[
+    Path | None, typer.Option("--print", help="write the board to print, .pdf or .png")
+]
 
 
 @app.command()
 def calibrate(
     sources: Sources = None,
-    board: Annotated[
-        str, typer.Option(help="such as charuco:8x11:24mm:18.75mm:4x4_1000, or a board .toml")
-    ] = "",
-    unit: Annotated[str | None, typer.Option(help="of a board .toml: mm, cm, m, in")] = None,
+    board: BoardSpec = "",
+    unit: Unit = None,
+    rate: Rate = None,
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("calibration.toml"),
     fisheye: Annotated[str, typer.Option(help="cameras with a fisheye lens, a,b")] = "",
-    lens: Annotated[
-        list[str] | None, typer.Option(help="CAM=PATH, a recording for the lens of one camera")
-    ] = None,
-    from_poses: Annotated[
-        bool, typer.Option("--from-poses", help="no board: PATHs are 2D poses of the animals")
-    ] = False,
-    lenses: Annotated[
-        Path | None, typer.Option(help="with --from-poses: calibration that knows the lenses")
-    ] = None,
+    lens: Lens = None,
+    from_poses: FromPoses = False,
+    lenses: Lenses = None,
     size: Annotated[str, typer.Option(help="with --from-poses: images, 1280x1024")] = "",
     length: Annotated[str, typer.Option(help="with --from-poses: a-b=25mm sets the scale")] = "",
-    check: Annotated[
-        Path | None, typer.Option(help="with --from-poses: does this calibration still fit?")
-    ] = None,
-    print_: Annotated[
-        Path | None, typer.Option("--print", help="write the board to print, .pdf or .png")
-    ] = None,
+    check: Check = None,
+    print_: Print = None,
     force: Force = False,
 ) -> None:
     """Calibrate cameras from videos or images of a board, or from the animals themselves.
 
+    With --check, PATHs are 2D poses, or with --board videos of a board.
+
     Example: mapose calibrate --board chessboard:9x6:30mm top=top.mp4 side=side.mp4
     """
-    from mapose.cameras.calibrating import calibrate_cameras, write_board
+    from mapose.cameras.calibrating import BoardOptions, calibrate_cameras, write_board
 
-    if not from_poses and (
-        alone := _list_given(lenses=lenses, size=size, length=length, check=check)
-    ):
+    if not from_poses and (alone := _list_given(lenses=lenses, size=size, length=length)):
         raise SettingsError(f"{alone}: only for animals instead of a board, with --from-poses")
     if print_ is not None:
         write_board(board, print_, unit=unit, force=force)
         console.print(f"{print_}: print it in true size (100 %) and measure a square")
         return
-    found = read_sources(sources or [])
     if check is not None:
-        _check_from_poses(found, check)
+        _check_cameras(sources or [], check, board=board)
         return
+    found = read_sources(sources or [])
     if from_poses:
         _calibrate_from_poses(found, output, lenses=lenses, size=size, length=length, force=force)
         return
@@ -70,16 +77,11 @@ def calibrate(
         raise SettingsError(
             "wanted --board, such as chessboard:9x6:30mm (inner corners), or --from-poses"
         )
+    films = read_sources(lens) if lens else None
     with _count("searching for the board") as show:
+        options = BoardOptions(split_names(fisheye), films, unit, rate)
         _, report = calibrate_cameras(
-            found,
-            board,
-            unit=unit,
-            output=output,
-            fisheye=split_names(fisheye),
-            lens_sources=read_sources(lens) if lens else None,
-            force=force,
-            on_progress=show,
+            found, board, output=output, options=options, force=force, on_progress=show
         )
     console.print(str(report), markup=False, soft_wrap=True)
     console.print(str(output), soft_wrap=True)
@@ -109,12 +111,74 @@ def _calibrate_from_poses(
     console.print(str(output), soft_wrap=True)
 
 
-def _check_from_poses(sources: dict[str, Path], calibration: Path) -> None:
-    from mapose.cameras.selfcalibrating import check_calibration
+def _check_cameras(sources: Sequence[str], calibration: Path, *, board: str) -> None:
+    from mapose.cameras.selfcalibrating import check_calibration, list_views
 
+    own = list_views(calibration) if not sources else {}
     with _count("checking") as show:
-        found = check_calibration(sources, calibration, on_progress=show)
+        found = check_calibration(
+            own or read_sources(sources), calibration, board=board or None, on_progress=show
+        )
     console.print(str(found), markup=False, soft_wrap=True)
+
+
+@app.command()
+def world(
+    calibration: Annotated[Path, typer.Argument(help="cameras that stand somewhere")],
+    sources: Sources = None,
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("world.toml"),
+    board: BoardSpec = "",
+    frame: Annotated[int | None, typer.Option(help="of the videos, or of --points")] = None,
+    unit: Unit = None,
+    origin: Annotated[str, typer.Option(help="x,y,z in the old world, or a keypoint")] = "",
+    x: Annotated[str, typer.Option("--x", help="a point on the x axis, likewise")] = "",
+    y: Annotated[str, typer.Option("--y", help="a point where y is positive, likewise")] = "",
+    points: Annotated[Path | None, typer.Option(help="3D result that has the keypoints")] = None,
+    animal: Annotated[str | None, typer.Option(help="whose keypoints")] = None,
+    length: Annotated[str, typer.Option(help="from origin to x, 300mm: sets the scale")] = "",
+    force: Force = False,
+) -> None:
+    """Choose the world's origin, axes and floor: by a board in a frame, keypoints or points.
+
+    Example: mapose world calibration.toml --origin 0,0,0 --x 300,0,0 --y 0,200,0 -o cage.toml
+    """
+    from mapose.cameras.world import WorldBoard, WorldPoints, place_world
+
+    by: WorldPoints | WorldBoard
+    if board:
+        if given := _list_given(origin=origin, x=x, y=y, points=points, length=length):
+            raise SettingsError(f"{given}: not together with --board, which sets all of it")
+        by = WorldBoard(board, read_sources(sources or []), frame or 0, unit)
+    else:
+        if not (origin and x and y):
+            raise SettingsError("wanted --board with --frame, or --origin, --x and --y")
+        scale, new = _read_scale(length)
+        corners = [_read_place(text) for text in (origin, x, y)]
+        by = WorldPoints(corners[0], corners[1], corners[2], points, frame, animal, scale, new)
+    cameras = place_world(calibration, output, by=by, force=force)
+    console.print(f"{output}: {cameras}", markup=False, soft_wrap=True)
+
+
+def _read_place(text: str) -> str | tuple[float, float, float]:
+    """Read ``10,20,5``; anything else is the name of a keypoint."""
+    parts = text.split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        return text
+    if len(numbers) != 3:
+        raise SettingsError(f"wanted x,y,z or a keypoint, came {text!r}")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _read_scale(text: str) -> tuple[float | None, str | None]:
+    """Read ``300mm``: a length and its unit."""
+    if not text:
+        return None, None
+    found = re.fullmatch(r"([\d.]+)\s*([a-z]+)", text.strip())
+    if not found:
+        raise SettingsError(f"--length: wanted a length with its unit, 300mm, came {text!r}")
+    return float(found[1]), found[2]
 
 
 def _read_size(text: str) -> tuple[int, int]:
@@ -181,9 +245,7 @@ def triangulate(
     max_offset: Annotated[
         int, typer.Option(help="with --synchronize: frames to look within at first", min=1)
     ] = 60,
-    rate: Annotated[
-        float | None, typer.Option(help="frames/s of all views, if their files say wrong ones")
-    ] = None,
+    rate: Rate = None,
     cut: Annotated[bool, typer.Option("--cut", help="cut views to their common frames")] = False,
     lengths: Annotated[str, typer.Option(help="known bones, a-b=12.5,..., to check")] = "",
     force: Force = False,

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mapose.cameras.calibrating import calibrate_cameras
+from mapose.cameras.calibrating import BoardOptions, calibrate_cameras
 from mapose.cameras.triangulating import ViewOptions, triangulate_files
 from mapose.cluster.analyses import AnalysisTask, find_model_folder, run_analysis
 from mapose.cluster.outcomes import (
@@ -95,7 +95,7 @@ def list_rig_steps(rig: Rig) -> list[Step]:
             rig.videos,
             rig.board,
             output=rig.calibration,
-            fisheye=rig.fisheye,
+            options=BoardOptions(fisheye=rig.fisheye),
             force=force,
             on_progress=tell,
         )

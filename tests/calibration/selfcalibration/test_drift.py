@@ -1,7 +1,10 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
-from calibration import CalibrationError
+from calibration import CalibrationError, CameraGroup
 from calibration.selfcalibration.drift import find_drift
 from calibration.synthetic import make_ring
 from tests.calibration.walkers import bump, read_person, walk, watch
@@ -94,3 +97,38 @@ def test_of_two_calibrations_of_a_lab_one_fits(recordings):
     cameras, _, seen = read_person(recordings, calibration="qualisys")
     drift = find_drift(cameras, seen)
     assert drift.moved == ("cam03",), str(drift)
+
+
+def test_a_recording_that_does_not_tell_says_so_with_what_it_would_have_seen():
+    rng = np.random.default_rng(5)
+    cameras = make_ring(4, seed=2)
+    # An animal that rests: its labels err by 8 px, in the same way in all frames.
+    points = rng.normal(0, 15, (1, 12, 3)).repeat(60, 0)
+    seen = (
+        cameras.project(points) + rng.normal(0, 8, (4, 1, 12, 2)) + rng.normal(0, 1, (4, 60, 12, 2))
+    )
+    drift = find_drift(cameras, seen)
+    assert not drift.moved and drift.untold == cameras.names
+    least = min(d.visible for d in drift.drifts)
+    assert least > 6.5 and drift.verdict.startswith("Cannot tell whether cam0, cam1, cam2, cam3")
+    assert all(f"{d.name} {d.visible:.1f} px" in drift.verdict for d in drift.drifts)
+    assert "   ?" in str(drift) and "The calibration fits" not in str(drift)
+
+
+def test_the_smallest_movement_that_is_seen_is_one_that_is_seen(rng):
+    cameras = make_ring(4, seed=2)
+    points = rng.normal(0, 60, (80, 6, 3))
+    seen = cameras.project(points) + rng.normal(0, 1.5, (4, 80, 6, 2))
+    drift = find_drift(cameras, seen)
+    assert drift.fits and all(d.told for d in drift.drifts)
+    visible = drift["cam1"].visible
+    camera = cameras["cam1"]
+    angle = 2 * visible / camera.focal
+    turned = cv2.Rodrigues(np.array([0, angle, 0.0]))[0]
+    moved = replace(
+        camera,
+        rotation=turned @ camera.rotation_matrix,
+        translation=turned @ camera.translation,
+    )
+    old = CameraGroup([moved if c.name == "cam1" else c for c in cameras], cameras.unit)
+    assert find_drift(old, seen).moved == ("cam1",)

@@ -1,0 +1,184 @@
+"""What `mapose world` does: a calibration in, the same cameras in a world of one's choice out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from calibration import (
+    CameraGroup,
+    align_to_board,
+    align_to_points,
+    find_board_pose,
+    find_sighting,
+    read_board,
+    read_cameras,
+)
+from mapose.arrays import Floats
+from mapose.edits import find_edits_path
+from mapose.errors import SettingsError, suggest_name
+from mapose.files import claim_output, make_mark, name_work
+from mapose.poses import Poses
+from mapose.results.result import Result
+
+Place = str | tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class WorldPoints:
+    """Three points that set a world: its origin, one on the x axis, one on the y side.
+
+    Parameters
+    ----------
+    origin, x, y : (float, float, float) or str
+        In the world of the calibration, in its unit; or the name of a keypoint. The floor is the
+        plane of the three, z is up if they turn anticlockwise as seen from above.
+    poses : path, optional
+        3D result in which keypoints are looked up: where they are in the median over time.
+    frame : int, optional
+        Its only frame that counts.
+    individual : str, optional
+        Whose keypoints, where there are several animals; landmarks need none.
+    length : float, optional
+        True distance from `origin` to `x`, in `unit`; by default the scale stays.
+    unit : str, optional
+        Of the new world.
+    """
+
+    origin: Place
+    x: Place
+    y: Place
+    poses: str | os.PathLike[str] | None = None
+    frame: int | None = None
+    individual: str | None = None
+    length: float | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class WorldBoard:
+    """A board that sets a world as it lay in one frame: floor, origin at its first corner.
+
+    Parameters
+    ----------
+    board : str
+        Such as ``charuco:8x11:24mm:18.75mm:4x4_1000``, or a board .toml.
+    sources : dict of str to path
+        By camera: a video or images; those in which it is not seen do not count.
+    frame : int
+        Number of the frame, or of the image.
+    unit : str, optional
+        Of a board file that names none.
+    """
+
+    board: str
+    sources: Mapping[str, str | os.PathLike[str]]
+    frame: int = 0
+    unit: str | None = None
+
+
+def place_world(
+    calibration: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    by: WorldPoints | WorldBoard,
+    force: bool = False,
+) -> CameraGroup:
+    """Choose the origin, axes and floor of the world and save the cameras in it.
+
+    Parameters
+    ----------
+    calibration : path
+        Any that `calibration.read_cameras` reads.
+    output : path
+        The calibration to write, a .toml.
+    by : WorldPoints or WorldBoard
+        What sets it.
+    force : bool
+        Replace what something else made.
+
+    Returns
+    -------
+    CameraGroup
+        As saved; what the cameras see has not changed.
+
+    Raises
+    ------
+    SettingsError
+        If a keypoint or camera is unknown, or the output may not be replaced.
+    calibration.CalibrationError
+        If the board is not seen, or the three points are on one line.
+    """
+    inputs = [Path(calibration)]
+    if isinstance(by, WorldPoints):
+        inputs += [Path(by.poses), find_edits_path(by.poses)] if by.poses else []
+        said = {k: v for k, v in vars(by).items() if k != "poses"}
+    else:
+        inputs += [Path(by.board), *map(Path, by.sources.values())]
+        said = {"board": by.board, "frame": by.frame or None, "unit": by.unit}
+    made = name_work("world", inputs, **said)
+    with claim_output(output, inputs=inputs, suffixes=[".toml"], made=made, force=force):
+        cameras = read_cameras(calibration)
+        moved = _place_points(cameras, by) if isinstance(by, WorldPoints) else _lay(cameras, by)
+        moved.save(output, note=make_mark(made))
+        return moved
+
+
+def _place_points(cameras: CameraGroup, by: WorldPoints) -> CameraGroup:
+    poses = None if by.poses is None else Result(by.poses).poses
+    places = {name: _find_place(getattr(by, name), poses, by) for name in ("origin", "x", "y")}
+    return align_to_points(cameras, **places, length=by.length, unit=by.unit)[0]
+
+
+def _find_place(place: Place, poses: Poses | None, by: WorldPoints) -> Floats:
+    """Find where a point is in the old world, float64 (3,)."""
+    if not isinstance(place, str):
+        return np.asarray(place, np.float64)
+    if poses is None:
+        raise SettingsError(
+            f"{place!r}: wanted x,y,z, or a keypoint together with a 3D result to look it up in"
+        )
+    if poses.dimensions != 3:
+        raise SettingsError(f"{Path(str(by.poses)).name}: wanted 3D poses, came 2D ones")
+    if place not in poses.skeleton.keypoints:
+        hint = suggest_name(place, poses.skeleton.keypoints)
+        raise SettingsError(f"no keypoint {place!r} in {Path(str(by.poses)).name}: {hint}")
+    points = poses.points[:, :, poses.skeleton.index(place)].astype(np.float64)  # (F, I, 3)
+    seen = np.asarray(np.isfinite(points).all(-1))
+    who = np.flatnonzero(seen.any(0))
+    if by.individual is not None:
+        if by.individual not in poses.names:
+            hint = suggest_name(by.individual, poses.names)
+            raise SettingsError(f"no individual {by.individual!r}: {hint}")
+        who = np.intersect1d(who, [poses.names.index(by.individual)])
+    if len(who) > 1:
+        told = ", ".join(poses.names[i] for i in who)
+        raise SettingsError(f"{place}: several animals have it ({told}); say which one")
+    rows = np.ones(len(poses), bool) if by.frame is None else poses.frames == by.frame
+    found = points[rows][:, who][seen[rows][:, who]] if len(who) else points[:0, 0]
+    if not len(found):
+        when = "" if by.frame is None else f" in frame {by.frame}"
+        raise SettingsError(f"{place} was found nowhere{when}; take another point or frame")
+    return np.asarray(np.median(found, axis=0))
+
+
+def _lay(cameras: CameraGroup, by: WorldBoard) -> CameraGroup:
+    """Take the world of a board as it lies in a frame."""
+    if unknown := [name for name in by.sources if name not in cameras]:
+        hint = suggest_name(unknown[0], cameras.names)
+        raise SettingsError(f"no camera {unknown[0]!r} in the calibration: {hint}")
+    board = read_board(by.board, by.unit)
+    if board.unit != cameras.unit and "unknown" not in (board.unit, cameras.unit):
+        raise SettingsError(
+            f"the calibration is in {cameras.unit}, the board in {board.unit}: give it in "
+            f"{cameras.unit}"
+        )
+    pixels = {
+        name: find_sighting(source, board, camera=name, frame=by.frame).pixels
+        for name, source in by.sources.items()
+    }
+    return align_to_board(cameras, find_board_pose(cameras, board, pixels))[0]
