@@ -179,7 +179,6 @@ def test_animals_calibrate_cameras_and_check_them(scene, tmp_path):
         (["calibrate", "top=nowhere.mp4"], "nothing at nowhere.mp4"),
         (["calibrate", "setup.cfg"], "CAM=PATH"),
         (["calibrate", "top=setup.cfg"], "--board"),
-        (["calibrate", "--check", "a.toml", "top=setup.cfg"], "--check: only for animals"),
         (["triangulate", "--lengths", "a-b=long", "top=setup.cfg"], "a number for a-b"),
         (["calibrate", "--from-poses", "top=setup.cfg"], "--lenses"),
         (["calibrate", "--from-poses", "--size", "big", "top=setup.cfg"], "WIDTHxHEIGHT"),

@@ -91,8 +91,8 @@ def test_a_session_that_fails_does_not_stop_the_others(tree):
 def test_a_board_is_searched_once_for_all_its_sessions(tree, monkeypatch):
     called = []
 
-    def calibrate(videos, board, *, output, fisheye, force, on_progress):
-        called.append((sorted(videos), board, fisheye, force))
+    def calibrate(videos, board, *, output, options, force, on_progress):
+        called.append((sorted(videos), board, options.fisheye, force))
         if board == "bad":
             raise CalibrationError("the board was not seen")
         output.write_text(text + "# anew", encoding="utf-8")
