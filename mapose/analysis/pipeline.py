@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
+import torch
 
 from mapose import __version__
 from mapose.analysis.identity import collect_marks, name_rows
@@ -191,7 +192,8 @@ def analyze_file(
         on_progress(AnalysisProgress(resumed, len(source), resumed))
         stack.enter_context(_tell_how_to_go_on(target))
         rate = job.get("rate", source.rate or None)
-        for poses, peaks in _find_chunks(source, model, count, resumed, options):
+        chunks, runner = _open_chunks(source, model, count, resumed, options)
+        for poses, peaks in chunks:
             poses = replace(poses, rate=rate)
             marks = None
             if identity is not None and peaks is not None:
@@ -199,7 +201,8 @@ def analyze_file(
             parts.add(poses, peaks if keep_peaks else None, marks)
             tracker.add(poses, marks)
             on_progress(AnalysisProgress(int(poses.frames[-1]) + 1, len(source), resumed))
-        provenance = {"made": made, "job": job, **_describe_source(source, model, job["video"])}
+        provenance = {"made": made, "job": job}
+        provenance |= _describe_source(source, model, job["video"], runner)
         provenance["path"] = find_path(video, target.parent).as_posix()
         rows = tracker.finish(min_rows=1)
         if identity is not None:
@@ -248,17 +251,23 @@ def _load_job(target: Path) -> Any:
         return None
 
 
-def _find_chunks(
+def _open_chunks(
     video: Video, model: Model | TopDown, count: int | None, start: int, options: AnalysisOptions
-) -> Iterator[tuple[Poses, Peaks | None]]:
-    """Give the assembled poses of chunk after chunk, from frame ``start`` on."""
+) -> tuple[Iterator[tuple[Poses, Peaks | None]], str]:
+    """Give the assembled poses of chunk after chunk, from frame ``start`` on, and what runs it."""
     device, crop = options.get("device"), options.get("crop")
     if isinstance(model, TopDown):
-        rest = slice(start, len(video))
-        parts = find_poses(video, model.to(device), rest, individuals=count, crop=crop, chunk=CHUNK)
-        yield from ((poses, None) for poses in parts)
-        return
-    predictor = Predictor(model, individuals=count, device=device, crop=crop)
+        rest, ready = slice(start, len(video)), model.to(device)
+        parts = find_poses(video, ready, rest, individuals=count, crop=crop, chunk=CHUNK)
+        return ((poses, None) for poses in parts), f"torch {torch.__version__}"
+    predictor = Predictor(model, individuals=count, device=device, crop=crop, frames=len(video))
+    return _find_chunks(video, predictor, count, start), predictor.runner
+
+
+def _find_chunks(
+    video: Video, predictor: Predictor, count: int | None, start: int
+) -> Iterator[tuple[Poses, Peaks]]:
+    model = predictor.model
     batches = read_batches(video, predictor, slice(start, len(video)), BATCH)
     found = prefetch(predictor.find_batches(prefetch(batches, depth=4)), depth=4)
     waiting: list[Peaks] = []
@@ -464,8 +473,11 @@ def _name_job(job: dict[str, Any], model: Model | TopDown, video: str | os.PathL
     )
 
 
-def _describe_source(video: Video, model: Model | TopDown, mark: str) -> dict[str, Any]:
+def _describe_source(
+    video: Video, model: Model | TopDown, mark: str, runner: str
+) -> dict[str, Any]:
     return {
+        "runner": runner,
         "source": video.path.name,
         "size": list(video.size),
         "trained_frames": find_trained_frames(model, video.name, mark),

@@ -21,7 +21,7 @@ from mapose.data import pad_images, prepare_image
 from mapose.decode import Candidates, find_peaks, score_links
 from mapose.grid import to_pixels
 from mapose.io import Video, prefetch
-from mapose.models import Model, Workers, find_device
+from mapose.models import Model, Workers, find_device, open_runner
 from mapose.poses import Peaks, join_peaks
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ class Predictor:
     crop : Crop, optional
         Part of the images in which to look, left, top, width and height in px; positions stay
         those in the whole image.
+    frames : int
+        How many images there will be: for many it pays to have onnxruntime run the network.
     """
 
     def __init__(
@@ -60,10 +62,11 @@ class Predictor:
         individuals: int | None = None,
         device: str | None = None,
         crop: Crop | None = None,
+        frames: int = 0,
     ) -> None:
         self.model = model
         self.device = find_device(device)
-        self.network = model.network.fused().to(self.device)
+        self.network, self.runner = open_runner(model, self.device, frames=frames)
         animals = individuals or model.individuals
         self.single = animals == 1
         self.most = 5 if self.single else max(40, 3 * (animals or 0))

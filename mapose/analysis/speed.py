@@ -32,6 +32,7 @@ from mapose.zoo import find_model
 SECONDS = 25.0
 #: Frames that are assembled, tracked and written at once.
 _CHUNK = 64
+_LONG = 30 * 3600  # of an hour
 _WIDTH, _HEIGHT, _ANIMALS, _DRAWN = 640, 480, 3, 24
 
 
@@ -137,7 +138,7 @@ def measure_speed(
         opened = stack.enter_context(Video(video, gray=loaded.channels == 1))
         if not len(opened):
             raise VideoError(f"{opened.path.name} has no frame")
-        predictor = Predictor(loaded, device=device)
+        predictor = Predictor(loaded, device=device, frames=_LONG)
         on_progress("decoding")
         decode = _count_rate(
             (1 for _ in _repeat(lambda: opened.iterate(0, len(opened)))), seconds * 0.15
@@ -157,7 +158,7 @@ def measure_speed(
         analyze = _count_rate(_follow(flow, loaded, work), seconds * 0.5)
         flow.close()
         name = Path(video).name
-    where = _name_device(predictor.device)
+    where = f"{_name_device(predictor.device)}, {predictor.runner.split(',')[0]}"
     size = (opened.size[0], opened.size[1])
     return Speed(name, loaded.name, where, size, count_cores(), decode, network, tracking, analyze)
 

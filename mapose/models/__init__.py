@@ -15,6 +15,7 @@ from mapose.models.hub import HubEncoder, read_config
 from mapose.models.losses import Losses, find_losses, find_mark_loss
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
 from mapose.models.refiner import Refiner
+from mapose.models.runners import open_runner
 from mapose.models.shards import Shards, Workers, spare_cores
 from mapose.models.topdown import TopDown, is_top_down, open_model
 
@@ -41,6 +42,7 @@ __all__ = [
     "load_tensors",
     "normalise",
     "open_model",
+    "open_runner",
     "read_config",
     "restore_network",
     "save_tensors",

@@ -91,9 +91,6 @@ def export_model(
     which = None if stage == "first" else stage
     made = name_work("models export", [model.name or "model"], to=to, stage=which)
     about = json.dumps({**model.describe(), "made": make_mark(made)})
-    network = _Plain(chosen.fused()).eval()
-    side = _EXAMPLE * chosen.multiple
-    example = torch.zeros(2, side, side + chosen.multiple, channels, dtype=torch.uint8)
     with (
         claim_output(
             path,
@@ -103,16 +100,43 @@ def export_model(
             force=force,
         ),
         write_atomically(path) as partial,
-        warnings.catch_warnings(),
-        torch.inference_mode(),
     ):
+        write_network(chosen, partial, channels=channels, to=to, about=about)
+    return path
+
+
+def write_network(
+    network: PoseNetwork, path: Path, *, channels: int, to: Kind = "onnx", about: str = "{}"
+) -> None:
+    """Write one network.
+
+    Parameters
+    ----------
+    network : PoseNetwork
+        Which.
+    path : Path
+        File to write.
+    channels : int
+        Of its images.
+    to : {"onnx", "torchscript"}
+        As for `export_model`.
+    about : str
+        JSON that is written in it.
+
+    Raises
+    ------
+    MissingExtraError
+        If the library for it is not installed.
+    """
+    plain, side = _Plain(network.fused()).eval(), _EXAMPLE * network.multiple
+    example = torch.zeros(2, side, side + network.multiple, channels, dtype=torch.uint8)
+    with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of libraries, about their own future
         if to == "torchscript":
-            traced = torch.jit.trace(network, example, check_trace=False)
-            traced.save(str(partial), _extra_files={"mapose": about})
+            traced = torch.jit.trace(plain, example, check_trace=False)
+            traced.save(str(path), _extra_files={"mapose": about})
         else:
-            _write_onnx(network, example, partial, about)
-    return path
+            _write_onnx(plain, example, path, about)
 
 
 def _choose_network(model: Model, stage: Stage) -> tuple[PoseNetwork, int]:
@@ -156,6 +180,8 @@ class OnnxNetwork:
     ----------
     path : path
         Written by `export_model`.
+    threads : int, optional
+        Compute on the processor with so many; by default where and as onnxruntime likes best.
 
     Raises
     ------
@@ -165,16 +191,22 @@ class OnnxNetwork:
         If the file is damaged, or no network of ours.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, threads: int | None = None) -> None:
         try:
             import onnxruntime
         except ImportError as error:
             raise MissingExtraError(_ONNX) from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = logging.ERROR // 10
+        providers = onnxruntime.get_available_providers()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            # Threads that wait do so asleep: others want the cores as well.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            providers = ["CPUExecutionProvider"]
         try:
             self.session: Any = onnxruntime.InferenceSession(
-                os.fspath(path), options, providers=onnxruntime.get_available_providers()
+                os.fspath(path), options, providers=providers
             )
         except Exception as error:  # onnxruntime raises kinds of its own for whatever is damaged
             raise FormatError(f"{path} cannot be opened as ONNX: {error}") from error

@@ -1,0 +1,62 @@
+"""What runs a network is chosen by what there is, and has to say the same as torch."""
+
+import numpy as np
+import pytest
+import torch
+
+import mapose
+from mapose.io import VideoWriter, load_provenance
+from mapose.models import open_runner, runners
+from mapose.models.export import OnnxNetwork
+from tests.untrained import make_untrained
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    runners._opened().clear()
+    yield
+    runners._opened().clear()
+
+
+def test_many_images_on_a_processor_are_worth_onnxruntime():
+    pytest.importorskip("onnxruntime", reason="needs: pip install onnx onnxruntime")
+    model = make_untrained(lively=True)
+    runner, name = open_runner(model, CPU, frames=runners.WORTH)
+    assert isinstance(runner, OnnxNetwork) and name.startswith("onnxruntime ")
+    assert open_runner(model, CPU, frames=runners.WORTH)[0] is runner
+    images = torch.randint(0, 256, (3, 64, 96, 1), dtype=torch.uint8)
+    with torch.inference_mode():
+        ours, theirs = model.network.fused().predict(images), runner.predict(images)
+    np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-4)
+    np.testing.assert_allclose(ours.fields, theirs.fields, atol=1e-4)
+    few, name = open_runner(model, CPU, frames=runners.WORTH - 1)
+    assert not isinstance(few, OnnxNetwork) and name == f"torch {torch.__version__}, cpu"
+
+
+def test_torch_stays_where_the_other_is_not_there_or_not_exact(monkeypatch):
+    model = make_untrained(lively=True)
+    monkeypatch.setattr(runners, "find_spec", lambda name: None)
+    assert open_runner(model, CPU, frames=10**6)[1].startswith("torch")
+    monkeypatch.undo()
+    pytest.importorskip("onnxruntime", reason="needs: pip install onnx onnxruntime")
+    monkeypatch.setattr(runners, "_EXACT", -1.0)
+    assert open_runner(model, CPU, frames=10**6)[1].startswith("torch")
+
+
+def test_an_analysis_says_what_ran_it_and_finds_the_same(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="needs: pip install onnx onnxruntime")
+    model = make_untrained(lively=True)
+    rng = np.random.default_rng(0)
+    with VideoWriter(tmp_path / "v.mp4", 25) as writer:
+        for _ in range(12):
+            writer.write(rng.integers(0, 255, (64, 64)).astype(np.uint8))
+    found = {}
+    for name, worth in (("torch", 13), ("onnxruntime", 12)):
+        monkeypatch.setattr(runners, "WORTH", worth)
+        place = tmp_path / f"{name}.mapose.h5"
+        found[name] = mapose.analyze(tmp_path / "v.mp4", model, output=place).array
+        assert load_provenance(place)["runner"].startswith(name)
+    np.testing.assert_allclose(found["torch"], found["onnxruntime"], atol=0.01)
+    assert np.isfinite(found["torch"]).any()
