@@ -45,6 +45,18 @@ seen = np.isfinite(truth.points[labels.frames])
 np.testing.assert_allclose(labels.points[seen], truth.points[labels.frames][seen], atol=0.001)
 assert project.skeleton.keypoints[0] == "nose" and "undo" in str(project.history(1)[0])
 """,
+    "05_many_videos": """
+assert [o.state for o in report.outcomes] == ["done"] * 3 + ["failed"]
+assert sum(o.frames for o in report.outcomes) == 36
+assert all(o.output.split(", ")[-3:] == ["triangulate", "kinematics", "export csv"]
+           for o in first.outcomes)
+assert [o.state for o in again.outcomes] == ["unchanged"] * 2
+reasons = {(Path(i.name).name, i.step): i.reason for i in mapose.plan_sessions(sessions).intentions}
+assert {key for key, why in reasons.items() if why} == {
+    ("tuesday", "kinematics"), ("tuesday", "export csv")}
+assert [item.state for item in open_submission(handed).items] == ["done"] * 3
+assert "#SBATCH --array=0-2" in (handed / "job-1.sh").read_text()
+""",
 }
 
 

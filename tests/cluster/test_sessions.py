@@ -1,6 +1,7 @@
 """What is a session, what is to be done with it, and what is done of it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import mapose
 from calibration import CalibrationError
 from mapose.cli import app
 from mapose.cluster.experiments import list_steps
+from mapose.cluster.sessions import read_settings
 from mapose.errors import SettingsError
 from mapose.io import VideoWriter, save
 from mapose.synthetic import make_cameras, make_scene
@@ -177,3 +179,12 @@ def test_where_there_is_nothing_to_do_it_is_told(tmp_path):
     draw(tmp_path / "a" / "top.mp4")
     with pytest.raises(SettingsError, match="write one that says at least"):
         mapose.find_sessions(tmp_path)
+
+
+def test_the_example_of_the_docs_is_one(tree):
+    docs = Path(__file__).parents[2] / "docs" / "many-videos.md"
+    text = docs.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    (tree / "session.yaml").write_text(text.replace("side, back", "cam1, cam2"), encoding="utf-8")
+    settings, place = read_settings(tree / "monday")
+    assert settings.triangulate.smooth == "rigid" and settings.track.appearance
+    assert settings.model == str(tree.parent / "mice") and place == tree
