@@ -101,7 +101,7 @@ def walk(page, given) -> None:
     page.get_by_label("Network").select_option("small")
     page.get_by_label("Steps").fill(str(given.steps))
     page.get_by_role("button", name="Train", exact=True).click()
-    page.get_by_role("link", name="Train model-1").click()
+    page.get_by_role("link", name="Train model-1", exact=True).click()
     page.get_by_text("now ").wait_for(timeout=900_000)
     page.locator("span.facts", has_text="done").first.wait_for(timeout=900_000)
     tell("5-trained")
@@ -230,6 +230,7 @@ def check(given) -> None:
     by_hand = sum(m[3] == "person" for spots in state.marks.values() for m in spots.values())
     accepted = sum(m[3] == "model" for spots in state.marks.values() for m in spots.values())
     assert by_hand == wanted, (by_hand, wanted)
+    assert accepted > 0
     assert len(list((project.path / "labels").glob("*/*.png"))) >= 20
     assert project.list_models() == ["model-1"]
     result = project.path / "results" / f"{given.video.stem}{RESULT}"

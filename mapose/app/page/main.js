@@ -55,10 +55,39 @@ function Top({ project, page }) {
         aria-current=${page === name ? "page" : null}>${words}</a>`)}
     </nav>`}
     <span class="space"></span>
+    ${project && html`<${Working} key=${project} project=${project} />`}
     <span class=${`saved ${gone ? "bad" : ""}`} role="status">
       ${gone ? `The server has stopped. ${saved ? `Everything up to ${saved} is saved.` : ""} Start mapose app again.`
         : pending ? "saving" : saved ? `saved ${saved}` : ""}</span>
   </header>`;
+}
+
+// Work that goes on wherever one is; its end is told.
+const LOOK = 4000;
+function Working({ project }) {
+  const [jobs, setJobs] = useState([]);
+  useEffect(() => {
+    let known = null;
+    const look = async () => {
+      if (document.hidden) return;
+      const found = (await get(api(project, "jobs")).catch(() => null))?.jobs;
+      if (!found) return;
+      for (const job of found) {
+        const before = known?.get(job.name);
+        if (before !== "running" && before !== "queued") continue;
+        if (job.state === "done" && job.kind !== "propose") say(`Done: ${job.title}`); // Label tells what was found
+        if (job.state === "failed") say(`Failed: ${job.title}. ${job.fault}`, { kind: "fault" });
+      }
+      known = new Map(found.map((job) => [job.name, job.state]));
+      setJobs(found.filter((job) => job.state === "running"));
+    };
+    look();
+    const timer = setInterval(look, LOOK);
+    return () => clearInterval(timer);
+  }, [project]);
+  if (!jobs.length) return null;
+  const [{ name, title, progress }] = jobs, more = jobs.length > 1 ? ` and ${jobs.length - 1} more` : "";
+  return html`<a class="working" href=${`#/p/${project}/job/${encodeURIComponent(name)}`}>${title}${progress.total ? `, ${Math.round(100 * progress.done / progress.total)} %` : ""}${more}</a>`;
 }
 
 function Bottom() {

@@ -30,8 +30,14 @@ export function useShortcuts(keys) {
       event.preventDefault();
       found[2](event, pressed);
     };
+    // After a click the keys are the page's again: Space would press the same button once more.
+    const letGo = (event) => {
+      const button = event.detail > 0 && event.target.closest("button, summary");
+      if (button && !button.closest("dialog")) button.blur();
+    };
     window.addEventListener("keydown", press);
-    return () => window.removeEventListener("keydown", press);
+    window.addEventListener("click", letGo);
+    return () => { window.removeEventListener("keydown", press); window.removeEventListener("click", letGo); };
   }, []);
 }
 
