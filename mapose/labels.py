@@ -84,7 +84,7 @@ class Labels:
         put(self, "frames", np.asarray(self.frames, np.int64))
         put(self, "videos", tuple(str(v) for v in self.videos))
         put(self, "images", tuple(None if p is None else Path(p) for p in self.images))
-        put(self, "individuals", tuple(str(i) for i in self.individuals))
+        put(self, "individuals", tuple(str(i).strip() for i in self.individuals))
         put(self, "sources", dict(self.sources or {}))
         for name, known in (("states", STATES), ("origins", ORIGINS)):
             given = getattr(self, name)

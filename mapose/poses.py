@@ -37,7 +37,8 @@ class Poses:
     ----------
     array : float32, (F, I, K, 3) or (F, I, K, 4)
         x, y[, z], confidence. A missing keypoint has NaN coordinates and confidence 0; whatever
-        has a NaN or infinite coordinate on creation is made so.
+        has a NaN or infinite coordinate on creation is made so. Confidences beyond 0 to 1 become
+        0 or 1.
     skeleton : Skeleton
         Names of the K keypoints.
     individuals : sequence of str, optional
@@ -99,7 +100,7 @@ class Poses:
         frames = np.arange(len(array)) if self.frames is None else np.asarray(self.frames)
         put(self, "frames", frames.astype(np.int64))
         if self.individuals is not None:
-            put(self, "individuals", tuple(str(n) for n in self.individuals))
+            put(self, "individuals", tuple(str(n).strip() for n in self.individuals))
         for name in ("identity", "covariance"):
             if getattr(self, name) is not None:
                 put(self, name, np.asarray(getattr(self, name), np.float32))
@@ -582,12 +583,13 @@ def _find_movement_axes() -> tuple[str, str]:
 
 
 def _blank_missing(array: Singles) -> None:
-    """Make every keypoint with an unusable number NaN with confidence 0, in place."""
+    """Make every keypoint with an unusable number NaN with confidence 0 to 1, in place."""
     missing = ~np.isfinite(array[..., :-1]).all(-1)
     array[missing, :-1] = np.nan
     array[missing, -1] = 0
     confidence = array[..., -1]
-    confidence[~np.isfinite(confidence)] = 0
+    confidence[np.isnan(confidence)] = 0
+    np.clip(confidence, 0, 1, out=confidence)
 
 
 def _find_names(asked: Names, known: Sequence[str], what: str) -> Ints:

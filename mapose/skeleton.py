@@ -25,7 +25,7 @@ class Skeleton:
     Parameters
     ----------
     keypoints : sequence of str
-        Names, unique, in channel order.
+        Names, unique, in channel order; blanks around them are cut off.
     edges : sequence of pairs of str, optional
         Limbs. Their order is the order of the affinity channels.
     mirror : sequence of pairs of str, optional
@@ -65,10 +65,10 @@ class Skeleton:
         for what, given in (("keypoints", keypoints), ("landmarks", landmarks)):
             if isinstance(given, str):
                 raise ShapeError(f"{what}: wanted a list of names, came the string {given!r}")
-        object.__setattr__(self, "keypoints", tuple(str(k) for k in keypoints))
+        object.__setattr__(self, "keypoints", tuple(str(k).strip() for k in keypoints))
         object.__setattr__(self, "edges", tuple(_pair(e, "edge") for e in edges))
         object.__setattr__(self, "mirror", tuple(_pair(m, "mirror pair") for m in mirror))
-        object.__setattr__(self, "landmarks", tuple(str(m) for m in landmarks))
+        object.__setattr__(self, "landmarks", tuple(str(m).strip() for m in landmarks))
         self._check()
 
     def _check(self) -> None:
@@ -220,4 +220,4 @@ def _stands_alone(name: str, i: int) -> bool:
 def _pair(value: Sequence[str], what: str) -> Pair:
     if isinstance(value, str) or len(value) != 2:
         raise ShapeError(f"{what}: wanted two keypoint names, came {value!r}")
-    return (str(value[0]), str(value[1]))
+    return (str(value[0]).strip(), str(value[1]).strip())

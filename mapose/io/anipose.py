@@ -11,7 +11,8 @@ import pandas as pd
 
 from mapose.arrays import Singles
 from mapose.errors import FormatError
-from mapose.files import write_atomically
+from mapose.io.cells import TextTable, find_blank, read_first_rows, read_numbers, write_table
+from mapose.io.conventions import settle_points
 from mapose.io.instances import unname_slots
 from mapose.io.marker_names import find_marker_names, split_marker_names
 from mapose.poses import Poses
@@ -65,14 +66,12 @@ def write_anipose(poses: Poses, path: Path, *, support: Mapping[str, Any] | None
     extra |= {f"center_{i}": 0.0 for i in range(3)}
     extra["fnum"] = poses.frames
     data = pd.concat([data, pd.DataFrame(extra, index=data.index)], axis=1)
-    with write_atomically(path, error=FormatError) as partial:
-        data.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+    write_table(data, path)
 
 
 def is_anipose_csv(path: Path) -> bool:
     """Tell by its header whether a csv is a table of 3D points of Anipose."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        header = file.readline().strip().split(",")
+    header = next(iter(read_first_rows(path, 1)), [])
     return bool(_find_parts(header)) and {"fnum", "M_00"} & set(header) != set()
 
 
@@ -102,7 +101,8 @@ def read_anipose_poses(path: Path) -> Poses:
     score[np.isnan(score)] = 1
     individuals, keypoints = split_marker_names(parts)
     count = len(individuals or [""])
-    array = np.concatenate([points, score], -1).reshape(len(data), count, len(keypoints), 4)
+    array = settle_points(np.concatenate([points, score], -1), path)
+    array = array.reshape(len(data), count, len(keypoints), 4)
     named = unname_slots(individuals) if individuals else None
     frames = data["fnum"].to_numpy(np.int64) if "fnum" in data else np.arange(len(data))
     columns = [f"{name}:identity" for name in individuals or []] or ["identity"]
@@ -146,21 +146,24 @@ def _find_parts(header: Sequence[str]) -> list[str]:
 
 
 def _load_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    try:
-        data = pd.read_csv(path, encoding="utf-8-sig")
-    except (ValueError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path} is not a csv of Anipose: {error}") from error
-    parts = _find_parts([str(c) for c in data.columns])
+    table = TextTable(path)
+    header = table.read_row()
+    parts = _find_parts(header)
     if not parts:
         raise FormatError(f"{path}: wanted columns snout_x, snout_y, snout_z, snout_error, ...")
-    return data, parts
+    rows = table.read_rest(0)
+    if len(rows.columns) > len(header) and rows.iloc[:, len(header) :].notna().any(axis=None):
+        raise FormatError(f"{path}: its rows have more cells than its header ({len(header)})")
+    names = [name for name, blank in zip(header, find_blank(header), strict=True) if not blank]
+    if len(set(names)) < len(names):
+        raise FormatError(f"{path}: several columns have one name; name body parts differently")
+    rows = rows[[c for c, name in enumerate(header) if name in names]]
+    rows.columns = names
+    return pd.DataFrame(read_numbers(rows, table), columns=names), parts
 
 
 def _take(data: pd.DataFrame, parts: Sequence[str], columns: Sequence[str]) -> Singles:
     """Take some columns of all parts, (F, parts, columns); NaN where there is none."""
     names = [f"{part}_{column}" for part in parts for column in columns]
-    try:
-        values = data.reindex(columns=names).to_numpy(np.float32)
-    except ValueError as error:
-        raise FormatError(f"a table of Anipose holds what is no number: {error}") from error
+    values = data.reindex(columns=names).to_numpy(np.float32)
     return values.reshape(len(data), len(parts), len(columns)).copy()

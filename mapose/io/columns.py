@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from mapose.errors import FormatError
+from mapose.io.cells import EMPTY, TextTable, find_blank, mend_decimals
+from mapose.io.conventions import distinguish_names
 from mapose.io.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 # What a column may be called: sure names, then names that count only if no sure one is there.
@@ -35,9 +37,10 @@ SYNONYMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "score": (("score", "confidence", "likelihood", "probability", "prob"), ()),
     "visible": (("visible", "visibility", "vis"), ()),
 }
-_WIDE = re.compile(r"^(.+?)[ ._:-]+(x|y|score|confidence|likelihood|visible|visibility)$", re.I)
+_WIDE = re.compile(
+    r"^(.+?)[ ._:-]+(x|y|score|confidence|likelihood|visible|visibility)$", re.I | re.S
+)
 _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-_EMPTY = ("", "nan", "na", "none", "null")
 _NUMBERS = ("frame", "x", "y", "z", "score", "visible", "identity")
 _TEXT = ("video", "image", "track", "individual", "keypoint")
 _WIDE_FIELDS = {"confidence": "score", "likelihood": "score", "visibility": "visible"}
@@ -59,7 +62,8 @@ def read_rows(path: Path, left_out: list[str] | None = None) -> pd.DataFrame:
     FormatError
         If a column is missing or could be meant in two ways, or numbers cannot be read.
     """
-    raw = _read_cells(path)
+    table = TextTable(path)
+    raw = _read_cells(table)
     if raw.empty:
         raise FormatError(f"{path}: the table is empty; wanted a row per keypoint or animal")
     fields = _match_columns(list(raw.columns), path)
@@ -76,36 +80,32 @@ def read_rows(path: Path, left_out: list[str] | None = None) -> pd.DataFrame:
     if "identity" in raw and "individual" in fields and fields.get("track") == "identity":
         # Our own export: the probability that the name is right, not a name.
         rows = rows.rename(columns={"track": "identity"})
-    return _clean(rows.copy(), path, left_out)
+    numbers = [field for field in _NUMBERS if field in rows]
+    rows = rows.copy()
+    rows[numbers] = mend_decimals(rows[numbers], table)
+    return _clean(rows, path, left_out)
 
 
-def _read_cells(path: Path) -> pd.DataFrame:
-    """Read all cells as text; find the separator, and whether there is a header."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="strict") as file:
-            first = file.readline()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"{path} is not a plain text table: {error}") from error
-    separator = max(",;\t", key=first.count)
-    headless = any(_is_number(cell) for cell in first.strip().split(separator))
-    try:
-        cells = pd.read_csv(
-            path,
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            skipinitialspace=True,
-            header=None if headless else 0,
-            encoding="utf-8-sig",
-            index_col=False,
+def _read_cells(table: TextTable) -> pd.DataFrame:
+    """Read all cells as text; find out whether there is a header."""
+    path, first = table.path, table.read_row()
+    headless = any(_is_number(cell) for cell in first)
+    cells = table.read_rest().astype(str)
+    if headless:
+        cells = pd.concat([pd.DataFrame([first]), cells], ignore_index=True).fillna("")
+        cells.columns = [str(c) for c in cells.columns]
+        return _name_columns_by_content(cells, path)
+    names = [*first, *[""] * (cells.shape[1] - len(first))]
+    empty = [blank and (cells[c] == "").all() for c, blank in enumerate(find_blank(names))]
+    kept = [c for c, nothing in enumerate(empty) if not nothing]
+    cells = cells[kept]
+    if beyond := [c for c in kept if c >= len(first)]:
+        raise FormatError(
+            f"{path}: {len(first)} columns in the header, {beyond[-1] + 1} below it; a name with "
+            "a comma in it has to stand in quotes"
         )
-    except ValueError as error:
-        raise FormatError(f"{path} cannot be read as a table: {error}") from error
-    cells.columns = [str(c).strip() for c in cells.columns]
-    if separator == ";":  # spreadsheets of half of Europe write 12,5 and separate columns by ;
-        number = r"^\s*-?\d*,\d+\s*$"
-        cells = cells.apply(lambda c: c.where(~c.str.match(number), c.str.replace(",", ".")))
-    return _name_columns_by_content(cells, path) if headless else cells
+    cells.columns = distinguish_names([names[c] for c in kept])
+    return cells
 
 
 def _name_columns_by_content(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -216,14 +216,14 @@ def _drop_damaged(rows: pd.DataFrame, path: Path, left_out: list[str] | None) ->
 
 def _find_wrong(column: pd.Series) -> pd.Series:
     text = column.str.strip().str.lower()
-    return pd.to_numeric(text, errors="coerce").isna() & ~text.isin([*_EMPTY, *_WORDS])
+    return pd.to_numeric(text, errors="coerce").isna() & ~text.isin([*EMPTY, *_WORDS])
 
 
 def _read_numbers(column: pd.Series, path: Path) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
     odd = column[numbers.isna()].str.strip().str.lower()
     numbers = numbers.fillna(odd.map(_WORDS).astype(np.float64))
-    wrong = odd[~odd.isin([*_EMPTY, *_WORDS])]
+    wrong = odd[~odd.isin([*EMPTY, *_WORDS])]
     if len(wrong):
         raise FormatError(f"{path}: wanted numbers as {column.name}, came {wrong.iloc[0]!r}")
     return numbers

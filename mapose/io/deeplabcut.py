@@ -15,6 +15,15 @@ import pandas as pd
 from mapose.arrays import Singles
 from mapose.errors import FormatError, MissingExtraError
 from mapose.files import leave_mark, write_atomically
+from mapose.io.cells import (
+    EMPTY,
+    TextTable,
+    find_blank,
+    read_first_rows,
+    read_numbers,
+    write_table,
+)
+from mapose.io.conventions import SINGLE, settle_points
 from mapose.io.instances import check_room, unname_slots
 from mapose.io.pytables import Grid, read_grid
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, find_video, split_path
@@ -25,14 +34,12 @@ from mapose.skeleton import LANDMARKS, Skeleton
 
 log = logging.getLogger(__name__)
 
-SINGLE = "single"  # DeepLabCut's individual that owns the body parts which belong to no animal
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 
 
 def is_deeplabcut_csv(path: Path) -> bool:
     """Tell by the first cells of its rows whether a csv has DeepLabCut's header."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        first = [file.readline().split(",")[0].strip() for _ in range(4)]
+    first = [row[0] if row else "" for row in read_first_rows(path, 4)]
     return first[:3] == ["scorer", "bodyparts", "coords"] or first == list(_LEVELS)
 
 
@@ -64,8 +71,10 @@ def read_deeplabcut_labels(path: Path) -> Labels:
     """
     folder = path if path.is_dir() else path.parent
     config = read_config(_find_config(folder))
+    told: list[str] = []
     if path.is_dir() or path.name == "config.yaml":
-        files = [_pick_file(f, str(config.get("scorer"))) for f in _find_label_folders(folder)]
+        folders = _drop_twins(_find_label_folders(folder), config, told)
+        files = [_pick_file(f, str(config.get("scorer"))) for f in folders]
     else:
         files = [path]
     if not files:
@@ -75,7 +84,7 @@ def read_deeplabcut_labels(path: Path) -> Labels:
     files, grids, left_out = _read_files(files)
     keypoints, individuals = _merge_names(grids, config)
     marks = _list_landmarks(grids, keypoints)
-    names = [["/".join(r) for r in map(_as_image, g.rows)] for g in grids]
+    names = [_name_images(g, f) for g, f in zip(grids, files, strict=True)]
     images, videos, points = [], [], []
     for file, grid, rows in zip(files, grids, names, strict=True):
         images += find_images(rows, file.parent)
@@ -90,7 +99,7 @@ def read_deeplabcut_labels(path: Path) -> Labels:
         tuple(_name_owner(individuals, marks)),
         bool(config.get("identity")) or len(set(individuals) - {SINGLE}) == 1,
         _find_project_videos(videos, folder, config),
-        tuple(left_out),
+        tuple(told + left_out),
     )
 
 
@@ -114,18 +123,24 @@ def read_deeplabcut_poses(path: Path) -> Poses:
     """
     grid = _read_any(path)
     try:
-        frames = np.array([int(float(row[-1])) for row in grid.rows], np.int64)
+        numbers = np.array([float(row[-1]) for row in grid.rows])
     except ValueError:
+        numbers = np.array([])
+    if len(numbers) < len(grid.rows):
         images = ["/".join(r) for r in map(_as_image, grid.rows)]
         frames = find_frame_numbers(images, [path.stem] * len(images))
         if (frames < 0).any() or len({split_path(i)[-2] if "/" in i else "" for i in images}) > 1:
             raise FormatError(
                 f"{path}: its rows are labelled images, not the frames of one video; read it as "
                 "labels"
-            ) from None
+            )
+    elif not (np.abs(numbers) < 2**53).all() or (numbers % 1 != 0).any():
+        raise FormatError(f"{path}: wanted whole frame numbers in its first column")
+    else:
+        frames = numbers.astype(np.int64)
     order = np.argsort(frames, kind="stable")
     keypoints, individuals = _merge_names([grid], {})
-    array = _arrange(grid, keypoints, individuals)[order]
+    array = settle_points(_arrange(grid, keypoints, individuals)[order], path)
     marks = _list_landmarks([grid], keypoints)
     named = unname_slots(_name_owner(individuals, marks)) if len(grid.columns[0]) == 4 else None
     return Poses(
@@ -164,11 +179,30 @@ def _find_label_folders(folder: Path) -> list[Path]:
         return [folder]
     for place in (folder / "labeled-data", folder):
         found = sorted({f.parent for f in place.glob("*/CollectedData*")})
-        # napari makes a "_cropped" twin of some folders and DeepLabCut a "_labeled" one.
-        found = [f for f in found if not f.name.endswith("_labeled")]
         if found:
             return found
     return []
+
+
+def _drop_twins(folders: list[Path], config: dict[str, Any], left_out: list[str]) -> list[Path]:
+    """Leave out folders with drawn labels, ``X_labeled`` beside ``X``, that are no recordings."""
+    sets = config.get("video_sets")
+    listed = [split_path(str(name))[-1:] for name in (sets if isinstance(sets, dict) else ())]
+    videos = {Path(last[0]).stem for last in listed if last}
+    names = {f.name for f in folders}
+    twins = [
+        f
+        for f in folders
+        if f.name.endswith("_labeled")
+        and f.name.removesuffix("_labeled") in names
+        and f.name not in videos
+    ]
+    left_out += [
+        f"{twin.name} is left out: it is taken for the pictures of {twin.name[:-8]} with drawn "
+        "labels; if it is a recording, list its video in config.yaml"
+        for twin in twins
+    ]
+    return [f for f in folders if f not in twins]
 
 
 def _pick_file(folder: Path, scorer: str) -> Path:
@@ -222,12 +256,22 @@ def _read_any(path: Path) -> Grid:
             f"{path}: wanted columns of scorer, [individuals,] bodyparts, coords; came "
             f"{grid.columns[:2]}"
         )
-    scorers = sorted({c[0] for c in grid.columns})
+    # pandas and R number columns of one name if they read one line of the header only.
+    scorers = sorted({re.sub(r"\.\d+$", "", c[0]) for c in grid.columns})
     if len(scorers) > 1:
         raise FormatError(f"{path}: holds the work of several scorers: {', '.join(scorers)}")
     double = len(grid.columns) - len(set(grid.columns))
     if double:
         raise FormatError(f"{path}: {double} columns have the same name as another")
+    coords: dict[tuple[str, ...], list[str]] = {}
+    for column in grid.columns:
+        coords.setdefault(column[1:-1], []).append(column[-1])
+    for owner, found in coords.items():
+        if not {"x", "y"} <= set(found):
+            raise FormatError(
+                f"{path}: wanted the coords x, y and perhaps likelihood of {' '.join(owner)!r}; "
+                f"came {', '.join(found)}"
+            )
     return grid
 
 
@@ -242,31 +286,66 @@ def _drop_double_rows(grid: Grid, path: Path) -> Grid:
 
 
 def _read_csv(path: Path) -> Grid:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        head = [[c.strip() for c in file.readline().rstrip("\r\n").split(",")] for _ in range(4)]
-    n = 4 if head[3][0] == "coords" else 3
-    if head[n - 1][0] != "coords":
+    table = TextTable(path)
+    head = [table.read_row() for _ in range(3)]
+    if head[2][:1] != ["coords"]:
+        head.append(table.read_row())
+    if head[-1][:1] != ["coords"]:
         raise FormatError(f"{path}: wanted DeepLabCut's header rows {', '.join(_LEVELS)}")
     # Leading columns are the row's name. The first line may be shorter than the others where
     # somebody added body parts by hand, so it is the coords that count the columns.
-    n_index = next((i for i, c in enumerate(head[n - 1]) if i and c), 1)
-    body = pd.read_csv(path, header=None, skiprows=n, encoding="utf-8-sig", low_memory=False)
-    width = len(head[n - 1])
-    if len(body.columns) != width:
-        raise FormatError(f"{path}: {width} columns in the header, {len(body.columns)} below it")
-    columns = [(_at(head[0], i), *(h[i] for h in head[1:n])) for i in range(n_index, width)]
-    values = body.iloc[:, n_index:].apply(pd.to_numeric, errors="coerce")
-    rows = list(body.iloc[:, :n_index].astype(str).itertuples(index=False, name=None))
-    return Grid(columns, rows, values.to_numpy(np.float64))
+    blank = find_blank(head[-1])
+    n_index = next((i for i, empty in enumerate(blank) if i and not empty), 1)
+    body = table.read_rest(n_index)
+    width = max(i + 1 for row in head for i, empty in enumerate(find_blank(row)) if not empty)
+    beyond = body.iloc[:, width:]
+    if not beyond.isin(EMPTY).where(beyond.notna(), True).all(axis=None):
+        raise FormatError(
+            f"{path}: {width} columns in the header, {len(body.columns)} below it; a name with a "
+            "comma in it has to stand in quotes"
+        )
+    head = [row + [row[-1] if n == 0 else ""] * (width - len(row)) for n, row in enumerate(head)]
+    columns = [tuple(row[i] for row in head) for i in range(n_index, width)]
+    kept = [i for i, c in enumerate(columns, n_index) if not _is_passed_over(c, path)]
+    values = read_numbers(body[kept], table)
+    rows = list(body.iloc[:, :n_index].itertuples(index=False, name=None))
+    return Grid([columns[i - n_index] for i in kept], rows, values)
 
 
-def _at(cells: list[str], i: int) -> str:
-    return cells[i] if i < len(cells) else cells[-1]
+def _is_passed_over(column: tuple[str, ...], path: Path) -> bool:
+    """Tell whether a column holds nothing of keypoints, as Lightning Pose's last one, ``set``."""
+    blank = find_blank(column)
+    passed = blank[-1] or len(set(column)) == 1
+    if passed:
+        named = [part for part, empty in zip(column, blank, strict=True) if not empty]
+        log.warning("%s: its column %s holds no coordinates, and is passed over", path, named[0])
+    return passed
 
 
 def _as_image(row: tuple[Any, ...]) -> list[str]:
     """Take a row's name apart: old files have a path, newer ones three levels."""
     return [part for cell in row for part in split_path(str(cell))]
+
+
+def _name_images(grid: Grid, file: Path) -> list[str]:
+    """Name the image of each row; the recording is called as the folder that the file lies in.
+
+    Spreadsheets and pandas take names such as 007, 1.10 and 1e3 for numbers and write 7, 1.1 and
+    1000.0 into the table; the folder keeps the name.
+    """
+    folder, names = file.resolve().parent.name, []
+    for parts in map(_as_image, grid.rows):
+        if len(parts) > 1 and _is_same_number(parts[-2], folder):
+            parts[-2] = folder
+        names.append("/".join(parts))
+    return names
+
+
+def _is_same_number(one: str, other: str) -> bool:
+    try:
+        return float(one.replace(",", ".")) == float(other)
+    except ValueError:
+        return False
 
 
 def _name_video(image: str, folder: Path) -> str:
@@ -325,8 +404,6 @@ def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Single
     """Put columns into float32 (F, I, K, 3 or 4): x, y[, z], likelihood."""
     coords = {c[-1] for c in grid.columns}
     axes = ["x", "y", *(["z"] if "z" in coords else [])]
-    if not set(axes) <= coords:
-        raise FormatError(f"wanted the coords x, y and perhaps likelihood; came {sorted(coords)}")
     place = {a: i for i, a in enumerate(axes)} | {"likelihood": len(axes)}
     shape = (len(grid.rows), len(individuals), len(keypoints), len(axes) + 1)
     check_room(shape, grid.values.size, what="the table")
@@ -425,8 +502,7 @@ def store_frame(frame: pd.DataFrame, path: Path, *, layout: str) -> None:
 
 def write_deeplabcut_csv(poses: Poses, path: Path, *, scorer: str = "mapose") -> None:
     """Write a csv with DeepLabCut's header rows."""
-    with write_atomically(path, error=FormatError) as partial:
-        _make_table(poses, scorer).to_csv(partial, lineterminator="\n", encoding="utf-8")
+    write_table(_make_table(poses, scorer), path, index=True)
 
 
 def _make_table(poses: Poses, scorer: str) -> pd.DataFrame:

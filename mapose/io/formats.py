@@ -14,6 +14,7 @@ import numpy as np
 from mapose.arrays import Image
 from mapose.errors import FormatError, suggest_name
 from mapose.files import RESULT, is_result
+from mapose.io.conventions import find_padding, settle_landmarks
 from mapose.labels import Labels, join_double_frames
 from mapose.poses import Poses
 from mapose.reading import explain_damage, load_json
@@ -112,7 +113,11 @@ def read(path: str | Path, format: str | None = None) -> Poses:
             raise FormatError(f"{path} is a folder: name the file with the poses of one video")
         chosen = format or detect_format(path)
         poses: Poses = _pick(_ALIASES.get(chosen, chosen), _POSES, path)(path)
-    return poses
+        if chosen == "mapose":
+            return poses
+        seen = np.asarray(np.isfinite(poses.points).all(-1))
+        skeleton, individuals = settle_landmarks(seen, poses.skeleton, poses.individuals)
+        return replace(poses, skeleton=skeleton, individuals=individuals)
 
 
 def read_support(path: str | Path, format: str | None = None) -> dict[str, Any]:
@@ -181,7 +186,7 @@ def read_labels(
             labels = read_slp_labels(path, format=chosen)
         else:
             labels = _pick(_ALIASES.get(chosen, chosen), _LABELS, path)(path)
-        labels = join_double_frames(labels)
+        labels = _settle_labels(join_double_frames(labels))
     marked = np.isfinite(labels.points).any((1, 2, 3))
     if not marked.any():
         raise FormatError(f"{path}: none of its {len(labels)} frames has a marked keypoint")
@@ -195,6 +200,18 @@ def read_labels(
     for sentence in labels.left_out:
         log.warning("%s: %s", path.name, sentence)
     return labels
+
+
+def _settle_labels(labels: Labels) -> Labels:
+    """Bring labels of another tool to our conventions: what is no point, what is no animal's."""
+    padded = find_padding(labels.points)
+    if padded.any():
+        sentence = f"{padded.sum()} points at -1, -1 stand for none and are left out"
+        points = np.where(padded[..., None], np.nan, labels.points)
+        labels = replace(labels, points=points, left_out=(*labels.left_out, sentence))
+    seen = np.isfinite(labels.points).all(-1)
+    skeleton, individuals = settle_landmarks(seen, labels.skeleton, labels.individuals)
+    return replace(labels, skeleton=skeleton, individuals=tuple(individuals or ()))
 
 
 def read_embedded_images(path: str | Path, labels: Labels) -> Iterator[tuple[int, Image]]:

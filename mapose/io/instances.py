@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -12,6 +14,8 @@ import numpy.typing as npt
 
 from mapose.arrays import Ints, Singles
 from mapose.errors import FormatError
+
+log = logging.getLogger(__name__)
 
 #: Values of an array that may be all empty, 256 MB.
 MOST_EMPTY = 1 << 26
@@ -40,6 +44,9 @@ def name_columns(
 ) -> tuple[Ints, list[str]]:
     """Give every track a column of its own, and instances without one further columns.
 
+    Of several instances of a track in one frame the first has its column; the others count as
+    without one, which is told.
+
     Parameters
     ----------
     rows : int64, (N,)
@@ -61,11 +68,21 @@ def name_columns(
     names = list(dict.fromkeys([*(t for t in order if t in used), *used]))
     place = {name: i for i, name in enumerate(names)}
     columns = np.array([-1 if t is None else place[t] for t in tracks], np.int64)
+    pairs = rows * (len(names) + 1) + columns
+    again = (columns >= 0) & (count_in_frame(pairs) > 0)
+    if again.any():
+        log.warning(
+            "%d times an individual comes twice in a frame, first %s; the second one is kept as "
+            "one without a name",
+            again.sum(), names[columns[again][0]],
+        )  # fmt: skip
+        columns[again] = -1
     loose = columns < 0
     if loose.any():
         word = "untracked" if names else "slot"
         columns[loose] = len(names) + count_in_frame(rows[loose])
-        names += [f"{word}{i}" for i in range(int(columns.max()) + 1 - len(names))]
+        free = (name for i in itertools.count() if (name := f"{word}{i}") not in place)
+        names += itertools.islice(free, int(columns.max()) + 1 - len(names))
     return columns, names
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from mapose.errors import FormatError
 from mapose.files import write_atomically
+from mapose.io.conventions import settle_points
 from mapose.io.hdf5 import open_hdf5
 from mapose.io.instances import unname_slots
 from mapose.poses import Poses
@@ -87,7 +88,7 @@ def read_movement(path: Path) -> Poses:
     rate = dataset.attrs.get("fps")
     rate = float(rate) if isinstance(rate, (int, float, np.number)) and rate > 0 else None
     return Poses(
-        np.concatenate([xyz, confidence[..., None]], -1),
+        settle_points(np.concatenate([xyz, confidence[..., None]], -1), path),
         Skeleton([str(k) for k in dataset.keypoint.to_numpy()]),
         unname_slots(dataset.individual.to_numpy()),
         rate=rate,

@@ -11,6 +11,7 @@ import numpy as np
 
 from mapose.arrays import Ints, Singles
 from mapose.errors import FormatError
+from mapose.io.conventions import settle_points
 from mapose.io.instances import check_room
 from mapose.poses import Poses
 from mapose.reading import load_json
@@ -114,6 +115,7 @@ def read_openpose_poses(path: Path) -> Poses:
             if points:
                 array[row, i] = np.reshape(points, (count, 3))
     array[array[..., 2] <= 0, :2] = np.nan  # OpenPose puts 0, 0, 0 for what it did not find
+    array = settle_points(array, folder)
     frames = _number_frames([file.stem for file in files])
     order = np.argsort(frames, kind="stable")
     skeleton = _choose_model(array, folder)

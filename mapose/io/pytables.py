@@ -88,13 +88,15 @@ def _read_table(group: h5py.Group) -> Grid:
     columns: list[tuple[str, ...]] = []
     blocks = []
     for name in table.dtype.names:
-        if name.startswith("values_block_"):
+        # Text, such as Lightning Pose's column "set", is no coordinate.
+        if name.startswith("values_block_") and table.dtype[name].base.kind in "fiu":
             columns += [_as_tuple(c) for c in read_plain_pickle(table.attrs[f"{name}_kind"])]
             blocks.append(table[name].reshape(len(table), -1))
     order = [_as_tuple(c) for c in read_plain_pickle(group.attrs["non_index_axes"])[0][1]]
     values = np.concatenate(blocks, 1).astype(np.float64)
     place = {c: i for i, c in enumerate(columns)}
     rows = [(_as_text(r),) for r in table["index"]]
+    order = [c for c in order if c in place]
     return Grid(order, rows, values[:, [place[c] for c in order]])
 
 

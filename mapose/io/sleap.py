@@ -17,6 +17,7 @@ import sleap_io as sio
 from mapose.arrays import Image, Ints, Singles
 from mapose.errors import FormatError, VideoError
 from mapose.files import leave_mark, write_atomically
+from mapose.io.conventions import distinguish_names, settle_points
 from mapose.io.hdf5 import open_hdf5
 from mapose.io.images import check_pixels
 from mapose.io.instances import (
@@ -99,7 +100,7 @@ def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
     for row, image, name in zip(listed, found, by_folder, strict=True):
         images[row], videos[row] = image, name
     columns, individuals, identified = assign_columns(
-        taken.row, taken.tracks, videos, order=[t.name for t in source.tracks]
+        taken.row, taken.tracks, videos, order=list(_name_tracks(source, path).values())
     )
     points = fill_array(taken.xy, taken.row, columns, (len(videos), len(individuals)))
     origin = ORIGINS.index("person" if by_hand else "model")
@@ -146,13 +147,13 @@ def read_slp_poses(path: Path) -> Poses:
         listed = ", ".join(used[:5])
         raise FormatError(f"{path}: wanted the poses of one video, found {len(used)}: {listed}")
     columns, individuals = name_columns(
-        taken.row, taken.tracks, order=[t.name for t in source.tracks]
+        taken.row, taken.tracks, order=list(_name_tracks(source, path).values())
     )
     numbers = np.unique(taken.number)
     if any(i for lf in source for i in lf.predicted_instances):
         check_room((int(taken.number.max()) + 1,), len(taken.number), what=path)
         numbers = np.arange(int(taken.number.max()) + 1)
-    values = np.concatenate([taken.xy, taken.score[..., None]], -1)
+    values = settle_points(np.concatenate([taken.xy, taken.score[..., None]], -1), path)
     rows = np.searchsorted(numbers, taken.number)[taken.row]
     video = sources.get(used[0])
     return Poses(
@@ -242,14 +243,14 @@ def _choose_skeleton(instances: list[Any]) -> Any:
 
 
 def _collect(source: Any, path: Path, kind: str) -> _Instances:
-    """Go through all frames once; within a frame, what a user placed comes last and so stays."""
+    """Go through all frames once."""
     place = {id(video): v for v, video in enumerate(source.videos)}
     frames = sorted(source, key=lambda lf: (place[id(lf.video)], lf.frame_idx))
     chosen: list[Any] = []
     rows: list[int] = []
     kept: list[Any] = []
     for lf in frames:
-        predicted = lf.predicted_instances if kind == "predicted" else lf.unused_predictions
+        predicted = lf.predicted_instances if kind == "predicted" else _list_unused(lf)
         found = [] if kind == "user" else list(predicted)
         found += [] if kind == "predicted" else lf.user_instances
         if found or (kind == "user" and getattr(lf, "is_negative", False)):
@@ -270,18 +271,38 @@ def _collect(source: Any, path: Path, kind: str) -> _Instances:
     points = [i.points[np.argsort([order[n] for n in i.skeleton.node_names])] for i in chosen]
     xy = np.stack([p["xy"] for p in points]).astype(np.float32)
     xy[~np.stack([p["visible"] for p in points])] = np.nan
+    tracks = _name_tracks(source, path)
     by_hand = [not isinstance(i, sio.PredictedInstance) for i in chosen]
     score = [np.ones(len(order)) if h else p["score"] for p, h in zip(points, by_hand, strict=True)]
     return _Instances(
         xy,
-        np.clip(np.stack(score), 0, 1).astype(np.float32),
+        np.stack(score).astype(np.float32),
         np.array(rows, np.int64),
-        [i.track.name if i.track is not None else None for i in chosen],
+        [None if i.track is None else tracks[id(i.track)] for i in chosen],
         [place[id(lf.video)] for lf in kept],
         np.array([lf.frame_idx for lf in kept], np.int64),
         skeleton,
         left_out,
     )
+
+
+def _list_unused(frame: Any) -> list[Any]:
+    """List the predictions of a frame that no instance of a user stands for."""
+    by_hand = frame.user_instances
+    used = {id(i.from_predicted) for i in by_hand} | {id(i.track) for i in by_hand if i.track}
+    return [i for i in frame.predicted_instances if id(i) not in used and id(i.track) not in used]
+
+
+def _name_tracks(source: Any, path: Path) -> dict[int, str]:
+    """Name each track, by its id; two of one name, as merged projects have, are told apart."""
+    tracks = {id(track): str(track.name) for track in source.tracks}
+    for frame in source:
+        tracks |= {id(i.track): str(i.track.name) for i in frame if i.track is not None}
+    names = distinguish_names(list(tracks.values()))
+    renamed = [n for n, given in zip(names, tracks.values(), strict=True) if n != given]
+    if renamed:
+        log.warning("%s: several tracks have one name; they are called %s", path.name, renamed)
+    return dict(zip(tracks, names, strict=True))
 
 
 def _name_videos(

@@ -13,6 +13,7 @@ import numpy as np
 
 from mapose.arrays import Singles
 from mapose.errors import FormatError
+from mapose.io.conventions import distinguish_names, settle_points
 from mapose.io.hdf5 import get_dataset, open_hdf5
 from mapose.io.instances import assign_columns, fill_array
 from mapose.io.sources import find_video, list_videos, split_path
@@ -57,9 +58,11 @@ def read_analysis_poses(path: Path) -> Poses:
         pairs = [tuple(_read_texts(e)) for e in edges]
     unique = {frozenset(p): p for p in pairs if len(p) == 2}
     # A score that is not known is stored as NaN or 0; the point is there all the same.
-    score = np.where(np.isfinite(score) & (score > 0), np.clip(score, 0, 1), 1)
-    array = np.concatenate([xy, score[..., None]], -1)
-    return Poses(array, Skeleton(nodes, unique.values()), names or None)
+    score = np.where(np.isfinite(score) & (score != 0), score, 1)
+    array = settle_points(np.concatenate([xy, score[..., None]], -1), path)
+    if len(set(names)) < len(names):
+        log.warning("%s: several tracks have one name; they are numbered", path.name)
+    return Poses(array, Skeleton(nodes, unique.values()), distinguish_names(names) or None)
 
 
 def read_analysis_labels(path: Path) -> Labels:

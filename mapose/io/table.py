@@ -19,9 +19,10 @@ import pandas as pd
 
 from mapose.arrays import Ints, Singles
 from mapose.errors import FormatError
-from mapose.files import write_atomically
 from mapose.io.anipose import write_anipose
+from mapose.io.cells import write_table
 from mapose.io.columns import read_rows
+from mapose.io.conventions import settle_points
 from mapose.io.instances import (
     assign_columns,
     check_room,
@@ -158,7 +159,7 @@ def read_table_poses(path: Path, *, video: str | None = None) -> Poses:
     shape = (len(frames), len(individuals))
     identity = found.identity
     return Poses(
-        fill_array(found.values, row, columns, shape),
+        fill_array(settle_points(found.values, path), row, columns, shape),
         Skeleton(found.keypoints),
         unname_slots(individuals) if found.names[0] is not None or len(individuals) > 1 else None,
         frames=frames,
@@ -267,5 +268,4 @@ def write_csv(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = N
         columns["identity"] = np.repeat(poses.identity.reshape(-1), k)
     if support and "edited" in support:
         columns["edited"] = np.asarray(support["edited"]).reshape(-1).astype(int)
-    with write_atomically(path, error=FormatError) as partial:
-        pd.DataFrame(columns).to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+    write_table(pd.DataFrame(columns), path)
