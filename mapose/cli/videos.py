@@ -418,6 +418,10 @@ def export(
     ],
     output: Output = None,
     scorer: Annotated[str, typer.Option(help="who labelled, for --to dlc")] = "mapose",
+    video: Annotated[
+        Path | None, typer.Option(help="their recording; by default the one that is found")
+    ] = None,
+    unit: Annotated[str, typer.Option(help="of 3D poses that do not say it: mm, cm, m")] = "",
     recursive: Recursive = False,
     pattern: Pattern = "*",
     force: Force = False,
@@ -449,7 +453,9 @@ def export(
 
     def work(file: Path) -> None:
         with show_progress(f"exporting {file.name}", after=QUICK):
-            export_result(file, find_place(file), format=to, force=force)
+            export_result(
+                file, find_place(file), format=to, video=video, unit=unit or None, force=force
+            )
         console.print(str(find_place(file)), soft_wrap=True)
 
     work_each(files, work)

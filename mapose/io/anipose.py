@@ -26,9 +26,8 @@ def write_anipose(poses: Poses, path: Path, *, support: Mapping[str, Any] | None
 
     Columns are ``<part>_x _y _z _error _ncams _score`` for each body part, then ``M_00`` to
     ``M_22`` and ``center_0`` to ``center_2``, here identity and zero, and ``fnum``. Where there
-    are several individuals, parts are called ``<individual>:<part>``, and where names have a
-    probability, it stands in columns ``<individual>:identity``; Anipose, which knows one animal
-    only, passes over these.
+    are several individuals, parts are called ``<individual>:<part>``. There are no other columns:
+    movement refuses files that have some.
 
     Parameters
     ----------
@@ -57,12 +56,7 @@ def write_anipose(poses: Poses, path: Path, *, support: Mapping[str, Any] | None
     names = find_marker_names(poses)
     columns = [f"{part}_{column}" for part in names for column in _COLUMNS]
     data = pd.DataFrame(table.reshape(len(poses), len(columns)), columns=columns)
-    extra: dict[str, Any] = {}
-    if poses.identity is not None and poses.individuals is not None:
-        alone = len(poses.individuals) == 1
-        for i, name in enumerate(poses.individuals):
-            extra["identity" if alone else f"{name}:identity"] = poses.identity[:, i]
-    extra |= {f"M_{i}{j}": float(i == j) for i in range(3) for j in range(3)}
+    extra: dict[str, Any] = {f"M_{i}{j}": float(i == j) for i in range(3) for j in range(3)}
     extra |= {f"center_{i}": 0.0 for i in range(3)}
     extra["fnum"] = poses.frames
     data = pd.concat([data, pd.DataFrame(extra, index=data.index)], axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,15 +14,21 @@ import numpy as np
 from mapose.arrays import AnyFloats
 from mapose.errors import FormatError
 from mapose.files import make_mark, write_atomically
-from mapose.io.images import read_image
+from mapose.io.images import read_image, write_image
 from mapose.io.instances import assign_columns, fill_array
 from mapose.io.recordings import find_path
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, name_videos
+from mapose.io.stills import is_recording
+from mapose.io.video import Video
 from mapose.labels import OCCLUDED, VISIBLE, Labels
 from mapose.poses import Poses
 from mapose.reading import load_json
 from mapose.skeleton import Skeleton
 
+log = logging.getLogger(__name__)
+
+#: Frames of a video that are written beside a file of poses.
+MOST_IMAGES = 1000
 _TRACK_KEYS = ("object_id", "track_id", "instance_id")
 
 
@@ -89,7 +96,7 @@ def read_coco_labels(path: Path) -> Labels:
     videos = name_videos(listed, path.resolve().parent.name)
     place = np.array(rows, np.int64)
     columns, individuals, identified = assign_columns(
-        place, [_find_track(annotation) for annotation, _ in fitting], videos
+        place, _name_tracks([a for a, _ in fitting], document.get("tracks")), videos
     )
     shape = (len(listed), len(individuals))
     hidden = fill_array(triples[..., 2:] == 1, place, columns, shape)[..., 0] == 1
@@ -165,11 +172,13 @@ def write_coco(
 ) -> None:
     """Write COCO keypoints: an image per frame with somebody in it, an annotation per animal.
 
-    Images are called ``VIDEO/frame_000012.png`` by video (or file) and frame number; they are not
-    written. A keypoint that was not found is (0, 0) with v = 0, the others have v = 2. The box is
-    that of the keypoints. Besides what the format asks for, an annotation has a ``track_id``, the
-    number of the animal, and a ``score``, the mean confidence of its keypoints; the animals' names
-    are listed under ``tracks``, and what made the file under ``info``.
+    Images are called ``VIDEO/frame_000012.png`` by video (or file) and frame number. Where the
+    video is at hand and no more than `MOST_IMAGES` are needed, they are written as well, as
+    readers such as sleap-io open what they find only; those that are there stay as they are. A
+    keypoint that was not found is (0, 0) with v = 0, the others have v = 2. The box is that of the
+    keypoints. Besides what the format asks for, an annotation has a ``score``, the mean confidence
+    of its keypoints, and a ``track_id`` from 1 where individuals have names, which are listed
+    under ``tracks``; what made the file stands under ``info``.
 
     Raises
     ------
@@ -178,12 +187,37 @@ def write_coco(
     """
     if poses.dimensions != 2:
         raise FormatError("coco: wanted poses in pixels, came 3D; export them as csv or movement")
-    head = _make_head(poses.skeleton, poses.names, made)
+    head = _make_head(poses.skeleton, poses.individuals or (), made)
     folder = Path(video).stem if video is not None else path.stem
     seen = np.asarray(np.isfinite(poses.points).all(-1))
     frames = poses.frames[seen.any((1, 2))].tolist()
-    images = ({"id": f, "file_name": f"{folder}/frame_{f:06d}.png"} for f in frames)
+    names = {f: f"{folder}/frame_{f:06d}.png" for f in frames}
+    size = {}
+    if video is not None and is_recording(Path(video)):
+        size = _write_images(Path(video), {f: path.parent / name for f, name in names.items()})
+    images = ({"id": f, "file_name": name, **size} for f, name in names.items())
     _write_parts(path, head, images, _list_annotations(poses, seen))
+
+
+def _write_images(video: Path, places: dict[int, Path]) -> dict[str, int]:
+    """Write frames of a video as images, and give their size."""
+    with Video(video) as source:
+        if beyond := [f for f in places if f >= len(source)]:
+            raise FormatError(
+                f"{video.name} has {len(source)} frames, the poses go to frame {beyond[-1]}: name "
+                "the video that they were found in"
+            )
+        if len(places) > MOST_IMAGES:
+            log.warning(
+                "%d images are named but not written, as they are more than %d: cut the video "
+                "first, or write them where these names say",
+                len(places), MOST_IMAGES,
+            )  # fmt: skip
+        else:
+            for frame, place in places.items():
+                if not place.exists():
+                    write_image(source.read(frame), place)
+        return {"width": source.size[0], "height": source.size[1]}
 
 
 def write_coco_labels(labels: Labels, path: Path, *, made: str = "") -> None:
@@ -214,13 +248,13 @@ def write_coco_labels(labels: Labels, path: Path, *, made: str = "") -> None:
         high, wide = read_image(image).shape[:2]
         name = find_path(image, path.resolve().parent).as_posix()
         images.append({"id": row + 1, "file_name": name, "width": wide, "height": high})
-    head = _make_head(labels.skeleton, labels.individuals, made)
+    head = _make_head(labels.skeleton, labels.individuals if labels.identified else (), made)
     seen = np.asarray(np.isfinite(labels.points).all(-1))
     annotations: list[dict[str, Any]] = []
     for f, i in zip(*np.nonzero(seen.any(-1)), strict=True):
         flags = np.where(seen[f, i], np.where(labels.find_states()[f, i] == OCCLUDED, 1.0, 2.0), 0)
         entry = _make_annotation(labels.points[f, i], flags)
-        track = {"track_id": int(i)} if labels.identified else {}
+        track = {"track_id": int(i) + 1} if labels.identified else {}
         annotations.append({"id": len(annotations) + 1, "image_id": int(f) + 1, **entry, **track})
     _write_parts(path, head, images, annotations)
 
@@ -237,7 +271,8 @@ def _make_head(skeleton: Skeleton, names: Sequence[str], made: str) -> dict[str,
                 "skeleton": [[index[a], index[b]] for a, b in skeleton.edges],
             }
         ],
-        "tracks": [{"id": i, "name": name} for i, name in enumerate(names)],
+        # From 1: 0 counts for none in some readers.
+        "tracks": [{"id": i, "name": name} for i, name in enumerate(names, start=1)],
     }
 
 
@@ -268,7 +303,7 @@ def _list_annotations(poses: Poses, seen: np.ndarray) -> Iterator[dict[str, Any]
             "image_id": int(poses.frames[f]),
             **_make_annotation(poses.points[f, i], there * 2.0),
             "score": round(float(poses.confidence[f, i][there].mean()), 4),
-            "track_id": int(i),
+            **({} if poses.individuals is None else {"track_id": int(i) + 1}),
         }
 
 
@@ -285,6 +320,15 @@ def _make_annotation(points: AnyFloats, flags: AnyFloats) -> dict[str, Any]:
         "area": round(float((high - low).prod()), 3),
         "iscrowd": 0,
     }
+
+
+def _name_tracks(annotations: list[dict[str, Any]], listed: Any) -> list[str | None]:
+    """Name the individual of each annotation, by the list of names where the file has one."""
+    entries = [e for e in listed if isinstance(e, dict)] if isinstance(listed, list) else []
+    names = {str(e["id"]): str(e["name"]) for e in entries if {"id", "name"} <= set(e)}
+    found = [_find_track(annotation) for annotation in annotations]
+    known = len(set(names.values())) == len(names)
+    return [names.get(t, t) if t is not None and known else t for t in found]
 
 
 def _find_track(annotation: dict[str, Any]) -> str | None:

@@ -28,7 +28,7 @@ def find_padding(points: npt.ArrayLike) -> Bools:
     >>> find_padding([[-1, -1], [-1, 7], [3, 4]]).tolist()
     [True, False, False]
     """
-    return np.asarray(np.equal(points, -1).all(-1))
+    return np.asarray((np.asarray(points) == -1).all(-1), bool)
 
 
 def settle_points(array: npt.ArrayLike, path: Path) -> Singles:
@@ -99,8 +99,9 @@ def settle_landmarks(
     owners = [i for i, name in enumerate(individuals or ()) if name in (SINGLE, LANDMARKS)]
     if individuals is None or len(owners) != 1 or len(individuals) < 2 or skeleton.landmarks:
         return skeleton, None if individuals is None else list(individuals)
-    has = marked.any(0)
-    own, others = has[owners[0]], np.delete(has, owners[0], 0).any(0)
+    has = np.asarray(marked.any(0), bool)
+    own = has[owners[0]]
+    others = np.delete(has, owners[0], 0).any(0)
     if (own & others).any() or not own.any() or own.all():
         return skeleton, list(individuals)
     marks = [name for name, there in zip(skeleton.keypoints, own, strict=True) if there]

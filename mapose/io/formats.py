@@ -15,6 +15,7 @@ from mapose.arrays import Image
 from mapose.errors import FormatError, suggest_name
 from mapose.files import RESULT, is_result
 from mapose.io.conventions import find_padding, settle_landmarks
+from mapose.io.losses import find_losses
 from mapose.labels import Labels, join_double_frames
 from mapose.poses import Poses
 from mapose.reading import explain_damage, load_json
@@ -31,6 +32,7 @@ _POSES: dict[str, str] = {
     "openpose": "openpose.read_openpose_poses",
     "anipose": "anipose.read_anipose_poses",
     "trc": "trc.read_trc_poses",
+    "nwb": "nwb_reading.read_nwb_poses",
     "csv": "table.read_table_poses",
 }
 _LABELS: dict[str, str] = {
@@ -75,7 +77,7 @@ _EXTRAS = {
     "coco": ("video", "made"),
     "csv": ("support",),
     "movement": ("support", "made"),
-    "nwb": ("support", "cameras", "made"),
+    "nwb": ("support", "cameras", "video", "made"),
     "mapose": ("support", "cameras", "provenance"),
 }
 _BY_SUFFIX = {RESULT: "mapose", **{ENDINGS[f]: f for f in ("slp", "movement", "csv", "trc", "nwb")}}
@@ -90,11 +92,11 @@ def read(path: str | Path, format: str | None = None) -> Poses:
     ----------
     path : str or Path
         Our own ``.mapose.h5``; DeepLabCut csv or h5; SLEAP ``.slp`` or ``analysis.h5``; movement
-        netCDF; a folder of OpenPose json, one per frame; Anipose's 3D csv; ``.trc``; a table
-        with frame numbers.
+        netCDF; a folder of OpenPose json, one per frame; Anipose's 3D csv; ``.trc``; NWB with
+        ndx-pose; a table with frame numbers.
     format : str, optional
         ``mapose``, ``dlc``, ``slp``, ``sleap-h5``, ``movement``, ``openpose``, ``anipose``,
-        ``trc`` or ``csv``; by default found by looking into the file.
+        ``trc``, ``nwb`` or ``csv``; by default found by looking into the file.
 
     Returns
     -------
@@ -115,7 +117,7 @@ def read(path: str | Path, format: str | None = None) -> Poses:
         poses: Poses = _pick(_ALIASES.get(chosen, chosen), _POSES, path)(path)
         if chosen == "mapose":
             return poses
-        seen = np.asarray(np.isfinite(poses.points).all(-1))
+        seen = np.asarray(np.isfinite(poses.points).all(-1), bool)
         skeleton, individuals = settle_landmarks(seen, poses.skeleton, poses.individuals)
         return replace(poses, skeleton=skeleton, individuals=individuals)
 
@@ -209,7 +211,7 @@ def _settle_labels(labels: Labels) -> Labels:
         sentence = f"{padded.sum()} points at -1, -1 stand for none and are left out"
         points = np.where(padded[..., None], np.nan, labels.points)
         labels = replace(labels, points=points, left_out=(*labels.left_out, sentence))
-    seen = np.isfinite(labels.points).all(-1)
+    seen = np.asarray(np.isfinite(labels.points).all(-1), bool)
     skeleton, individuals = settle_landmarks(seen, labels.skeleton, labels.individuals)
     return replace(labels, skeleton=skeleton, individuals=tuple(individuals or ()))
 
@@ -273,7 +275,8 @@ def write(
     format : str, optional
         ``dlc-h5``, ``dlc-csv``, ``slp``, ``coco``, ``movement``, ``csv``, ``trc``, ``nwb`` or
         ``mapose``; by default by the suffix (``.slp``, ``.nc``, ``.csv``, ``.trc``, ``.nwb``,
-        ``.mapose.h5``). A csv of 3D poses has the columns of Anipose.
+        ``.mapose.h5``). A csv of 3D poses has the columns of Anipose. What of the poses it has no
+        place for is told in a warning.
     video : str or Path, optional
         The video that the poses belong to, for formats that name it (``slp``, ``coco``).
     support : dict of str to array, (F, I, K), optional
@@ -307,6 +310,9 @@ def write(
     extras = {"video": video, "support": support, "cameras": cameras, "made": made}
     extras["provenance"] = {"made": made} if made else None
     writer(poses, path, **{name: extras[name] for name in _EXTRAS.get(format, ())})
+    lost = find_losses(poses, format, support=support, cameras=cameras)
+    if lost:
+        log.warning("%s: %s has no place for %s", path.name, format, ", ".join(lost.values()))
 
 
 def detect_format(path: Path) -> str:
@@ -394,6 +400,8 @@ def _detect_hdf5(path: Path) -> str:
         return "slp"
     if {"tracks", "node_names"} <= keys:
         return "sleap-h5"
+    if {"processing", "identifier"} <= keys:
+        return "nwb"
     if {"annotations", "images"} <= keys:
         return "deepposekit"
     return "movement" if "position" in keys else "mapose"

@@ -15,7 +15,7 @@ import numpy as np
 import sleap_io as sio
 
 from mapose.arrays import Image, Ints, Singles
-from mapose.errors import FormatError, VideoError
+from mapose.errors import FormatError
 from mapose.files import leave_mark, write_atomically
 from mapose.io.conventions import distinguish_names, settle_points
 from mapose.io.hdf5 import open_hdf5
@@ -27,17 +27,8 @@ from mapose.io.instances import (
     name_columns,
     unname_slots,
 )
-from mapose.io.sources import (
-    VIDEO_SUFFIXES,
-    find_images,
-    find_video,
-    is_file,
-    list_videos,
-    name_videos,
-    split_path,
-    tell_apart,
-)
-from mapose.io.video import Video
+from mapose.io.sleap_videos import find_recordings
+from mapose.io.sources import find_images, name_videos
 from mapose.labels import ORIGINS, Labels
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
@@ -91,7 +82,11 @@ def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
     source = _load(path, format)
     by_hand = any(lf.has_user_instances for lf in source)
     taken = _collect(source, path, "user" if by_hand else "predicted")
-    names, sources = _name_videos(source, path, taken)
+    recordings = find_recordings(source, path, int(taken.number.max()))
+    names, sources = recordings.names, dict(recordings.files)
+    for name in recordings.others:  # what was marked on other pictures is not there
+        del sources[name]
+    told = [f"{other}: it is not taken" for other in recordings.others.values()]
     videos = [names[v] for v in taken.video]
     images: list[Path | None] = [None] * len(videos)
     listed = _list_images(source, taken)
@@ -113,7 +108,7 @@ def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
         tuple(individuals),
         identified,
         sources,
-        taken.left_out,
+        (*taken.left_out, *told, *recordings.told),
         origins=np.where(np.isfinite(points).all(-1), origin, 0),
     )
 
@@ -130,9 +125,9 @@ def read_slp_poses(path: Path) -> Poses:
     Returns
     -------
     Poses
-        All frames from 0 to the last one, as SLEAP leaves out frames in which it found nothing;
-        only the labelled frames if there are no predictions. Tracks are individuals; instances
-        without a track fill slots.
+        All frames from 0 to the last one of the video, as far as its length is known, as SLEAP
+        leaves out frames in which it found nothing; only the labelled frames if there are no
+        predictions. Tracks are individuals; instances without a track fill slots.
 
     Raises
     ------
@@ -141,8 +136,10 @@ def read_slp_poses(path: Path) -> Poses:
     """
     source = _load(path, "slp")
     taken = _collect(source, path, "all")
-    names, sources = _name_videos(source, path, taken)
-    used = sorted({names[v] for v in taken.video})
+    recordings = find_recordings(source, path, int(taken.number.max()))
+    for sentence in (*recordings.others.values(), *recordings.told):
+        log.warning("%s: %s", path.name, sentence)
+    used = sorted({recordings.names[v] for v in taken.video})
     if len(used) > 1:
         listed = ", ".join(used[:5])
         raise FormatError(f"{path}: wanted the poses of one video, found {len(used)}: {listed}")
@@ -151,16 +148,16 @@ def read_slp_poses(path: Path) -> Poses:
     )
     numbers = np.unique(taken.number)
     if any(i for lf in source for i in lf.predicted_instances):
-        check_room((int(taken.number.max()) + 1,), len(taken.number), what=path)
-        numbers = np.arange(int(taken.number.max()) + 1)
+        length = max(int(taken.number.max()) + 1, recordings.lengths.get(used[0], 0))
+        check_room((length,), len(taken.number), what=path)
+        numbers = np.arange(length)
     values = settle_points(np.concatenate([taken.xy, taken.score[..., None]], -1), path)
     rows = np.searchsorted(numbers, taken.number)[taken.row]
-    video = sources.get(used[0])
     return Poses(
         fill_array(values, rows, columns, (len(numbers), len(individuals))),
         _read_skeleton(taken.skeleton),
         unname_slots(individuals),
-        rate=_find_rate(video),
+        rate=recordings.rates.get(used[0]),
         frames=numbers,
     )
 
@@ -182,7 +179,7 @@ def read_slp_images(path: Path, labels: Labels) -> Iterator[tuple[int, Image]]:
     image : uint8, (H, W) or (H, W, RGB)
     """
     source = _load(path, "slp", open_videos=True)
-    names, _ = _name_videos(source, path, None)
+    names = find_recordings(source, path, None).names
     embedded = {
         (names[v], int(frame)): video
         for v, video in enumerate(source.videos)
@@ -305,57 +302,6 @@ def _name_tracks(source: Any, path: Path) -> dict[int, str]:
     return dict(zip(tracks, names, strict=True))
 
 
-def _name_videos(
-    source: Any, path: Path, taken: _Instances | None
-) -> tuple[list[str], dict[str, Path]]:
-    """Name each video by its stem, with folders where two are called alike, and find its file."""
-    stored = [_stored_name(video) for video in source.videos]
-    found = _find_files(stored, path)
-    if len(stored) == 1 and found[0] is None and taken is not None:
-        found = [_find_stand_in(source.videos[0], path, int(taken.number.max()))]
-    parts = [
-        split_path(str(file) if file else name) or ["video"]
-        for name, file in zip(stored, found, strict=True)
-    ]
-    names = tell_apart([(*p[:-1], Path(p[-1]).stem) for p in parts])
-    return names, {n: f for n, f in zip(names, found, strict=True) if f is not None}
-
-
-def _find_files(stored: list[str], path: Path) -> list[Path | None]:
-    """Find the file of each stored name; no two recordings get the same one.
-
-    A recording that is called like another one of the file is looked for with its folders. The
-    bare name beside the labels counts for the first of them only.
-    """
-    distinct = list(dict.fromkeys(stored))
-    found: dict[str, Path | None] = {}
-    for name in distinct:
-        parts = split_path(name)
-        tries = [Path(name)] if Path(name).is_absolute() else []
-        tails = [parts[-n:] for n in range(min(len(parts), 8), 1, -1)]
-        tries += [b.joinpath(*tail) for tail in tails for b in (path.parent, path.parent.parent)]
-        tries += [path.parent / Path(*parts)] if parts else []
-        videos = (t for t in tries if t.suffix.lower() in VIDEO_SUFFIXES and is_file(t))
-        found[name] = next(videos, None)
-    for name in distinct:
-        last = (split_path(name) or ["video"])[-1]
-        alike = [n for n in distinct if n != name and split_path(n)[-1:] == [last]]
-        if found[name] is None:
-            file = find_video(last, [path.parent, path.parent.parent])
-            free = file is not None and not any(_is_same(file, f) for f in found.values() if f)
-            found[name] = file if free else None
-            if free and alike:
-                log.warning(
-                    "%s names several recordings %s; that beside it, %s, is taken for that of %s",
-                    path.name, last, file, name,
-                )  # fmt: skip
-    return [found[name] for name in stored]
-
-
-def _is_same(a: Path, b: Path) -> bool:
-    return a.resolve() == b.resolve()
-
-
 def _list_images(source: Any, taken: _Instances) -> dict[int, str]:
     """Name the image file of each row whose video is a list of such."""
     listed = {}
@@ -364,40 +310,6 @@ def _list_images(source: Any, taken: _Instances) -> dict[int, str]:
         if isinstance(files, list) and 0 <= number < len(files):
             listed[row] = str(files[number])
     return listed
-
-
-def _stored_name(video: Any) -> str:
-    """Find the name of the recording, behind images that were copied into the label file."""
-    while getattr(video, "source_video", None) is not None:
-        video = video.source_video
-    name = video.filename
-    if isinstance(name, list):
-        folders = split_path(str(name[0]))[:-1] if name else []
-        return folders[-1] if folders else "images"
-    return str(name)
-
-
-def _find_stand_in(video: Any, path: Path, last: int) -> Path | None:
-    """Take the only video beside the labels, if it has the frames and the size that they need."""
-    beside = list_videos(path.parent)
-    shape = video.backend_metadata.get("shape") if video.backend_metadata else None
-    if len(beside) != 1 or isinstance(video.filename, list):
-        return None
-    try:
-        with Video(beside[0]) as candidate:
-            n_frames, (width, height) = candidate.n_frames, candidate.size
-    except VideoError:
-        return None
-    fits = n_frames > last if not shape else (n_frames, height, width) == tuple(shape[:3])
-    if fits:
-        log.warning(
-            "%s: the video %s is not there; taking %s, the only one beside it, which has %d frames",
-            path.name,
-            split_path(_stored_name(video))[-1],
-            beside[0].name,
-            n_frames,
-        )
-    return beside[0] if fits else None
 
 
 def write_slp_labels(labels: Labels, path: Path, *, made: str = "") -> None:
@@ -470,16 +382,6 @@ def _make_skeleton(skeleton: Skeleton) -> Any:
     )
 
 
-def _find_rate(video: Path | None) -> float | None:
-    if video is None:
-        return None
-    try:
-        with Video(video) as opened:
-            return opened.rate or None
-    except VideoError:
-        return None
-
-
 def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None, made: str = "") -> None:
     """Write a SLEAP file of predicted instances.
 
@@ -504,9 +406,10 @@ def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None, made
     skeleton = _make_skeleton(poses.skeleton)
     tracks = [sio.Track(n) for n in poses.individuals] if poses.individuals else []
     source = sio.Video(str(video or path.with_suffix(".mp4").name), open_backend=False)
-    present = np.count_nonzero(poses.confidence, axis=2) > 0
+    present = poses.find_present()
     frames = []
-    for f in np.flatnonzero(present.sum(1)):
+    # The last frame is written even if nobody is there: it tells where the recording ends.
+    for f in np.flatnonzero(present.any(1) | (poses.frames == poses.frames[-1:].max(initial=0))):
         instances = [
             sio.PredictedInstance.from_numpy(
                 poses.points[f, i].astype(np.float64),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mapose.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
 
+_MILLIMETRES = {"in": 25.4, "ft": 304.8, "dm": 100.0, "um": 0.001, "µm": 0.001, "nm": 1e-6}
 _HEADER = (
     "DataRate", "CameraRate", "NumFrames", "NumMarkers", "Units", "OrigDataRate",
     "OrigDataStartFrame", "OrigNumFrames",
@@ -27,8 +29,10 @@ _HEADER = (
 def write_trc(poses: Poses, path: Path) -> None:
     """Write 3D poses as a .trc file.
 
-    Missing points are empty. Markers of several individuals are called
-    ``<individual>:<keypoint>``. Axes are those of the poses, not turned: OpenSim takes y for up,
+    Missing points are empty, and each cell ends in a tab: OpenSim drops an empty last one
+    otherwise, and refuses the file. Markers of several individuals are called
+    ``<individual>:<keypoint>``. Lengths are in m, cm or mm, which OpenSim knows; others become mm.
+    Axes are those of the poses, not turned: OpenSim takes y for up,
     and offers to turn what is otherwise.
 
     Parameters
@@ -42,18 +46,20 @@ def write_trc(poses: Poses, path: Path) -> None:
     Raises
     ------
     FormatError
-        If the poses are 2D, or a name holds a tab.
+        If the poses are 2D, their unit is not known, or a name holds a tab.
     """
     if poses.dimensions != 3:
         raise FormatError(".trc holds points in space: wanted 3D poses, came 2D")
     names = find_marker_names(poses)
-    if any("\t" in name or "\n" in name for name in names):
+    if any(re.search(r"[\t\n\r]", name) for name in names):
         raise FormatError("names with a tab or line break cannot be written as .trc")
+    scale, unit = _choose_unit(poses.unit)
     if poses.rate is None:
         log.warning("%s: the rate is not known; times are written in frames", path.name)
     rate = poses.rate or 1.0
     first = int(poses.frames[0]) + 1 if len(poses) else 1
-    values = [f"{rate:g}", f"{rate:g}", len(poses), len(names), poses.unit, f"{rate:g}", first]
+    said = f"{rate:.12g}"
+    values = [said, said, len(poses), len(names), unit, said, first]
     lines = [
         f"PathFileType\t4\t(X/Y/Z)\t{path.name}",
         "\t".join(_HEADER),
@@ -62,12 +68,25 @@ def write_trc(poses: Poses, path: Path) -> None:
         "\t\t" + "\t".join(f"{axis}{i}" for i in range(1, len(names) + 1) for axis in "XYZ"),
         "",
     ]
-    points = poses.points.reshape(len(poses), -1).tolist()
+    points = (poses.points.reshape(len(poses), -1) * scale).tolist()
     for frame, row in zip(poses.frames.tolist(), points, strict=True):
         cells = ("" if x != x else f"{x:.6f}" for x in row)
-        lines.append(f"{frame + 1}\t{frame / rate:.6f}\t" + "\t".join(cells))
+        lines.append(f"{frame + 1}\t{frame / rate:.6f}\t" + "\t".join(cells) + "\t")
     with write_atomically(path, error=FormatError) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def _choose_unit(unit: str) -> tuple[float, str]:
+    """Choose a unit that OpenSim knows, and the factor to it."""
+    if unit in ("m", "cm", "mm"):
+        return 1.0, unit
+    if unit not in _MILLIMETRES:
+        raise FormatError(
+            f".trc needs a unit that OpenSim knows, m, cm or mm; that of these poses is {unit}: "
+            "say it, mapose export FILE --to trc --unit mm"
+        )
+    log.warning("lengths are written in mm, as OpenSim does not know %s", unit)
+    return _MILLIMETRES[unit], "mm"
 
 
 def read_trc_poses(path: Path) -> Poses:
@@ -91,7 +110,7 @@ def read_trc_poses(path: Path) -> Poses:
         If the file is no .trc, or is damaged.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise FormatError(f"{path} is not a text file: {error}") from error
     if len(lines) < 5 or not lines[0].startswith("PathFileType"):

@@ -26,7 +26,7 @@ from mapose.edits import (
     split_track,
     write_line,
 )
-from mapose.errors import FormatError, SettingsError, ShapeError, suggest_name
+from mapose.errors import FormatError, SettingsError, ShapeError, VideoError, suggest_name
 from mapose.files import RESULT, claim_output, cut_suffix, is_result, name_work
 from mapose.io import load_provenance, write
 from mapose.io.formats import ENDINGS
@@ -65,6 +65,7 @@ def export_result(
     *,
     format: str | None = None,
     video: str | os.PathLike[str] | None = None,
+    unit: str | None = None,
     force: bool = False,
 ) -> None:
     """Write a file of poses, as corrected, for another tool, with all that both formats hold.
@@ -73,8 +74,12 @@ def export_result(
     ----------
     source : path
         As for `Result`.
-    path, format, video
+    path, format
         As for `mapose.write`.
+    video : path, optional
+        By default the recording that the result names, if it is found.
+    unit : str, optional
+        Of the coordinates, where the file does not say it.
     force : bool
         Replace a file that no export of this source has made, or that cannot say so (csv, trc).
 
@@ -84,7 +89,7 @@ def export_result(
         If the file is one of those that are read, or may not be replaced.
     """
     source, path = Path(source), Path(path)
-    made = name_work("export", [source])
+    made = name_work("export", [source], unit=unit)
     claimed = claim_output(
         path,
         inputs=[source, find_edits_path(source)],
@@ -95,8 +100,11 @@ def export_result(
     with claimed, Result(source) as result:
         if is_result(path):
             set_foreign_edits_aside(path, made)  # what is exported is corrected already
+        if video is None:
+            with suppress(VideoError):
+                video = result.find_video()
         write(
-            result.poses,
+            _say_unit(result, unit),
             path,
             format,
             made=made,
@@ -104,6 +112,16 @@ def export_result(
             support=result.support,
             cameras=result.calibration,
         )
+
+
+def _say_unit(result: Result, unit: str | None) -> Poses:
+    """Give poses in the unit that a person says they are in."""
+    poses = result.poses
+    if unit is None or unit == poses.unit:
+        return poses
+    if poses.unit != "unknown":
+        raise SettingsError(f"{result.path.name} is in {poses.unit}, not in {unit}")
+    return replace(poses, unit=unit)
 
 
 def add_edit(

@@ -342,11 +342,11 @@ def read(path: str | os.PathLike[str], format: str | None = None) -> Poses:
     ----------
     path : path
         Our own ``.mapose.h5``; DeepLabCut csv or h5; SLEAP ``.slp`` or ``analysis.h5``; movement
-        netCDF; a folder of OpenPose json, one per frame; Anipose's 3D csv; ``.trc``; a table
-        with frame numbers.
+        netCDF; a folder of OpenPose json, one per frame; Anipose's 3D csv; ``.trc``; NWB with
+        ndx-pose; a table with frame numbers.
     format : str, optional
         ``mapose``, ``dlc``, ``slp``, ``sleap-h5``, ``movement``, ``openpose``, ``anipose``,
-        ``trc`` or ``csv``; by default found by looking into the file.
+        ``trc``, ``nwb`` or ``csv``; by default found by looking into the file.
 
     Returns
     -------

@@ -138,11 +138,12 @@ def test_written_poses_come_back(tmp_path: Path) -> None:
     write_coco(poses, path, video="day1.mp4")
     labels = read_coco_labels(path)
     assert labels.skeleton == skeleton and labels.identified
+    assert labels.individuals == ("anna", "bea")
     assert labels.videos == ("day1",) * 5 and labels.frames.tolist() == [3, 5, 70, 71, 72]
     np.testing.assert_allclose(labels.points, poses.points[[0, 2, 3, 4, 5]], atol=1e-3)
     document = json.loads(path.read_text(encoding="utf-8"))
     assert [track["name"] for track in document["tracks"]] == ["anna", "bea"]
-    one = next(a for a in document["annotations"] if a["image_id"] == 70 and a["track_id"] == 1)
+    one = next(a for a in document["annotations"] if a["image_id"] == 70 and a["track_id"] == 2)
     assert one["num_keypoints"] == 2 and one["keypoints"][6:] == [0.0, 0.0, 0.0]
     low, high = poses.points[3, 1, :2].min(0), poses.points[3, 1, :2].max(0)
     np.testing.assert_allclose(one["bbox"], [*low, *(high - low)], atol=1e-3)
