@@ -15,6 +15,7 @@ import pandas as pd
 
 from mapose.errors import FormatError, SettingsError
 from mapose.files import make_folder, write_atomically, write_yaml
+from mapose.io.cells import write_table
 from mapose.io.deeplabcut import part_owners, store_frame
 from mapose.io.images import read_image
 from mapose.labels import Labels
@@ -93,8 +94,7 @@ def _write_project(labels: Labels, folder: Path, final: Path, names: tuple[str, 
         images = _copy_images(part, place)
         table = _make_table(part, images, scorer)
         csv = place / f"CollectedData_{scorer}.csv"
-        with write_atomically(csv, error=FormatError) as partial:
-            table.to_csv(partial, lineterminator="\n", encoding="utf-8")
+        write_table(table, csv, index=True)
         if with_h5:
             with write_atomically(csv.with_suffix(".h5"), error=FormatError) as partial:
                 store_frame(table, partial, layout="fixed")

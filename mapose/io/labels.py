@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from mapose.errors import FormatError, suggest_name
-from mapose.files import write_atomically
+from mapose.io.cells import write_table
 from mapose.io.instances import check_room
 from mapose.labels import ABSENT, OCCLUDED, ORIGINS, STATES, VISIBLE, Labels
 from mapose.reading import explain_damage, is_plain_name
@@ -77,8 +77,7 @@ def save_labels(labels: Labels, folder: str | Path) -> list[Path]:
         part = labels.take(np.flatnonzero(videos == video))
         path = folder / video / FILE
         table = _keep_own(_make_table(part), path)
-        with write_atomically(path, error=FormatError) as partial:
-            table.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+        write_table(table, path)
         paths.append(path)
     return paths
 

@@ -10,8 +10,8 @@ import numpy as np
 from mapose.poses import Poses
 
 _ALL = {"confidence", "rate", "unit", "identity", "covariance", "edges", "mirror", "slots", "name"}
-_ALL |= {"gaps", "unseen", "end", "support", "cameras", "landmarks"}
-_TABLE = {"confidence", "slots", "name", "gaps", "unseen", "end", "landmarks"}
+_ALL |= {"gaps", "unseen", "end", "support", "cameras", "landmarks", "untimed"}
+_TABLE = {"confidence", "slots", "name", "gaps", "unseen", "end", "landmarks", "untimed"}
 # What each format holds, of `_ALL`.
 _HELD: dict[str, set[str]] = {
     "mapose": _ALL,
@@ -21,8 +21,8 @@ _HELD: dict[str, set[str]] = {
     "anipose": _TABLE - {"name"} | {"support"},
     "dlc-h5": _TABLE,
     "dlc-csv": _TABLE,
-    "slp": {"confidence", "edges", "mirror", "name", "end", "landmarks"},
-    "coco": {"edges", "name", "landmarks", "gaps"},
+    "slp": {"confidence", "edges", "mirror", "name", "end", "landmarks", "untimed"},
+    "coco": {"edges", "name", "landmarks", "gaps", "untimed"},
     "trc": {"rate", "unit", "slots", "gaps", "unseen", "end", "landmarks"},
 }
 _WORDS = {
@@ -40,6 +40,7 @@ _WORDS = {
     "end": "frames at the end in which nobody is seen",
     "support": "what points rest on",
     "cameras": "cameras",
+    "untimed": "times without a rate: they are written in frames",
     "landmarks": "which keypoints belong to no animal",
 }
 
@@ -90,6 +91,7 @@ def find_losses(
         "end": len(poses) > 0 and not present[-1].any(),
         "support": bool(support),
         "cameras": cameras is not None,
+        "untimed": poses.rate is None,
         "landmarks": bool(skeleton.landmarks) and poses.individuals is None,
     }
     held = _HELD.get(format, _ALL)

@@ -54,8 +54,6 @@ def write_trc(poses: Poses, path: Path) -> None:
     if any(re.search(r"[\t\n\r]", name) for name in names):
         raise FormatError("names with a tab or line break cannot be written as .trc")
     scale, unit = _choose_unit(poses.unit)
-    if poses.rate is None:
-        log.warning("%s: the rate is not known; times are written in frames", path.name)
     rate = poses.rate or 1.0
     first = int(poses.frames[0]) + 1 if len(poses) else 1
     said = f"{rate:.12g}"

@@ -14,9 +14,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mapose.errors import FormatError
-from mapose.io import read, write
+from mapose.io import read, read_labels, write
+from mapose.io.coco import write_coco_labels
+from mapose.io.deeplabcut_project import write_deeplabcut_project
 from mapose.io.formats import ENDINGS
+from mapose.io.images import write_image
+from mapose.io.labels import load_labels, save_labels
 from mapose.io.losses import find_losses
+from mapose.io.sleap import write_slp_labels
+from mapose.labels import Labels
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -88,7 +94,7 @@ def assert_comes_back(poses: Poses, again: Poses, lost: set[str]) -> None:
             np.testing.assert_allclose(again.confidence, poses.confidence, rtol=2e-7)
     else:
         np.testing.assert_array_equal(again.find_present().sum(1), poses.find_present().sum(1))
-    if "rate" not in lost:
+    if not lost & {"rate", "untimed"}:
         assert again.rate == pytest.approx(poses.rate, rel=1e-9) if poses.rate else not again.rate
     if "unit" not in lost:
         assert again.unit == poses.unit
@@ -134,3 +140,46 @@ def check_round_trip(poses: Poses, format: str) -> None:
             assert format in ("trc", "csv") and poses.dimensions == 3
             return
         assert_comes_back(poses, read(path), set(find_losses(poses, format)))
+
+
+def make_labels(draw: Callable[[Any], Any], folder: Path) -> Labels:
+    """Draw labels of two videos with awkward names, and write an image of each frame."""
+    keypoints = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
+    individuals = draw(st.lists(NAMES, min_size=2, max_size=3, unique=True))
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    points = rng.uniform(1, 30, (4, len(individuals), len(keypoints), 2)).round(2)
+    points[rng.random(points.shape[:3]) < 0.2] = np.nan
+    points[:, :, 0] = 5  # everybody is seen in every frame
+    videos, frames = ("007", "007", "1.10", "1.10"), np.array([3, 12, 3, 100_000])
+    images = [folder / v / f"img{f:06d}.png" for v, f in zip(videos, frames, strict=True)]
+    for n, image in enumerate(images):
+        write_image(np.full((32, 40), 20 * n, np.uint8), image)
+    pairs = list(pairwise(keypoints))
+    skeleton = Skeleton(keypoints, pairs)
+    return Labels(points, skeleton, videos, frames, tuple(images), tuple(individuals), True)
+
+
+@pytest.mark.parametrize("format", ["ours", "dlc", "slp", "coco"])
+@QUICK
+@given(data=st.data())
+def test_labels(format: str, data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        labels = make_labels(data.draw, folder / "labels")
+        if format == "ours":
+            save_labels(labels, folder / "labels")
+            again = load_labels(folder / "labels", labels.skeleton, identified=True)
+        else:
+            if format == "dlc":
+                place = write_deeplabcut_project(labels, folder / "dlc")
+            else:
+                place = folder / f"l{ENDINGS[format]}"
+                (write_slp_labels if format == "slp" else write_coco_labels)(labels, place)
+            again = read_labels(place)
+        assert again.skeleton.keypoints == labels.skeleton.keypoints
+        assert again.skeleton.edges == labels.skeleton.edges
+        assert again.videos == labels.videos
+        assert format == "slp" or again.frames.tolist() == labels.frames.tolist()
+        assert all(image and image.is_file() for image in again.images)
+        order = [again.individuals.index(name) for name in labels.individuals]
+        np.testing.assert_allclose(again.points[:, order], labels.points, atol=1e-3)
