@@ -34,7 +34,7 @@ READ = {
     "analyze": "videos", "train": "folder", "evaluate": "folder", "new": "folder videos",
     "extract": "folder", "propose": "folder", "refine": "folder against calibration",
     "import": "folder source", "track": "files gallery video", "render": "paths",
-    "plot": "files", "metrics": "truth files", "export": "files", "video": "videos",
+    "plot": "files", "metrics": "truth files", "export": "files video", "video": "videos",
     "crop": "project", "demo": "folder",
     "swaps": "file video", "swap": "file", "edit": "file", "name": "file",
     "gallery add": "gallery file video",
@@ -77,6 +77,7 @@ CASES: dict[tuple[str, str], list[tuple[str, str, str]]] = {
     ("export", "output"): [
         ("export walk.mapose.h5 --to slp", "walk.mapose.h5 walk.edits.csv", ""),
         ("export dlc.csv --to csv", "dlc.csv", ""),
+        ("export dlc.csv --to coco --video walk.mp4", "dlc.csv walk.mp4", ""),
     ],
     ("models export", "output"): [
         ("models export model --to torchscript", "model/weights.safetensors model/model.yaml", "")

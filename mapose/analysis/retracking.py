@@ -15,11 +15,17 @@ from mapose.doubts import Doubt
 from mapose.edits import find_edits_path, write_line
 from mapose.errors import FormatError, SettingsError
 from mapose.files import RESULT, claim_output, cut_suffix, name_work
-from mapose.io import PosesWriter, load_provenance
+from mapose.io import PosesWriter, Video, load_provenance
 from mapose.landmarks import hide_landmarks, join_landmarks, part_landmarks, pick_landmarks
 from mapose.poses import Poses, join_poses
 from mapose.recognition.gallery import load_gallery
-from mapose.results.correcting import carry_edits, carry_origin, set_foreign_edits_aside
+from mapose.results.correcting import (
+    carry_edits,
+    carry_origin,
+    find_rate,
+    set_foreign_edits_aside,
+)
+from mapose.results.recordings import check_recording
 from mapose.results.result import Result
 from mapose.skeleton import LANDMARKS
 from mapose.tracking import ChunkTracker, OnlineTracker, Rows, arrange, join_rows
@@ -122,6 +128,9 @@ def track_file(
         force=force,
     )
     with claimed, source:
+        if options.video is not None and Path(options.video).exists():
+            with Video(options.video) as video:
+                check_recording(source, video)
         provenance = {"source": source.path.name, "made": made, **carry_origin(source, target)}
         provenance["edits"] = [write_line(edit) for edit in source.edits]
         carried = _load_carried(target)
@@ -132,7 +141,8 @@ def track_file(
         if options.gallery is not None:
             tracked = _name_by_gallery(tracked, options, on_progress)
             provenance["gallery"] = Path(options.gallery).name
-        _write(tracked, target, source.read_window(slice(0, 1)), provenance)
+        like = source.read_window(slice(0, 1))
+        _write(tracked, target, replace(like, rate=like.rate or find_rate(source)), provenance)
         carry_edits(source.edits, target, carried=carried)
     return target
 

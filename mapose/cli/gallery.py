@@ -31,13 +31,17 @@ def add(
     """
     from mapose.edits import find_edits_path
     from mapose.files import check_output, find_tail
+    from mapose.io import Video
     from mapose.locks import lock_output
     from mapose.recognition.gallery import load_gallery
     from mapose.recognition.learning import add_to_gallery
+    from mapose.results.recordings import check_recording
     from mapose.results.result import Result
 
     with Result(file) as result:
         poses, source = result.poses, video or result.find_video()
+        with Video(source) as opened:
+            check_recording(result, opened)
     day = Path(find_tail(source)).with_suffix("").as_posix()  # 0001.mp4 of two days is two
     # What is in the gallery stays in it, so nothing is replaced; another file is not opened.
     check_output(gallery, inputs=[file, find_edits_path(file), source], force=True)

@@ -1,5 +1,5 @@
 from .cutting import Cut, cut_video
-from .formats import read, read_embedded_images, read_labels, read_support, write
+from .formats import find_named_video, read, read_embedded_images, read_labels, read_support, write
 from .images import read_image, write_image
 from .labels import load_labels, save_labels
 from .poses_writer import PosesWriter
@@ -25,6 +25,7 @@ __all__ = [
     "VideoWriter",
     "count_frames",
     "cut_video",
+    "find_named_video",
     "load",
     "load_cameras",
     "load_doubts",

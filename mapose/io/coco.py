@@ -16,8 +16,15 @@ from mapose.errors import FormatError
 from mapose.files import make_mark, write_atomically
 from mapose.io.images import read_image, write_image
 from mapose.io.instances import assign_columns, fill_array
+from mapose.io.picture_sizes import hold_sizes
 from mapose.io.recordings import find_path
-from mapose.io.sources import find_frame_numbers, find_images, find_sources, name_videos
+from mapose.io.sources import (
+    find_frame_numbers,
+    find_images,
+    find_own_name,
+    find_sources,
+    name_videos,
+)
 from mapose.io.stills import is_recording
 from mapose.io.video import Video
 from mapose.labels import OCCLUDED, VISIBLE, Labels
@@ -75,6 +82,7 @@ def read_coco_labels(path: Path) -> Labels:
     # An image that is listed twice, as merged files do, is one.
     names = {i["id"]: str(i.get("file_name", i["id"])) for i in images if _is_key(i.get("id"))}
     listed = list(dict.fromkeys(names.values()))
+    stated = {names[i["id"]]: _read_size(i) for i in images if _is_key(i.get("id"))}
     row_of = {name: row for row, name in enumerate(listed)}
     fitting, rows = [], []
     for annotation in annotations:
@@ -93,11 +101,15 @@ def read_coco_labels(path: Path) -> Labels:
         )
     triples = np.array([triples for _, triples in fitting])
     xy = np.where(triples[..., 2:] > 0, triples[..., :2], np.nan)
-    videos = name_videos(listed, path.resolve().parent.name)
+    videos = name_videos(listed, find_own_name(path.resolve().parent))
     place = np.array(rows, np.int64)
     columns, individuals, identified = assign_columns(
         place, _name_tracks([a for a, _ in fitting], document.get("tracks")), videos
     )
+    found, told = hold_sizes(
+        find_images(listed, path.parent, subset=path.stem), [stated.get(n) for n in listed]
+    )
+    left_out += told
     shape = (len(listed), len(individuals))
     hidden = fill_array(triples[..., 2:] == 1, place, columns, shape)[..., 0] == 1
     return Labels(
@@ -105,7 +117,7 @@ def read_coco_labels(path: Path) -> Labels:
         skeleton,
         tuple(videos),
         find_frame_numbers(listed, videos),
-        tuple(find_images(listed, path.parent)),
+        tuple(found),
         tuple(individuals),
         identified,
         find_sources(videos, path.parent),
@@ -113,6 +125,12 @@ def read_coco_labels(path: Path) -> Labels:
         # Many tools write 1 throughout: then it says nothing.
         np.where(hidden, OCCLUDED, VISIBLE) if (triples[..., 2] > 1).any() else None,
     )
+
+
+def _read_size(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Read what is said of an image's width and height; None where it is not said."""
+    size = (image.get("width"), image.get("height"))
+    return size if all(isinstance(n, int) and n > 0 for n in size) else None  # type: ignore[return-value]
 
 
 def _list_entries(value: Any, part: str, path: Path) -> list[dict[str, Any]]:

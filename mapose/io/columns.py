@@ -31,6 +31,8 @@ SYNONYMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("keypoint", "keypoints", "bodypart", "bodyparts", "body_part", "landmark", "joint"),
         ("label", "part", "node", "name", "point", "marker", "class"),
     ),
+    "width": (("image_width", "img_width"), ()),
+    "height": (("image_height", "img_height"), ()),
     "x": (("x", "x_px", "x_pos", "pos_x", "x_coord", "coord_x", "point_x"), ()),
     "y": (("y", "y_px", "y_pos", "pos_y", "y_coord", "coord_y", "point_y"), ()),
     "z": (("z",), ()),
@@ -41,7 +43,7 @@ _WIDE = re.compile(
     r"^(.+?)[ ._:-]+(x|y|score|confidence|likelihood|visible|visibility)$", re.I | re.S
 )
 _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-_NUMBERS = ("frame", "x", "y", "z", "score", "visible", "identity")
+_NUMBERS = ("frame", "width", "height", "x", "y", "z", "score", "visible", "identity")
 _TEXT = ("video", "image", "track", "individual", "keypoint")
 _WIDE_FIELDS = {"confidence": "score", "likelihood": "score", "visibility": "visible"}
 
@@ -119,10 +121,12 @@ def _name_columns_by_content(cells: pd.DataFrame, path: Path) -> pd.DataFrame:
             f"{path}: has no header and wanted columns cannot be told from their content: a "
             f"keypoint name, x, y and at most one image file; first row {list(cells.iloc[0])}"
         )
+    # Make Sense writes the size of the image behind its name.
+    sizes = ["image_width", "image_height"] if images and len(numeric) == 4 else []
     chosen = dict(
         zip(
-            [*images, *others, *numeric[:2]],
-            [*["image"] * len(images), "keypoint", "x", "y"],
+            [*images, *others, *numeric[: 2 + len(sizes)]],
+            [*["image"] * len(images), "keypoint", "x", "y", *sizes],
             strict=True,
         )
     )
@@ -167,7 +171,8 @@ def _match_wide(columns: Iterable[str]) -> dict[str, dict[str, str]]:
 def _melt(
     raw: pd.DataFrame, fields: dict[str, str], wide: dict[str, dict[str, str]]
 ) -> pd.DataFrame:
-    keys = [f for f in ("video", "image", "frame", "track", "individual") if f in fields]
+    known = ("video", "image", "frame", "width", "height", "track", "individual")
+    keys = [f for f in known if f in fields]
     parts = []
     for name, columns in wide.items():
         part = raw[[fields[f] for f in keys] + list(columns.values())]

@@ -47,6 +47,10 @@ _SUPPORT: dict[str, str] = {
     "mapose": "store.load_support",
     "anipose": "anipose.read_anipose_support",
 }
+_NAMED_VIDEOS: dict[str, str] = {
+    "slp": "sleap.find_slp_video",
+    "sleap-h5": "sleap_analysis.find_analysis_video",
+}
 _WRITERS: dict[str, str] = {
     "dlc-h5": "deeplabcut.write_deeplabcut_h5",
     "dlc-csv": "deeplabcut.write_deeplabcut_csv",
@@ -142,6 +146,15 @@ def read_support(path: str | Path, format: str | None = None) -> dict[str, Any]:
     with explain_damage(path):
         chosen = format or detect_format(path)
         return dict(_pick(chosen, _SUPPORT, path)(path)) if chosen in _SUPPORT else {}
+
+
+def find_named_video(path: Path, format: str) -> Path | None:
+    """Find the recording that a file of poses names; None if it names none, or it is not there."""
+    if format not in _NAMED_VIDEOS:
+        return None
+    with explain_damage(path):
+        found: Path | None = _pick(format, _NAMED_VIDEOS, path)(path)
+    return found
 
 
 #: Formats in which a frame without any mark says that there is no animal.

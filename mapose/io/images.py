@@ -87,8 +87,9 @@ def check_pixels(file: Path | BytesIO, name: object) -> None:
 
 
 def find_depth(image: npt.NDArray[np.uint16]) -> int:
-    """Find how many of 16 bits are in use: scientific cameras store 12 without saying so."""
-    return 12 if image.max() < 2**12 else 16
+    """Find how many of 16 bits are in use: scientific cameras store 10 to 14 without saying so."""
+    most = int(image.max(initial=0))
+    return next(bits for bits in (10, 12, 14, 16) if most < 2**bits)
 
 
 def reduce_depth(image: npt.NDArray[np.uint16], bits: int) -> Image:

@@ -86,14 +86,7 @@ def write_nwb(
         ) from error
     names = make_plain(["Skeletons", TITLE, *poses.names])[2:]
     alone = len(names) == 1
-    file = pynwb.NWBFile(
-        session_description="poses estimated with mapose",
-        # movement takes it for the name of the individual.
-        identifier=", ".join(names) if poses.individuals else str(uuid.uuid4()),
-        session_start_time=start or datetime.now(UTC),
-    )
-    if alone and poses.individuals:
-        file.subject = pynwb.file.Subject(subject_id=names[0], description="an animal")
+    file = _make_file(poses, names, start, pynwb)
     module = file.create_processing_module(MODULE, "poses and their support")
     skeleton = ndx_pose.Skeleton(
         name="skeleton",
@@ -114,11 +107,7 @@ def write_nwb(
         module.add(_join_estimations(estimations, names, skeletons))
     if poses.dimensions == 2:
         source = Path(video or path.with_suffix(".mp4").name)
-        tracks = file.create_processing_module(
-            f"SLEAP_VIDEO_000_{make_plain([source.stem])[0]}", "the same, as sleap-io looks for it"
-        )
-        for i, estimation in enumerate(estimations):
-            tracks.add(_link_track(estimation, f"track{i}", skeletons, source))
+        _add_tracks(file, estimations, skeletons, source)
     for device in _list_cameras(cameras):
         file.add_device(ndx_pose.CalibratedCamera(**device))
     with (
@@ -132,6 +121,27 @@ def write_nwb(
         opened.attrs[OURS] = json.dumps({"individuals": whose, "rate": poses.rate})
         if made:
             opened.attrs["made_by"] = made
+
+
+def _make_file(poses: Poses, names: list[str], start: datetime | None, pynwb: Any) -> Any:
+    file = pynwb.NWBFile(
+        session_description="poses estimated with mapose",
+        # movement takes it for the name of the individual.
+        identifier=", ".join(names) if poses.individuals else str(uuid.uuid4()),
+        session_start_time=start or datetime.now(UTC),
+    )
+    if len(names) == 1 and poses.individuals:
+        file.subject = pynwb.file.Subject(subject_id=names[0], description="an animal")
+    return file
+
+
+def _add_tracks(file: Any, estimations: list[Any], skeletons: Any, video: Path) -> None:
+    """Put links to all individuals where sleap-io looks for the tracks of a video."""
+    tracks = file.create_processing_module(
+        f"SLEAP_VIDEO_000_{make_plain([video.stem])[0]}", "the same, as sleap-io looks for it"
+    )
+    for i, estimation in enumerate(estimations):
+        tracks.add(_link_track(estimation, f"track{i}", skeletons, video))
 
 
 def _find_times(poses: Poses) -> dict[str, Any]:

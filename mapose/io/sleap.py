@@ -27,8 +27,9 @@ from mapose.io.instances import (
     name_columns,
     unname_slots,
 )
+from mapose.io.picture_sizes import hold_sizes
 from mapose.io.sleap_videos import find_recordings
-from mapose.io.sources import find_images, name_videos
+from mapose.io.sources import find_frame_numbers, find_images, name_videos
 from mapose.labels import ORIGINS, Labels
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
@@ -90,10 +91,15 @@ def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
     videos = [names[v] for v in taken.video]
     images: list[Path | None] = [None] * len(videos)
     listed = _list_images(source, taken)
-    found = find_images(list(listed.values()), path.parent)
+    stated = [recordings.sizes.get(names[taken.video[row]]) for row in listed]
+    found, differing = hold_sizes(find_images(list(listed.values()), path.parent), stated)
+    told += differing
     by_folder = name_videos(list(listed.values()), "images")
     for row, image, name in zip(listed, found, by_folder, strict=True):
         images[row], videos[row] = image, name
+    # Where pictures are listed, numbers are places in the list, not frames of a recording.
+    numbers = taken.number.copy()
+    numbers[list(listed)] = find_frame_numbers(list(listed.values()), by_folder)
     columns, individuals, identified = assign_columns(
         taken.row, taken.tracks, videos, order=list(_name_tracks(source, path).values())
     )
@@ -103,7 +109,7 @@ def read_slp_labels(path: Path, *, format: str = "slp") -> Labels:
         points,
         _read_skeleton(taken.skeleton),
         tuple(videos),
-        taken.number,
+        numbers,
         tuple(images),
         tuple(individuals),
         identified,
@@ -160,6 +166,17 @@ def read_slp_poses(path: Path) -> Poses:
         rate=recordings.rates.get(used[0]),
         frames=numbers,
     )
+
+
+def find_slp_video(path: Path) -> Path | None:
+    """Find the video of a SLEAP file with poses of one video; None if it is not there."""
+    source = _load(path, "slp")
+    used = {id(frame.video) for frame in source if len(frame)}
+    last = max((frame.frame_idx for frame in source), default=0)
+    recordings = find_recordings(source, path, last)
+    names = [n for n, v in zip(recordings.names, source.videos, strict=True) if id(v) in used]
+    fitting = len(names) == 1 and names[0] not in recordings.others
+    return recordings.files.get(names[0]) if fitting else None
 
 
 def read_slp_images(path: Path, labels: Labels) -> Iterator[tuple[int, Image]]:

@@ -69,12 +69,8 @@ def read_analysis_labels(path: Path) -> Labels:
     """Read a SLEAP ``analysis.h5`` as labels: a frame for each that holds a point."""
     poses = read_analysis_poses(path)
     kept = np.flatnonzero((poses.confidence > 0).any((1, 2)))
-    stored = path.name
-    with open_hdf5(path) as file:
-        if "video_path" in file:
-            value = file["video_path"][()]
-            stored = value.decode() if isinstance(value, bytes) else str(value)
-    source = find_video(split_path(stored)[-1], [path.parent, path.parent.parent])
+    stored = _read_video_name(path)
+    source = find_analysis_video(path)
     if source is None and len(list_videos(path.parent)) == 1:
         source = list_videos(path.parent)[0]
         log.warning("%s: taking the only video beside it, %s", path.name, source.name)
@@ -93,6 +89,18 @@ def read_analysis_labels(path: Path) -> Labels:
         identified,
         {video: source} if source else {},
     )
+
+
+def find_analysis_video(path: Path) -> Path | None:
+    """Find the video that an analysis file names, by its name; None if it is not there."""
+    return find_video(split_path(_read_video_name(path))[-1], [path.parent, path.parent.parent])
+
+
+def _read_video_name(path: Path) -> str:
+    with open_hdf5(path) as file:
+        value = file["video_path"][()] if "video_path" in file else path.name
+    name = value.decode() if isinstance(value, bytes) else str(value)
+    return name if split_path(name) else path.name
 
 
 def _read_dims(dataset: h5py.Dataset) -> tuple[str, ...] | None:

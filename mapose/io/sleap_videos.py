@@ -35,6 +35,8 @@ class Recordings:
         Frames, as the label file says it, or else as the video has.
     rates : dict of str to float
         Frames per second of those that were found.
+    sizes : dict of str to (int, int)
+        Width and height that the label file states.
     others : dict of str to str
         Of files that have another size than the labels were made on, a sentence.
     told : list of str
@@ -45,6 +47,7 @@ class Recordings:
     files: dict[str, Path]
     lengths: dict[str, int]
     rates: dict[str, float]
+    sizes: dict[str, tuple[int, int]]
     others: dict[str, str]
     told: list[str]
 
@@ -70,7 +73,7 @@ def find_recordings(source: Any, path: Path, last: int | None) -> Recordings:
     ]
     names = tell_apart([(*p[:-1], Path(p[-1]).stem) for p in parts])
     files = {n: f for n, f in zip(names, found, strict=True) if f is not None}
-    recordings = Recordings(names, files, {}, {}, {}, [])
+    recordings = Recordings(names, files, {}, {}, {}, {}, [])
     for name, video in zip(names, source.videos, strict=True):
         _hold_against(recordings, name, _find_shape(video))
     return recordings
@@ -80,6 +83,7 @@ def _hold_against(recordings: Recordings, name: str, stated: tuple[int, int, int
     """Compare a video's file with the frames, height and width that the label file states."""
     if stated is not None:
         recordings.lengths[name] = stated[0]
+        recordings.sizes[name] = (stated[2], stated[1])
     if name not in recordings.files:
         return
     file = recordings.files[name]
@@ -109,7 +113,7 @@ def _find_shape(video: Any) -> tuple[int, int, int] | None:
     """Find how many frames of which height and width a video is said to have; None if unsaid."""
     video = _find_original(video)
     shape = (video.backend_metadata or {}).get("shape")
-    if shape is None or isinstance(video.filename, list) or min(shape[:3]) <= 0:
+    if shape is None or min(shape[:3]) <= 0:
         return None
     return int(shape[0]), int(shape[1]), int(shape[2])
 

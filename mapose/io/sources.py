@@ -58,7 +58,8 @@ def find_frame_numbers(names: Sequence[str], videos: Sequence[str]) -> Ints:
     Parameters
     ----------
     names : sequence of str, (F,)
-        Image paths, such as ``img0123.png``: the digits at the end count.
+        Image paths, such as ``img0123.png``: the digits at the end count, but not those of a
+        hash, as some tools give names, nor what Roboflow puts behind the name.
     videos : sequence of str, (F,)
         Video of each image.
 
@@ -71,17 +72,40 @@ def find_frame_numbers(names: Sequence[str], videos: Sequence[str]) -> Ints:
     --------
     >>> find_frame_numbers(["a/img007.png", "a/photo.png"], ["a", "a"]).tolist()
     [7, -1]
+    >>> names = ["0012_png.rf.3c1f0a9be77d4451a9d1c8f0e2b35a61.jpg", "9f86d081884c7d65.png"]
+    >>> find_frame_numbers(names, ["a", "a"]).tolist()
+    [12, -1]
     """
-    numbers = []
-    for name in names:
-        found = re.search(r"(\d{1,12})$", Path(_last(name)).stem)
-        numbers.append(int(found.group(1)) if found else -1)
+    numbers = [_find_number(Path(_last(name)).stem) for name in names]
     seen: dict[tuple[str, int], int] = {}
     for key in zip(videos, numbers, strict=True):
         seen[key] = seen.get(key, 0) + 1
     unclear = {video for (video, number), n in seen.items() if n > 1 and number >= 0}
     pairs = zip(videos, numbers, strict=True)
     return np.array([-1 if v in unclear else n for v, n in pairs], np.int64)
+
+
+def _find_number(stem: str) -> int:
+    """Find the frame number at the end of a file's stem; -1 where there is none."""
+    stem = re.sub(r"(_(png|jpe?g|bmp|tiff?|webp))?\.rf\.[0-9a-zA-Z]+$", "", stem)
+    word = re.split(r"[^0-9a-zA-Z]", stem)[-1].lower()
+    # Digits and the letters a to f in turns, as no name has them: a hash, or the end of one.
+    if len(word) >= 8 and re.fullmatch(r"[0-9a-f]*\d[a-f][0-9a-f]*", word):
+        return -1
+    found = re.search(r"(?<!\d)(\d{1,12})$", stem)
+    return int(found.group(1)) if found else -1
+
+
+def find_own_name(folder: Path) -> str:
+    """Name what lies in a folder after it, or after the first above it that says something.
+
+    Examples
+    --------
+    >>> find_own_name(Path("/data/mice/annotations"))
+    'mice'
+    """
+    places = [folder, *folder.parents]
+    return next((p.name for p in places if p.name.lower() not in _GENERIC), "images")
 
 
 def name_videos(names: Sequence[str], otherwise: str) -> list[str]:
@@ -134,7 +158,7 @@ def _add(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
 
 
-def find_images(names: Sequence[str], folder: Path) -> list[Path | None]:
+def find_images(names: Sequence[str], folder: Path, *, subset: str = "") -> list[Path | None]:
     """Find image files by the paths that a label file gives.
 
     Parameters
@@ -143,7 +167,11 @@ def find_images(names: Sequence[str], folder: Path) -> list[Path | None]:
         Paths as written in the label file, of any system.
     folder : Path
         Folder of the label file. The path is tried from here, from two folders up and from
-        ``images`` or ``frames`` beside; then the bare name, if no two images share it.
+        ``images`` or ``frames`` beside; then the bare name, if no two images share it. At last
+        folders within ``images`` are tried, if only one of them has it.
+    subset : str
+        Name of the label file. Folders that it names, such as ``train2017`` in
+        ``keypoints_train2017``, come first.
 
     Returns
     -------
@@ -153,10 +181,12 @@ def find_images(names: Sequence[str], folder: Path) -> list[Path | None]:
     bases = [folder, folder.parent, folder.parent.parent]
     bases += [b / n for b in bases[:2] for n in ("images", "frames", "labeled-data")]
     bases = [b for b in bases if b.is_dir()]
+    own, others = _list_subsets(bases, subset)
+    bases = [*own, *bases]
     bare = [_last(n) for n in names]
     bare_is_enough = len(set(bare)) == len(set(names))
 
-    def candidates(name: str) -> Iterator[Path]:
+    def candidates(name: str, bases: Sequence[Path]) -> Iterator[Path]:
         parts = split_path(name)
         tails = [parts[-n:] for n in range(min(len(parts), _MOST_FOLDERS), 1, -1)]
         if bare_is_enough or len(parts) == 1:
@@ -169,7 +199,26 @@ def find_images(names: Sequence[str], folder: Path) -> list[Path | None]:
                 for suffix in suffixes:
                     yield base.joinpath(*tail[:-1], tail[-1] + suffix)
 
-    return [next((c for c in candidates(name) if is_file(c)), None) for name in names]
+    def find(name: str) -> Path | None:
+        if found := next((c for c in candidates(name, bases) if is_file(c)), None):
+            return found
+        within = [c for place in others for c in candidates(name, [place]) if is_file(c)]
+        return within[0] if len(within) == 1 else None
+
+    return [find(name) for name in names]
+
+
+def _list_subsets(bases: Sequence[Path], subset: str) -> tuple[list[Path], list[Path]]:
+    """List the folders that a label file's name says its images are in, and others in ``images``.
+
+    COCO has ``train2017`` beside ``annotations/person_keypoints_train2017.json``, CVAT
+    ``images/default`` beside ``annotations/person_keypoints_default.json``.
+    """
+    words = set(re.split(r"[_. -]+", subset.lower()))
+    inside = [p for b in bases if b.name == "images" for p in sorted(b.iterdir()) if p.is_dir()]
+    beside = [b / w for b in bases for w in sorted(words) if w and (b / w).is_dir()]
+    own = [p for p in inside if p.name.lower() in words]
+    return [*own, *beside], [p for p in inside if p not in own]
 
 
 def is_file(path: Path) -> bool:

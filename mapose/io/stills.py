@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 STACK_SUFFIXES = (".tif", ".tiff")
 # Pictures that a folder has to hold to be a recording, and a file to be a stack.
 _FEWEST = 2
+# Pictures that tell how many bits are in use.
+_LOOKED_AT = 5
 
 
 class Stills:
@@ -50,10 +52,14 @@ class Stills:
             raise VideoError(f"{path} is a folder without stills: name a video in it")
         with self._open() as load:
             first = next((i for i in map(load, range(self.count)) if i is not None), None)
-        if first is None:
-            raise VideoError(f"{path} holds no picture that can be read")
-        self.size = (int(first.shape[1]), int(first.shape[0]))
-        self.depth = find_depth(first) if first.dtype == np.uint16 else 8
+            if first is None:
+                raise VideoError(f"{path} holds no picture that can be read")
+            self.size = (int(first.shape[1]), int(first.shape[0]))
+            self.depth = 8
+            if first.dtype == np.uint16:  # one may be dark: several tell
+                some = map(load, np.linspace(0, self.count - 1, _LOOKED_AT).astype(int).tolist())
+                deep = [i for i in (first, *some) if i is not None and i.dtype == np.uint16]
+                self.depth = max(map(find_depth, deep))
 
     def iterate(self, start: int, stop: int, gray: bool) -> Generator[tuple[int, Image | None]]:
         """Give pictures (H, W, RGB) or (H, W) and their numbers; None where one is damaged."""

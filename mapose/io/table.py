@@ -30,6 +30,7 @@ from mapose.io.instances import (
     name_columns,
     unname_slots,
 )
+from mapose.io.picture_sizes import hold_sizes
 from mapose.io.sources import (
     find_frame_numbers,
     find_images,
@@ -50,7 +51,7 @@ class _Instances:
     """Instances of a table: one entry each, keypoints x (x, y[, z], score)."""
 
     values: Singles
-    frames: pd.DataFrame  # columns video, image, frame: one row per frame, in order of appearance
+    frames: pd.DataFrame  # video, image, frame, width, height of each, in order of appearance
     row: Ints
     names: list[str | None]
     tracked: bool  # the names are tracks or animals, not only numbers within a frame
@@ -100,7 +101,10 @@ def read_table_labels(path: Path) -> Labels:
         individuals = [n.replace("slot", "animal") for n in individuals]
         identified = len(individuals) == 1
     paths = iter(find_images([i for i in frames.image if i], folder))
-    images = tuple(next(paths) if there else None for there in has_image)
+    stated = list(zip(*(frames[side].tolist() for side in ("width", "height")), strict=True))
+    known = [None if np.isnan(size).any() else (int(size[0]), int(size[1])) for size in stated]
+    images, told = hold_sizes([next(paths) if there else None for there in has_image], known)
+    left_out += told
     sources = find_sources(videos, folder)
     if len(set(videos)) == 1 and not sources and not any(images) and len(beside) == 1:
         log.warning("%s: no images; taking the only video, %s", path.name, beside[0].name)
@@ -110,7 +114,7 @@ def read_table_labels(path: Path) -> Labels:
         Skeleton(found.keypoints),
         tuple(videos),
         numbers,
-        images,
+        tuple(images),
         tuple(individuals),
         identified,
         sources,
@@ -232,7 +236,8 @@ def _find_instances(rows: pd.DataFrame, path: Path) -> _Instances:
     # A point whose score was left empty is there all the same; `Poses` blanks those without x, y.
     values[np.isnan(values[..., -1]), -1] = 1
     row = first.groupby(frame_keys, sort=False).ngroup().to_numpy().astype(np.int64)
-    frames = first[~first.duplicated(frame_keys)][["video", "image", "frame"]]
+    listed = ["video", "image", "frame", "width", "height"]
+    frames = first[~first.duplicated(frame_keys)].reindex(columns=listed)
     return _Instances(
         values,
         frames.reset_index(drop=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import queue
@@ -90,9 +91,15 @@ class Video:
             return
         with open_container(self.path) as container:
             stream = pick_stream(container, self.path)
-            first = _decode_first(container, stream, self.path)
+            frames = _decode_some(container, stream)
+            first = next(frames, None)
+            if first is None:
+                raise VideoError(
+                    f"{self.path} holds no frame that can be decoded: it is empty, or damaged "
+                    "from beginning to end; record or copy it again"
+                )
             self._turns = int(round(first.rotation / 90) % 4)
-            self._depth = _find_depth(first)
+            self._depth = _find_depth(first, frames)
             size = (int(stream.width), int(stream.height))
             self._size = size[::-1] if self._turns % 2 else size
             self._tick = float(stream.time_base)
@@ -418,6 +425,8 @@ class Video:
 
 #: Frames after which one that has not come in its turn, after damage, is no longer waited for.
 _LATE = 8
+# Frames that tell how many bits are in use.
+_LOOKED_AT = 10
 #: Keyframes to look at for an entry before decoding begins at the start of the file.
 _TRIES = 4
 #: What the decoder makes of damage differs between one thread and several, and from run to run
@@ -455,23 +464,20 @@ def _prepare_decoder(context: Any, strict: bool) -> None:
         context.options |= {"err_detect": "explode+crccheck+bitstream+buffer"}
 
 
-def _decode_first(container: av.container.InputContainer, stream: Any, path: Path) -> Any:
-    """Decode the first frame, which tells about all: its rotation, as of phones, and its depth."""
+def _decode_some(container: av.container.InputContainer, stream: Any) -> Iterator[Any]:
+    """Decode frames from the start: the first tells the rotation, as of phones, of all."""
     with suppress(av.FFmpegError):  # cut off
         for packet in container.demux(stream):
-            for frame in _decode_packet(packet):
-                return frame
-    raise VideoError(
-        f"{path} holds no frame that can be decoded: it is empty, or damaged from beginning to "
-        "end; record or copy it again"
-    )
+            yield from _decode_packet(packet)
 
 
-def _find_depth(frame: Any) -> int:
-    """Find how many bits a value has that are in use: 8, 12 or 16. FFmpeg reads 10 and 12 right."""
-    if frame.format.components[0].bits < 16:
+def _find_depth(first: Any, others: Iterator[Any]) -> int:
+    """Find how many of 16 bits are in use, by several frames; 8 where FFmpeg knows the depth."""
+    if first.format.components[0].bits < 16:
         return 8
-    return find_depth(frame.reformat(format="rgb48le").to_ndarray())
+    some = itertools.islice(others, _LOOKED_AT)
+    deep = (frame.reformat(format="rgb48le").to_ndarray() for frame in (first, *some))
+    return max(map(find_depth, deep))
 
 
 def _carries_damage_on(stream: Any, packet: Any) -> bool:

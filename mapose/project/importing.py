@@ -215,13 +215,15 @@ def _import_labels(
     with take_back_images() as made:
         kept: list[int] = []
         images = _read_images(labels.take(list(places)), source, left_out)
-        offering = list(places)
-        for done, (place, image) in enumerate(images, 1):
+        offering, outside = list(places), _Outside()
+        for done, (place, image, size) in enumerate(images, 1):
             row = offering[place]
+            outside.look(labels, row, size)
             if add_image(image, places[row]):
                 made.append(places[row])
             kept.append(row)
             on_progress(done, len(places))
+        left_out += outside.tell()
         if not kept and not twice:
             told = f" ({'; '.join(left_out[:_TOLD])})" if left_out else ""
             raise FormatError(
@@ -237,6 +239,34 @@ def _import_labels(
         project.add_videos(labels.sources or {})
     without = len(labels) - len(kept) - twice
     return ImportReport(len(kept), offered, twice, without, tuple(left_out))
+
+
+class _Outside:
+    """Labelled points that lie outside of their pictures: is it the picture that was labelled?"""
+
+    def __init__(self) -> None:
+        self.count, self.first = 0, ""
+
+    def look(self, labels: Labels, row: int, size: tuple[int, int]) -> None:
+        """Count those of a row whose picture has this width and height."""
+        points = labels.points[row]
+        inside = ((points >= -0.5) & (points <= np.array(size) - 0.5)).all(-1)
+        places = np.argwhere(np.isfinite(points).all(-1) & ~inside)
+        if len(places) and not self.first:
+            i, k = places[0]
+            x, y = points[i, k]
+            self.first = (
+                f"{labels.skeleton.keypoints[k]} of {labels.row_names[row]} at ({x:.0f}, {y:.0f}) "
+                f"of {size[0]} x {size[1]}"
+            )
+        self.count += len(places)
+
+    def tell(self) -> list[str]:
+        """Give a sentence if there are some."""
+        if not self.count:
+            return []
+        many = "points lie" if self.count > 1 else "point lies"
+        return [f"{self.count} labelled {many} outside of the picture, first {self.first}"]
 
 
 @contextmanager
@@ -334,27 +364,32 @@ def _choose_rows(labels: Labels, count: int | None) -> Ints:
 
 def _read_images(
     labels: Labels, source: Path | None, left_out: list[str]
-) -> Iterator[tuple[int, Path | Image]]:
-    """Give row and image of every labelled frame whose image exists somewhere, and is whole."""
+) -> Iterator[tuple[int, Path | Image, tuple[int, int]]]:
+    """Give row, image, and width and height of every labelled frame whose image is there whole."""
     videos, sources = np.array(labels.videos), labels.sources or {}
     missing = []
     for row, image in enumerate(labels.images):
         if image is not None:
             try:
-                read_image(image)
+                pixels = read_image(image)
             except FormatError as error:
                 left_out.append(str(error))
             else:
-                yield row, image
+                yield row, image, _find_size(pixels)
         elif labels.videos[row] not in sources:
             missing.append(row)
     for name, path in sources.items():
         wanted = [int(r) for r in np.flatnonzero(videos == name) if labels.images[r] is None]
         if wanted:
-            yield from _read_frames(path, labels.frames, wanted, left_out)
+            for row, frame in _read_frames(path, labels.frames, wanted, left_out):
+                yield row, frame, _find_size(frame)
     if missing and source is not None:
         for row, embedded in read_embedded_images(source, labels.take(missing)):
-            yield missing[row], embedded
+            yield missing[row], embedded, _find_size(embedded)
+
+
+def _find_size(image: Image) -> tuple[int, int]:
+    return int(image.shape[1]), int(image.shape[0])
 
 
 def _read_frames(

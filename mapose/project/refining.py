@@ -24,6 +24,7 @@ from mapose.project.importing import try_labels
 from mapose.project.project import Project
 from mapose.project.proposals import add_proposals, list_names
 from mapose.results.outliers import find_outliers
+from mapose.results.recordings import check_recording
 from mapose.results.result import Result
 from mapose.selection import KINDS, Outlier, shrink_picture, take_distinct
 
@@ -177,6 +178,8 @@ def _open_view(project: Project, file: Path) -> _View:
                 f"{file.name}: the project has no video of this name, and none lies beside the "
                 "result: call the result after its video, or put them into one folder"
             ) from error
+        with Video(video) as opened:
+            check_recording(result, opened)
     if poses.dimensions != 2:
         raise ShapeError(f"{file.name}: wanted 2D poses, came 3D; name the cameras' results")
     for keypoint in poses.skeleton.keypoints:

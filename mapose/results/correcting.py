@@ -28,9 +28,9 @@ from mapose.edits import (
 )
 from mapose.errors import FormatError, SettingsError, ShapeError, VideoError, suggest_name
 from mapose.files import RESULT, claim_output, cut_suffix, is_result, name_work
-from mapose.io import load_provenance, write
+from mapose.io import Video, load_provenance, write
 from mapose.io.formats import ENDINGS
-from mapose.io.recordings import find_path
+from mapose.io.recordings import find_path, fingerprint
 from mapose.locks import lock_output
 from mapose.poses import Poses
 from mapose.results.result import Result
@@ -92,7 +92,7 @@ def export_result(
     made = name_work("export", [source], unit=unit)
     claimed = claim_output(
         path,
-        inputs=[source, find_edits_path(source)],
+        inputs=[source, find_edits_path(source), *([] if video is None else [video])],
         suffixes=[ENDINGS[format]] if format in ENDINGS else [],
         made=made,
         force=force,
@@ -389,7 +389,21 @@ def carry_origin(source: Result, target: Path) -> dict[str, Any]:
     carried |= {key: given[key] for key in ("size", "trained_frames") if key in given}
     if "path" in given:
         carried["path"] = find_path(source.path.parent / given["path"], target.parent).as_posix()
+    elif not source.ours:
+        with suppress(VideoError):
+            video = source.find_video()
+            carried["recording"] = fingerprint(video)
+            carried["path"] = find_path(video, target.parent).as_posix()
+            with Video(video) as opened:
+                carried["size"] = list(opened.size)
     return carried
+
+
+def find_rate(source: Result) -> float | None:
+    """Find the frames per second in the recording of a result that does not say them."""
+    with suppress(VideoError), Video(source.find_video()) as video:
+        return video.rate or None
+    return None
 
 
 def find_span(poses: Poses, moment: Doubt) -> tuple[int, int]:

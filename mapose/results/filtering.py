@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -13,7 +14,7 @@ from mapose.edits import find_edits_path
 from mapose.files import RESULT, claim_output, cut_suffix, name_work
 from mapose.io import save
 from mapose.kinematics.filters import check_filter, filter_poses, find_filled
-from mapose.results.correcting import carry_origin, set_foreign_edits_aside
+from mapose.results.correcting import carry_origin, find_rate, set_foreign_edits_aside
 from mapose.results.result import Result
 
 
@@ -84,7 +85,8 @@ def filter_file(
     inputs = [file, find_edits_path(file)]
     claimed = claim_output(target, inputs=inputs, suffixes=[RESULT], made=made, force=force)
     with claimed, Result(file) as result:
-        filtered = filter_poses(result.poses, on_progress=on_progress, **chosen)
+        poses = replace(result.poses, rate=result.rate or find_rate(result))
+        filtered = filter_poses(poses, on_progress=on_progress, **chosen)
         filled = find_filled(filtered)
         provenance: dict[str, Any] = {"source": result.path.name, "made": made, "filter": used}
         provenance |= carry_origin(result, target)

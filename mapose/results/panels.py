@@ -23,6 +23,7 @@ from mapose.io.video_writer import UNKNOWN_RATE, VIDEO_ENDINGS
 from mapose.plots.overlay import Frame
 from mapose.plots.tags import draw_tag, find_text_size
 from mapose.poses import Poses
+from mapose.results.recordings import check_view
 from mapose.results.rendering import DrawingOptions, choose_drawing, find_view, name_span
 from mapose.results.result import Result
 
@@ -89,6 +90,10 @@ def render_views(
     claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     with claimed, ExitStack() as stack:
         sources = {name: stack.enter_context(Video(path)) for name, path in videos.items()}
+        for camera in cameras:
+            if camera.name in sources:
+                source = sources[camera.name]
+                check_view(views[camera.name], camera.size, source, camera.name)
         start, stop, _ = (frames or slice(None)).indices(max(map(len, sources.values())))
         layout = _Layout.fit([source.size for source in sources.values()])
         still = plots.make_stage(scene, layout.last, cameras=cameras)

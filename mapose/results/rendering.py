@@ -22,6 +22,7 @@ from mapose.io import Video, VideoWriter, prefetch
 from mapose.io.video_writer import UNKNOWN_RATE, VIDEO_ENDINGS
 from mapose.poses import Poses
 from mapose.results.correcting import find_span
+from mapose.results.recordings import check_recording, check_view
 from mapose.results.result import Result
 
 if TYPE_CHECKING:
@@ -95,8 +96,11 @@ def render_video(
     made = name_work("render", files[:2], camera=camera, frames=name_span(frames))
     edited = None
     if not isinstance(poses, Poses):
-        with Result(poses) as result:
+        with Result(poses) as result, Video(video) as source:
             poses, edited = find_view(result, camera), result.support.get("edited")
+            check_recording(result, source)
+            if camera is not None and result.cameras is not None:
+                check_view(poses, result.cameras[camera].size, source, camera)
     options = choose_drawing(poses, drawing)
     claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     with claimed, Video(video) as source:
@@ -327,6 +331,7 @@ def save_swap_pictures(
     path, poses = result.path, result.poses
     made = name_work("swaps", [path])
     with Video(result.find_video() if video is None else video) as source:
+        check_recording(result, source)
         folder = make_folder(folder)
         places = [folder / _name_picture(rank, moment) for rank, moment in enumerate(moments, 1)]
         for place in places:

@@ -247,6 +247,8 @@ class Result:
             if not places or not is_result(places[-1]) or not places[-1].is_file():
                 break
             given = Result(places[-1]).provenance
+        if not self.ours and (named := io.find_named_video(self.path, self._format)):
+            places.append(named)
         stem = _MADE.sub("", cut_suffix(self.path.name))
         places += _list_own(folder.resolve().parent, stem)
         places += [place for place in (find_video(stem, [folder]),) if place]

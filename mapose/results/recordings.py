@@ -1,0 +1,109 @@
+"""Is this the recording that the poses were found in? What a result says, held against a video."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from mapose.errors import VideoError
+from mapose.files import cut_suffix
+from mapose.io import Video
+from mapose.io.recordings import fingerprint
+from mapose.io.sources import list_videos
+from mapose.poses import Poses
+from mapose.results.result import Result
+
+logger = logging.getLogger(__name__)
+
+# Share of points outside of the picture from which on it is said.
+_MANY = 0.2
+
+
+def check_recording(result: Result, video: Video) -> None:
+    """Hold what a result says of its recording against a video that is given for it.
+
+    Parameters
+    ----------
+    result : Result
+        Of any tool; only ours say which recording it was, and its size.
+    video : Video
+        Open.
+
+    Raises
+    ------
+    VideoError
+        If its pictures have another size: the poses do not fit them.
+
+    Notes
+    -----
+    A warning says if it is another recording, or encoded anew; if it has fewer frames than the
+    poses; if another video beside it is called like the file of poses; and if many points lie
+    outside of the picture.
+    """
+    name, file, said = result.path.name, video.path, result.provenance
+    poses = result.poses
+    size = said.get("size")
+    if size and tuple(size) != tuple(video.size) and poses.dimensions == 2:
+        raise VideoError(
+            f"{file.name} is {video.size[0]} x {video.size[1]}, but the poses of {name} were found "
+            f"in a video of {size[0]} x {size[1]}: name that one, or one of its size"
+        )
+    own = Path(str(said.get("path") or said.get("source") or "another video")).name
+    if result.recording and result.recording != fingerprint(file):
+        logger.warning(
+            "%s was found in another recording (%s) than %s, or this is encoded anew: look "
+            "whether they fit",
+            name, own, file.name,
+        )  # fmt: skip
+    elif not result.recording and (other := _find_better(result.path, file)):
+        logger.warning(
+            "%s is called like %s, not like %s: look whether they fit", name, other.name, file.name
+        )
+    last = int(poses.frames[-1]) if len(poses) else -1
+    if last >= len(video):
+        logger.warning(
+            "%s has %d frames, but %s goes to frame %d: another video, or cut off?",
+            file.name, len(video), name, last,
+        )  # fmt: skip
+    if poses.dimensions == 2:
+        tell_outside(poses, video.size, f"{name} on {file.name}")
+
+
+def check_view(poses: Poses, size: tuple[int, int], video: Video, camera: str) -> None:
+    """Hold the size of a camera's pictures against a video that is given for it.
+
+    Raises
+    ------
+    VideoError
+        If they differ.
+    """
+    if size != tuple(video.size):
+        raise VideoError(
+            f"{video.path.name} is {video.size[0]} x {video.size[1]}, but camera {camera} was "
+            f"calibrated with {size[0]} x {size[1]}: is it the video of another camera?"
+        )
+    tell_outside(poses, size, f"camera {camera}")
+
+
+def tell_outside(poses: Poses, size: tuple[int, int], what: str) -> None:
+    """Warn where many points lie outside of pictures of this width and height."""
+    there = np.isfinite(poses.points).all(-1)
+    inside = ((poses.points >= -0.5) & (poses.points <= np.array(size) - 0.5)).all(-1)
+    outside = int((there & ~inside).sum())
+    if outside > _MANY * max(1, int(there.sum())):
+        logger.warning(
+            "%s: %d of %d points lie outside of its %d x %d pixels",
+            what, outside, there.sum(), *size,
+        )  # fmt: skip
+
+
+def _find_better(path: Path, file: Path) -> Path | None:
+    """Find a video that is called like the file of poses, where the given one is not."""
+    stem = cut_suffix(path.name)
+    if stem.startswith(file.stem):
+        return None
+    beside = [*list_videos(path.parent), *list_videos(file.parent)]
+    fitting = [video for video in beside if stem.startswith(video.stem)]
+    return max(fitting, key=lambda video: len(video.stem), default=None)
