@@ -77,7 +77,7 @@ def test_confidences_of_other_scales(
 
 
 def test_poses_hold_confidences_to_their_range() -> None:
-    poses = Poses([[[[1, 2, 1.7], [3, 4, -0.2], [5, 6, np.inf]]]], Skeleton("abc"))
+    poses = Poses([[[[1, 2, 1.7], [3, 4, -0.2], [5, 6, np.inf]]]], Skeleton(["a", "b", "c"]))
     assert poses.confidence.ravel().tolist() == [1, 0, 1]
 
 
@@ -296,12 +296,10 @@ def make_slp(path: Path, video: Path, shape: tuple[int, int, int, int] | None) -
     skeleton, track = sio.Skeleton(["snout"]), sio.Track("a")
     meta = {} if shape is None else {"shape": shape}
     source = sio.Video(str(video), open_backend=False, backend_metadata=meta)
-    frames = [
-        sio.LabeledFrame(
-            source, f, [sio.PredictedInstance.from_numpy(np.array([[5.0, f]]), skeleton, 0.9, track=track)]
-        )
-        for f in (0, 3)
-    ]  # fmt: skip
+    frames = []
+    for f in (0, 3):
+        found = sio.PredictedInstance.from_numpy(np.array([[5.0, f]]), skeleton, 0.9, track=track)
+        frames.append(sio.LabeledFrame(source, f, [found]))
     sio.save_slp(sio.Labels(frames), str(path), embed=False, verbose=False)
     return path
 
