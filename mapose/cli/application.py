@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from typer.core import TyperGroup
 
 from mapose import __version__
+from mapose.cli.numbers import whole
 from mapose.cli.terminal import (
     errors,
     explain_fault,
@@ -92,7 +93,9 @@ app = typer.Typer(
 Dir = Annotated[Path, typer.Argument(metavar="DIR", help="project folder")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; the fastest by default")]
-Animals = Annotated[int | None, typer.Option("--individuals", "--animals", help="animals in view")]
+Animals = Annotated[
+    int | None, whole("--individuals", "--animals", least=1, most=1000, help="animals in view")
+]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="file to write")]
 Force = Annotated[
     bool, typer.Option("--force", help="replace what other inputs or programs have made")
@@ -156,7 +159,7 @@ def split_pairs(text: str, mark: str, what: str) -> list[tuple[str, str]]:
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("mapose-demo"),
-    seed: Annotated[int, typer.Option(help="of the scene and of the training")] = 0,
+    seed: Annotated[int, whole(most=2**32 - 1, help="of the scene and of the training")] = 0,
 ) -> None:
     """Run the whole sentence on a drawn scene of three cameras: train, analyse, name, 3D, report.
 

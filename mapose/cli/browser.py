@@ -9,15 +9,16 @@ from typing import Annotated
 import typer
 
 from mapose.cli.application import Dir, app
+from mapose.cli.numbers import real, whole
 from mapose.cli.terminal import console
 
 Roots = Annotated[
     list[Path] | None,
     typer.Option("--root", help="folder that may be shown; the current one by default"),
 ]
-Port = Annotated[int, typer.Option(help="where to listen; 0 = a free one")]
+Port = Annotated[int, whole(most=65535, help="where to listen; 0 = a free one")]
 NoOpen = Annotated[bool, typer.Option("--no-open", help="print the link only")]
-Hours = Annotated[float, typer.Option(help="end after so long with nobody there and no job")]
+Hours = Annotated[float, real(above=True, help="end after so long with nobody there and no job")]
 
 
 @app.command(name="app")

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from mapose.cli.application import Animals, Force, app, split_names, split_pairs
+from mapose.cli.numbers import whole
 from mapose.cli.terminal import console, show_progress
 from mapose.errors import SettingsError
 
@@ -235,7 +236,7 @@ def triangulate(
     rigid: Annotated[
         bool, typer.Option("--rigid", help="no bone changes its length, as of a skull or a tool")
     ] = False,
-    max_gap: Annotated[int, typer.Option(help="longest gap that is filled, frames")] = 10,
+    max_gap: Annotated[int, whole(help="longest gap that is filled, frames")] = 10,
     trust_names: Annotated[
         bool, typer.Option("--trust-names", help="animals are named alike in all views")
     ] = False,

@@ -17,6 +17,7 @@ from mapose.cli.batches import (
     open_workers,
     read_jobs,
 )
+from mapose.cli.numbers import whole
 from mapose.cli.terminal import console, show_progress, show_result, tell_count
 from mapose.errors import SettingsError
 
@@ -89,7 +90,10 @@ def submit(
         bool, typer.Option("--slurm", help="hand it to SLURM; else only write the script")
     ] = False,
     array_size: Annotated[
-        int, typer.Option(min=1, help="tasks at most; where videos are more, each takes several")
+        int,
+        whole(
+            least=1, most=100_000, help="tasks at most; where videos are more, each takes several"
+        ),
     ] = 1000,
     sbatch: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="of sbatch, such as time=4:00:00")

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from mapose.cli.application import Force, Json, app
+from mapose.cli.numbers import real, whole
 from mapose.cli.terminal import console, show_progress, show_result
 from mapose.errors import SettingsError
 
@@ -26,8 +27,8 @@ File = Annotated[Path, typer.Argument(help="a result, NAME.mapose.h5")]
 @app.command()
 def swaps(
     file: File,
-    top: Annotated[int, typer.Option(help="show so many; 0 = all")] = 20,
-    min_probability: Annotated[float, typer.Option(help="leave out what is less likely")] = 0.0,
+    top: Annotated[int, whole(help="show so many; 0 = all")] = 20,
+    min_probability: Annotated[float, real(most=1, help="leave out what is less likely")] = 0.0,
     pictures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="a strip of pictures of each, as PNG")
     ] = None,
@@ -68,7 +69,7 @@ def swap(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[A B]", help="names of the two animals")
     ] = None,
-    frame: Annotated[int | None, typer.Option(help="from this frame on they are swapped")] = None,
+    frame: Annotated[int | None, whole(help="from this frame on they are swapped")] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="they are named rightly; ask no more about it")
     ] = False,
@@ -105,7 +106,7 @@ def name(
     old: Annotated[str, typer.Argument(help="what the animal is called now")],
     new: Annotated[str, typer.Argument(help="what it shall be called")],
     frame: Annotated[
-        int | None, typer.Option(help="where it certainly is this animal; found by itself")
+        int | None, whole(help="where it certainly is this animal; found by itself")
     ] = None,
 ) -> None:
     """Call an animal by another name throughout; 'mapose swap FILE --undo' takes it back.
@@ -125,8 +126,8 @@ def edit(
     names: Annotated[
         list[str], typer.Argument(help="join: the one that stays and the other; split: old, new")
     ],
-    frame: Annotated[int | None, typer.Option(help="the frame, or the first of several")] = None,
-    last: Annotated[int | None, typer.Option(help="delete up to this frame")] = None,
+    frame: Annotated[int | None, whole(help="the frame, or the first of several")] = None,
+    last: Annotated[int | None, whole(help="delete up to this frame")] = None,
     keypoint: Annotated[str, typer.Option(help="what to move or delete; else all of them")] = "",
     to: Annotated[str, typer.Option(metavar="X,Y", help="where the keypoint is")] = "",
 ) -> None:

@@ -10,13 +10,14 @@ import typer
 from mapose.cli.application import Device, Dir, Json, app, split_names
 from mapose.cli.browser import open_refine
 from mapose.cli.cameras import read_sources
+from mapose.cli.numbers import whole
 from mapose.cli.terminal import console, show_progress, show_result, tell_count
 from mapose.errors import SettingsError
 
 if TYPE_CHECKING:
     from mapose.project.project import Project
 
-Seed = Annotated[int, typer.Option(help="of the chance")]
+Seed = Annotated[int, whole(most=2**32 - 1, help="of the chance")]
 
 
 @app.command()
@@ -29,7 +30,7 @@ def extract(
             "what is labelled already)"
         ),
     ] = "kmeans",
-    count: Annotated[int, typer.Option(help="frames of each video or session")] = 20,
+    count: Annotated[int, whole(least=1, help="frames of each video or session")] = 20,
     videos: Annotated[str, typer.Option(help="names, separated by commas; all by default")] = "",
     session: Annotated[
         list[str] | None,
@@ -106,7 +107,7 @@ def refine(
     files: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE...]", help="results; CAM=FILE of a session")
     ] = None,
-    count: Annotated[int, typer.Option(help="frames in all")] = 20,
+    count: Annotated[int, whole(least=1, help="frames in all")] = 20,
     reasons: Annotated[
         str,
         typer.Option(

@@ -13,6 +13,7 @@ import typer
 from rich.progress import Progress, TaskID
 
 from mapose.cli.application import Animals, Device, Force, Json, Output, app
+from mapose.cli.numbers import real
 from mapose.cli.terminal import console, show_progress, show_result
 from mapose.errors import SettingsError
 from mapose.files import RESULT, claim_output, name_work
@@ -36,14 +37,18 @@ def live(
     record: Annotated[Path | None, typer.Option(help="folder for the cameras' videos")] = None,
     zmq: Annotated[str | None, typer.Option(help="publish answers: tcp://127.0.0.1:5555")] = None,
     serial: Annotated[str | None, typer.Option(help="port to switch while --near holds")] = None,
-    near: Annotated[float | None, typer.Option(help="distance of animals' centres")] = None,
+    near: Annotated[float | None, real(help="distance of animals' centres")] = None,
     by: Annotated[Literal["time", "number"], typer.Option(help="what frames share")] = "time",
-    wait: Annotated[float, typer.Option(help="seconds for a late view")] = 0.05,
+    wait: Annotated[float, real(help="seconds for a late view")] = 0.05,
     late: Annotated[
         Literal["without", "drop"], typer.Option(help="what then becomes of the others")
     ] = "without",
-    oldest: Annotated[float, typer.Option(help="seconds after which nothing is answered")] = 0.5,
-    seconds: Annotated[float | None, typer.Option(help="how long; until Ctrl-C by default")] = None,
+    oldest: Annotated[
+        float, real(above=True, help="seconds after which nothing is answered")
+    ] = 0.5,
+    seconds: Annotated[
+        float | None, real(above=True, help="how long; until Ctrl-C by default")
+    ] = None,
     dashboard: Annotated[bool, typer.Option("--dashboard", help="show it in the browser")] = False,
     port: Annotated[int, typer.Option(help="of the dashboard; 0 = a free one")] = 0,
     rehearsal: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mapose.cli.application import Device, Dir, Force, Json, Output, app
+from mapose.cli.numbers import real
 from mapose.cli.terminal import QUICK, console, show_progress, show_result
 
 commands = typer.Typer(help="What a project has learned, and for other programs.",
@@ -31,7 +32,7 @@ def list_(folder: Dir, as_json: Json = False) -> None:
 def compare(
     folder: Dir,
     models: Annotated[list[str] | None, typer.Argument(help="names; all by default")] = None,
-    cutoff: Annotated[float, typer.Option(help="p-cutoff")] = 0.6,
+    cutoff: Annotated[float, real(most=1, help="p-cutoff")] = 0.6,
     device: Device = None,
     as_json: Json = False,
 ) -> None:

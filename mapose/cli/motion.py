@@ -10,6 +10,7 @@ import typer
 
 from mapose.cli.application import Force, Json, Output, app, split_names
 from mapose.cli.batches import Pattern, Recursive, check_one_output, list_inputs, work_each
+from mapose.cli.numbers import real, whole
 from mapose.cli.terminal import QUICK, console, show_progress, show_result
 from mapose.errors import SettingsError
 
@@ -31,10 +32,10 @@ Zones = Annotated[
 def filter_(
     files: Files,
     method: Annotated[str, typer.Option(help="kalman, median or savgol")] = "kalman",
-    window: Annotated[int, typer.Option(help="frames of median and savgol, odd")] = 5,
-    order: Annotated[int, typer.Option(help="of the polynomial of savgol")] = 2,
-    max_gap: Annotated[int, typer.Option(help="longest gap that is filled, frames")] = 10,
-    cutoff: Annotated[float, typer.Option(help="leave out keypoints below this")] = 0.0,
+    window: Annotated[int, whole(least=1, help="frames of median and savgol, odd")] = 5,
+    order: Annotated[int, whole(help="of the polynomial of savgol")] = 2,
+    max_gap: Annotated[int, whole(help="longest gap that is filled, frames")] = 10,
+    cutoff: Annotated[float, real(most=1, help="leave out keypoints below this")] = 0.0,
     output: Output = None,
     recursive: Recursive = False,
     pattern: Pattern = "*",
@@ -89,15 +90,17 @@ def kinematics(
     scale: Annotated[
         str, typer.Option(help="a known distance: 412px=300mm, or 10,20:422,20=300mm")
     ] = "",
-    rate: Annotated[float | None, typer.Option(help="frames/s, if the file does not say")] = None,
-    moving: Annotated[float | None, typer.Option(help="speed from which one moves")] = None,
+    rate: Annotated[
+        float | None, real(above=True, most=1e6, help="frames/s, if the file does not say")
+    ] = None,
+    moving: Annotated[float | None, real(help="speed from which one moves")] = None,
     near: Annotated[
-        float | None, typer.Option(help="two are near up to this, between nearest keypoints")
+        float | None, real(help="two are near up to this, between nearest keypoints")
     ] = None,
     joints: Annotated[str, typer.Option(help="a-b-c,..., by default all of the skeleton")] = "",
     body: Annotated[str, typer.Option(help="front,back: heading and body coordinates")] = "",
     centre: Annotated[str, typer.Option(help="keypoints whose mean is the animal, a,b")] = "",
-    seconds: Annotated[float, typer.Option(help="time over which speeds are measured")] = 0.2,
+    seconds: Annotated[float, real(above=True, help="time over which speeds are measured")] = 0.2,
     plots: Annotated[Path | None, typer.Option(metavar="DIR", help="folder for figures")] = None,
     output: Output = None,
     recursive: Recursive = False,

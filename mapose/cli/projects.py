@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from mapose.cli.application import Dir, Force, Json, app, split_names, split_pairs
+from mapose.cli.numbers import whole
 from mapose.cli.terminal import QUICK, console, show_progress, show_result, tell_count
 from mapose.errors import SettingsError
 
@@ -89,7 +90,7 @@ def info(
 @app.command()
 def history(
     folder: Dir,
-    last: Annotated[int, typer.Option(help="show so many changes; 0 = all")] = 20,
+    last: Annotated[int, whole(help="show so many changes; 0 = all")] = 20,
     undo: Annotated[bool, typer.Option("--undo", help="take back the last change")] = False,
     redo: Annotated[bool, typer.Option("--redo", help="make it again")] = False,
     as_json: Json = False,

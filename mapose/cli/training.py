@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mapose.cli.application import Animals, Device, Dir, Json, app, split_names, split_pairs
+from mapose.cli.numbers import real, whole
 from mapose.cli.terminal import QUICK, console, show_error, show_progress, show_result, tell_count
 from mapose.errors import SettingsError
 
@@ -50,7 +51,7 @@ def new(
 def import_(
     folder: Dir,
     source: Annotated[Path, typer.Option("--from", help="labels of another tool")],
-    count: Annotated[int | None, typer.Option(help="frames to take, spread evenly")] = None,
+    count: Annotated[int | None, whole(least=1, help="frames to take, spread evenly")] = None,
     rename: Annotated[str, typer.Option(help="keypoints, old=new,...")] = "",
     individuals: Animals = None,
     keep_empty: Annotated[
@@ -104,10 +105,12 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the last run")] = False,
     folds: Annotated[
-        int | None, typer.Option(min=2, help="cross-validate: so many models; goes on by itself")
+        int | None,
+        whole(least=2, most=1000, help="cross-validate: so many models; goes on by itself"),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=2, help="so many models that differ in their seed; goes on")
+        int | None,
+        whole(least=2, most=1000, help="so many models that differ in their seed; goes on"),
     ] = None,
     learning_curve: Annotated[
         str, typer.Option(help="models of so many labels each, 20,50,100; goes on by itself")
@@ -202,11 +205,11 @@ def _show_model(model: Any, folder: Path) -> None:
 def evaluate(
     folder: Dir,
     model: Annotated[str, typer.Option(help="model name, or all: side by side")] = "",
-    cutoff: Annotated[float, typer.Option(help="p-cutoff")] = 0.6,
+    cutoff: Annotated[float, real(most=1, help="p-cutoff")] = 0.6,
     snapshots: Annotated[
         str, typer.Option(help="of one model's training: all, best, last or a step")
     ] = "",
-    frames: Annotated[int, typer.Option(min=0, help="frames drawn, the worst first")] = 200,
+    frames: Annotated[int, whole(help="frames drawn, the worst first")] = 200,
     device: Device = None,
     as_json: Json = False,
 ) -> None:

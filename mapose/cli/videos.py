@@ -24,6 +24,7 @@ from mapose.cli.batches import (
 )
 from mapose.cli.cameras import read_sources
 from mapose.cli.crops import read_crop
+from mapose.cli.numbers import real, whole
 from mapose.cli.terminal import QUICK, console, repeat, show_progress, show_result
 from mapose.errors import SettingsError, VideoError
 from mapose.files import cut_suffix
@@ -44,7 +45,9 @@ def analyze(
     keep_peaks: Annotated[bool, typer.Option("--keep-peaks", help="keep candidates")] = False,
     recursive: Recursive = False,
     pattern: Pattern = "*",
-    rate: Annotated[float | None, typer.Option(help="frames/s of stills, of time-lapse")] = None,
+    rate: Annotated[
+        float | None, real(above=True, most=1e6, help="frames/s of stills, of time-lapse")
+    ] = None,
     crop: Annotated[
         str, typer.Option(help="look only in left,top,width,height; positions stay as they are")
     ] = "",
@@ -201,10 +204,10 @@ def render(
     ],
     output: Output = None,
     camera: Annotated[str | None, typer.Option(help="3D poses: as this camera sees them")] = None,
-    cutoff: Annotated[float, typer.Option(help="hide keypoints below this")] = 0.3,
-    start: Annotated[int, typer.Option(help="first frame")] = 0,
-    stop: Annotated[int | None, typer.Option(help="frame after the last")] = None,
-    trail: Annotated[int, typer.Option(help="frames of the trail")] = 25,
+    cutoff: Annotated[float, real(most=1, help="hide keypoints below this")] = 0.3,
+    start: Annotated[int, whole(help="first frame")] = 0,
+    stop: Annotated[int | None, whole(least=1, help="frame after the last")] = None,
+    trail: Annotated[int, whole(most=100_000, help="frames of the trail")] = 25,
     colours: Annotated[
         str, typer.Option(help="individual or keypoint; keypoint if there is one animal only")
     ] = "",
@@ -313,7 +316,7 @@ def plot(
     maps: Annotated[
         bool, typer.Option("--maps", help="of MODEL VIDEO: scoremaps, fields, candidates")
     ] = False,
-    frame: Annotated[list[int] | None, typer.Option(help="for --maps; may come again")] = None,
+    frame: Annotated[list[int] | None, whole(help="for --maps; may come again")] = None,
     recursive: Recursive = False,
     pattern: Pattern = "*",
     force: Force = False,
@@ -384,11 +387,15 @@ def _plot_labels(project: Path, folder: Path | None, force: bool) -> None:
 def metrics(
     truth: Path,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="results of any tool")],
-    rate: Annotated[float | None, typer.Option(help="frames/s, if no file says")] = None,
+    rate: Annotated[
+        float | None, real(above=True, most=1e6, help="frames/s, if no file says")
+    ] = None,
     all_frames: Annotated[
         bool, typer.Option("--all-frames", help="also frames that the model was trained on")
     ] = False,
-    shift: Annotated[int, typer.Option(help="frame of the truth that is their frame 0")] = 0,
+    shift: Annotated[
+        int, whole(least=-(2**53), help="frame of the truth that is their frame 0")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Compare poses with the truth: errors, PCK, OKS mAP, MOTA, IDF1, HOTA, switches, names.
@@ -466,10 +473,10 @@ def video_(
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="videos, or a folder")],
     start: Annotated[str, typer.Option(help="first frame, or time: 90s, 1:30")] = "0",
     stop: Annotated[str, typer.Option(help="frame after the last, or time")] = "",
-    every: Annotated[int, typer.Option(help="keep only every so many frames")] = 1,
+    every: Annotated[int, whole(least=1, help="keep only every so many frames")] = 1,
     crop: Annotated[str, typer.Option(help="left,top,width,height in pixels")] = "",
-    scale: Annotated[float, typer.Option(help="0.5 = half as wide and high")] = 1.0,
-    quality: Annotated[int, typer.Option(help="0 (small) to 100 (near lossless)")] = 85,
+    scale: Annotated[float, real(above=True, most=100, help="0.5 = half as wide and high")] = 1.0,
+    quality: Annotated[int, whole(most=100, help="0 (small) to 100 (near lossless)")] = 85,
     output: Output = None,
     recursive: Recursive = False,
     pattern: Pattern = "*",
