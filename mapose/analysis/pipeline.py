@@ -208,6 +208,9 @@ def analyze_file(
         if identity is not None:
             rows = _name_rows(rows, parts, identity)
         _write_result(target, parts, rows, provenance)
+        if not rows.names:
+            count = len(source)
+            logger.warning("%s: no animal was found in any of its %d frames", source.name, count)
         parts.remove()
     return target
 

@@ -191,13 +191,18 @@ def _make_show(progress: Any, task: Any) -> Callable[[Any], None]:
 
 
 def _show_model(model: Any, folder: Path) -> None:
+    from mapose.training.training import finds_nothing
+
     console.print(f"model {model.name}: {folder / 'models' / model.name}")
-    for part, found in model.record["metrics"].items():
+    parts = model.record["metrics"]
+    for part, found in parts.items():
         if found["mean"] is None:
-            console.print(f"{part} frames: no keypoint found; train longer")
+            console.print(f"{part} frames: no keypoint found")
         else:
             score = found["map"] or 0
             console.print(f"{part} frames: mean error {found['mean']:.2f} px, OKS mAP {score:.3f}")
+    if finds_nothing(model):  # which has been told
+        raise typer.Exit(1)
     console.print(f"next: mapose analyze {folder} VIDEO...", soft_wrap=True)
 
 

@@ -508,9 +508,21 @@ def _finish(
     found = evaluate_peaks(model, labels, peaks)
     model = replace(model, record=_make_record(run, found, trainer), name=folder.name)
     model.save(folder)
+    if finds_nothing(model):
+        logger.warning(
+            "%s finds nothing, not even in the frames that it has learned from: train longer, and "
+            "look at the labels first (mapose plot DIR)",
+            model.name,
+        )
     save_figure(plot_training(folder / "training.csv"), folder / "training.png")
     remove_state(folder)
     return model
+
+
+def finds_nothing(model: Model) -> bool:
+    """Tell whether a model has found no labelled keypoint in any frame, by its own record."""
+    found = model.record.get("metrics", {}).values()
+    return bool(found) and all(part["mean"] is None for part in found)
 
 
 def _make_record(run: _Run, found: Evaluation, trainer: Trainer) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_every_number_has_bounds() -> None:
 @pytest.mark.parametrize("number", ["nan", "inf", "-99999999999999999999", "1e999", "one", ""])
 def test_nonsense_is_refused_by_all(number: str) -> None:
     for _, _, read in NUMBERS:
-        with pytest.raises(typer.BadParameter, match="wanted a .*number .*, came"):
+        with pytest.raises(typer.BadParameter, match=r"wanted a .*number .*, came"):
             read(number)
 
 

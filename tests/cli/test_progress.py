@@ -125,7 +125,9 @@ def test_every_long_command_shows_progress_in_a_file(place, log, command):
     one, two = CameraGroup.load(place / "rig.toml").names
     words = LONG[command].replace("cam1", one).replace("cam2", two)
     result = CliRunner().invoke(app, words.split())
-    assert result.exit_code == 0, result.output or result.exception
+    # Two steps of training find nothing, which is no success.
+    codes = (0, 1) if command == "train" else (0,)
+    assert result.exit_code in codes, result.output or result.exception
     lines = log.getvalue().splitlines()
     assert re.search(r"\d:\d\d:\d\d", lines[0]) and len(lines) >= 2
     assert re.search(r"\d+ of \d+, ", lines[-1]), lines

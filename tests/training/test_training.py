@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+import typer
 
 from mapose.analysis.prediction import Predictor
 from mapose.config import TrainSettings, load_settings
@@ -27,7 +28,7 @@ from mapose.training import training
 from mapose.training.evaluation import evaluate, find_candidate_errors
 from mapose.training.loop import COLUMNS, Trainer, has_bfloat16
 from mapose.training.reports import write_evaluation
-from mapose.training.training import _prepare, find_known, find_reach
+from mapose.training.training import _prepare, find_known, find_reach, finds_nothing
 from tests.untrained import make_untrained
 
 train = partial(training.train, preset="small")
@@ -531,3 +532,21 @@ def test_a_model_for_other_keypoints_is_told(project, tmp_path):
     with pytest.raises(Exception, match="head, tail"):
         other.check_model(model)
     project.check_model(Model.load(project.path / "models" / "small-1"))
+
+
+def test_a_training_that_finds_nothing_is_no_success(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mapose.cli.training import _show_model
+
+    model = make_untrained()
+    nothing = {"mean": None, "map": None}
+    made = replace(model, name="small-1", record={"metrics": {"train": nothing, "test": nothing}})
+    assert finds_nothing(made)
+    with pytest.raises(typer.Exit) as end:
+        _show_model(made, tmp_path)
+    assert end.value.exit_code == 1
+    some = {"train": {"mean": 3.2, "map": 0.1}, "test": nothing}
+    made = replace(made, record={"metrics": some})
+    assert not finds_nothing(made)
+    _show_model(made, tmp_path)
