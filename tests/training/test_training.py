@@ -534,9 +534,7 @@ def test_a_model_for_other_keypoints_is_told(project, tmp_path):
     project.check_model(Model.load(project.path / "models" / "small-1"))
 
 
-def test_a_training_that_finds_nothing_is_no_success(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_training_that_finds_nothing_is_no_success(tmp_path):
     from mapose.cli.training import _show_model
 
     model = make_untrained()
