@@ -25,6 +25,7 @@ from mapose.io.cells import (
 )
 from mapose.io.conventions import SINGLE, settle_points
 from mapose.io.instances import check_room, unname_slots
+from mapose.io.picture_sizes import hold_sizes
 from mapose.io.pytables import Grid, read_grid
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, find_video, split_path
 from mapose.labels import Labels
@@ -90,6 +91,8 @@ def read_deeplabcut_labels(path: Path) -> Labels:
         images += find_images(rows, file.parent)
         videos += [_name_video(r, file.parent) for r in rows]
         points.append(_arrange(grid, keypoints, individuals)[..., :2])
+    sizes = _list_sizes(config)
+    told += hold_sizes(images, [sizes.get(v) for v in videos], only_tell=True)[1]
     return Labels(
         np.concatenate(points),
         Skeleton(keypoints, _read_edges(config, keypoints, marks), landmarks=marks),
@@ -432,6 +435,18 @@ def _read_edges(
             if a != b and {a, b} <= set(keypoints) and not apart:
                 edges.setdefault(frozenset((a, b)), (a, b))
     return list(edges.values())
+
+
+def _list_sizes(config: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """List width and height of the part of each video that is labelled, as the config has them."""
+    sizes, listed = {}, config.get("video_sets")
+    for name, entry in (listed if isinstance(listed, dict) else {}).items():
+        crop = str(entry.get("crop", "")) if isinstance(entry, dict) else ""
+        found = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", crop)
+        if found and (parts := split_path(str(name))):
+            left, right, top, bottom = map(int, found.groups())
+            sizes[Path(parts[-1]).stem] = (right - left, bottom - top)
+    return sizes
 
 
 def _find_project_videos(

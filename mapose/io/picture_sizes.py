@@ -17,7 +17,7 @@ Size = tuple[int, int]
 
 
 def hold_sizes(
-    images: Sequence[Path | None], stated: Sequence[Size | None]
+    images: Sequence[Path | None], stated: Sequence[Size | None], *, only_tell: bool = False
 ) -> tuple[list[Path | None], list[str]]:
     """Leave out pictures that have another size than the labels were made on.
 
@@ -27,6 +27,8 @@ def hold_sizes(
         Files that were found.
     stated : sequence of (width, height) or None, (F,)
         What the label file says of them.
+    only_tell : bool
+        Leave out none: what is said may be out of date.
 
     Returns
     -------
@@ -44,9 +46,10 @@ def hold_sizes(
             continue
         size, turned = found
         if size != wanted:
-            kept[-1] = None
+            kept[-1] = image if only_tell else None
             differing.setdefault((size, wanted, turned), []).append(image)
-    return kept, [_tell(files, *key) for key, files in differing.items()]
+    told = [_tell(files, *key) for key, files in differing.items()]
+    return kept, [f"{sentence}{'' if only_tell else ': not taken'}" for sentence in told]
 
 
 def _tell(files: Sequence[Path], size: Size, wanted: Size, turned: bool) -> str:
@@ -55,7 +58,7 @@ def _tell(files: Sequence[Path], size: Size, wanted: Size, turned: bool) -> str:
     how = " once turned as the file says (EXIF)" if turned else ""
     return (
         f"{what} {verb} {size[0]} x {size[1]}{how}, but the labels were made on {wanted[0]} x "
-        f"{wanted[1]}: not taken"
+        f"{wanted[1]}"
     )
 
 

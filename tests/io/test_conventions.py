@@ -332,6 +332,18 @@ def test_what_sleap_says_of_its_video(
     assert bool(labels.sources) == ("x" not in words)
 
 
+@pytest.mark.parametrize("size", [(64, 48), (32, 24)])
+def test_what_deeplabcut_says_of_its_videos_is_told(tmp_path: Path, size: tuple[int, int]) -> None:
+    text = HEAD.format("r") + "labeled-data/m1/img01.jpg,1,2,3,4\n"
+    put(tmp_path, text, "labeled-data/m1/CollectedData_r.csv")
+    put(tmp_path, "video_sets: {/rec/m1.mp4: {crop: '10, 74, 0, 48'}}\n", "config.yaml")
+    image = draw(tmp_path / "labeled-data/m1/img01.jpg", size)
+    labels = read_labels(tmp_path)
+    assert labels.images == (image,)  # the config may be out of date
+    wanted = "img01.jpg is 32 x 24, but the labels were made on 64 x 48"
+    assert labels.left_out == (() if size == (64, 48) else (wanted,))
+
+
 # Deep pictures.
 
 
