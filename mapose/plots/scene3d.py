@@ -101,8 +101,11 @@ def plot_scene_3d(
         scene.draw(panels[0], boxes[0], floor, scale=0.4)
         scene.draw_cameras(panels[0], rig, [c.name for c in cameras], floor)
     scene.draw(panels[-1], boxes[-1], floor)
-    tall = max(p.dataLim.height / p.dataLim.width for p in panels)
-    figure.set_size_inches(5.4 * len(panels) + 0.4, float(np.clip(5.6 * tall + 0.4, 2.4, 6.5)))
+    # Panels are as wide as they are flat, so that all of them are filled at one height.
+    shares = [float(np.clip(p.dataLim.width / p.dataLim.height, 0.4, 4)) for p in panels]
+    panels[0].get_gridspec().set_width_ratios(shares)
+    wide = 5.4 * len(panels)
+    figure.set_size_inches(wide + 0.4, float(np.clip(wide / sum(shares) + 0.6, 2.4, 6.5)))
     _write_titles(panels, poses, row)
     return figure
 

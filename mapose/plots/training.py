@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from mapose.arrays import Floats
 from mapose.errors import FormatError
@@ -26,6 +27,8 @@ from mapose.reading import load_columns
 Columns = dict[str, Floats]
 
 _MOST_BINS = 600
+# Of the width, that ticks have to be apart.
+_APART = 0.06
 _TOTAL = "#1890cc"
 _TEST, _TRAIN = "#d6409f", "0.55"
 #: Columns of errors, the one that is judged by last.
@@ -106,7 +109,8 @@ def _read_log(log: str | Path | Mapping[str, npt.ArrayLike]) -> Columns:
 
 
 def _plot_losses(axes: Axes, columns: Columns) -> None:
-    parts = [n for n in columns if n.endswith("_loss")]
+    # A part that is 0 throughout, such as the affinity of a single animal, has no line.
+    parts = [n for n in columns if n.endswith("_loss") and (columns[n] > 0).any()]
     colours = dict(zip(parts, (c for _ in range(9) for c in _PARTS), strict=False))
     for name in parts:
         steps, values = _thin(columns["step"], columns[name])
@@ -172,9 +176,23 @@ def _add_minutes(axes: Axes, columns: Columns) -> None:
         return np.asarray(np.interp(np.asarray(minute), clock, count))
 
     top = axes.secondary_xaxis("top", functions=(to_minutes, to_steps))
+    top.set_ticks(_choose_minutes(clock, to_steps))
+    top.xaxis.set_minor_locator(NullLocator())
     top.set_xlabel("minutes", fontsize=8.5, color=INK)
     top.tick_params(labelsize=8, colors=INK, color="0.6", length=3)
     top.spines["top"].set_color("0.6")
+
+
+def _choose_minutes(clock: Floats, to_steps: Callable[[npt.ArrayLike], Floats]) -> list[float]:
+    """Choose round minutes; where steps took long, some would stand on each other."""
+    ticks = MaxNLocator(7).tick_values(float(clock[0]), float(clock[-1]))
+    chosen: list[float] = []
+    ends = to_steps(clock[[0, -1]])
+    for tick in ticks[(ticks >= clock[0]) & (ticks <= clock[-1])].tolist():
+        before = to_steps(chosen[-1]) if chosen else -np.inf
+        if to_steps(tick) - before > _APART * (ends[1] - ends[0]):
+            chosen.append(tick)
+    return chosen
 
 
 def _thin(steps: Floats, values: Floats) -> tuple[Floats, Floats]:

@@ -92,7 +92,8 @@ def plot_trajectories(
     box = _find_view(paths, image)
     wide, high = box[1] - box[0], box[2] - box[3]
     size = 5.6 / max(wide, high)
-    figure = make_plot(max(3.2, size * wide) + 1.3, max(2.4, size * high) + 0.6)
+    # Axes of a fixed shape do not shrink to leave room for title, labels and what is beside them.
+    figure = make_plot(max(3.2, size * wide) + 1.6, max(1.2, size * high) + 1.0)
     axes = figure.add_subplot()
     if image is not None:
         axes.imshow(image, extent=box, cmap="gray", vmin=0, vmax=255, alpha=0.85)
