@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
+from matplotlib.path import Path
 
 from mapose.arrays import Floats
 from mapose.errors import ShapeError
@@ -21,6 +22,9 @@ from mapose.plots.rigs import CameraView, find_frustum, find_upright
 # More corners than this are not told apart in a panel of four centimetres.
 _MOST_POINTS = 5000
 _COLUMNS = 4
+# Points of type across the view from above, and places in the box around a name.
+_POINTS = 230
+_BOX = np.stack(np.meshgrid([-1, -0.5, 0, 0.5, 1], [-1, 0, 1]), -1).reshape(-1, 2)
 _BAR = "#4fb3f0"
 _DARK = "#1d5f8f"
 # Without its pale end, which is lost on white.
@@ -77,7 +81,7 @@ def plot_calibration(
     parts: Any = figure.subfigures(2, 1, height_ratios=[top, 2.1 * rows * 4 / columns])
     above, below = parts
     left, right = above.subplots(1, 2, width_ratios=[1.15, 1])
-    _plot_errors(left, cameras, errors)
+    _plot_errors(left, cameras, errors, np.isfinite(seen[..., 0]).any(-1).sum(-1))
     _plot_rig(right, cameras, None if boards is None else np.asarray(boards, np.float64), unit)
     panels = below.subplots(rows, columns, squeeze=False).ravel()
     finite = errors[np.isfinite(errors)]
@@ -102,14 +106,15 @@ def plot_calibration(
     return figure
 
 
-def _plot_errors(axes: Axes, cameras: Sequence[CameraView], errors: Floats) -> None:
+def _plot_errors(
+    axes: Axes, cameras: Sequence[CameraView], errors: Floats, views: npt.NDArray[np.integer]
+) -> None:
     """Draw one row per camera: a line for the middle 90 %, a bar for the middle half, a median."""
     reach = 0.0
     labels = []
     for row, (camera, values) in enumerate(zip(cameras, errors, strict=True)):
         found = values[np.isfinite(values)]
-        views = int(np.isfinite(values).any(-1).sum())
-        labels.append(f"{camera.name}  ({views} views)")
+        labels.append(f"{camera.name}  ({views[row]} views)")  # as many as the report says
         if not found.size:
             axes.text(0, row, " never saw the board", fontsize=8, color="#c0392b", va="center")
             continue
@@ -144,27 +149,29 @@ def _plot_rig(axes: Axes, cameras: Sequence[CameraView], boards: Floats | None, 
         axes.plot(*(boards @ turn.T)[:, :2].T, ".", color="0.72", markersize=3, zorder=1)
     # A lone camera above the middle still gets a wedge of some size.
     apart = float(np.linalg.norm(tips - middle, axis=-1).max()) or 1.0
-    for camera in cameras:
-        target = camera.centre + apart * np.asarray(camera.rotation_matrix)[2]
-        frustum = find_frustum(camera, target, share=0.25) @ turn.T
-        tip, corners = frustum[0, :2], frustum[1:, :2]
+    targets = [c.centre + apart * np.asarray(c.rotation_matrix)[2] for c in cameras]
+    frusta = [
+        (find_frustum(camera, target, share=0.25) @ turn.T)[:, :2]
+        for camera, target in zip(cameras, targets, strict=True)
+    ]
+    for frustum in frusta:
+        tip, corners = frustum[0], frustum[1:]
         for j in range(4):
             side = np.stack([tip, corners[j], corners[(j + 1) % 4]])
             axes.add_patch(
                 Polygon(side, facecolor=(0.19, 0.40, 0.62, 0.10), edgecolor=(0.19, 0.40, 0.62, 0.6))
             )
         axes.plot(*tip, "o", color="#2f6296", markersize=4)
-        away = tip - (middle @ turn.T)[:2]
-        away = away / (float(np.linalg.norm(away)) or 1.0)
-        axes.annotate(
-            camera.name, (tip[0], tip[1]), xytext=(11 * away[0], 11 * away[1]),
-            textcoords="offset points",
-            fontsize=8, color="#2f6296", va="center",
-            ha="center" if abs(away[0]) < 0.35 else ("left" if away[0] > 0 else "right"),
-        )  # fmt: skip
     around = np.concatenate([tips, boards]) @ turn.T
     low, high = around[:, :2].min(0), around[:, :2].max(0)
     margin = 0.16 * float((high - low).max()) or 0.5 * apart
+    names = [camera.name for camera in cameras]
+    point = (float((high - low).max()) + 2 * margin) / _POINTS
+    for name, at, place in zip(names, frusta, _place_names(names, frusta, point), strict=True):
+        axes.annotate(
+            name, tuple(at[0]), xytext=place, textcoords="offset points",
+            fontsize=8, color="#2f6296", va="center", ha="center",
+        )  # fmt: skip
     # Unseen corners, for limits that may grow in one direction to keep the scale.
     axes.plot(*np.stack([low - margin, high + margin]).T, linestyle="")
     axes.margins(0)
@@ -172,6 +179,47 @@ def _plot_rig(axes: Axes, cameras: Sequence[CameraView], boards: Floats | None, 
     suffix = f" ({unit})" if unit else ""
     words = f"from above{suffix}" + ("; dots: board" if len(boards) else "")
     dress_axes(axes, title="Cameras", x=words, grid="both")
+
+
+def _place_names(
+    names: Sequence[str], frusta: Sequence[Floats], point: float
+) -> list[tuple[float, float]]:
+    """Choose where names stand, in points from the tips: not on other cameras, or on each other.
+
+    Parameters
+    ----------
+    names : sequence of str, (V,)
+    frusta : sequence of float, (5, 2)
+        Pyramids from above, the tip first.
+    point : float
+        Size of a point of type in their unit.
+    """
+    places: list[tuple[float, float]] = []
+    boxes: list[Floats] = []
+    for number, (name, frustum) in enumerate(zip(names, frusta, strict=True)):
+        half = np.array([2.6 * len(name) + 2, 5.0])
+        tries: list[tuple[float, int, Floats, Floats]] = []
+        for reach in (4.0, 14.0, 26.0):
+            for angle in np.linspace(0, 2 * np.pi, 12, endpoint=False):
+                offset = np.array([np.cos(angle), np.sin(angle)]) * (half + reach)
+                box = frustum[0] + (offset + _BOX * half) * point
+                others = [f for n, f in enumerate(frusta) if n != number]
+                covered = sum(_count_inside(box, other) for other in others)
+                near = sum(np.abs(box[None] - b[:, None]).max(-1).min() < 4 * point for b in boxes)
+                cost = 4 * covered + 20 * near + _count_inside(box, frustum) + reach / 10
+                tries.append((float(cost), len(tries), offset, box))
+        _, _, offset, box = min(tries, key=lambda found: found[:2])
+        places.append((float(offset[0]), float(offset[1])))
+        boxes.append(box)
+    return places
+
+
+def _count_inside(points: Floats, frustum: Floats) -> int:
+    """Count points (N, 2) on a pyramid (5, 2) as seen from above."""
+    tip, corners = frustum[0], frustum[1:]
+    sides = [np.stack([tip, corners[j], corners[(j + 1) % 4]]) for j in range(4)]
+    inside = [Path(side).contains_points(points) for side in (*sides, corners)]
+    return int(np.any(inside, axis=0).sum())
 
 
 def _plot_coverage(
@@ -199,5 +247,6 @@ def _plot_coverage(
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_title(camera.name, loc="left", fontsize=8.5, color=INK)
-    axes.set_xlabel(f"{len(at)} corners", fontsize=8, color=FAINT)
+    count = int(np.isfinite(pixels).all(-1).sum())
+    axes.set_xlabel(f"{count} corners", fontsize=8, color=FAINT)
     return picture

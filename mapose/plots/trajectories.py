@@ -105,7 +105,7 @@ def plot_trajectories(
     if rings.any():
         places = _pick_paths(poses.points, poses, keypoint)[rings]
         axes.plot(*places.T, **_RING)
-    axes.set_aspect("equal")
+    axes.set_aspect("equal", anchor="W")
     axes.set_xlim(box[0], box[1])
     axes.set_ylim(box[2], box[3])
     what = keypoint or "body centre"

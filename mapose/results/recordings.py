@@ -72,18 +72,13 @@ def check_recording(result: Result, video: Video) -> None:
 
 
 def check_view(poses: Poses, size: tuple[int, int], video: Video, camera: str) -> None:
-    """Hold the size of a camera's pictures against a video that is given for it.
-
-    Raises
-    ------
-    VideoError
-        If they differ.
-    """
-    if size != tuple(video.size):
-        raise VideoError(
-            f"{video.path.name} is {video.size[0]} x {video.size[1]}, but camera {camera} was "
-            f"calibrated with {size[0]} x {size[1]}: is it the video of another camera?"
-        )
+    """Warn if a video has another size than its camera, or many points lie outside of it."""
+    if tuple(size) != tuple(video.size):
+        logger.warning(
+            "%s is %d x %d, but camera %s was calibrated with %d x %d: is it the video of another "
+            "camera?",
+            video.path.name, *video.size, camera, *size,
+        )  # fmt: skip
     tell_outside(poses, size, f"camera {camera}")
 
 

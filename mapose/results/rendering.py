@@ -94,16 +94,19 @@ def render_video(
     """
     files = [video] if isinstance(poses, Poses) else [video, poses, find_edits_path(poses)]
     made = name_work("render", files[:2], camera=camera, frames=name_span(frames))
-    edited = None
+    edited = recorded = None
     if not isinstance(poses, Poses):
-        with Result(poses) as result, Video(video) as source:
+        with Result(poses) as result:
             poses, edited = find_view(result, camera), result.support.get("edited")
-            check_recording(result, source)
-            if camera is not None and result.cameras is not None:
-                check_view(poses, result.cameras[camera].size, source, camera)
+            _ = result.provenance, result.cameras  # while it is open
+            recorded = result
     options = choose_drawing(poses, drawing)
     claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     with claimed, Video(video) as source:
+        if recorded is not None:
+            check_recording(recorded, source)
+            if camera is not None and recorded.cameras is not None:
+                check_view(poses, recorded.cameras[camera].size, source, camera)
         start, stop, _ = (frames or slice(None)).indices(len(source))
         drawn = plots.draw_video(
             prefetch(source.iterate(start, stop)), poses, stamp=True, **options
