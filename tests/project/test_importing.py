@@ -280,3 +280,32 @@ def test_frames_without_an_animal_come_in_when_they_are_wanted(tmp_path: Path) -
     labels = project.load_labels()
     assert report.taken == 3 and labels.frames.tolist() == [0, 1, 2]
     assert np.isnan(labels.points[0]).all() and np.isfinite(labels.points[1:]).all()
+
+
+def test_labels_outside_of_their_pictures_are_told(tmp_path: Path) -> None:
+    """A picture that was made smaller, in a format that states no sizes."""
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a1.png"), np.zeros((24, 32), np.uint8))
+    table = "image,keypoint,x,y\na1.png,snout,5,6\na1.png,tail,50,20\n"
+    (folder / "t.csv").write_text(table, encoding="utf-8")
+    _, report = import_project(tmp_path / "p", folder / "t.csv")
+    assert report.taken == 1
+    assert report.left_out == (
+        "1 labelled point lies outside of the picture, first tail of labels:1 at (50, 20) of "
+        "32 x 24",
+    )
+
+
+def test_a_halved_picture_is_not_taken(tmp_path: Path) -> None:
+    names = ["x1.png", "x2.png"]
+    [picture(tmp_path / name, 50) for name in names]
+    source = write_coco(tmp_path / "l.json", names)
+    document = json.loads(source.read_text(encoding="utf-8"))
+    for image, width in zip(document["images"], (64, 128), strict=True):
+        image.update(width=width, height=48)
+    source.write_text(json.dumps(document), encoding="utf-8")
+    _, report = import_project(tmp_path / "p", source)
+    assert (report.taken, report.without) == (1, 1)
+    wanted = "x2.png is 64 x 48, but the labels were made on 128 x 48: not taken"
+    assert report.left_out == (wanted,)

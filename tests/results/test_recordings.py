@@ -105,7 +105,7 @@ def test_points_outside_and_cameras_of_another_size(
     assert "points lie outside of its 64 x 48 pixels" in check(
         session / "top.csv", session / "top.mp4", caplog
     )
-    camera = make_ring(2, seed=1)[0]
+    camera = make_ring(2, seed=1)["cam0"]
     with Video(session / "top.mp4") as video:
         check_view(poses, camera.size, video, camera.name)
     assert f"camera {camera.name} was calibrated with" in caplog.text
