@@ -13,7 +13,7 @@ import typer
 from rich.progress import Progress, TaskID
 
 from mapose.cli.application import Animals, Device, Force, Json, Output, app
-from mapose.cli.numbers import real
+from mapose.cli.numbers import real, whole
 from mapose.cli.terminal import console, show_progress, show_result
 from mapose.errors import SettingsError
 from mapose.files import RESULT, claim_output, name_work
@@ -50,7 +50,7 @@ def live(
         float | None, real(above=True, help="how long; until Ctrl-C by default")
     ] = None,
     dashboard: Annotated[bool, typer.Option("--dashboard", help="show it in the browser")] = False,
-    port: Annotated[int, typer.Option(help="of the dashboard; 0 = a free one")] = 0,
+    port: Annotated[int, whole(most=65535, help="of the dashboard; 0 = a free one")] = 0,
     rehearsal: Annotated[
         bool, typer.Option("--rehearse", help="answer every frame of videos, in step")
     ] = False,
