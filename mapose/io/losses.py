@@ -40,7 +40,7 @@ _WORDS = {
     "end": "frames at the end in which nobody is seen",
     "support": "what points rest on",
     "cameras": "cameras",
-    "untimed": "times without a rate: they are written in frames",
+    "untimed": "times, as the rate is not known: they are frames",
     "landmarks": "which keypoints belong to no animal",
 }
 
