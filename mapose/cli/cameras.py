@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mapose.cli.application import Animals, Force, app, split_names, split_pairs
-from mapose.cli.numbers import whole
+from mapose.cli.numbers import real, whole
 from mapose.cli.terminal import console, show_progress
 from mapose.errors import SettingsError
 
@@ -20,7 +20,9 @@ BoardSpec = Annotated[
     str, typer.Option("--board", help="such as charuco:8x11:24mm:18.75mm:4x4_1000, or a .toml")
 ]
 Unit = Annotated[str | None, typer.Option(help="of a board .toml: mm, cm, m, in")]
-Rate = Annotated[float | None, typer.Option(help="frames/s, if what the files say is wrong")]
+Rate = Annotated[
+    float | None, real(above=True, most=1e6, help="frames/s, if what the files say is wrong")
+]
 Lens = Annotated[list[str] | None, typer.Option(help="CAM=PATH, of the lens of one camera")]
 FromPoses = Annotated[
     bool, typer.Option("--from-poses", help="no board: PATHs are 2D poses of the animals")
@@ -129,7 +131,7 @@ def world(
     sources: Sources = None,
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("world.toml"),
     board: BoardSpec = "",
-    frame: Annotated[int | None, typer.Option(help="of the videos, or of --points")] = None,
+    frame: Annotated[int | None, whole(help="of the videos, or of --points")] = None,
     unit: Unit = None,
     origin: Annotated[str, typer.Option(help="x,y,z in the old world, or a keypoint")] = "",
     x: Annotated[str, typer.Option("--x", help="a point on the x axis, likewise")] = "",
@@ -244,7 +246,7 @@ def triangulate(
         bool, typer.Option("--synchronize", help="find by how many frames cameras are apart")
     ] = False,
     max_offset: Annotated[
-        int, typer.Option(help="with --synchronize: frames to look within at first", min=1)
+        int, whole(least=1, help="with --synchronize: frames to look within at first")
     ] = 60,
     rate: Rate = None,
     cut: Annotated[bool, typer.Option("--cut", help="cut views to their common frames")] = False,
