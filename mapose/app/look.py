@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from mapose.project.overview import describe
 _KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 #: Figures of one folder that are listed, and bytes of one that is shown.
 _MOST, _LARGEST = 60, 64 << 20
+#: What the file of a frame that was evaluated begins with: its part and its place, worst first.
+_RANK = re.compile(r"^[a-z]+-\d+-")
 #: Pictures of the course of a training that are listed, the newest first.
 _COURSE = 3
 
@@ -45,17 +48,25 @@ def _describe_model(opened: OpenProject, name: str) -> dict[str, str]:
     return {}
 
 
-def _list(opened: OpenProject, folder: Path) -> list[dict[str, str]]:
-    """List the pictures of a folder and those below it, as far as they may be shown."""
+def _list(opened: OpenProject, folder: Path) -> list[dict[str, Any]]:
+    """List the pictures of a folder and those below it, as far as they may be shown.
+
+    Of those that an evaluation drew, the labelled frame is named that they show.
+    """
     if not folder.is_dir():
         return []
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _KINDS and p.is_file())
     course = [p for p in found if "progress" in p.parts]  # of a training: its end says most
     found = [p for p in found if p not in course] + course[: -_COURSE - 1 : -1]
+    drawn = {
+        f"{video}-{Path(image).stem}": [video, image]
+        for video, image in opened.project.read_state().frames
+    }
     return [
         {
             "id": opened.workspace.register(p),
             "name": p.relative_to(folder).with_suffix("").as_posix(),
+            "frame": drawn.get(_RANK.sub("", p.stem)) if p.parent.name == "frames" else None,
         }
         for p in found[:_MOST]
         if opened.workspace.is_allowed(p)

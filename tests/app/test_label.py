@@ -180,3 +180,15 @@ def test_figures_are_listed_and_shown_and_nothing_else(client, workspace, opened
     assert (status, headers["content-type"], data) == (200, "image/png", b"a picture")
     other = workspace.register(opened.path / "mapose.yaml")
     assert client.ask("GET", f"/figure/{other}")[0] == 404
+
+
+def test_a_frame_that_was_evaluated_is_opened_where_it_is_labelled(client, opened):
+    """The worst frames of an evaluation name the labelled frame that they show."""
+    folder = opened.path / "models" / "small-1"
+    (folder / "evaluation" / "frames").mkdir(parents=True)
+    (folder / "model.yaml").write_text("skeleton: {keypoints: [a]}\nindividuals: 1\n")
+    for name in ("test-001-film-frame000002", "test-002-film-frame000099"):
+        (folder / "evaluation" / "frames" / f"{name}.png").write_bytes(b"a picture")
+    groups = client.get(f"/api/p/{opened.name}/figures")[1]["groups"]
+    frames = [figure["frame"] for figure in groups[0]["figures"]]
+    assert frames == [["film", "frame000002.png"], None]

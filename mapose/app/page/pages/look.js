@@ -23,6 +23,7 @@ export function Look({ project }) {
       ${g.figures.length ? html`<div class="figures">${g.figures.map((f) => html`<button class="card" onClick=${() => setLarge(f)}>
         <img src=${`/figure/${f.id}`} alt="" loading="lazy" /><span class="facts">${f.name}</span></button>`)}</div>`
         : html`<p class="facts">No figure yet: evaluate the model on the project's page.</p>`}</section>`)}
-    ${large && html`<${Dialog} key=${large.id} title=${large.name} wide onClose=${() => setLarge(null)}><img class="large" src=${`/figure/${large.id}`} alt=${large.name} /></${Dialog}>`}
+    ${large && html`<${Dialog} key=${large.id} title=${large.name} wide onClose=${() => setLarge(null)}><img class="large" src=${`/figure/${large.id}`} alt=${large.name} />
+      ${large.frame && html`<div class="row"><span class="space"></span><a class="button" href=${`#/p/${project}/label/${large.frame.map(encodeURIComponent).join("/")}`}>Open in Label</a></div>`}</${Dialog}>`}
   </div>`;
 }
