@@ -58,6 +58,7 @@ def test_frames_are_labelled_by_mouse_and_by_keyboard(page, workspace, mice):
     page.evaluate(f"location.hash = '/p/{opened.name}/label'")
     stage = page.locator(".stage")
     page.get_by_text("Next: snout of ann").wait_for()
+    page.get_by_role("button", name="Got it").click()
     box = stage.bounding_box()
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     actions = 0
@@ -87,6 +88,9 @@ def test_frames_are_labelled_by_mouse_and_by_keyboard(page, workspace, mice):
     page.keyboard.press("?")
     page.get_by_role("heading", name="All keys").wait_for()
     page.keyboard.press("Escape")
+    page.reload()
+    page.get_by_text("Next: ").wait_for()
+    assert not page.get_by_role("button", name="Got it").count()  # said once
 
 
 def test_a_project_begins_with_a_video_and_clicks(page, workspace, tmp_path):

@@ -8,6 +8,7 @@ import { KeysHelp, useShortcuts } from "../parts/shortcuts.js";
 import { Labels, key } from "../parts/labels.js";
 import { FrameList } from "../parts/framelist.js";
 import { Strip } from "../parts/strip.js";
+import { Hint } from "../parts/hint.js";
 
 const NEAR = 8; // screen pixels within which a click is on a mark
 const pictures = new Pictures(64);
@@ -225,6 +226,7 @@ export function Label({ project, parts }) {
         ${entry?.reason ? ` (${entry.reason})` : ""}</span></p>
     </section>
     ${panels && labels.keypoints && html`<aside class="side" aria-label="animals and keypoints">
+      <${Hint} page="label">A click sets the keypoint in bold and goes on to the next. Drag moves a point, the wheel zooms, the right button moves the picture.</${Hint}>
       ${many && html`<div class="animals" role="group" aria-label="animals">${names.map((n, i) => html`<button aria-pressed=${String(i === picked.i)}
         onClick=${() => setPicked(firstMissing(labels, i))}><${Dot} colour=${labels.colours.individuals[i]} /> ${i < 9 ? `${i + 1} ` : ""}${n}</button>`)}</div>`}
       <ul class="points">${keypoints.map((n, k) => labels.owns(picked.i, k) && html`<li><button class=${`point ${state(picked.i, k)}`} aria-pressed=${String(k === picked.k)}

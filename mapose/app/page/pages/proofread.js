@@ -10,6 +10,7 @@ import { tellSize } from "../parts/folders.js";
 import { Player } from "../parts/player.js";
 import { Scene } from "./scene.js";
 import { Poses, centre } from "../parts/poses.js";
+import { Hint } from "../parts/hint.js";
 
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32];
 const STATISTICS = { speed: "speed", confidence: "confidence", distance: "distance to the nearest", identity: "probability of the name" };
@@ -346,6 +347,7 @@ export function Proofread({ place }) {
       ${!result && html`<p class="wait over">Opening the result</p>`}
     </div>
     ${panels && html`<aside class="side" aria-label="doubts">
+      <${Hint} page="proofread">N goes to the most doubtful moment, shown as it is and with the names exchanged. K keeps, S swaps. The result itself stays as it is: all of it can be taken back.</${Hint}>
       ${result && html`<div class="doubthead"><h2>${result.doubts.length ? "Doubts, worst first" : "No doubts"}</h2>
         ${total > 0 && html`<p class="facts">${settled} of ${total} settled${mean && doubts.length ? `, about ${Math.max(1, Math.round(mean * doubts.length))} min left` : ""}${skipped.size ? `, ${skipped.size} left for later` : ""}</p>`}</div>
       <ul class="points doubts">${doubts.slice(0, 400).map((d) => html`<li key=${keyOf(d)}><button class="doubt" aria-pressed=${String(!!doubt && keyOf(doubt) === keyOf(d))} onClick=${() => open(d)}>

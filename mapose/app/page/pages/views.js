@@ -6,6 +6,7 @@ import { View, Pictures } from "../parts/canvas.js";
 import { drawLimb, drawMark, drawName } from "../parts/marks.js";
 import { KeysHelp, useShortcuts } from "../parts/shortcuts.js";
 import { Labels, key } from "../parts/labels.js";
+import { Hint } from "../parts/hint.js";
 
 const NEAR = 7, FAR = 3; // px on the screen; times the usual error from which a view is out of line
 const pictures = new Pictures(48);
@@ -236,6 +237,7 @@ function Moment({ project, session, begin }) {
       ${session.fault && html`<p class="note fault">${session.fault}</p>`}
     </section>
     ${panels && labels.keypoints && html`<aside class="side">
+      <${Hint} page="views">Set a point in one view, and its line is drawn in the others. Set it in a second view, and it is proposed in all; Space accepts.</${Hint}>
       <div class="animals" role="group" aria-label="views">${cameras.map((c, n) => html`<button aria-pressed=${String(n === active)} onClick=${() => setActive(n)}>${c.name}</button>`)}</div>
       ${many && html`<div class="animals" role="group" aria-label="animals">${names.map((n, i) => html`<button aria-pressed=${String(i === picked.i)} onClick=${() => setPicked(firstMissing(i, -1))}>${i + 1} ${n}</button>`)}</div>`}
       <ul class="points">${keypoints.map((n, k) => labels.owns(picked.i, k) && html`<li><button class=${`point ${isSet(picked.i, k) ? "" : "missing"}`} aria-pressed=${String(k === picked.k)} onClick=${() => setPicked({ ...picked, k })}>
