@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -25,8 +26,9 @@ from mapose.reading import is_plain_name
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after a change in which its table is written: what the journal has is safe at once.
-_TABLES = 1.0
+#: Seconds without a change after which tables are written, and after which they are in any case.
+#: What the journal has is safe at once.
+_PAUSE, _LATEST = 1.0, 10.0
 #: Small pictures that are made at a time.
 _FEW = threading.Semaphore(2)
 
@@ -49,6 +51,7 @@ class OpenProject:
         self.jobs = Jobs(path)
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
+        self._owing = 0.0  # since when tables are to be written
         self._project = self._load()
         self._readers: dict[str, FrameReader] = {}
         self._waiting: tuple[Any, Proposals] | None = None
@@ -82,12 +85,22 @@ class OpenProject:
             self._project = make(self._project)
             version = self._project.version
             self._seen["labels"] = self._find_marks()["labels"]
-            if self._timer is None:
-                self._timer = threading.Timer(_TABLES, self.write_tables)
-                self._timer.daemon = True
-                self._timer.start()
+            self._write_tables_later()
         self.workspace.events.tell(self.name, "labels", version=version, tab=tab, **facts)
         return self._project
+
+    def _write_tables_later(self) -> None:
+        """Have the tables written in a pause, so that the next change need not wait for them."""
+        now = time.monotonic()
+        if self._timer is None:
+            self._owing = now
+        elif now - self._owing > _LATEST:
+            return
+        else:
+            self._timer.cancel()
+        self._timer = threading.Timer(_PAUSE, self.write_tables)
+        self._timer.daemon = True
+        self._timer.start()
 
     def write_tables(self) -> None:
         """Write ``labels.csv`` as the journal has it by now."""

@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,11 +40,10 @@ class Client:
         given = {k: v for k, v in given.items() if v is not None}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request(method, path, data, given)
-        answer = connection.getresponse()
-        found = answer.status, dict(answer.getheaders()), answer.read()
-        connection.close()
-        return found
+        with closing(connection):  # also of a server that was killed meanwhile
+            connection.request(method, path, data, given)
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
 
     def get(self, path):
         status, _, body = self.ask("GET", path)

@@ -192,3 +192,17 @@ def test_a_frame_that_was_evaluated_is_opened_where_it_is_labelled(client, opene
     groups = client.get(f"/api/p/{opened.name}/figures")[1]["groups"]
     frames = [figure["frame"] for figure in groups[0]["figures"]]
     assert frames == [["film", "frame000002.png"], None]
+
+
+def test_tables_follow_in_a_pause_and_with_the_end_of_the_app(client, workspace, opened):
+    """Of many changes one after the other the table is written once."""
+    table = opened.path / "labels/film/labels.csv"
+    version = opened.project.version
+    before = table.read_text(encoding="utf-8")
+    for x in (3, 4, 5):
+        mark = (x, 4, "visible", "person")
+        body = make_body(version, mark=mark)
+        version = client.post(f"/api/p/{opened.name}/labels", body)[1]["version"]
+    assert table.read_text(encoding="utf-8") == before
+    workspace.close()
+    assert "5.000,4.000" in table.read_text(encoding="utf-8")
