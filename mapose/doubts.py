@@ -8,7 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from mapose.arrays import Bools, Floats
 from mapose.errors import ShapeError
+from mapose.poses import Poses
+from mapose.similarity import find_lengths
+
+#: No name is more certain than this: doubts below one in a thousand are not kept, so that what is
+#: left may be as large.
+MOST_SURE = 0.999
+# Animals touch where keypoints of theirs are nearer than this share of a body's length; touches
+# that are fewer frames apart are one.
+_NEAR, _APART = 0.05, 5
+# Numbers in the largest array of distances that is made at once.
+_BLOCK = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -88,3 +100,61 @@ def find_swaps(doubts: Iterable[Doubt], *, min_probability: float = 0.0) -> list
     """
     likely = [doubt for doubt in doubts if doubt.probability >= min_probability]
     return sorted(likely, key=lambda doubt: (-doubt.probability, doubt.frame, doubt.individuals))
+
+
+def find_touches(poses: Poses, *, within: float | None = None) -> list[tuple[int, int, str, str]]:
+    """Find when keypoints of two animals lie on each other: meetings, whether in doubt or not.
+
+    Parameters
+    ----------
+    poses : Poses
+        Named or not.
+    within : float, optional
+        How near, in the unit of the poses; by default 5 % of the median length of a body.
+
+    Returns
+    -------
+    list of (int, int, str, str)
+        First and last video frame, and the two, by time. Interruptions of up to 5 frames do not
+        count.
+
+    Examples
+    --------
+    >>> from mapose.skeleton import Skeleton
+    >>> pair = np.array([[[[0.0, 0, 1], [9, 0, 1]], [[9, 1, 1], [20, 0, 1]]]])
+    >>> find_touches(Poses(pair, Skeleton(["nose", "tail"]), ["ann", "bob"]), within=2)
+    [(0, 0, 'ann', 'bob')]
+    """
+    points = poses.points.astype(np.float64)
+    if within is None:
+        lengths = find_lengths(points)
+        lengths = lengths[lengths > 0]
+        within = _NEAR * float(np.median(lengths)) if len(lengths) else 0.0
+    found = []
+    for a in range(points.shape[1]):
+        for b in range(a + 1, points.shape[1]):
+            rows = np.flatnonzero(_find_near(points[:, a], points[:, b], within))
+            for run in np.split(rows, np.flatnonzero(np.diff(poses.frames[rows]) > _APART) + 1):
+                if len(run):
+                    first, last = poses.frames[run[[0, -1]]].tolist()
+                    found.append((first, last, poses.names[a], poses.names[b]))
+    return sorted(found)
+
+
+def _find_near(one: Floats, other: Floats, within: float) -> Bools:
+    """Tell in which frames any two points (F, K, d) of two animals are near."""
+    near = np.zeros(len(one), bool)
+    with np.errstate(invalid="ignore"):
+        low = np.maximum(_reduce(one, np.fmin), _reduce(other, np.fmin))
+        high = np.minimum(_reduce(one, np.fmax), _reduce(other, np.fmax))
+        rows = np.flatnonzero((low - high <= within).all(-1))
+        step = max(_BLOCK // max(one.shape[1] ** 2, 1), 1)
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            gap = np.linalg.norm(one[part, :, None] - other[part, None], axis=-1)
+            near[part] = (gap <= within).any((1, 2))
+    return near
+
+
+def _reduce(points: Floats, by: np.ufunc) -> Floats:
+    return np.asarray(by.reduce(points, axis=1))

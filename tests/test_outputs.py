@@ -42,7 +42,7 @@ READ = {
     "merge": "folder other", "relink": "folder place", "skeleton": "folder", "delete": "folder",
     "gallery list": "gallery", "models list": "folder", "models compare": "folder",
     "calibrate": "lenses check", "world": "calibration points",
-    "triangulate": "calibration",
+    "triangulate": "calibration times",
     "filter": "files", "kinematics": "files zones", "zoo add": "card head",
     "zip": "folder", "run": "tree", "live": "calibration join",
     # Where the tasks write, each with checks of its own.

@@ -39,6 +39,7 @@ from mapose.multiview import (
     shift_views,
     triangulate,
 )
+from mapose.multiview.timing import align_times, read_times
 from mapose.multiview.views import (
     align_views,
     check_views,
@@ -68,6 +69,8 @@ class ViewOptions:
         Whether views of different length are cut to the frames that all have.
     rate : float, optional
         Frames per second of all views, instead of what their files say.
+    times : path, optional
+        When frames were taken, or which were dropped; see `mapose.multiview.timing.read_times`.
     """
 
     individuals: int | None = None
@@ -76,6 +79,7 @@ class ViewOptions:
     cut: bool = False
     max_offset: int = 60
     rate: float | None = None
+    times: str | os.PathLike[str] | None = None
 
 
 class _Progress:
@@ -204,8 +208,10 @@ def triangulate_files(
             f"camera {wrong[0]!r}: its views are saved under its name, so it cannot hold any of "
             '< > : " / \\ | ? *; rename it here and in the calibration'
         )
-    made = _name_work(sources, calibration, {**vars(views), **settings})
+    options = {**vars(views), "times": views.times and find_tail(views.times)}
+    made = _name_work(sources, calibration, {**options, **settings})
     inputs = [*sources.values(), *map(find_edits_path, sources.values())]
+    inputs += [] if views.times is None else [views.times]
     if not isinstance(calibration, CameraGroup):
         inputs.append(calibration)
     check_output(output, inputs=inputs, suffixes=[RESULT], made=made, force=force)
@@ -230,7 +236,7 @@ def triangulate_files(
             "made": made,
             "sources": named,
             "calibration": hashlib.sha256(cameras.to_toml().encode()).hexdigest(),
-            "settings": {**vars(views), **{k: str(v) for k, v in settings.items()}},
+            "settings": {**options, **{k: str(v) for k, v in settings.items()}},
             "notes": notes,
         }
         support = {"error": found.error, "n_views": found.n_views, "filled": found.filled}
@@ -268,6 +274,13 @@ def _prepare_views(
     notes = []
     if options.rate is not None:
         views = override_rate(views, options.rate)
+    if options.times is not None:
+        lengths = {name: int(p.frames[-1]) + 1 if len(p) else 0 for name, p in views.items()}
+        known = next((p.rate for p in views.values() if p.rate), None)
+        views = align_times(views, read_times(options.times, lengths, rate=known))
+        lost = {n: int((~p.find_present().any(1)).sum()) for n, p in views.items()}
+        told = ", ".join(f"{name} {count}" for name, count in lost.items())
+        notes.append(f"aligned by time; moments of which a view has nothing: {told}")
     if options.synchronize:
         clocks = find_offsets(views, cameras, max_offset=options.max_offset)
         notes.append(f"synchronized, in frames:\n{clocks}")

@@ -249,6 +249,9 @@ def triangulate(
         int, whole(least=1, help="with --synchronize: frames to look within at first")
     ] = 60,
     rate: Rate = None,
+    times: Annotated[
+        Path | None, typer.Option(help="csv: camera,time of each frame, or camera,dropped")
+    ] = None,
     cut: Annotated[bool, typer.Option("--cut", help="cut views to their common frames")] = False,
     lengths: Annotated[str, typer.Option(help="known bones, a-b=12.5,..., to check")] = "",
     force: Force = False,
@@ -262,7 +265,7 @@ def triangulate(
     if no_smooth and rigid:
         raise SettingsError("--rigid: bones are held while smoothing; leave --no-smooth out")
     views = ViewOptions(
-        individuals, False if trust_names else None, synchronize, cut, max_offset, rate
+        individuals, False if trust_names else None, synchronize, cut, max_offset, rate, times
     )
     with _count("triangulating") as show:
         found = triangulate_files(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,16 +44,19 @@ def swaps(
 
     Example: mapose swaps monday.mapose.h5 --top 10 --pictures doubtful
     """
+    from mapose.doubts import find_touches
     from mapose.results.result import Result
 
     with Result(file) as result:
         found = result.find_doubts(min_probability=min_probability)
         shown, rate = (found[:top] if top > 0 else found), result.rate
+        touches = find_touches(result.poses)
         if pictures is not None and shown:
             _save_pictures(result, shown, pictures, video, force)
     rows = list_rows(shown, rate)
     if as_json:
-        show_result({"swaps": rows, "total": len(found)}, True)
+        meetings = [{"first": a, "last": b, "individuals": who} for a, b, *who in touches]
+        show_result({"swaps": rows, "total": len(found), "touches": meetings}, True)
     elif as_csv:
         writer = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -61,6 +65,22 @@ def swaps(
         _show_table(rows, file, len(found))
     else:
         console.print(f"{file.name}: no doubtful moments", soft_wrap=True)
+    if touches and not (as_json or as_csv):
+        console.print(_tell_touches(touches, found), markup=False, soft_wrap=True)
+
+
+def _tell_touches(touches: Sequence[tuple[int, int, str, str]], doubts: Sequence[Doubt]) -> str:
+    """Say how often animals touched, and in how many of these moments names are in doubt."""
+    doubtful = [
+        any(d.first <= last and first <= d.last and {*d.individuals} == {*who} for d in doubts)
+        for first, last, *who in touches
+    ]
+    frames = sum(last - first + 1 for first, last, *_ in touches)
+    clear = len(touches) - sum(doubtful)
+    return (
+        f"keypoints of two animals lie on each other in {len(touches)} moments ({frames} frames); "
+        f"in {clear} of them it was clear in every frame who is who, to less than 1 in 1000"
+    )
 
 
 @app.command()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from mapose.arrays import Floats, Ints
-from mapose.doubts import Doubt
+from mapose.doubts import MOST_SURE, Doubt
 from mapose.poses import Poses
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.histories import Histories, find_histories
@@ -18,7 +18,7 @@ from mapose.tracking.stitching import list_ways, stitch
 from mapose.tracking.tracklets import Tracklets, TrackletSummaries
 
 #: What is less likely than this is not a contact worth keeping.
-_NEGLIGIBLE = 1e-3
+_NEGLIGIBLE = 1 - MOST_SURE
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +55,15 @@ class Naming:
         return ids
 
     def add_identity(self, poses: Poses) -> Poses:
-        """Give arranged poses their `identity`: how likely each name is right, NaN = absent."""
+        """Give arranged poses their `identity`: how likely each name is right; NaN = absent.
+
+        Never 1: see `MOST_SURE`.
+        """
         identity = np.full(poses.array.shape[:2], np.nan, np.float32)
         for row, (knot, value) in enumerate(self.knots):
             if len(knot):
-                identity[:, row] = np.interp(poses.frames, knot, value)
+                known = np.interp(poses.frames, knot, value)
+                identity[:, row] = np.minimum(known, MOST_SURE)
         identity[~poses.find_present()] = np.nan
         return replace(poses, identity=identity)
 

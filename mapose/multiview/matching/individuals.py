@@ -10,6 +10,7 @@ from scipy.ndimage import label, maximum
 
 from calibration import Camera
 from mapose.arrays import Bools, Floats, Ints, Singles
+from mapose.doubts import MOST_SURE
 from mapose.multiview.matching.following import Run
 from mapose.multiview.matching.joining import (
     join_tracklets,
@@ -84,7 +85,7 @@ def find_individuals(
     identity[(labels >= n_tracks) & (assigned >= 0)] = _HEARSAY
     _claim_rest(assigned, identity, tracks)
     _weaken(identity, assigned, _find_steadiness(run, individual, doubt, assigned))
-    return assigned, identity
+    return assigned, np.minimum(identity, np.float32(MOST_SURE))
 
 
 def _revise(run: Run, tracklets2d: Ints) -> Ints:
