@@ -26,6 +26,8 @@ _PARTS = (
 _LEAST_COVERAGE = 0.65
 _COVERED_PART = 0.5
 _LEAST_TILT = 10.0
+# Views whose corners are nearer than this share of the diagonal are the same view again.
+_SAME_LOOK = 0.01
 _LEAST_VIEWS = 10
 _WORST_FOCAL = 0.01
 _LEAST_SHARED = 5
@@ -180,6 +182,9 @@ def evaluate_camera(
     viewed, used = seen.any(1), np.isfinite(errors)
     mean, median, p95 = _summarise(errors[used])
     coverage, missing = measure_coverage(camera.size, pixels[viewed])
+    looks = count_looks(camera.size, pixels[viewed])
+    # The same view again has the same errors: it tells no more about the lens.
+    caution = np.sqrt(viewed.sum() / max(looks, 1))
     report = CameraReport(
         name=camera.name,
         model=" ".join([camera.model, *(name for name in deviations if name[0] in "kp")]),
@@ -192,13 +197,43 @@ def evaluate_camera(
         coverage=coverage,
         tilt=_measure_tilt(turns[viewed]),
         focal=float(camera.matrix[[0, 1], [0, 1]].mean()),
-        sd={name: float(value) for name, value in deviations.items()},
+        sd={name: float(value * caution) for name, value in deviations.items()},
         advice=tuple(advice),
     )
-    return replace(report, advice=(*report.advice, *_advise(report, missing)))
+    return replace(report, advice=(*report.advice, *_advise(report, missing, looks)))
 
 
-def _advise(report: CameraReport, missing: tuple[str, ...]) -> list[str]:
+def count_looks(size: tuple[int, int], pixels: Floats) -> int:
+    """Count the different views of a board, whose corners are in other places of the image.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Of the image, px.
+    pixels : float64, (F, C, 2)
+        Corners; NaN = not found.
+
+    Returns
+    -------
+    int
+        Views that differ from all others counted by more than 1 % of the diagonal (median over
+        the corners that both have).
+    """
+    least = _SAME_LOOK * float(np.hypot(*size))
+    kept = np.empty((0, *pixels.shape[1:]))
+    for view in pixels:
+        apart = np.linalg.norm(kept - view, axis=-1)
+        known = np.isfinite(apart)
+        both = known.sum(1) >= 4
+        middle = np.median(np.where(known, apart, np.inf), axis=1) if len(kept) else np.empty(0)
+        for i in np.flatnonzero(both & ~known.all(1)):
+            middle[i] = np.median(apart[i][known[i]])
+        if not (both & (middle < least)).any():
+            kept = np.concatenate([kept, view[None]])
+    return len(kept)
+
+
+def _advise(report: CameraReport, missing: tuple[str, ...], looks: int) -> list[str]:
     """Say what is weak in a camera, and what to film again."""
     weak = []
     if report.false > _MANY_FALSE:
@@ -207,6 +242,11 @@ def _advise(report: CameraReport, missing: tuple[str, ...]) -> list[str]:
         weak.append(
             f"only {report.views} view{'s'[: report.views > 1]} of the board: film {_LEAST_VIEWS} "
             "or more"
+        )
+    elif looks < _LEAST_VIEWS:
+        weak.append(
+            f"the {report.views} views show the board in only {looks} different "
+            f"place{'s'[: looks > 1]}, so that ± is that of {looks}: move and tilt it"
         )
     doubt = max(report.sd["fx"], report.sd["fy"]) / report.focal
     if doubt > _WORST_FOCAL:

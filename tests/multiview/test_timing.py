@@ -71,17 +71,17 @@ def test_five_percent_dropped_frames_reconstruct_as_well_as_the_whole(scene, vie
 
 def test_a_camera_that_takes_its_frames_between_the_others_is_interpolated(scene, views):
     # It sees what the others saw half a frame later: the mean of two frames.
-    top = views["top"].array
-    half = top.copy()
-    half[:-1, ..., :2] = (top[:-1, ..., :2] + top[1:, ..., :2]) / 2
-    late = replace(views["top"], array=half)
+    own = views["cam1"].array
+    half = own.copy()
+    half[:-1, ..., :2] = (own[:-1, ..., :2] + own[1:, ..., :2]) / 2
+    late = replace(views["cam1"], array=half)
     times = {name: np.arange(200) / 30 for name in views}
-    moved = {**times, "top": times["top"] + 0.5 / 30}
-    plain = {**views, "top": late}
+    moved = {**times, "cam1": times["cam1"] + 0.5 / 30}
+    plain = {**views, "cam1": late}
     aligned = align_times(plain, moved)
-    truth = align_times(views, times)["top"]
-    off = np.linalg.norm(aligned["top"].points[2:198] - truth.points[2:198], axis=-1)
-    untouched = np.linalg.norm(half[2:-2, ..., :2] - top[2:-2, ..., :2], axis=-1)
+    truth = align_times(views, times)["cam1"]
+    off = np.linalg.norm(aligned["cam1"].points[2:198] - truth.points[2:198], axis=-1)
+    untouched = np.linalg.norm(half[2:-2, ..., :2] - own[2:-2, ..., :2], axis=-1)
     assert np.nanmean(off) < 0.7 * np.nanmean(untouched)
 
 

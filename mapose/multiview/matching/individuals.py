@@ -10,7 +10,6 @@ from scipy.ndimage import label, maximum
 
 from calibration import Camera
 from mapose.arrays import Bools, Floats, Ints, Singles
-from mapose.doubts import MOST_SURE
 from mapose.multiview.matching.following import Run
 from mapose.multiview.matching.joining import (
     join_tracklets,
@@ -21,6 +20,8 @@ from mapose.multiview.matching.tracklets2d import Tracks2D
 
 log = logging.getLogger(__name__)
 
+# No name in a view is more certain than this: crowds of thousands of detections tell no more.
+_MOST_SURE = 0.9999
 #: Who is never seen by more than this share of the cameras that see the best-seen one may be a
 #: bystander, if nobody said how many individuals there are; "never" leaves out a few frames.
 _BYSTANDER, _NEVER = 0.55, 0.9
@@ -85,7 +86,7 @@ def find_individuals(
     identity[(labels >= n_tracks) & (assigned >= 0)] = _HEARSAY
     _claim_rest(assigned, identity, tracks)
     _weaken(identity, assigned, _find_steadiness(run, individual, doubt, assigned))
-    return assigned, np.minimum(identity, np.float32(MOST_SURE))
+    return assigned, np.minimum(identity, np.float32(_MOST_SURE))
 
 
 def _revise(run: Run, tracklets2d: Ints) -> Ints:

@@ -1,8 +1,14 @@
+import cv2
 import numpy as np
 import pytest
 
-from calibration import Camera
-from calibration.session.report import evaluate_camera, evaluate_group, measure_coverage
+from calibration import Camera, make_ring
+from calibration.session.report import (
+    count_looks,
+    evaluate_camera,
+    evaluate_group,
+    measure_coverage,
+)
 
 CAMERA = Camera("top", (640, 480), np.array([[500.0, 0, 320], [0, 510, 240], [0, 0, 1]]))
 DEVIATIONS = {"tx": 1.0, "fx": 2.0, "fy": 2.0, "cx": 1.0, "cy": 1.0, "k1": 0.01, "p1": 0.001}
@@ -107,3 +113,43 @@ def test_group_adds_up():
     assert lines[1].startswith("top") and lines[3].startswith("all")
     nothing = evaluate_group(cameras, np.full((2, 4, 4), np.nan), pixels=pixels, shared={})
     assert nothing.to_dict()["mean"] is None and nothing.lost == 0
+
+
+def test_the_same_view_again_is_no_further_look():
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(np.arange(6.0), np.arange(5.0)), -1).reshape(-1, 2)
+    views = np.stack([100 + 30 * grid + place for place in ([0, 0], [60, 0], [0, 40])])
+    still = views[[0] * 20] + rng.normal(0, 0.3, (20, 30, 2))
+    assert count_looks((640, 480), views) == 3
+    assert count_looks((640, 480), np.concatenate([still, views])) == 3
+    still[:, ::2] = np.nan  # a hand before the board
+    assert count_looks((640, 480), np.concatenate([views, still])) == 3
+    assert count_looks((640, 480), views[:0]) == 0
+
+
+def test_focal_lengths_of_a_board_that_hardly_moves_are_no_surer_for_more_frames():
+    camera = make_ring(1, seed=2).cameras[0]
+    rng = np.random.default_rng(1)
+    poses = [(rng.normal(0, 0.4, 3), [-50, -40, 0]) for _ in range(4)]
+    grid = np.stack(np.meshgrid(np.arange(0.0, 120, 20), np.arange(0.0, 100, 20), [0.0]), -1)
+    seen = []
+    for turn, shift in poses:
+        world = (grid.reshape(-1, 3) + shift) @ cv2.Rodrigues(turn)[0].T
+        seen.append(camera.project(world))
+    seen = np.stack(seen)
+
+    def judge(pixels, deviation):
+        return evaluate_camera(
+            camera,
+            pixels=pixels,
+            errors=np.full(pixels.shape[:2], 0.1),
+            weights=np.ones(pixels.shape[:2]),
+            turns=np.tile(np.stack([t for t, _ in poses]), (len(pixels) // 4, 1)),
+            deviations={"fx": deviation, "fy": deviation},
+            advice=(),
+        )
+
+    # Ten times the frames: the adjustment believes the root of ten more, the report does not.
+    once, often = judge(seen, 1.0), judge(np.concatenate([seen] * 10), 1 / np.sqrt(10))
+    assert often.sd["fx"] == pytest.approx(once.sd["fx"])
+    assert any("only 4 different places" in said for said in often.advice)
