@@ -27,7 +27,7 @@ _LEAST_COVERAGE = 0.65
 _COVERED_PART = 0.5
 _LEAST_TILT = 10.0
 # Views whose corners are nearer than this share of the diagonal are the same view again.
-_SAME_LOOK = 0.01
+_SAME_LOOK = 0.005
 _LEAST_VIEWS = 10
 _WORST_FOCAL = 0.01
 _LEAST_SHARED = 5
@@ -216,7 +216,7 @@ def count_looks(size: tuple[int, int], pixels: Floats) -> int:
     Returns
     -------
     int
-        Views that differ from all others counted by more than 1 % of the diagonal (median over
+        Views that differ from all others counted by more than 0.5 % of the diagonal (median over
         the corners that both have).
     """
     least = _SAME_LOOK * float(np.hypot(*size))
