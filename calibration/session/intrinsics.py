@@ -40,6 +40,10 @@ _FEW_VIEWS = 3
 _ALIKE_IF_POOR = 1.5
 # Usual focal lengths in image widths: 58 degrees of view, and 115 degrees of a fisheye.
 _USUAL = {"pinhole": 0.9, "fisheye": 0.5}
+# Shapes of pixels, fy over fx: square, and with half as many in one direction. Others are tried
+# where square ones err by more than this share of the image, and taken if clearly better.
+_SHAPES = (1.0, 0.5, 2.0)
+_ODD, _CLEARLY = 0.001, 0.5
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,10 @@ class IdealLens(LensPrior):
         focal = camera.focal
         share = focal / (_USUAL[camera.model] * max(camera.size))
         expected = replace(self, focal=self.focal * share)
-        ideal = replace(camera, matrix=_make_matrix(focal, camera.size))
+        shape = _find_shape(camera)
+        ideal = replace(camera, matrix=_make_matrix(focal, camera.size, shape))
         information, middle = LensPrior.find_information(expected, ideal)
-        middle[:2] = focal * (2 - share)
+        middle[:2] *= 2 - share
         return information, middle
 
 
@@ -232,11 +237,20 @@ def guess_lens(
         )
     model: Literal["fisheye", "pinhole"] = "fisheye" if fisheye else "pinhole"
     focals = _FOCALS[model]
-    cameras = [
-        Camera(name, size, _make_matrix(focal, size), model=model) for focal in focals * max(size)
-    ]
-    views = [find_board_poses(camera, board, pixels=pixels) for camera in cameras]
-    costs = np.array([np.minimum(v.errors[:, 0], max(size)).mean() for v in views])
+
+    def search(shape: float) -> tuple[list[Camera], Floats]:
+        cameras = [
+            Camera(name, size, _make_matrix(focal, size, shape), model=model)
+            for focal in focals * max(size)
+        ]
+        views = [find_board_poses(camera, board, pixels=pixels) for camera in cameras]
+        return cameras, np.array([np.minimum(v.errors[:, 0], max(size)).mean() for v in views])
+
+    cameras, costs = search(1.0)
+    if costs.min() > _ODD * max(size):
+        # Interlaced video that was taken apart, or columns left out, has other pixels.
+        found = min((search(shape) for shape in _SHAPES[1:]), key=lambda pair: pair[1].min())
+        cameras, costs = found if found[1].min() < _CLEARLY * costs.min() else (cameras, costs)
     good = np.flatnonzero(costs <= costs.min() * alike)
     return cameras[int(good[np.argmin(np.abs(np.log(focals[good] / _USUAL[model])))])]
 
@@ -266,6 +280,14 @@ def _measure_doubt(result: BundleResult) -> float:
     return result.deviations[camera.name]["fx"] / float(camera.matrix[0, 0])
 
 
-def _make_matrix(focal: float, size: tuple[int, int]) -> Floats:
+def _find_shape(camera: Camera) -> float:
+    """Find the shape of a camera's pixels, fy over fx, among those that occur."""
+    ratio = camera.matrix[1, 1] / camera.matrix[0, 0]
+    return min(_SHAPES, key=lambda shape: abs(np.log(ratio / shape)))
+
+
+def _make_matrix(focal: float, size: tuple[int, int], shape: float = 1.0) -> Floats:
+    """Make the matrix of an ideal lens; `shape` is fy over fx, `focal` their mean."""
     x, y = (np.array(size) - 1) / 2
-    return np.array([[focal, 0, x], [0, focal, y], [0, 0, 1]])
+    root = np.sqrt(shape)
+    return np.array([[focal / root, 0, x], [0, focal * root, y], [0, 0, 1]])

@@ -127,3 +127,16 @@ def test_guess_is_near(focal, rng):
     true = make_lens(focal=focal, shift=(60.0, 40.0))
     guess = guess_lens("top", SIZE, board=BOARD, pixels=view_board(true, rng, n=10))
     assert 0.6 < guess.matrix[0, 0] / focal < 1.7
+
+
+@pytest.mark.parametrize("half", [(0.5, 1), (1, 0.5)])
+def test_half_as_many_pixels_in_one_direction(half, rng):
+    """Interlaced video taken apart: rows are twice as far apart as columns, or the reverse."""
+    true = Camera("a", SIZE, [[600, 0, 310], [0, 602, 250], [0, 0, 1]], MILD_DISTORTION)
+    pixels = (view_board(true, rng, n=25) + 0.5) * half - 0.5
+    size = tuple(int(n * h) for n, h in zip(SIZE, half, strict=True))
+    found = guess_lens("a", size, board=BOARD, pixels=pixels)
+    assert found.matrix[1, 1] / found.matrix[0, 0] == pytest.approx(half[1] / half[0], rel=0.01)
+    fit = calibrate_camera(BoardDetections("a", size, np.arange(25), pixels, 25), BOARD)
+    wanted = true.matrix[[0, 1], [0, 1]] * half
+    np.testing.assert_allclose(fit.camera.matrix[[0, 1], [0, 1]], wanted, rtol=0.02)
