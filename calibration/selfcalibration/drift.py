@@ -71,6 +71,9 @@ class CameraDrift:
         Frame from which on it is displaced; 0 if it always was, -1 if it has not moved.
     rivals : tuple of str
         Cameras that, had they moved instead, would explain the pixels about as well.
+    left_out : float
+        Median distance, px, between what it saw and where all other cameras, as calibrated, put
+        the points: how well they predict it. NaN of two cameras.
     visible : float
         Smallest shift that would have been called a movement, px; inf if it saw too little.
     """
@@ -87,6 +90,7 @@ class CameraDrift:
     since: int
     rivals: tuple[str, ...] = ()
     visible: float = float("inf")
+    left_out: float = float("nan")
 
     @property
     def told(self) -> bool:
@@ -135,12 +139,12 @@ class Drift:
         unit = self.cameras.unit
         lines = [
             f"{'camera':<{width}}  moved  shift ± sd px   seen from px  turned deg  "
-            f"displaced {unit}  noise px"
+            f"displaced {unit}  noise px  left out px"
         ]
         lines += [
             f"{d.name:<{width}}  {'yes' if d.moved else 'no' if d.told else '?':>5}  "
             f"{d.shift:>6.2f} ± {d.deviation:<5.2f}  {d.visible:>12.1f}  {d.turned:>10.3f}  "
-            f"{d.displaced:>9.4g}  {d.noise:>8.2f}"
+            f"{d.displaced:>9.4g}  {d.noise:>8.2f}  {d.left_out:>11.2f}"
             for d in self.drifts
         ]
         return "\n".join([*lines, self.verdict])
@@ -200,6 +204,7 @@ def find_drift(
             f"came {array.shape}"
         )
     scene = _choose_points(array)
+    left_out = [_leave_out(cameras, scene, v) for v in range(len(cameras))]
     group, moved = cameras, dict[int, Movement]()
     rivals = dict[int, list[int]]()
     fits = _fit_each(group, scene, moved, on_progress)
@@ -220,6 +225,7 @@ def find_drift(
         replace(
             _describe(cameras.cameras[v], found[v], v in moved),
             rivals=tuple(cameras.names[u] for u in rivals.get(v, [])),
+            left_out=left_out[v],
             visible=max(least_shift, CLEARLY * found[v].deviation)
             if np.isfinite(found[v].shift)
             else np.inf,
@@ -297,6 +303,16 @@ def _find_target(group: CameraGroup, scene: _Scene, v: int) -> Target:
         covariance = _ANYWHERE**2 * along[:, :, None] * along[:, None]
     target = Target(points, covariance, scene.pixels[v], scene.block, scene.group, len(others) == 1)
     return target.take(np.isfinite(points[:, 0]) & np.isfinite(scene.pixels[v]).all(-1))
+
+
+def _leave_out(group: CameraGroup, scene: _Scene, v: int) -> float:
+    """Find how far, px, camera v sees points from where the others put them; the median."""
+    if len(group) < 3:
+        return float("nan")
+    target = _find_target(group, scene, v)
+    apart = np.linalg.norm(group.cameras[v].project(target.points) - target.pixels, axis=-1)
+    apart = apart[np.isfinite(apart)]
+    return float(np.median(apart)) if len(apart) else float("nan")
 
 
 def _intersect(a: Camera, b: Camera, pixels: Floats) -> Floats:

@@ -132,3 +132,15 @@ def test_the_smallest_movement_that_is_seen_is_one_that_is_seen(rng):
     )
     old = CameraGroup([moved if c.name == "cam1" else c for c in cameras], cameras.unit)
     assert find_drift(old, seen).moved == ("cam1",)
+
+
+def test_each_camera_is_judged_by_what_the_others_predict(rng):
+    cameras = make_ring(4, seed=2)
+    points = rng.normal(0, 60, (80, 6, 3))
+    seen = cameras.project(points) + rng.normal(0, 1, (4, 80, 6, 2))
+    good = find_drift(cameras, seen)
+    assert all(1 < d.left_out < 4 for d in good.drifts) and "left out px" in str(good)
+    seen[2] += [25, 0]
+    spoilt = find_drift(cameras, seen)
+    assert spoilt["cam2"].left_out > 20 and spoilt.moved == ("cam2",)
+    assert np.isnan(find_drift(CameraGroup(list(cameras)[:2]), seen[:2])["cam0"].left_out)
