@@ -124,9 +124,13 @@ def train(
     all models are trained and tested on the same frames, to tell how much is chance, and with
     --learning-curve each on more labels than the one before.
 
+    Several GPUs: torchrun --nproc-per-node 4 -m mapose train mice --name night. Each takes a part
+    of the batch.
+
     Example: mapose train mice --init old-mice/models/small-3
     """
     from mapose.project.project import Project
+    from mapose.training.team import is_assistant
     from mapose.training.training import train as train_model
     from mapose.zoo import find_model
 
@@ -137,14 +141,19 @@ def train(
         raise SettingsError("several models go on by themselves: leave --resume out")
     if len(chosen) > 1:
         raise SettingsError("--folds, --seeds, --learning-curve: one of them at a time")
+    options: dict[str, Any] = {
+        "preset": preset,
+        "init": find_model(init) if init else None,
+        "overrides": set_ or [],
+        "device": device,
+    }
+    if is_assistant():  # of another process, which says all there is to say
+        if chosen:
+            raise SettingsError("several processes train one model at a time")
+        train_model(project, name, resume=resume, **options)
+        return
     with show_progress("training") as (progress, task):
-        options: dict[str, Any] = {
-            "preset": preset,
-            "init": find_model(init) if init else None,
-            "overrides": set_ or [],
-            "device": device,
-            "on_progress": _make_show(progress, task),
-        }
+        options["on_progress"] = _make_show(progress, task)
         if chosen:
             found = _train_several(project, *chosen[0], name=name or chosen[0][0], **options)
         else:

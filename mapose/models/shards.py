@@ -32,10 +32,12 @@ class Workers(ThreadPoolExecutor):
     ----------
     device : torch.device
         Where is computed.
+    processes : int
+        Among which the shares of a batch are spread.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.count = SHARES if device.type == "cpu" else 1
+    def __init__(self, device: torch.device, processes: int = 1) -> None:
+        self.count = max(1, SHARES // processes) if device.type == "cpu" else 1
         super().__init__(min(self.count, count_cores()), initializer=_take_share_of_cores)
 
 
@@ -70,10 +72,12 @@ class Shards:
         then averaged.
     device : torch.device
         Where it lies.
+    processes : int
+        As for `Workers`.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
-        self.workers = Workers(device)
+    def __init__(self, network: nn.Module, device: torch.device, *, processes: int = 1) -> None:
+        self.workers = Workers(device, processes)
         self.count = self.workers.count
         self.network = network
         self.copies = [network, *(_share_weights(network) for _ in range(self.count - 1))]

@@ -45,6 +45,7 @@ from mapose.training.snapshots import (
     name_snapshot,
     save_snapshot,
 )
+from mapose.training.team import Team
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +146,6 @@ class Trainer:
         self.schedule = Schedule(settings.steps, view)
         self.every = settings.every or max(LEAST_EVERY, settings.steps // VALIDATIONS)
         self.drawing = {
-            "batch": settings.batch,
             "augmentation": augmentation,
             "seed": settings.seed,
         }
@@ -161,6 +161,7 @@ class Trainer:
         self.parts = 1  # in which a batch is worked on, more where memory does not suffice
         self.errors = (math.nan, math.nan)
         self.losses: list[Floats] = []  # of the steps since the last row of the log
+        self.team = Team()  # or others that help
 
     @property
     def share(self) -> float:
@@ -212,11 +213,12 @@ class Trainer:
         KeyboardInterrupt
             After Ctrl-C, when the step is done and saved.
         """
-        shards = Shards(self.network, self.device)
+        shards = Shards(self.network, self.device, processes=self.team.size)
         try:
             with spare_cores(), repeat_exactly(self.settings.deterministic):
                 self._run(shards, validate, on_progress)
         finally:
+            self.team.end()
             shards.close()
         if self.share < 1 and self.is_done:
             logger.info("stopped early: no better since %d validations", self.waited)
@@ -230,6 +232,19 @@ class Trainer:
                 *(self.settings.minutes, self.step, self.schedule.steps),
             )
         return self.average
+
+    def assist(self) -> None:
+        """Find gradients for the process that leads, until it has no step any more."""
+        shards = Shards(self.network, self.device, processes=self.team.size)
+        gradients = Gradients(shards)
+        try:
+            with spare_cores(), repeat_exactly(self.settings.deterministic):
+                while (step := self.team.await_step(self.network)) is not None:
+                    self.network.train()
+                    losses = gradients.find(self._find_losses, self._draw_batch(step))
+                    self.team.average(self.network, losses)
+        finally:
+            shards.close()
 
     def _run(
         self,
@@ -264,13 +279,20 @@ class Trainer:
         return Progress(*so_far, left, mean, *self.errors)
 
     def _draw_batch(self, step: int) -> tuple:
-        size = self.schedule.find_view(step)
-        return self.data.draw_batch(step, size=size, **self.drawing)  # type: ignore[arg-type]
+        """Draw this process's part of the batch: views are drawn by their number."""
+        part = self.team.split(self.settings.batch)
+        return self.data.draw_batch(
+            step * self.team.size + self.team.rank,
+            batch=part,
+            size=self.schedule.find_view(step),
+            **self.drawing,  # type: ignore[arg-type]
+        )
 
     def _train_step(self, gradients: Gradients, batch: tuple) -> Floats:
         self._set_rate()
         self.network.train()
-        losses = gradients.find(self._find_losses, batch)
+        self.team.begin_step(self.step, self.network)
+        losses = self.team.average(self.network, gradients.find(self._find_losses, batch))
         self.parts = gradients.parts
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimizer.step()

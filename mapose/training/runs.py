@@ -133,6 +133,11 @@ def remove_state(folder: Path) -> None:
     shutil.rmtree(folder / SECOND, ignore_errors=True)
 
 
+def has_state(project: Project, name: str | None) -> bool:
+    """Tell whether there is a run of this name to go on with."""
+    return name is not None and (project.path / "models" / name / STATE).is_file()
+
+
 def find_run(project: Project, name: str | None) -> tuple[Path, Settings]:
     """Find the run to go on with, and the settings that hold in it."""
     models = project.path / "models"

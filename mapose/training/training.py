@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -60,9 +60,11 @@ from mapose.training.known import find_known
 from mapose.training.loop import NEVER, Progress, Trainer
 from mapose.training.naming import choose_names, find_rows, learn_identity
 from mapose.training.runs import (
+    Crops,
     begin_run,
     check_same,
     find_run,
+    has_state,
     name_run,
     remove_state,
 )
@@ -70,6 +72,7 @@ from mapose.training.schedule import choose_steps
 from mapose.training.second import Lesson, add_refiner, share_progress
 from mapose.training.snapshots import LINKS
 from mapose.training.split import STOPPING, Split, split_frames
+from mapose.training.team import is_assistant, join_team, was_restarted
 from mapose.training.transfer import take_weights
 
 logger = logging.getLogger(__name__)
@@ -142,7 +145,51 @@ def train(
     """
     project = project if isinstance(project, Project) else Project.load(project)
     labels, crops = project.load_labels(), load_crops(project)
-    start = None
+    resume = resume or (was_restarted() and has_state(project, name))
+    chosen = _choose(project, name, labels, crops, (preset, overrides, init, resume))
+    where = find_device(device)
+    with join_team(where) as team, ExitStack() as stack:
+        if team.size > 1 and name is None:
+            raise SettingsError("several processes train one model: name it with --name")
+        if team.rank == 0:
+            stack.enter_context(lock_output(chosen.folder))
+        run = _prepare(project, labels, chosen.settings, where, chosen.start)
+        trainer = _make_trainer(run, chosen.folder)
+        trainer.team = team
+        if team.rank:
+            trainer.assist()
+            return replace(run.model, network=trainer.network.eval())
+        if resume:
+            trainer.load()
+        else:
+            begin_run(chosen.folder, run.settings, labels, chosen.preset, crops)
+            trainer.save()  # a run that is killed before its first validation can go on as well
+        with _tell_how_to_go_on(project, trainer):
+            show_first, show_second = share_progress(on_progress, run.settings)
+            network = trainer.run(
+                lambda network: run.validate(network, chosen.folder, trainer.step), show_first
+            )
+            return _finish(run, network, chosen.folder, trainer, on_progress=show_second)
+
+
+class _Chosen(NamedTuple):
+    """What a run begins with."""
+
+    folder: Path
+    settings: Settings
+    preset: str | Path
+    start: Model | None
+
+
+def _choose(
+    project: Project,
+    name: str | None,
+    labels: Labels,
+    crops: Crops,
+    asked: tuple[str | Path | None, Iterable[str], Any, bool],
+) -> _Chosen:
+    """Choose folder and settings of a run: as asked for, or of the run that is resumed."""
+    preset, overrides, init, resume = asked
     if resume and init is not None:
         raise SettingsError(
             "--resume goes on with the weights of the run itself: leave --init out, or begin a new "
@@ -151,29 +198,17 @@ def train(
     if resume:
         folder, settings = find_run(project, name)
         check_same(folder, settings, labels, crops=crops, preset=preset, overrides=overrides)
-    else:
-        overrides = list(overrides)
-        if preset is None:
-            preset = "small" if init is not None else _choose_preset(overrides)
-        settings = load_settings(preset, overrides)
-        if init is not None:
-            start = init if isinstance(init, Model) else Model.load(init)
-            settings = follow_model(settings, start, labels.skeleton)
-        folder = name_run(project, name, preset)
-    with lock_output(folder):
-        run = _prepare(project, labels, settings, find_device(device), start)
-        trainer = _make_trainer(run, folder)
-        if resume:
-            trainer.load()
-        else:
-            begin_run(folder, run.settings, labels, preset or "", crops)
-            trainer.save()  # a run that is killed before its first validation can go on as well
-        with _tell_how_to_go_on(project, trainer):
-            show_first, show_second = share_progress(on_progress, run.settings)
-            network = trainer.run(
-                lambda network: run.validate(network, folder, trainer.step), show_first
-            )
-            return _finish(run, network, folder, trainer, on_progress=show_second)
+        return _Chosen(folder, settings, preset or "", None)
+    overrides, start = list(overrides), None
+    if preset is None:
+        preset = "small" if init is not None else _choose_preset(overrides)
+    settings = load_settings(preset, overrides)
+    if init is not None:
+        start = init if isinstance(init, Model) else Model.load(init)
+        settings = follow_model(settings, start, labels.skeleton)
+    if is_assistant() and name is not None:  # the process that leads makes the folder
+        return _Chosen(project.path / "models" / name, settings, preset, start)
+    return _Chosen(name_run(project, name, preset), settings, preset, start)
 
 
 def _choose_preset(overrides: list[str]) -> str:
