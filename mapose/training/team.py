@@ -22,8 +22,8 @@ from torch import Tensor, distributed, nn
 
 from mapose.errors import SettingsError
 
-#: The others wait while the first one validates.
-_PATIENCE = timedelta(hours=12)
+#: To meet each other; and the others wait while the first one validates.
+_MEETING, _PATIENCE = timedelta(minutes=3), timedelta(hours=12)
 _END = -1
 
 
@@ -34,12 +34,21 @@ class Team:
     ----------
     rank, size : int
         Which this one is, 0 for the one that leads, and how many there are.
+    group : torch.distributed.ProcessGroup, optional
+        In which they talk.
     device : torch.device, optional
         Where tensors must lie to be sent.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, device: torch.device | None = None) -> None:
-        self.rank, self.size = rank, size
+    def __init__(
+        self,
+        rank: int = 0,
+        size: int = 1,
+        *,
+        group: distributed.ProcessGroup | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.rank, self.size, self.group = rank, size, group
         self.device = device or torch.device("cpu")
 
     def split(self, batch: int) -> int:
@@ -59,13 +68,13 @@ class Team:
     def begin_step(self, step: int, network: nn.Module) -> None:
         """Tell the others which step it is, and with which weights."""
         if self.size > 1:
-            distributed.broadcast(torch.tensor(step, device=self.device), 0)
+            distributed.broadcast(torch.tensor(step, device=self.device), 0, self.group)
             self._hand_out(network)
 
     def await_step(self, network: nn.Module) -> int | None:
         """Wait for the next step and take over the weights; None when there is none."""
         step = torch.tensor(_END, device=self.device)
-        distributed.broadcast(step, 0)
+        distributed.broadcast(step, 0, self.group)
         if step.item() == _END:
             return None
         self._hand_out(network)
@@ -78,7 +87,7 @@ class Team:
         grads = [p.grad for p in network.parameters() if p.grad is not None]
         parts = [losses, *grads, *_list_statistics(network)]
         flat = _join(parts)
-        distributed.reduce(flat, 0)
+        distributed.reduce(flat, 0, group=self.group)
         _part(flat / self.size, parts)
         return losses
 
@@ -86,12 +95,12 @@ class Team:
         """Tell the others that there is no step any more."""
         if self.size > 1 and self.rank == 0:
             with suppress(RuntimeError):  # one of them is gone already
-                distributed.broadcast(torch.tensor(_END, device=self.device), 0)
+                distributed.broadcast(torch.tensor(_END, device=self.device), 0, self.group)
 
     def _hand_out(self, network: nn.Module) -> None:
         parts = [p.data for p in network.parameters()] + _list_statistics(network)
         flat = _join(parts)
-        distributed.broadcast(flat, 0)
+        distributed.broadcast(flat, 0, self.group)
         _part(flat, parts)
 
 
@@ -142,8 +151,9 @@ def join_team(device: torch.device) -> Iterator[Team]:
     backend = "nccl" if device.type == "cuda" else "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group(backend, timeout=_PATIENCE)
-    try:
-        yield Team(distributed.get_rank(), size, device if backend == "nccl" else None)
-    finally:
-        distributed.destroy_process_group()
+    distributed.init_process_group(backend, timeout=_MEETING)
+    group = distributed.new_group(timeout=_PATIENCE)
+    where = device if backend == "nccl" else None
+    yield Team(distributed.get_rank(), size, group=group, device=where)
+    # Not after a fault: it ends the process, and gloo would confuse those of the next round.
+    distributed.destroy_process_group()
