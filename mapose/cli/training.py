@@ -147,9 +147,7 @@ def train(
         "overrides": set_ or [],
         "device": device,
     }
-    if is_assistant():  # of another process, which says all there is to say
-        if chosen:
-            raise SettingsError("several processes train one model at a time")
+    if is_assistant() and not chosen:  # of another process, which says all there is to say
         train_model(project, name, resume=resume, **options)
         return
     with show_progress("training") as (progress, task):
@@ -168,7 +166,10 @@ def _train_several(project: Any, kind: str, number: Any, **options: Any) -> Any:
     """Train a model for each part of the labels, seed, or number of labels."""
     from mapose.training.folds import cross_validate, train_seeds
     from mapose.training.learning_curve import find_learning_curve, write_learning_curve
+    from mapose.training.team import count_processes
 
+    if count_processes() > 1:
+        raise SettingsError("several processes train one model: leave --folds and the like out")
     if kind == "curve":
         found = find_learning_curve(project, number, **options)
         write_learning_curve(found, project.path / "evaluation")

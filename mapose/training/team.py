@@ -121,9 +121,14 @@ def _part(flat: Tensor, parts: Sequence[Tensor]) -> None:
         start += part.numel()
 
 
+def count_processes() -> int:
+    """Count the processes that torch's launcher has started for one training."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def is_assistant() -> bool:
     """Tell whether torch's launcher has started this process to help another one."""
-    return int(os.environ.get("RANK", "0")) > 0 and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return count_processes() > 1 and int(os.environ.get("RANK", "0")) > 0
 
 
 def was_restarted() -> bool:
@@ -144,7 +149,7 @@ def join_team(device: torch.device) -> Iterator[Team]:
     ------
     Team
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = count_processes()
     if size == 1:
         yield Team()
         return

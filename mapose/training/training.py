@@ -145,7 +145,8 @@ def train(
     """
     project = project if isinstance(project, Project) else Project.load(project)
     labels, crops = project.load_labels(), load_crops(project)
-    resume = resume or (was_restarted() and has_state(project, name))
+    if was_restarted() and has_state(project, name):
+        resume, init = True, None
     chosen = _choose(project, name, labels, crops, (preset, overrides, init, resume))
     where = find_device(device)
     with join_team(where) as team, ExitStack() as stack:

@@ -8,8 +8,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import mapose
+from mapose.cli import app
 from mapose.errors import SettingsError
 from mapose.io import VideoWriter
 from mapose.labels import Labels
@@ -83,3 +85,5 @@ def test_what_a_team_cannot_do_is_told(project, monkeypatch):
     assert was_restarted() and not is_assistant()
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert is_assistant()
+    folds = CliRunner().invoke(app, ["train", str(project), "--folds", "2"])
+    assert "train one model" in str(folds.exception)
