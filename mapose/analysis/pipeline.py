@@ -208,7 +208,7 @@ def analyze_file(
         if identity is not None:
             rows = _name_rows(rows, parts, identity)
         _write_result(target, parts, rows, provenance)
-        if not rows.names:
+        if not any((ids >= 0).any() for ids in rows.ids):
             count = len(source)
             logger.warning("%s: no animal was found in any of its %d frames", source.name, count)
         parts.remove()

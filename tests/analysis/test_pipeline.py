@@ -334,3 +334,16 @@ def test_prediction_assembly_and_tracking_are_functions_too(folder):
     body = Model.load(folder / "model").body
     poses = mapose.assemble(peaks, body, individuals=2)
     assert mapose.track(poses, individuals=2).individuals == ("track0", "track1")
+
+
+@pytest.mark.parametrize("lively", [True, False])
+def test_an_analysis_that_finds_nobody_says_so(folder, tmp_path, caplog, lively):
+    """A network that has learned nothing finds nothing; one with lively heads finds something."""
+    with VideoWriter(tmp_path / "short.mp4", 25) as writer:
+        for image in Video(folder / "dots.mp4").iterate(0, 9):
+            writer.write(image[1])
+    place = analyze_file(
+        tmp_path / "short.mp4", make_untrained(lively=lively), output=tmp_path / "s.mapose.h5"
+    )
+    assert (load(place).confidence.max() > 0) == lively
+    assert ("no animal was found in any of its 9 frames" in caplog.text) != lively
