@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -358,8 +358,8 @@ def _name_video(image: str, folder: Path) -> str:
     return folder.name if name == "labeled-data" else name
 
 
-def _merge_names(grids: Iterable[Grid], config: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Collect body parts, in the order of the config, and individuals, `SINGLE` last."""
+def _merge_names(grids: Sequence[Grid], config: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Collect body parts, in the order of the config, and individuals; landmarks come last."""
     parts: dict[str, None] = {}
     individuals: dict[str, None] = {}
     for grid in grids:
@@ -371,7 +371,8 @@ def _merge_names(grids: Iterable[Grid], config: dict[str, Any]) -> tuple[list[st
         wanted += value if isinstance(value, list) else []
     order = {str(name): i for i, name in reversed(list(enumerate(wanted)))}
     keypoints = sorted(parts, key=lambda p: order.get(p, len(order)))
-    return keypoints, sorted(individuals, key=lambda i: i == SINGLE)
+    owner = SINGLE if _list_landmarks(grids, keypoints) else None
+    return keypoints, sorted(individuals, key=lambda i: i == owner)
 
 
 def _list_landmarks(grids: Iterable[Grid], keypoints: list[str]) -> list[str]:

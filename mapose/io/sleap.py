@@ -154,7 +154,9 @@ def read_slp_poses(path: Path) -> Poses:
     )
     numbers = np.unique(taken.number)
     if any(i for lf in source for i in lf.predicted_instances):
-        length = max(int(taken.number.max()) + 1, recordings.lengths.get(used[0], 0))
+        # Frames without anybody count: they tell how far the recording was looked at.
+        last = max(frame.frame_idx for frame in source)
+        length = max(int(last) + 1, recordings.lengths.get(used[0], 0))
         check_room((length,), len(taken.number), what=path)
         numbers = np.arange(length)
     values = settle_points(np.concatenate([taken.xy, taken.score[..., None]], -1), path)

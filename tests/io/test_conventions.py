@@ -367,3 +367,16 @@ def test_labels_are_settled_once(tmp_path: Path) -> None:
         np.array([[[[1.0, 2]]]]), Skeleton([" snout "]), ("v",), [0], (None,), (" a ",), True
     )
     assert labels.skeleton.keypoints == ("snout",) and labels.individuals == ("a",)
+
+
+def test_a_frame_without_anybody_ends_a_slp(tmp_path: Path) -> None:
+    array = np.full((4, 1, 2, 3), 0.5, np.float32)
+    array[2:] = np.nan
+    write(Poses(array, MOUSE, ["a"]), tmp_path / "r.slp")
+    assert len(read(tmp_path / "r.slp")) == 4
+
+
+def test_an_animal_called_single_keeps_its_place_in_deeplabcut(tmp_path: Path) -> None:
+    poses = Poses(np.full((4, 3, 2, 3), 0.5), MOUSE, ["a", "single", "b"])
+    write(poses, tmp_path / "r.csv", "dlc-csv")
+    assert read(tmp_path / "r.csv").names == ("a", "single", "b")
