@@ -46,7 +46,7 @@ slurmctld -D > "$place/ctld.out" 2>&1 &
 controller=$!
 slurmd -D > "$place/d.out" 2>&1 &
 node=$!
-trap 'kill $controller $node; rm -rf "$place"' EXIT
+trap 'kill $controller $node; rm -rf "$place"' EXIT  # munged stays: others may use it
 for _ in $(seq 30); do sinfo -h 2> /dev/null | grep -q idle && break; sleep 1; done
 sinfo
 
