@@ -108,18 +108,32 @@ def load_views(sources: Mapping[str, str | os.PathLike[str]]) -> dict[str, Poses
 
     A table of several cameras gives each its own rows.
     """
-    return {name: _load_view(name, Path(path)) for name, path in sources.items()}
+    return _load_sources(sources)[0]
 
 
-def _load_view(name: str, path: Path) -> Poses:
+def _load_sources(
+    sources: Mapping[str, str | os.PathLike[str]],
+) -> tuple[dict[str, Poses], dict[str, Mapping[str, Any]]]:
+    """Load poses, and what their files say of themselves, by camera."""
+    loaded = {name: _load_view(name, Path(path)) for name, path in sources.items()}
+    views = {name: poses for name, (poses, _) in loaded.items()}
+    return views, {name: said for name, (_, said) in loaded.items()}
+
+
+def _load_view(name: str, path: Path) -> tuple[Poses, Mapping[str, Any]]:
+    """Load the poses of one camera, and what our own file says of its video."""
     if path.is_file() and path.suffix.lower() == ".csv" and detect_format(path) == "csv":
         with suppress(FormatError):  # not of several cameras, or not of this one
-            return read_table_poses(path, video=name)
-    return Result(path).poses
+            return read_table_poses(path, video=name), {}
+    with Result(path) as result:
+        return result.poses, result.provenance if is_result(path) else {}
 
 
 def question_files(
-    sources: Mapping[str, str | os.PathLike[str]], cameras: CameraGroup
+    sources: Mapping[str, str | os.PathLike[str]],
+    cameras: CameraGroup,
+    *,
+    provenance: Mapping[str, Mapping[str, Any]],
 ) -> list[str]:
     """Hold what files say of their videos, and their names, against the cameras.
 
@@ -129,6 +143,8 @@ def question_files(
         By camera: 2D poses.
     cameras : calibration.CameraGroup
         With a camera of each name.
+    provenance : mapping of str to mapping
+        What the files say of themselves, by camera.
 
     Returns
     -------
@@ -137,7 +153,7 @@ def question_files(
     """
     notes = []
     for name, path in sources.items():
-        said = Result(path).provenance if is_result(path) else {}
+        said = provenance[name]
         size, wanted = said.get("size"), cameras[name].size
         if size and tuple(size) != wanted:
             notes.append(
@@ -226,8 +242,9 @@ def triangulate_files(
         raise SettingsError("; ".join(faults))
     with lock_output(output):
         progress = _Progress(on_progress)
-        poses, notes = _prepare_views(load_views(sources), cameras, views, progress=progress)
-        notes = [*question_files(sources, cameras), *notes]
+        loaded, said = _load_sources(sources)
+        poses, notes = _prepare_views(loaded, cameras, views, progress=progress)
+        notes = [*question_files(sources, cameras, provenance=said), *notes]
         found = triangulate(poses, cameras, match=False, on_progress=progress.add, **settings)
         found = replace(found, warnings=(*found.warnings, *notes))
         progress.finish(len(found.poses))

@@ -7,7 +7,7 @@ import pytest
 
 from mapose import triangulate
 from mapose.cameras.triangulating import question_files, triangulate_files
-from mapose.io import save
+from mapose.io import load_provenance, save
 from mapose.synthetic import make_scene
 
 WIDTH, HEIGHT = 480, 360
@@ -103,7 +103,8 @@ def test_what_files_say_is_held_against_the_cameras(scene, views, tmp_path):
         source = {"source": f"night_{name}.mp4", "size": size}
         save(view, tmp_path / f"{name}.mapose.h5", provenance=source)
     files = {name: tmp_path / f"{name}.mapose.h5" for name in views}
-    (said,) = question_files(files, scene.cameras)
+    provenance = {name: load_provenance(path) for name, path in files.items()}
+    (said,) = question_files(files, scene.cameras, provenance=provenance)
     assert said.startswith("cam3: its video has 240 x 180 pixels, the camera was calibrated at 480")
     files["cam1"], files["cam2"] = files["cam2"], files["cam1"]
     found = triangulate_files(files, scene.cameras, output=tmp_path / "o.mapose.h5")
@@ -111,4 +112,7 @@ def test_what_files_say_is_held_against_the_cameras(scene, views, tmp_path):
     assert "cam1: cam2.mapose.h5 bears the name of cam2" in text and "240 x 180" in text
     (tmp_path / "other.mapose.h5").write_bytes(files["cam1"].read_bytes())
     files = {**files, "cam2": tmp_path / "other.mapose.h5"}
-    assert not any("other" in w for w in question_files({"cam2": files["cam2"]}, scene.cameras))
+    alone = {"cam2": files["cam2"]}
+    assert not any(
+        "other" in w for w in question_files(alone, scene.cameras, provenance=provenance)
+    )
