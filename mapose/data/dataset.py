@@ -134,10 +134,12 @@ def find_scale(
         12 + 12 sqrt(K) pixels long (36 for 4 keypoints, 55 for 13) and the image 240 pixels.
         Chosen on the fly and mouse recordings; not swept.
     stride : int
-        4, or 2 where a smaller input does as well. Of animals that fill their image (the mouse in
-        mirrors: 17 keypoints, 500 px in 406 px) twice the factor at half the stride is the same
-        map for a quarter of the work: 6.7 px mean instead of 10.8 in equal minutes. Of tiny animals
-        in large images the maps become finer where enlarging would cost too much.
+        4, or 2 where the image is shrunk, so that a cell is not wider than 4 px where it need not
+        be: on the open field (factor 2, 91 labels) the error on test frames is 1.56 px instead of
+        2.33, for 1.3 times the work. Of animals that fill their image (the mouse in mirrors: 17
+        keypoints, 500 px in 406 px) the image is shrunk further: 6.7 px mean instead of 10.8 in
+        equal minutes. Of tiny animals in large images the maps become finer where enlarging would
+        cost too much.
 
     Examples
     --------
@@ -145,7 +147,7 @@ def find_scale(
     >>> find_scale(bird, (640, 480)), find_scale(bird, (1920, 1080))
     ((0.5, 4), (1, 2))
     >>> find_scale(9 * bird, (640, 480))
-    (2, 4)
+    (2, 2)
     """
     lengths = find_lengths(points)
     if not np.isfinite(lengths).any():
@@ -157,7 +159,8 @@ def find_scale(
     factor = min(round(wanted), _MOST)
     if stride is None and factor >= _ROOMY * most:
         return 2 * most, _FINE
-    return max(1, min(factor, most)), stride or _STRIDE
+    factor = max(1, min(factor, most))
+    return factor, stride or (_FINE if factor > 1 else _STRIDE)
 
 
 def _enlarge(wanted: float, size: tuple[int, int], stride: int | None) -> tuple[float, int]:

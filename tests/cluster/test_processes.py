@@ -69,7 +69,8 @@ def test_the_number_of_processes_fits_cores_memory_and_gpus(monkeypatch):
 def test_processes_end_with_the_one_that_started_them(tmp_path, number):
     script = tmp_path / "script.py"
     script.write_text(
-        "import os, time\n"
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's & turns it off
         "from mapose.cluster import Processes\n"
         "if __name__ == '__main__':\n"
         "    with Processes(1) as executor:\n"

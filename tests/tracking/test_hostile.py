@@ -76,7 +76,7 @@ def test_one_animal_for_the_whole_video():
         found = track_with_doubts(make_poses(walks.points), individuals=individuals)
         assert found.poses.array.shape[1] == 1
         assert (find_owners(walks, found.poses) == 0).mean() > 0.9
-        assert np.nanmin(found.poses.identity) == 1
+        assert np.nanmin(found.poses.identity) >= 0.999  # no name is certain to exactly 1
         assert find_swaps(found.doubts) == []
 
 
