@@ -21,7 +21,7 @@ from mapose.data import pad_images, prepare_image
 from mapose.decode import Candidates, find_peaks, score_links
 from mapose.grid import to_pixels
 from mapose.io import Video, prefetch
-from mapose.models import Model, Workers, find_device, open_runner
+from mapose.models import Model, Workers, find_device, open_runner, take_all_cores
 from mapose.poses import Peaks, join_peaks
 
 logger = logging.getLogger(__name__)
@@ -123,6 +123,11 @@ class Predictor:
         shares = [images[i : i + size] for i in range(0, len(images), size)]
         parts = list(self.workers.map(self._look, shares))
         return join_peaks(parts) if parts else _no_peaks(0)
+
+    def find_at_once(self, images: Sequence[Image | None]) -> Peaks:
+        """Find the candidates of very few prepared images as soon as can be, on all cores."""
+        with take_all_cores():
+            return self._look(images)
 
     def _look(self, images: Sequence[Image | None]) -> Peaks:
         """Find the candidates of one share, with the second stage where there is one."""

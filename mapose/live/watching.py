@@ -95,8 +95,8 @@ class Watcher:
         """Find candidates, one frame of peaks per view."""
         images = [self.predictor.prepare(frame.image) for frame in frames.frames.values()]
         if len({image.shape for image in images}) == 1:
-            return self.predictor.find(images)  # one pass through the network for all views
-        return join_peaks([self.predictor.find([image]) for image in images])
+            return self.predictor.find_at_once(images)  # one pass through the network for all views
+        return join_peaks([self.predictor.find_at_once([image]) for image in images])
 
     def _make_answer(self, frames: FrameSet, found: Found, moment: float) -> Answer:
         predicted, spread = self.motion.predict(moment)

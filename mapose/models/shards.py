@@ -55,6 +55,21 @@ def spare_cores() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def take_all_cores() -> Iterator[None]:
+    """Let operations of the calling thread use all cores: the quickest for a single image.
+
+    On two quiet cores an image of 640x480 takes 23 ms instead of 46, and three in one batch 67
+    instead of 86 in shares; beside other programs the threads wait for each other.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count_cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _take_share_of_cores() -> None:
     torch.set_num_threads(max(1, count_cores() // SHARES))
 
