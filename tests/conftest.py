@@ -2,11 +2,16 @@
 
 import importlib.util
 import os
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import typer.testing
+
+# The tree of commands takes 0.1 s to build, which a thousand calls of the command line would pay.
+typer.testing._get_command = cache(typer.testing._get_command)
 
 
 @pytest.fixture(scope="session")
