@@ -9,7 +9,7 @@ from mapose.grid import round_up
 
 #: What a training may cost, and what a view of 192 x 192 pixels costs in a step: seconds of a core
 #: without AVX-512 (a step of 8 views took 0.42 s with 12 channels of the heads, 0.55 s with 91).
-_BUDGET, _VIEW, _CHANNEL = 1600.0, 0.051, 0.0002
+_BUDGET, _VIEW, _CHANNEL = 1300.0, 0.051, 0.0002
 #: What a step costs with another encoder, as a multiple: 0.28 s where `small` takes 0.215 s (views
 #: of 192 pixels, two strides frozen). Those of the hub differ, and are larger.
 _ENCODERS = {"residual": 1.0, "efficientnet-lite0": 1.3, "hub": 4.0}
@@ -49,17 +49,17 @@ def choose_steps(
     Returns
     -------
     int
-        A multiple of 20. Two cores without AVX-512 take 14 to 19 minutes for them; with more than
+        A multiple of 20. Two cores without AVX-512 take 12 to 19 minutes for them; with more than
         200 labelled frames they grow with the square root of the labels.
 
     Examples
     --------
     >>> choose_steps(82, channels=12, view=192, batch=8)
-    5180
+    4220
     >>> choose_steps(82, channels=12, view=192, batch=8, encoder="efficientnet-lite0")
-    4040
+    3280
     >>> choose_steps(3200, channels=12, view=192, batch=8)
-    20740
+    16860
     """
     plan = Schedule(1000, view)
     one = _ENCODERS[encoder] * _VIEW + _CHANNEL * channels
