@@ -52,8 +52,8 @@ def test_an_enlarged_image_keeps_its_pixel_grid(factor):
 def test_the_scale_follows_the_animals():
     small = np.array([[[0, 0], [20, 0], [20, 5], [10, 3]]], np.float32)
     assert find_scale(small * 1.5, (1920, 1080)) == (1, 4)
-    assert find_scale(small * 6, (640, 480)) == (2, 4)
-    assert find_scale(small * 40, (4096, 3000)) == (8, 4)
+    assert find_scale(small * 6, (640, 480)) == (2, 2)  # a cell is 4 px wide
+    assert find_scale(small * 40, (4096, 3000)) == (8, 2)
     assert find_scale(np.full((3, 4, 2), np.nan, np.float32), (640, 480)) == (1, 4)
 
 
