@@ -91,7 +91,12 @@ def diagnose() -> Diagnosis:
     -------
     Diagnosis
     """
-    extras = [name for names, _ in _EXTRAS.values() for name in names]
+    extras = [
+        name
+        for extra, (names, _) in _EXTRAS.items()
+        for name in names
+        if extra not in _HARDWARE or _find_version(name)
+    ]
     versions = {name: _find_version(name) for name in (*_LIBRARIES, *extras)}
     missing = [name for name in _LIBRARIES if not versions[name]]
     owners = _find_opencv()
