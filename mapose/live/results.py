@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mapose.errors import FormatError
 from mapose.files import RESULT, claim_output, make_folder
 from mapose.io import PosesWriter, load, load_provenance, save
 from mapose.live.answers import Answer
+from mapose.live.gathering import FrameSet
 from mapose.poses import Poses
 
 #: Seconds of answers in a part, and answers that wait for a part that cannot be written.
@@ -63,7 +65,9 @@ class ResultOutput:
     def send(self, answer: Answer) -> None:
         """Keep it; every few seconds a part is written."""
         if len(self._answers) < _MOST:
-            self._answers.append(answer)
+            seen = answer.frames  # its pictures are let go: seconds of them are a gigabyte
+            bare = FrameSet({}, seen.exposed, seen.number)
+            self._answers.append(replace(answer, frames=bare, views={}))
         if len(self._answers) >= _PART * self._rate:
             self._write()
 

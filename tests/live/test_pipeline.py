@@ -235,6 +235,7 @@ def test_parts_of_a_run_that_crashed_are_joined(in_picture, tmp_path, monkeypatc
     crashed = ResultOutput(kept, rate=30)
     for answer in in_picture:
         crashed.send(answer)
+        assert not any(one.frames.frames or one.views for one in crashed._answers)
     assert not kept.exists()
     with pytest.raises(FormatError, match="mapose live --join"):
         ResultOutput(kept, rate=30)
