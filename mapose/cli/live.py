@@ -70,11 +70,11 @@ def live(
     if join is not None:
         show_result({"joined": str(join_parts(join, force=force))}, as_json)
         return
-    if not model:
-        raise SettingsError("--model: wanted a model folder or zoo:NAME, came nothing")
     options = LiveOptions(
-        by=by, wait=wait, late=late, oldest=oldest, seconds=seconds, device=device
+        by=by, wait=wait, late=late, oldest=oldest, seconds=seconds, device=device, force=force
     )
+    if rehearsal and record is not None:
+        raise SettingsError("--rehearse answers videos, which are there: leave --record out")
     with ExitStack() as stack:
         order = _Order(_split_sources(source or []), model, calibration, individuals)
         if output is not None:
@@ -116,6 +116,8 @@ class _Order:
     ) -> None:
         from calibration import read_cameras
 
+        if not model:
+            raise SettingsError("--model: wanted a model folder or zoo:NAME, came nothing")
         self.places, self.model, self.individuals = places, model, individuals
         self.calibration = calibration
         self.cameras = None if calibration is None else read_cameras(calibration)
@@ -128,7 +130,8 @@ class _Order:
     def claim(self, output: Path, force: bool) -> AbstractContextManager[None]:
         inputs = [Path(place) for place in self.places.values()] + list(Path(self.model).glob("*"))
         inputs += [] if self.calibration is None else [self.calibration]
-        return claim_output(output, inputs=inputs, suffixes=(RESULT,), made=self.made, force=force)
+        # Not even by the same command: every run is another recording.
+        return claim_output(output, inputs=inputs, suffixes=(RESULT,), force=force)
 
     def open(self, rehearsal: bool, stack: ExitStack) -> None:
         from mapose.io import Video

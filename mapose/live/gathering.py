@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from mapose.live.sources import Frame
 _WAITING = 16
 #: Intervals without a frame after which nobody waits for a camera any more.
 _SILENT = 10
+#: Seconds over which the least delay of a camera's frames is looked for.
+_WINDOW = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,17 +30,32 @@ class FrameSet:
     exposed : float
         When, seconds of `time.monotonic`; of the earliest one.
     number : int
-        Of the moment: its time times the rate, rounded, or the cameras' common count.
+        Of the moment: its time times the rate, rounded, or the cameras' common count; ascending.
     """
 
     frames: dict[str, Frame]
     exposed: float
     number: int
 
-    @property
-    def arrived(self) -> float:
-        """When its last frame was there."""
-        return max(frame.arrived for frame in self.frames.values())
+
+class _Clock:
+    """How far a camera's clock is behind ours: the least delay of its frames of late.
+
+    Of late, as clocks drift: by 0.1 ms a second an hour makes a third of a second.
+    """
+
+    def __init__(self) -> None:
+        self._least, self._before, self._since = math.inf, math.inf, -math.inf
+
+    def learn(self, frame: Frame) -> None:
+        """Take in a frame."""
+        if frame.arrived - self._since > _WINDOW:
+            self._before, self._least, self._since = self._least, math.inf, frame.arrived
+        self._least = min(self._least, frame.arrived - frame.time)
+
+    def translate(self, time: float) -> float:
+        """Find when it was, by our clock."""
+        return time + min(self._least, self._before)
 
 
 class Gatherer:
@@ -107,21 +125,22 @@ class Gatherer:
             raise SettingsError("; ".join(faults))
         self.cameras = tuple(cameras)
         self.rate, self.by, self.wait, self.late = rate, by, wait, late
-        self.lost: Counter[str] = Counter()
+        # All that can be lost is in it from the start: others read it while frames come.
+        self.lost = Counter({"overtaken": 0, "late": 0, "incomplete": 0})
         self._waiting: dict[str, deque[tuple[float, Frame]]] = {c: deque() for c in cameras}
         self._heard: dict[str, float] = {}
         self._ended: set[str] = set()
-        self._taken = float("-inf")
-        #: Least delay between a camera's clock and ours: what its clock is behind.
-        self._behind: dict[str, float] = {}
+        self._taken, self._number = float("-inf"), -1
+        # One camera alone has nothing to wait for: each of its frames is a moment of its own.
+        self._apart = 0.5 if len(self.cameras) > 1 else 0.0
+        self._clocks = {camera: _Clock() for camera in cameras}
 
     def add(self, camera: str, frame: Frame) -> None:
         """Take in a frame."""
         key = frame.time * self.rate if self.by == "time" else float(frame.number)
         self._heard[camera] = frame.arrived
-        behind = frame.arrived - frame.time
-        self._behind[camera] = min(behind, self._behind.get(camera, behind))
-        if key <= self._taken + 0.5:
+        self._clocks[camera].learn(frame)
+        if key <= self._taken + self._apart:
             self.lost["late"] += 1
             return
         waiting = self._waiting[camera]
@@ -172,22 +191,23 @@ class Gatherer:
         found = {}
         for camera, waiting in self._waiting.items():
             near = min(waiting, key=lambda item: abs(item[0] - key), default=None)
-            if near is not None and abs(near[0] - key) < 0.5:
+            if near is not None and abs(near[0] - key) <= self._apart:
                 found[camera] = near[1]
         return found
 
     def _make(self, key: float, found: dict[str, Frame]) -> FrameSet:
         used = self._drop(key)
         self.lost["overtaken"] += used - len(found)
-        exposed = min(frame.time + self._behind[camera] for camera, frame in found.items())
-        return FrameSet(found, exposed, round(key))
+        exposed = min(self._clocks[c].translate(frame.time) for c, frame in found.items())
+        self._number = max(round(key), self._number + 1)  # times that jitter may round to the same
+        return FrameSet(found, exposed, self._number)
 
     def _drop(self, key: float) -> int:
         """Forget what is not newer than a moment, and say how many frames that were."""
         self._taken = key
         dropped = 0
         for waiting in self._waiting.values():
-            while waiting and waiting[0][0] < key + 0.5:
+            while waiting and waiting[0][0] <= key + self._apart:
                 waiting.popleft()
                 dropped += 1
         return dropped

@@ -44,10 +44,9 @@ class Grabber:
         self._recorders = dict(recorders or {})
         self._condition = threading.Condition()
         self._stopped = threading.Event()
-        #: Frames that came, gaps in the cameras' own counts, and failures, by camera.
-        self.frames: Counter[str] = Counter()
-        self.gaps: Counter[str] = Counter()
-        self.failures: Counter[str] = Counter()
+        #: Gaps in the cameras' own counts, and failures, by camera.
+        self.gaps = Counter(dict.fromkeys(self._sources, 0))
+        self.failures = Counter(dict.fromkeys(self._sources, 0))
         self._running = set(self._sources)
         self._threads = [
             threading.Thread(
@@ -127,7 +126,6 @@ class Grabber:
         if (recorder := self._recorders.get(camera)) is not None:
             recorder.put(frame)
         with self._condition:
-            self.frames[camera] += 1
             self.gatherer.add(camera, frame)
             self._condition.notify()
 

@@ -39,29 +39,39 @@ class OpenCVCamera:
 
         self.place = place
         self.start: float | None = None
-        self._capture = cv2.VideoCapture(place)
-        if not self._capture.isOpened():
-            raise VideoError(
-                f"camera {place}: cannot be opened; is it connected, free, and its number right?"
-            )
-        self.rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or 30.0
         self._closed = threading.Event()
+        capture = self._open()
+        self.rate = float(capture.get(cv2.CAP_PROP_FPS)) or 30.0
+        capture.release()
+
+    def _open(self) -> Any:
+        import cv2
+
+        capture = cv2.VideoCapture(self.place)
+        if not capture.isOpened():
+            raise VideoError(
+                f"camera {self.place}: cannot be opened; is it connected, free, and its number "
+                "right?"
+            )
+        return capture
 
     def __iter__(self) -> Iterator[Frame]:
-        """Give frames as they come."""
-        number = 0
-        while not self._closed.is_set():
-            there, image = self._capture.read()
-            now = time.monotonic()
-            if not there:
-                raise VideoError(f"camera {self.place}: gives no picture any more")
-            yield Frame(_turn_colours(np.asarray(image, np.uint8)), now, number, now)
-            number += 1
+        """Open it, also again after a failure, and give frames as they come."""
+        capture, number = self._open(), 0
+        try:
+            while not self._closed.is_set():
+                there, image = capture.read()
+                now = time.monotonic()
+                if not there:
+                    raise VideoError(f"camera {self.place}: gives no picture any more")
+                yield Frame(_turn_colours(np.asarray(image, np.uint8)), now, number, now)
+                number += 1
+        finally:
+            capture.release()  # here, as no other thread may while this one reads
 
     def close(self) -> None:
-        """Let it go."""
+        """End it; whoever iterates lets it go."""
         self._closed.set()
-        self._capture.release()
 
 
 class GenICamCamera:
@@ -109,21 +119,25 @@ class GenICamCamera:
         """Start the acquisition and give its frames."""
         self._acquirer.start()
         number = 0
-        while not self._closed.is_set():
-            with self._acquirer.fetch(timeout=_SILENCE) as buffer:
-                now = time.monotonic()
-                part = buffer.payload.components[0]
-                image = part.data.reshape(part.height, part.width, -1)
-                stamp = buffer.timestamp_ns * 1e-9 if buffer.timestamp_ns else now
-                yield Frame(_make_eight_bits(image), stamp, number, now)
-            number += 1
+        try:
+            while not self._closed.is_set():
+                with self._acquirer.fetch(timeout=_SILENCE) as buffer:
+                    now = time.monotonic()
+                    part = buffer.payload.components[0]
+                    image = part.data.reshape(part.height, part.width, -1)
+                    stamp = buffer.timestamp_ns * 1e-9 if buffer.timestamp_ns else now
+                    frame = Frame(_make_eight_bits(image), stamp, number, now)
+                yield frame
+                number += 1
+        finally:
+            self._acquirer.stop()
+            if self._closed.is_set():
+                self._acquirer.destroy()
+                self._harvester.reset()
 
     def close(self) -> None:
-        """Stop the acquisition and let the camera go."""
+        """End it; whoever iterates lets the camera go."""
         self._closed.set()
-        self._acquirer.stop()
-        self._acquirer.destroy()
-        self._harvester.reset()
 
 
 class BaslerCamera:
@@ -159,20 +173,25 @@ class BaslerCamera:
     def __iter__(self) -> Iterator[Frame]:
         """Start grabbing, the newest frame first, and give the frames."""
         self._camera.StartGrabbing(self._pylon.GrabStrategy_LatestImageOnly)
-        while not self._closed.is_set() and self._camera.IsGrabbing():
-            with self._camera.RetrieveResult(
-                int(1000 * _SILENCE), self._pylon.TimeoutHandling_ThrowException
-            ) as found:
-                now = time.monotonic()
-                if found.GrabSucceeded():
+        try:
+            while not self._closed.is_set() and self._camera.IsGrabbing():
+                with self._camera.RetrieveResult(
+                    int(1000 * _SILENCE), self._pylon.TimeoutHandling_ThrowException
+                ) as found:
+                    now = time.monotonic()
+                    if not found.GrabSucceeded():
+                        continue
                     image = _make_eight_bits(np.atleast_3d(found.Array))
-                    yield Frame(image, found.TimeStamp * 1e-9, int(found.ImageNumber), now)
+                    frame = Frame(image, found.TimeStamp * 1e-9, int(found.ImageNumber), now)
+                yield frame
+        finally:
+            self._camera.StopGrabbing()
+            if self._closed.is_set():
+                self._camera.Close()
 
     def close(self) -> None:
-        """Stop grabbing and let the camera go."""
+        """End it; whoever iterates lets the camera go."""
         self._closed.set()
-        self._camera.StopGrabbing()
-        self._camera.Close()
 
 
 def _import(module: str, extra: str) -> Any:

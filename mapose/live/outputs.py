@@ -234,7 +234,7 @@ class Sender:
     def __init__(self, output: Output, *, patience: float = 1.0) -> None:
         self.output = output
         self.name = type(output).__name__
-        self.lost: Counter[str] = Counter()
+        self.lost = Counter({"overtaken": 0, "failed": 0})
         self._queue: queue.Queue[Answer | None] = queue.Queue()
         self._patience = patience
         self._told = False

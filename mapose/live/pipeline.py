@@ -19,7 +19,7 @@ from mapose.live.gathering import FrameSet, Gatherer
 from mapose.live.grabbing import Grabber
 from mapose.live.latency import Latency
 from mapose.live.outputs import Output, Sender
-from mapose.live.recording import Recorder
+from mapose.live.recording import Recorder, find_times
 from mapose.live.sources import Replay, Source
 from mapose.live.watching import Watcher, make_watcher
 from mapose.models import Model
@@ -48,6 +48,8 @@ class LiveOptions:
         How long to run; until the cameras end, or Ctrl-C, by default.
     device : str, optional
         Where to compute; the fastest by default.
+    force : bool
+        Replace recordings of these names.
     on_report : function of LiveReport, optional
         Called once a second with what was done so far.
     """
@@ -58,6 +60,7 @@ class LiveOptions:
     oldest: float = 0.5
     seconds: float | None = None
     device: str | None = None
+    force: bool = False
     on_report: Callable[[LiveReport], None] | None = None
 
     def __post_init__(self) -> None:
@@ -154,7 +157,7 @@ def run_live(
     Raises
     ------
     SettingsError
-        If sources, cameras or numbers do not fit each other.
+        If sources, cameras or numbers do not fit each other, or there are recordings already.
     """
     options = options or LiveOptions()
     watcher = make_watcher(
@@ -172,7 +175,7 @@ def run_live(
         late=options.late,
     )
     with ExitStack() as stack:
-        recorders = _start_recorders(sources, record, stack)
+        recorders = _start_recorders(sources, record, force=options.force, stack=stack)
         grabber = Grabber(sources, gatherer, recorders=recorders)
         senders = [Sender(output) for output in outputs]
         for sender in senders:
@@ -271,14 +274,19 @@ class _Run:
 
 
 def _start_recorders(
-    sources: Mapping[str, Source], folder: str | os.PathLike[str] | None, stack: ExitStack
+    sources: Mapping[str, Source],
+    folder: str | os.PathLike[str] | None,
+    *,
+    force: bool,
+    stack: ExitStack,
 ) -> dict[str, Recorder]:
     recorders = {}
     played = [source.path for source in sources.values() if isinstance(source, Replay)]
     if folder is not None:
         for camera, source in sources.items():
             path = make_folder(Path(folder)) / f"{camera}.mkv"
-            stack.enter_context(claim_output(path, inputs=played))
+            for output in (path, find_times(path)):
+                stack.enter_context(claim_output(output, inputs=played, force=force))
             recorders[camera] = Recorder(path, source.rate)
             stack.callback(recorders[camera].close)
     return recorders

@@ -44,11 +44,6 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
-    @property
-    def times_path(self) -> Path:
-        """The table of times."""
-        return self.path.with_suffix(".times.csv")
-
     def put(self, frame: Frame) -> None:
         """Hand on a frame; never waits."""
         try:
@@ -65,7 +60,7 @@ class Recorder:
         try:
             with (
                 VideoWriter(self.path, self._rate, quality=85) as writer,
-                self.times_path.open("w", newline="", encoding="utf-8") as file,
+                find_times(self.path).open("w", newline="", encoding="utf-8") as file,
             ):
                 table = csv.writer(file)
                 table.writerow(["frame", "time", "number"])
@@ -80,3 +75,8 @@ class Recorder:
         self.written = 0
         while self._queue.get() is not None:
             self.lost += 1
+
+
+def find_times(path: str | os.PathLike[str]) -> Path:
+    """Name the table of times that lies beside a recording."""
+    return Path(path).with_suffix(".times.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -14,6 +15,8 @@ from mapose.live.outputs import Output
 from mapose.live.sources import Frame
 from mapose.live.watching import make_watcher
 from mapose.models import Model
+
+logger = logging.getLogger(__name__)
 
 
 def rehearse(
@@ -57,6 +60,12 @@ def rehearse(
         raise SettingsError(f"latency: wanted seconds, 0 or more, came {latency}")
     with ExitStack() as stack:
         opened = {name: stack.enter_context(Video(path)) for name, path in videos.items()}
+        lengths = {name: len(video) for name, video in opened.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            logger.warning(
+                "videos of different lengths, in frames: %s; it ends with the shortest", told
+            )
         rates = {name: float(video.rate) for name, video in opened.items()}
         watcher = make_watcher(model, rates, cameras=cameras, individuals=individuals)
         rate = max(rates.values())

@@ -77,6 +77,39 @@ def test_sets_stay_right_with_drops_and_jitter(by):
     assert complete > 0.75 * len(taken)
 
 
+def test_a_camera_alone_loses_no_frame_whose_time_jitters_and_numbers_ascend():
+    """A webcam has no clock of its own: the time of a frame is when it arrived."""
+    rng = np.random.default_rng(2)
+    gatherer, numbers = Gatherer(["a"], rate=30), []
+    for n in range(600):
+        arrived = n / 30 + rng.uniform(0, 0.03)
+        gatherer.add("a", Frame(PICTURE, arrived, n, arrived))
+        numbers.append(gatherer.take(arrived).number)
+    assert (np.diff(numbers) > 0).all() and abs(numbers[-1] - 599) <= 2
+    assert not +gatherer.lost
+
+
+def test_a_clock_that_drifts_makes_nothing_old():
+    """By 0.1 ms a second, for three hours; frames come 2 to 10 ms after their exposure."""
+    rng = np.random.default_rng(3)
+    gatherer, wrong = Gatherer(["a"], rate=1), []
+    for n in range(3 * 3600):
+        arrived = n + rng.uniform(0.002, 0.010)
+        gatherer.add("a", Frame(PICTURE, n * (1 - 1e-4), n, arrived))
+        wrong.append(gatherer.take(arrived).exposed - n)
+    assert np.abs(wrong).max() < 0.02  # seconds; it was 1.1 when the least of all time counted
+
+
+def test_losses_can_be_read_while_frames_come():
+    gatherer = Gatherer(["a", "b"], rate=30)
+    known = set(gatherer.lost)
+    for number in range(40):
+        now = add(gatherer, "a", number, rate=30)
+    gatherer.take(now + 1)
+    add(gatherer, "b", 0, rate=30)
+    assert gatherer.lost["late"] == 1 and set(gatherer.lost) == known
+
+
 def test_unusable_settings_are_told_all_at_once():
     with pytest.raises(SettingsError, match=r"by: .*'clock'.*late: .*rate: .*wait: "):
         Gatherer(["a"], rate=0, by="clock", wait=-1, late="never")

@@ -5,9 +5,12 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from mapose.cli import app
 from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.io import Video, VideoWriter, load
+from mapose.io.cutting import Cut, cut_video
 from mapose.live import (
     CallbackOutput,
     LiveOptions,
@@ -19,6 +22,7 @@ from mapose.live import (
     run_live,
 )
 from mapose.live import results as parts
+from mapose.live.hardware import OpenCVCamera
 from mapose.models import Model
 from mapose.synthetic import make_cameras, make_scene
 from mapose.zoo import find_model
@@ -220,6 +224,44 @@ def test_a_replay_that_is_closed_ends(recording):
     source = Replay(recording[1]["top"], rate=0.01)
     threading.Timer(0.2, source.close).start()
     assert len(list(source)) == 1  # the next one would be there after 100 s
+
+
+def test_a_camera_of_opencv_is_opened_again_after_it_has_failed(recording):
+    camera = OpenCVCamera(str(recording[1]["top"]))  # a file, which ends as a cable that is pulled
+    for _ in range(2):
+        frames = []
+        with pytest.raises(VideoError, match="gives no picture any more"):
+            for frame in camera:
+                frames.append(frame)
+        assert len(frames) == FRAMES and frames[0].image.shape == (240, 320, 3)
+    with Video(recording[1]["top"]) as video:  # RGB, not OpenCV's BGR
+        assert np.abs(frames[7].image.astype(int) - video.read(7)).mean() < 3
+    camera.close()
+    assert list(camera) == []
+
+
+def test_no_recording_is_written_over(recording, tmp_path):
+    _, videos, model = recording
+    (tmp_path / "top.times.csv").write_text("of yesterday", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"top\.times\.csv is there already"):
+        run_live({"top": Replay(videos["top"])}, model, individuals=2, record=tmp_path)
+    words = ["live", "--model", "zoo:drawn-mice", "--animals", "2", "--rehearse"]
+    words += ["--source", str(videos["top"]), "-o", str(tmp_path / "a.mapose.h5")]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    before = (tmp_path / "a.mapose.h5").read_bytes()
+    again = CliRunner().invoke(app, words).exception  # the same command, another day
+    assert isinstance(again, SettingsError) and "is there already" in str(again)
+    assert (tmp_path / "a.mapose.h5").read_bytes() == before
+    assert "leave --record out" in str(CliRunner().invoke(app, [*words, "--record", "x"]).exception)
+
+
+def test_videos_of_different_lengths_are_told(recording, tmp_path, caplog):
+    scene, videos, model = recording
+    first, second = list(videos)[:2]
+    cut_video(videos[second], tmp_path / "short.mp4", cut=Cut(stop=5))
+    sources = {first: videos[first], second: tmp_path / "short.mp4"}
+    assert rehearse(sources, model, cameras=scene.cameras, individuals=2) == 5
+    assert f"{first} {FRAMES}, {second} 5" in caplog.text
 
 
 def test_sources_are_told_by_their_names(tmp_path):
