@@ -111,6 +111,12 @@ class Skeleton:
             raise ShapeError(f"no keypoint {keypoint!r} in this skeleton: {hint}") from None
 
     @property
+    def mirror_index(self) -> Ints:
+        """Channels of left and right keypoints, int64 (M, 2)."""
+        pairs = [(self.index(a), self.index(b)) for a, b in self.mirror]
+        return np.array(pairs, np.int64).reshape(-1, 2)
+
+    @property
     def edge_index(self) -> Ints:
         """Edges as keypoint channels, int64 (E, 2)."""
         pairs = [(self.index(a), self.index(b)) for a, b in self.edges]

@@ -212,8 +212,7 @@ class PosesWriter:
         group = file.create_group("skeleton")
         group["keypoints"] = list(skeleton.keypoints)
         group["edges"] = skeleton.edge_index
-        pairs = [[skeleton.index(a), skeleton.index(b)] for a, b in skeleton.mirror]
-        group["mirror"] = np.array(pairs, np.int64).reshape(-1, 2)
+        group["mirror"] = skeleton.mirror_index
         if skeleton.landmarks:
             group["landmarks"] = list(skeleton.landmarks)
         if self._individuals is not None:

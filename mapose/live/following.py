@@ -111,13 +111,12 @@ class SpaceFollower:
         self._cameras, self._count = cameras, individuals
         self._keypoints = len(skeleton.keypoints)
         self._size = _Size(len(cameras), [_PICTURE * np.hypot(*c.size) for c in cameras])
-        pairs = [(skeleton.index(a), skeleton.index(b)) for a, b in skeleton.mirror]
         self._follower = Follower(
             self._keypoints,
             self._size.values,
             tracklets2d=0,
             max_gap=max(MAX_GAP, round(rate)),
-            pairs=np.array(pairs, np.int64).reshape(-1, 2),
+            pairs=skeleton.mirror_index,
         )
         self._seats = Seats(individuals)
         self._pace = _Pace()

@@ -21,7 +21,6 @@ from mapose.multiview.matching.tracklets2d import Tracks2D, find_tracklets2d
 from mapose.multiview.views import align_views, check_views
 from mapose.poses import Poses
 from mapose.similarity import find_lengths
-from mapose.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ def match_views(
     parted = {name: part_landmarks(view) for name, view in views.items()}
     poses = _align_keypoints([animals for animals, _ in parted.values()])
     lenses = [cameras[name] for name in views]
-    pairs = _find_pairs(poses[0].skeleton) if mirror else np.empty((0, 2), np.int64)
+    pairs = poses[0].skeleton.mirror_index if mirror else np.empty((0, 2), np.int64)
     tracks, run, length = _follow(
         poses, lenses, max_gap=max_gap, pairs=pairs, on_progress=on_progress
     )
@@ -166,12 +165,6 @@ def _align_keypoints(poses: list[Poses]) -> list[Poses]:
     if not len(poses[0]):
         raise ShapeError("views: wanted at least one frame, came none")
     return [p if p.skeleton.keypoints == keypoints else p.sel(keypoint=keypoints) for p in poses]
-
-
-def _find_pairs(skeleton: Skeleton) -> Ints:
-    """List the channels of left and right keypoints, (M, 2)."""
-    pairs = [(skeleton.index(a), skeleton.index(b)) for a, b in skeleton.mirror]
-    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def _describe(run: Run, tracks: Tracks2D) -> str:
