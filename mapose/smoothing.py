@@ -174,8 +174,9 @@ def smooth_chains(values: Floats, weights: Floats, motion: Motion) -> tuple[Floa
 
     Parameters
     ----------
-    values : float64, (F, N)
-        What was measured; anything finite where the weight is 0.
+    values : float64, (F, N) or (F, N, d)
+        What was measured; anything finite where the weight is 0. Numbers along the last axis of
+        three have one weight and one motion, as the coordinates of a point have.
     weights : float64, (F, N)
         One over the variance of each.
     motion : Motion
@@ -183,17 +184,18 @@ def smooth_chains(values: Floats, weights: Floats, motion: Motion) -> tuple[Floa
 
     Returns
     -------
-    smooth : float64, (F, N)
+    smooth : float64, as the values
         The most likely course. 0 where nothing is known and nothing is linked.
     logdet : float64, (N,)
         Logarithm of the determinant of each system.
     """
-    count, n = values.shape
+    count, n = weights.shape
     factor = _factor_chains(weights, motion)
-    right = (weights * values).T.ravel()
-    smooth = cho_solve_banded((factor, True), right, check_finite=False)
+    right = (weights.reshape(count, n, -1) * values.reshape(count, n, -1)).swapaxes(0, 1)
+    smooth = cho_solve_banded((factor, True), right.reshape(n * count, -1), check_finite=False)
     logdet = 2 * np.log(factor[0].reshape(n, count)).sum(1)
-    return np.asarray(smooth.reshape(n, count).T), np.asarray(logdet)
+    smooth = smooth.reshape(n, count, -1).swapaxes(0, 1).reshape(values.shape)
+    return np.asarray(smooth), np.asarray(logdet)
 
 
 def find_variances(weights: Floats, motion: Motion) -> Floats:

@@ -130,35 +130,46 @@ class _Window:
         """Learn by what the spread has to be multiplied, (T,); NaN where there is too little."""
         # Coordinates are stored with 24 bits: nothing is more exact.
         least = np.square(2.0**-24 * np.abs(self.points).max((0, 2))) + 1e-12
-        first = np.maximum(self._compare(), least)
-        self.spread = self.spread * np.nan_to_num(first, nan=1)[:, None, None]
-        self.used = self._choose(*self._solve(self._learn(still=True)))
-        return first * self._compare()
+        compared = self._compare(None)
+        first = np.maximum(compared.excess, least)
+        factor = np.nan_to_num(first, nan=1)
+        self.spread = self.spread * factor[:, None, None]
+        learned = self._learn(replace(compared, variance=compared.variance * factor), still=True)
+        self.used = self._choose(*self._solve(learned))
+        return first * self._compare(learned).excess
 
-    def _compare(self) -> Floats:
-        weights = self.used[..., None] / np.diagonal(self.spread, axis1=-2, axis2=-1)
+    def _compare(self, start: ProcessNoise | None) -> ProcessNoise:
         return estimate_scale(
-            self.points, weights, inside=self._find_inside(self.used), frames=self.frames
+            self.points,
+            self._find_weights(),
+            inside=self._find_inside(self.used),
+            frames=self.frames,
+            start=start,
         )
 
     def smooth(self) -> tuple[Floats, Floats, Bools]:
         """Smooth with the spread as it is: points, covariance, and which measured ones count."""
-        for still in (True, False):
-            noise = self._learn(still=still)
-            self.used = self._choose(*self._solve(noise))
+        noise = self._learn(None, still=True)
+        self.used = self._choose(*self._solve(noise))
+        noise = self._learn(noise, still=False)
+        self.used = self._choose(*self._solve(noise))
         return *self._solve(noise), self.used & self.inside
 
-    def _learn(self, *, still: bool) -> ProcessNoise:
+    def _learn(self, start: ProcessNoise | None, *, still: bool) -> ProcessNoise:
         """Learn how the points move; if still, each as much in all frames."""
         self.inside = self._find_inside(self.used)
         return estimate_process_noise(
             self.points,
-            self.used[..., None] / np.diagonal(self.spread, axis1=-2, axis2=-1),
+            self._find_weights(),
             inside=self.inside,
             frames=self.frames,
             lasting=None if still else np.zeros(self.points.shape[1], bool),
             fading=True,
+            start=start,
         )
+
+    def _find_weights(self) -> Floats:
+        return np.asarray(self.used[..., None] / np.diagonal(self.spread, axis1=-2, axis2=-1))
 
     def _find_inside(self, used: Bools) -> Bools:
         return find_segments(self.frames, used, self.max_gap)
