@@ -17,6 +17,7 @@ from .selfcalibration.report import SelfCalibrationReport
 from .session.calibrating import calibrate, calibrate_detections
 from .session.report import CalibrationReport
 from .session.selection import select_views
+from .stations import add_station, join_calibrations, list_stations, split_station
 from .synchronization.frame_offsets import Synchronization, find_frame_offsets
 from .synchronization.rates import find_different_rates
 from .synthetic import aim_camera, make_ring
@@ -42,6 +43,7 @@ __all__ = [
     "Sightlines",
     "Synchronization",
     "Triangulation",
+    "add_station",
     "aim_camera",
     "align_to_board",
     "align_to_points",
@@ -62,11 +64,14 @@ __all__ = [
     "find_similarity",
     "guess_lens",
     "invert_normal",
+    "join_calibrations",
+    "list_stations",
     "make_ring",
     "make_sightlines",
     "read_board",
     "read_cameras",
     "select_views",
+    "split_station",
     "triangulate_points",
     "write_board",
 ]

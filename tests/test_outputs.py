@@ -121,6 +121,13 @@ CASES: dict[tuple[str, str], list[tuple[str, str, str]]] = {
         ),
         ("world rig.toml --board board.toml a=a.mp4", "rig.toml a.mp4 board.toml", ""),
     ],
+    ("calibrate", "repair"): [
+        (
+            "calibrate --check rig.toml a=walk.mapose.h5 b=view.mapose.h5",
+            "walk.mapose.h5 view.mapose.h5 walk.edits.csv rig.toml",
+            "",
+        )
+    ],
     ("calibrate", "print_"): [("calibrate --board board.toml", "board.toml", "")],
     ("triangulate", "output"): [
         (

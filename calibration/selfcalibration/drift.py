@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,12 +15,12 @@ from calibration.group import CameraGroup
 from calibration.selfcalibration.movement import (
     CLEARLY,
     FEWEST,
-    N_PARTS,
     Movement,
     Target,
     find_movement,
 )
 from calibration.selfcalibration.twoviews import intersect_rays
+from calibration.stations import add_station
 from calibration.triangulation.points import triangulate_points
 
 #: A camera has moved if its picture shifted by more than this, px: boards calibrate to 0.2 to
@@ -110,11 +110,15 @@ class Drift:
         The calibration, with the cameras that have moved put where they stand now.
     verdict : str
         In words.
+    repaired : CameraGroup
+        The calibration for this recording: a camera that moved in its middle has a station since
+        then, called ``CAMERA@FRAME`` (`calibration.stations`).
     """
 
     drifts: tuple[CameraDrift, ...]
     cameras: CameraGroup
     verdict: str
+    repaired: CameraGroup
 
     @property
     def fits(self) -> bool:
@@ -154,6 +158,8 @@ def find_drift(
     cameras: CameraGroup,
     pixels: npt.ArrayLike,
     *,
+    frames: npt.ArrayLike | None = None,
+    known: Mapping[str, int] | None = None,
     least_shift: float = LEAST_SHIFT,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Drift:
@@ -169,6 +175,11 @@ def find_drift(
     pixels : float, (V, F, ..., 2)
         The same points in all views over F frames, such as (V, F, I, K, 2); NaN = not seen.
         Views must be synchronized and animals named alike.
+    frames : int, (F,), optional
+        Numbers of the frames, in which moments are told; by default 0, 1, ...
+    known : dict of str to int, optional
+        Cameras that are known to have moved, and from which frame on (0 = before the recording):
+        where they stand since is found, however little it is.
     least_shift : float
         Displacements of the picture below this are not called a movement, px.
     on_progress : function of (int, int), optional
@@ -203,12 +214,13 @@ def find_drift(
             f"pixels: wanted ({len(cameras)} cameras, frames, ..., 2) of two cameras or more, "
             f"came {array.shape}"
         )
+    numbers = np.arange(array.shape[1]) if frames is None else np.asarray(frames, np.int64)
     scene = _choose_points(array)
     left_out = [_leave_out(cameras, scene, v) for v in range(len(cameras))]
-    group, moved = cameras, dict[int, Movement]()
     rivals = dict[int, list[int]]()
+    group, scene, moved = _place_known(cameras, scene, known or {}, numbers)
     fits = _fit_each(group, scene, moved, on_progress)
-    while len(moved) < max(len(group) - 2, 1):
+    while fits and len(moved) < max(len(group) - 2, 1):
         clear = {v: fit for v, fit in fits.items() if fit.is_clear(least_shift)}
         if not clear:
             break
@@ -223,7 +235,7 @@ def find_drift(
     found = {**fits, **moved}
     drifts = tuple(
         replace(
-            _describe(cameras.cameras[v], found[v], v in moved),
+            _describe(cameras.cameras[v], found[v], v in moved, numbers),
             rivals=tuple(cameras.names[u] for u in rivals.get(v, [])),
             left_out=left_out[v],
             visible=max(least_shift, CLEARLY * found[v].deviation)
@@ -232,7 +244,35 @@ def find_drift(
         )
         for v in range(len(group))
     )
-    return Drift(drifts, group, _say(drifts, cameras, least_shift))
+    repaired = cameras
+    for v in moved:
+        repaired = add_station(repaired, group.cameras[v], drifts[v].since)
+    return Drift(drifts, group, _say(drifts, cameras, least_shift), repaired)
+
+
+def _place_known(
+    group: CameraGroup, scene: _Scene, known: Mapping[str, int], numbers: Ints
+) -> tuple[CameraGroup, _Scene, dict[int, Movement]]:
+    """Put cameras that are known to have moved where they stand since."""
+    moved = {}
+    unseen = scene
+    for name in known:  # none of them helps to place another one
+        v = group.names.index(group[name].name)
+        unseen = unseen.forget(v, len(numbers))
+    for name, since in known.items():
+        v, row = group.names.index(name), int(np.searchsorted(numbers, since))
+        own = replace(unseen, pixels=unseen.pixels.copy())
+        own.pixels[v] = scene.pixels[v]
+        target = _find_target(group, own, v)
+        moved[v] = find_movement(group.cameras[v], target, scene.n_frames, since=row)
+        if not np.isfinite(moved[v].shift):
+            raise CalibrationError(
+                f"{name}: fewer than {FEWEST} points that the others place were seen from frame "
+                f"{since} on"
+            )
+    for v, fit in moved.items():
+        group, scene = _put(group, fit.camera), scene.forget(v, fit.since)
+    return group, scene, moved
 
 
 @dataclass(frozen=True)
@@ -243,12 +283,6 @@ class _Scene:
     frame: Ints
     group: Ints
     n_frames: int
-
-    @property
-    def block(self) -> Ints:
-        """Part of the recording that each point belongs to."""
-        n = min(N_PARTS, self.n_frames)
-        return self.frame * n // self.n_frames
 
     def forget(self, v: int, before: int) -> _Scene:
         """Leave out what camera v saw before a frame."""
@@ -301,7 +335,7 @@ def _find_target(group: CameraGroup, scene: _Scene, v: int) -> Target:
         points = _intersect(others.cameras[0], group.cameras[v], scene.pixels[[1 - v, v]])
         along = points - others.cameras[0].centre
         covariance = _ANYWHERE**2 * along[:, :, None] * along[:, None]
-    target = Target(points, covariance, scene.pixels[v], scene.block, scene.group, len(others) == 1)
+    target = Target(points, covariance, scene.pixels[v], scene.frame, scene.group, len(others) == 1)
     return target.take(np.isfinite(points[:, 0]) & np.isfinite(scene.pixels[v]).all(-1))
 
 
@@ -352,7 +386,7 @@ def _put(group: CameraGroup, camera: Camera) -> CameraGroup:
     return CameraGroup([camera if c.name == camera.name else c for c in group], group.unit)
 
 
-def _describe(old: Camera, fit: Movement, moved: bool) -> CameraDrift:
+def _describe(old: Camera, fit: Movement, moved: bool, numbers: Ints) -> CameraDrift:
     turned = fit.camera.rotation_matrix @ old.rotation_matrix.T
     cosine = np.clip((np.trace(turned) - 1) / 2, -1, 1)
     return CameraDrift(
@@ -365,8 +399,13 @@ def _describe(old: Camera, fit: Movement, moved: bool) -> CameraDrift:
         noise=fit.noise,
         seen=fit.seen,
         over_time=fit.over_time,
-        since=fit.since if moved else -1,
+        since=_number(fit.since, numbers) if moved else -1,
     )
+
+
+def _number(row: int, numbers: Ints) -> int:
+    """Give the number of a frame; of the first one 0, as it always was so."""
+    return int(numbers[row]) if 0 < row < len(numbers) else 0
 
 
 def _say_untold(drifts: tuple[CameraDrift, ...]) -> str:
@@ -399,7 +438,7 @@ def _say(drifts: tuple[CameraDrift, ...], cameras: CameraGroup, least_shift: flo
         return f"{fits}{who} moved by more than {most:.1f} px.{note}"
     parts = [
         f"{d.name} by {d.shift:.1f} ± {d.deviation:.1f} px ({d.turned:.2f} degrees)"
-        + (f" from about frame {d.since} on" if d.since > 0 else "")
+        + (f" from frame {d.since} on" if d.since > 0 else "")
         + (f" (or else {', '.join(d.rivals)})" if d.rivals and len(cameras) > 2 else "")
         for d in moved
     ]
@@ -409,6 +448,6 @@ def _say(drifts: tuple[CameraDrift, ...], cameras: CameraGroup, least_shift: flo
             "Calibrate again."
         )
     return (
-        f"The calibration does not fit: moved has {', '.join(parts)}. Use the corrected cameras, "
-        f"better calibrate again.{note}"
+        f"The calibration does not fit: moved has {', '.join(parts)}. Calibrate again, or "
+        f"go on with the cameras as they are placed here (repaired).{note}"
     )

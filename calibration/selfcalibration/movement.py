@@ -41,8 +41,8 @@ class Target:
         Of them, for pixels with a standard deviation of 1.
     pixels : float64, (N, 2)
         What it saw.
-    block, group : int64, (N,)
-        Part of time and group of keypoints.
+    frame, group : int64, (N,)
+        Row in time and group of keypoints.
     blind : bool
         Whether there is only one other camera, which tells no more than a line.
     """
@@ -50,7 +50,7 @@ class Target:
     points: Floats
     covariance: Floats
     pixels: Floats
-    block: Ints
+    frame: Ints
     group: Ints
     blind: bool
 
@@ -60,7 +60,7 @@ class Target:
             points=self.points[rows],
             covariance=self.covariance[rows],
             pixels=self.pixels[rows],
-            block=self.block[rows],
+            frame=self.frame[rows],
             group=self.group[rows],
             blind=self.blind,
         )
@@ -83,23 +83,50 @@ class Movement:
         return self.shift > least_shift and self.shift > CLEARLY * self.deviation
 
 
-def find_movement(camera: Camera, target: Target, n_frames: int) -> Movement:
-    """Find where a camera stands now, how sure that is, and since when."""
+def find_movement(
+    camera: Camera, target: Target, n_frames: int, *, since: int | None = None
+) -> Movement:
+    """Find where a camera stands now, how sure that is, and since when, if that is not known."""
     n_blocks = min(N_PARTS, n_frames)
     if len(target.points) < FEWEST:
         nothing = np.full(n_blocks, np.nan)
         return Movement(camera, np.nan, np.nan, np.nan, len(target.points), nothing, -1)
+    block = target.frame * n_blocks // n_frames
     over_time = np.array(
-        [_find_block_shift(camera, target.take(target.block == b)) for b in range(n_blocks)]
+        [_find_block_shift(camera, target.take(block == b)) for b in range(n_blocks)]
     )
-    first = _find_onset(over_time)
-    late = target.take(target.block >= first)
+    if since is None:
+        first = _find_onset(over_time)
+        since = first * n_frames // n_blocks
+        if since > 0:
+            placed, equations = resect(camera, target.take(target.frame >= since))
+            around = (since - n_frames // n_blocks, since + n_frames // n_blocks)
+            since = _find_moment(camera, placed, target, around, noise=equations.noise)
+    late = target.take(target.frame >= since)
+    if len(late.points) < FEWEST:
+        return Movement(camera, np.nan, np.nan, np.nan, len(late.points), over_time, since)
     placed, equations = resect(camera, late)
     shift = equations.find_shift(camera, placed, late)
     parts = np.arange(len(late.points)) * N_PARTS // len(late.points)
     deviation = max(equations.find_deviation(parts), equations.find_deviation(late.group))
-    since = first * n_frames // n_blocks
     return Movement(placed, shift, deviation, equations.noise, len(target.points), over_time, since)
+
+
+def _find_moment(
+    old: Camera, new: Camera, target: Target, around: tuple[int, int], *, noise: float
+) -> int:
+    """Find the frame before which the old place explains the pixels better, from it on the new."""
+    costs = [
+        np.minimum(
+            np.nan_to_num(((c.project(target.points) - target.pixels) ** 2).sum(1), nan=np.inf),
+            (_LIMIT * noise) ** 2,
+        )
+        for c in (old, new)
+    ]
+    first, last = around
+    gains = np.bincount(target.frame, costs[0] - costs[1], minlength=last + 1)
+    after = np.cumsum(gains[::-1])[::-1]  # won if the camera moved at this frame
+    return first + int(np.argmax(after[first : last + 1]))
 
 
 def _find_block_shift(camera: Camera, target: Target) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,21 @@ from calibration import (
     Drift,
     KnownLength,
     SelfCalibrationReport,
+    add_station,
     calibrate_from_points,
     find_boards,
     find_drift,
     guess_lens,
     read_board,
     read_cameras,
+    split_station,
 )
-from mapose.arrays import Floats
+from mapose.arrays import Floats, Ints
 from mapose.cameras.triangulating import load_views
 from mapose.edits import find_edits_path
 from mapose.errors import SettingsError
 from mapose.files import RESULT, claim_output, cut_suffix, is_result, make_mark, name_work
+from mapose.multiview.stations import split_views
 from mapose.multiview.views import align_views, check_views, find_unknown_cameras, stack_views
 from mapose.results.result import Result
 
@@ -110,9 +114,14 @@ def check_calibration(
     calibration: str | os.PathLike[str],
     *,
     board: str | None = None,
+    moved: Mapping[str, int] | None = None,
+    repaired: str | os.PathLike[str] | None = None,
+    force: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Drift:
     """Tell whether an old calibration still fits what was tracked, or videos of a board.
+
+    What has moved can be put right from the same recording, the other cameras held where they are.
 
     Parameters
     ----------
@@ -122,6 +131,14 @@ def check_calibration(
         The calibration in question, or a 3D result that holds one.
     board : str, optional
         Spec of the board that `sources` show.
+    moved : dict of str to int, optional
+        Cameras that are known to have moved, and from which frame on; 0 = before the recording.
+    repaired : path, optional
+        Calibration to write, a .toml: the same world, with the cameras that moved put where they
+        stand now. One that moved within the recording is in it twice, ``side`` and, from frame
+        1200 on, ``side@1200``; `triangulate_files` takes each for its frames.
+    force : bool
+        Replace a calibration of other files or options, or of somebody else.
     on_progress : function of (int, int), optional
         Called with cameras tried and cameras to try.
 
@@ -135,19 +152,44 @@ def check_calibration(
     ShapeError
         If views do not fit each other or the cameras.
     SettingsError
-        If a camera is not in the calibration.
+        If a camera is not in the calibration, or `repaired` may not be replaced.
     """
+    if repaired is None:
+        return _check(sources, calibration, board, moved or {}, on_progress)
+    inputs = [*sources.values(), *map(find_edits_path, sources.values()), calibration]
+    known = ",".join(f"{name}={since}" for name, since in (moved or {}).items())
+    made = name_work(
+        "calibrate --repair", [*sources.values(), calibration], board=board, moved=known
+    )
+    with claim_output(repaired, inputs=inputs, suffixes=[".toml"], made=made, force=force):
+        drift = _check(sources, calibration, board, moved or {}, on_progress)
+        whole = _read_checked(calibration)
+        for camera in drift.repaired:  # those that were not checked stay
+            name, since = split_station(camera.name, drift.repaired)
+            whole = add_station(whole, replace(camera, name=name), since)
+        whole.save(repaired, note=make_mark(made))
+        return drift
+
+
+def _check(
+    sources: Sources,
+    calibration: str | os.PathLike[str],
+    board: str | None,
+    moved: Mapping[str, int],
+    on_progress: Callable[[int, int], None] | None,
+) -> Drift:
     cameras = _read_checked(calibration)
     if faults := find_unknown_cameras(sources, cameras):
         raise SettingsError("; ".join(faults))
     if board is not None:
         group = CameraGroup([cameras[name] for name in sources], cameras.unit)
-        pixels = _find_corners(sources, board)
-        return find_drift(group, pixels, on_progress=on_progress)
-    views = load_views(sources)
-    check_views(views, cameras)
-    stack = stack_views(align_views(views), cameras)
-    return find_drift(stack.cameras, stack.pixels, on_progress=on_progress)
+        pixels, frames = _find_corners(sources, board)
+    else:
+        views = load_views(sources)
+        check_views(views, cameras)
+        stack = stack_views(align_views(split_views(views, cameras)), cameras)
+        group, pixels, frames = stack.cameras, stack.pixels, stack.frames
+    return find_drift(group, pixels, frames=frames, known=moved, on_progress=on_progress)
 
 
 def list_views(calibration: str | os.PathLike[str]) -> dict[str, Path]:
@@ -169,12 +211,12 @@ def _read_checked(calibration: str | os.PathLike[str]) -> CameraGroup:
     return cameras
 
 
-def _find_corners(sources: Sources, board: str) -> Floats:
-    """Find a board in recordings: pixels (V, F, C, 2) of the frames in which any camera saw it."""
+def _find_corners(sources: Sources, board: str) -> tuple[Floats, Ints]:
+    """Find a board in recordings: pixels (V, F, C, 2), and the F frames in which it was seen."""
     found = find_boards(dict(sources), read_board(board))
     frames = np.unique(np.concatenate([own.frames for own in found.values()]))
     corners = next(iter(found.values())).pixels.shape[1]
     pixels = np.full((len(found), len(frames), corners, 2), np.nan)
     for v, own in enumerate(found.values()):
         pixels[v, np.searchsorted(frames, own.frames)] = own.pixels
-    return pixels
+    return pixels, frames

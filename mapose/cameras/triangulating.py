@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration import CameraGroup, read_cameras
+from calibration import CameraGroup, join_calibrations, read_cameras
 from mapose.edits import find_edits_path
 from mapose.errors import FormatError, SettingsError
 from mapose.files import (
@@ -71,6 +71,10 @@ class ViewOptions:
         Frames per second of all views, instead of what their files say.
     times : path, optional
         When frames were taken, or which were dropped; see `mapose.multiview.timing.read_times`.
+    later : (int, path), optional
+        A frame, and the calibration that counts from it on, as a camera was moved there; its
+        world may be another one, see `calibration.join_calibrations`. Frames are those of the
+        views, once synchronized or aligned by time.
     """
 
     individuals: int | None = None
@@ -80,6 +84,7 @@ class ViewOptions:
     max_offset: int = 60
     rate: float | None = None
     times: str | os.PathLike[str] | None = None
+    later: tuple[int, str | os.PathLike[str]] | None = None
 
 
 class _Progress:
@@ -225,11 +230,9 @@ def triangulate_files(
             '< > : " / \\ | ? *; rename it here and in the calibration'
         )
     options = {**vars(views), "times": views.times and find_tail(views.times)}
+    options["later"] = views.later and f"{views.later[0]}={find_tail(views.later[1])}"
     made = _name_work(sources, calibration, {**options, **settings})
-    inputs = [*sources.values(), *map(find_edits_path, sources.values())]
-    inputs += [] if views.times is None else [views.times]
-    if not isinstance(calibration, CameraGroup):
-        inputs.append(calibration)
+    inputs = _list_inputs(sources, calibration, views)
     check_output(output, inputs=inputs, suffixes=[RESULT], made=made, force=force)
     if folder.exists():
         for name in sources:
@@ -240,11 +243,14 @@ def triangulate_files(
         cameras = read_cameras(cameras)
     if faults := find_unknown_cameras(sources, cameras):
         raise SettingsError("; ".join(faults))
+    joined: list[str] = []
+    if views.later is not None:
+        cameras, joined = _join_later(cameras, *views.later)
     with lock_output(output):
         progress = _Progress(on_progress)
         loaded, said = _load_sources(sources)
         poses, notes = _prepare_views(loaded, cameras, views, progress=progress)
-        notes = [*question_files(sources, cameras, provenance=said), *notes]
+        notes = [*question_files(sources, cameras, provenance=said), *joined, *notes]
         found = triangulate(poses, cameras, match=False, on_progress=progress.add, **settings)
         found = replace(found, warnings=(*found.warnings, *notes))
         progress.finish(len(found.poses))
@@ -265,6 +271,29 @@ def triangulate_files(
             set_foreign_edits_aside(beside, source["source"])
             save(view, beside, provenance=source)
         return found
+
+
+def _list_inputs(
+    sources: Mapping[str, str | os.PathLike[str]],
+    calibration: str | os.PathLike[str] | CameraGroup,
+    views: ViewOptions,
+) -> list[str | os.PathLike[str]]:
+    """List all files that are read."""
+    inputs = [*sources.values(), *map(find_edits_path, sources.values())]
+    inputs += [] if views.times is None else [views.times]
+    inputs += [] if views.later is None else [views.later[1]]
+    return inputs if isinstance(calibration, CameraGroup) else [*inputs, calibration]
+
+
+def _join_later(
+    cameras: CameraGroup, since: int, path: str | os.PathLike[str]
+) -> tuple[CameraGroup, list[str]]:
+    """Join a calibration of after a camera was moved, and say what has moved."""
+    joined, shifts = join_calibrations(cameras, read_cameras(path), since)
+    told = ", ".join(f"{name} {shift:.1f} px" for name, shift in shifts.items())
+    moved = [name for name in shifts if f"{name}@{since}" in joined]
+    sentence = f"{', '.join(moved)} moved at frame {since}: pictures displaced by {told}"
+    return joined, [sentence]
 
 
 def _name_work(

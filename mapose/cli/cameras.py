@@ -33,6 +33,12 @@ Lenses = Annotated[
 Check = Annotated[
     Path | None, typer.Option(help="does this calibration, or that of a 3D result, still fit?")
 ]
+Moved = Annotated[
+    str, typer.Option(help="with --check: known to have moved, CAM=FRAME,... (0 = before it began)")
+]
+Repair = Annotated[
+    Path | None, typer.Option(help="with --check: .toml to write, moved cameras put right")
+]
 Print = Annotated[
     Path | None, typer.Option("--print", help="write the board to print, .pdf or .png")
 ]
@@ -52,12 +58,15 @@ def calibrate(
     size: Annotated[str, typer.Option(help="with --from-poses: images, 1280x1024")] = "",
     length: Annotated[str, typer.Option(help="with --from-poses: a-b=25mm sets the scale")] = "",
     check: Check = None,
+    moved: Moved = "",
+    repair: Repair = None,
     print_: Print = None,
     force: Force = False,
 ) -> None:
     """Calibrate cameras from videos or images of a board, or from the animals themselves.
 
-    With --check, PATHs are 2D poses, or with --board videos of a board.
+    With --check, PATHs are 2D poses, or with --board videos of a board. --repair finds where a
+    camera stands since it was moved, also in the middle of a recording; the others are held.
 
     Example: mapose calibrate --board chessboard:9x6:30mm top=top.mp4 side=side.mp4
     """
@@ -65,12 +74,15 @@ def calibrate(
 
     if not from_poses and (alone := _list_given(lenses=lenses, size=size, length=length)):
         raise SettingsError(f"{alone}: only for animals instead of a board, with --from-poses")
+    if check is None and (alone := _list_given(moved=moved, repair=repair)):
+        raise SettingsError(f"{alone}: only together with --check")
     if print_ is not None:
         write_board(board, print_, unit=unit, force=force)
         console.print(f"{print_}: print it in true size (100 %) and measure a square")
         return
     if check is not None:
-        _check_cameras(sources or [], check, board=board)
+        known = _read_moved(moved)
+        _check_cameras(sources or [], check, board=board, moved=known, repaired=repair, force=force)
         return
     found = read_sources(sources or [])
     if from_poses:
@@ -114,15 +126,31 @@ def _calibrate_from_poses(
     console.print(str(output), soft_wrap=True)
 
 
-def _check_cameras(sources: Sequence[str], calibration: Path, *, board: str) -> None:
+def _check_cameras(
+    sources: Sequence[str],
+    calibration: Path,
+    *,
+    board: str,
+    moved: dict[str, int],
+    repaired: Path | None,
+    force: bool,
+) -> None:
     from mapose.cameras.selfcalibrating import check_calibration, list_views
 
     own = list_views(calibration) if not sources else {}
     with _count("checking") as show:
         found = check_calibration(
-            own or read_sources(sources), calibration, board=board or None, on_progress=show
+            own or read_sources(sources),
+            calibration,
+            board=board or None,
+            moved=moved,
+            repaired=repaired,
+            force=force,
+            on_progress=show,
         )
     console.print(str(found), markup=False, soft_wrap=True)
+    if repaired is not None:
+        console.print(f"{repaired}: {found.repaired}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -201,6 +229,24 @@ def _read_length(text: str) -> tuple[tuple[str, str], float, str] | None:
     return split_pairs(found[1], "-", "--length")[0], float(found[2]), found[3]
 
 
+def _read_moved(text: str) -> dict[str, int]:
+    """Read ``side=1200,...``: cameras, and the frame from which on they stand elsewhere."""
+    found = dict(split_pairs(text, "=", "--moved"))
+    if wrong := [frame for frame in found.values() if not frame.isdecimal()]:
+        raise SettingsError(f"--moved: wanted the number of a frame, came {wrong[0]!r}")
+    return {name: int(frame) for name, frame in found.items()}
+
+
+def _read_later(text: str) -> tuple[int, Path] | None:
+    """Read ``1200=after.toml``: a calibration, and the frame from which on it counts."""
+    if not text:
+        return None
+    frame, _, path = text.partition("=")
+    if not (frame.strip().isdecimal() and path):
+        raise SettingsError(f"--then: wanted FRAME=FILE, 1200=after.toml, came {text!r}")
+    return int(frame), Path(path)
+
+
 def _read_lengths(text: str) -> dict[tuple[str, str], float]:
     """Read ``a-b=12.5,...``: pairs of keypoints and the distance, in the unit of the cameras."""
     known = {}
@@ -232,6 +278,9 @@ def triangulate(
     calibration: Annotated[Path, typer.Option(help="of mapose, Anipose, ...")] = Path(
         "calibration.toml"
     ),
+    then: Annotated[
+        str, typer.Option(help="FRAME=FILE: calibration after a camera was moved at this frame")
+    ] = "",
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("session.mapose.h5"),
     individuals: Animals = None,
     no_smooth: Annotated[bool, typer.Option("--no-smooth", help="each frame for itself")] = False,
@@ -264,8 +313,9 @@ def triangulate(
 
     if no_smooth and rigid:
         raise SettingsError("--rigid: bones are held while smoothing; leave --no-smooth out")
+    match, later = False if trust_names else None, _read_later(then)
     views = ViewOptions(
-        individuals, False if trust_names else None, synchronize, cut, max_offset, rate, times
+        individuals, match, synchronize, cut, max_offset, rate=rate, times=times, later=later
     )
     with _count("triangulating") as show:
         found = triangulate_files(

@@ -172,6 +172,7 @@ def _find_between_views(
     """Find where one camera sees keypoints elsewhere than the others do."""
     from calibration import CameraGroup, read_cameras
     from mapose.multiview import match_views
+    from mapose.multiview.stations import split_views
     from mapose.multiview.views import align_views, check_views, stack_views
 
     cameras = calibration if isinstance(calibration, CameraGroup) else read_cameras(calibration)
@@ -179,6 +180,7 @@ def _find_between_views(
     views = align_views(views)
     if any(poses.array.shape[1] > 1 for poses in views.values()):
         views = match_views(views, cameras)
+    views = split_views(views, cameras)
     stack = stack_views(views, cameras)
     shape = stack.pixels.shape
     pixels = stack.pixels.reshape(shape[0], -1, 2)

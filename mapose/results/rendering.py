@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
-from calibration import CalibrationError, Camera
+from calibration import CalibrationError, Camera, list_stations
 from mapose import plots  # matplotlib and cv2 are loaded when something is drawn
 from mapose.arrays import Bools, Image
 from mapose.doubts import Doubt
@@ -221,12 +221,16 @@ def find_view(result: Result, camera: str | None = None) -> Poses:
             raise SettingsError(
                 f"{name} holds 3D poses: name one of its cameras, {', '.join(cameras.names)}"
             )
-        chosen = cameras[camera]
+        stations = list_stations(cameras, camera)
     except CalibrationError as error:
         raise SettingsError(str(error)) from error
     if "unknown" not in (cameras.unit, poses.unit) and cameras.unit != poses.unit:
         raise FormatError(f"{name}: poses are in {poses.unit}, its cameras in {cameras.unit}")
-    return project_poses(poses, chosen, filled=filled)
+    seen = [project_poses(poses, place, filled=filled) for _, _, place in stations]
+    array = seen[0].array
+    for (since, _, _), own in zip(stations, seen, strict=True):
+        array = np.where((poses.frames >= since)[:, None, None, None], own.array, array)
+    return replace(seen[0], array=array)
 
 
 def save_plots(

@@ -129,6 +129,8 @@ COMMANDS = {
     "print": Command(f"calibrate --board {BOARD} --print board.pdf"),
     "from poses": Command("calibrate --from-poses --lenses rig.toml cam0=v0.mapose.h5 "
                           "cam1=v1.mapose.h5 -o found.toml"),
+    "repair": Command("calibrate --check rig.toml cam0=v0.mapose.h5 cam1=v1.mapose.h5 "
+                      "--repair repaired.toml"),
     "world": Command("world rig.toml --origin 0,0,0 --x 9,0,0 --y 0,9,0 -o cage.toml"),
     "triangulate": Command("triangulate cam0=v0.mapose.h5 cam1=v1.mapose.h5 "
                            "--calibration rig.toml -o out.mapose.h5"),

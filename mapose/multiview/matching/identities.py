@@ -18,6 +18,7 @@ from mapose.multiview.matching.individuals import find_individuals
 from mapose.multiview.matching.mirror import exchange
 from mapose.multiview.matching.observations import measure_observations, stack_detections
 from mapose.multiview.matching.tracklets2d import Tracks2D, find_tracklets2d
+from mapose.multiview.stations import join_views, split_views
 from mapose.multiview.views import align_views, check_views
 from mapose.poses import Poses
 from mapose.similarity import find_lengths
@@ -58,7 +59,8 @@ def match_views(
         tracks, whose names need not agree between the views, or slots without order between frames
         (``individuals=None``); their numbers may differ.
     cameras : calibration.CameraGroup
-        Calibrated; may hold more cameras than there are views.
+        Calibrated; may hold more cameras than there are views, and stations of a camera that was
+        moved (``side@1200``).
     individuals : int or sequence of str, optional
         Number or names of the animals. The result has exactly these, and whoever is seen less
         is left out. By default there are as many as are found, those included that one camera
@@ -112,7 +114,7 @@ def match_views(
     """
     _check_settings(individuals, max_gap=max_gap, min_frames=min_frames)
     check_views(views, cameras)
-    views = align_views(views)
+    views = align_views(split_views(views, cameras))
     parted = {name: part_landmarks(view) for name, view in views.items()}
     poses = _align_keypoints([animals for animals, _ in parted.values()])
     lenses = [cameras[name] for name in views]
@@ -136,7 +138,7 @@ def match_views(
         named = _arrange(repaired, assigned[:, v], identity[:, v], place=place, names=names)
         found[name] = join_landmarks(named, parted[name][1])
     log.info("%d individuals in %d views; %s", len(names), len(views), _describe(run, tracks))
-    return found
+    return join_views(found, cameras)
 
 
 def _check_settings(

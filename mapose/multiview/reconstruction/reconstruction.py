@@ -17,6 +17,7 @@ from mapose.multiview.matching.identities import match_views
 from mapose.multiview.reconstruction.evidence import Recording
 from mapose.multiview.reconstruction.pixel_noise import compare_keypoints
 from mapose.multiview.reconstruction.refinement import refine_points
+from mapose.multiview.stations import join_views, split_views
 from mapose.multiview.views import Stack, align_views, check_views, list_differences, stack_views
 from mapose.poses import FILLED, Poses
 from mapose.similarity import find_edge_lengths
@@ -138,7 +139,9 @@ def triangulate(
         2D poses by camera. The same frame number is the same moment; frames and keypoints that a
         view does not list were not seen there.
     cameras : calibration.CameraGroup
-        Calibrated; may hold more cameras than there are views.
+        Calibrated; may hold more cameras than there are views. A camera that was moved in
+        mid-recording has a station for each place: ``side`` and, from frame 1200 on, ``side@1200``
+        (`calibration.add_station`).
     smooth : bool or "rigid"
         Whether to smooth, fill and repair; if not, each frame stands for itself. How much each
         bone varies is learned; "rigid" says that none does, as other tools take for granted.
@@ -183,6 +186,7 @@ def triangulate(
     given, views = views, align_views(views)
     if match or (match is None and any(p.array.shape[1] > 1 for p in views.values())):
         views = match_views(views, cameras)
+    views = split_views(views, cameras)
     stack = stack_views(views, cameras)
     points, covariance, used = _triangulate_frames(stack)
     if smooth and len(points) >= 3 and np.isfinite(points).any():
@@ -195,7 +199,11 @@ def triangulate(
             on_progress=on_progress,
         )
     found = _report(views, stack, points, covariance, used, cameras)
-    found = replace(found, warnings=(*found.warnings, *list_differences(given)))
+    found = replace(
+        found,
+        views=join_views(found.views, cameras),
+        warnings=(*found.warnings, *list_differences(given)),
+    )
     _check_lengths(found, lengths or {})
     return found
 
