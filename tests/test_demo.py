@@ -20,14 +20,14 @@ from mapose.synthetic import make_scene
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
-    """A demo of 50 frames a camera, 10 steps, and as many for looks as tell the three apart."""
+    """A demo of 30 frames a camera, 6 steps, and as many for looks as tell the three apart."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "FRAMES", 50)
-        patch.setattr(demo, "LOOKS", 30)
+        patch.setattr(demo, "FRAMES", 30)
+        patch.setattr(demo, "LOOKS", 20)
         stages = []
         folder = tmp_path_factory.mktemp("short") / "demo"
         result = demo.run_demo(
-            folder, seed=3, steps=10, on_progress=lambda stage, *_: stages.append(stage)
+            folder, seed=3, steps=6, on_progress=lambda stage, *_: stages.append(stage)
         )
     return folder, result, stages
 
@@ -39,18 +39,18 @@ def test_a_short_demo_makes_all_it_promises(short):
         *("in space", "rendering"),
     ]
     poses = load(folder / "results" / "session.mapose.h5")
-    assert poses.array.shape == (50, 3, 12, 4) and poses.unit == "mm"
+    assert poses.array.shape == (30, 3, 12, 4) and poses.unit == "mm"
     # 81 labelled animals are enough to learn where keypoints lie, left as right.
     model = Project.load(folder).load_model()
     assert np.isfinite(model.anatomy.mean).all()
     assert (np.linalg.eigvalsh(model.anatomy.covariance) > 0).all()
-    assert model.record["steps"] == 10
+    assert model.record["steps"] == 6
     with Video(result.video) as video:
-        assert len(video) == 50
+        assert len(video) == 30
     assert all(p.stat().st_size > 5000 for p in result.plots) and len(result.plots) == 6
     trained = [n for n in model.split["train"] if n.startswith("top")]
     assert result.comparison.left_out == len(trained) > 0
-    assert result.comparison.frames == 50 - len(trained)
+    assert result.comparison.frames == 30 - len(trained)
     assert sum(map(len, model.split.values())) == 30
     assert "IDF1" in str(result) and f"open first      {result.report}" in str(result)
     with pytest.raises(SettingsError, match="exists already"):
@@ -76,7 +76,7 @@ def test_the_page_shows_all(short):
 
 
 def test_the_demo_starts_from_a_model_that_knows_mice(short):
-    """From nothing, 10 steps find no animal at all."""
+    """From nothing, 6 steps find no animal at all."""
     result = short[1]
     assert result.comparison.similarity.map > 0.8
     assert result.space.median < 5 and result.space.found > 0.9

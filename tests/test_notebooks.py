@@ -9,7 +9,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 # What a notebook says in words, asked of what it has found: run in its kernel, after its last cell.
 CHECKS = {
     "01_quickstart": """
-assert poses.array.shape[:2] == (120, 2) and poses.identity is not None
+assert poses.array.shape[:2] == (80, 2) and poses.identity is not None
 assert compare_poses(truth, poses, leave_out=trained).similarity.map > 0.8
 """,
     "02_calibrate_and_reconstruct": """

@@ -32,14 +32,14 @@ def test_points_are_drawn_where_they_are_marked():
 
 def test_all_labels_of_a_project(recordings, tmp_path):
     source = recordings / "openfield_mouse" / "labeled-data" / "m4s1"
-    project, _ = import_project(tmp_path / "mouse", source)
+    project, _ = import_project(tmp_path / "mouse", source, count=30)
     places = list(save_sheets(project))
-    assert [p.name for p in places] == [f"m4s1-{n}.png" for n in (1, 2, 3, 4, 5)]
+    assert [p.name for p in places] == [f"m4s1-{n}.png" for n in (1, 2)]
     assert read_image(places[0]).shape[1] == 1600
     assert read_mark(places[0]).startswith("mapose plot")
     done = CliRunner().invoke(app, ["plot", str(project.path)])  # made anew
-    assert done.exit_code == 0 and "m4s1-5.png" in done.output
+    assert done.exit_code == 0 and "m4s1-2.png" in done.output
     places[1].write_bytes(b"a person's own")
     with pytest.raises(SettingsError, match="--force"):
         list(save_sheets(project))
-    assert len(list(save_sheets(project, tmp_path / "other"))) == 5
+    assert len(list(save_sheets(project, tmp_path / "other"))) == 2
