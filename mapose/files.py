@@ -134,11 +134,19 @@ def make_yaml(value: object) -> str:
 def remove_debris(path: Path) -> None:
     """Remove what programs that were killed while they wrote a file have left beside it."""
     is_locked(path)  # a look is enough
-    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
+    for leftover in list_debris(path):
+        with suppress(OSError):
+            leftover.unlink()
+
+
+def list_debris(path: Path) -> list[Path]:
+    """List what programs that were killed while they wrote a file have left beside it."""
+    left = []
+    for leftover in sorted(path.parent.glob(f"{glob.escape(path.name)}.*.tmp")):
         found = _TEMPORARY.search(leftover.name)
         if found and found[2] == _HOST and not _is_running(int(found[1])):
-            with suppress(OSError):
-                leftover.unlink()
+            left.append(leftover)
+    return left
 
 
 def _name_temporary(path: Path) -> Path:

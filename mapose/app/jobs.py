@@ -124,8 +124,8 @@ class Jobs:
             names = (stem, *(f"{stem}-{n}" for n in range(2, 1000)))
             name = next(n for n in names if not (self.folder / n).exists())
             (self.folder / name).mkdir()
-        with write_atomically(self.folder / name / JOB) as temporary:
-            temporary.write_text(json.dumps(request), encoding="utf-8")
+            with write_atomically(self.folder / name / JOB) as temporary:
+                temporary.write_text(json.dumps(request), encoding="utf-8")
         return self._run(name)
 
     def stop(self, name: str) -> Job:

@@ -76,10 +76,12 @@ def live(
     if rehearsal and record is not None:
         raise SettingsError("--rehearse answers videos, which are there: leave --record out")
     with ExitStack() as stack:
-        order = _Order(_split_sources(source or []), model, calibration, individuals)
+        order = _Order(
+            _split_sources(source or []), model, calibration, individuals, rehearsal=rehearsal
+        )
         if output is not None:
             stack.enter_context(order.claim(output, force))
-        order.open(rehearsal, stack)
+        order.open(stack)
         outputs = _open_outputs(zmq, serial, near)
         outputs += [] if output is None else [order.open_result(output)]
         if dashboard:
@@ -113,16 +115,22 @@ class _Order:
         model: str,
         calibration: Path | None,
         individuals: int | None,
+        *,
+        rehearsal: bool,
     ) -> None:
         from calibration import read_cameras
 
         if not model:
             raise SettingsError("--model: wanted a model folder or zoo:NAME, came nothing")
         self.places, self.model, self.individuals = places, model, individuals
-        self.calibration = calibration
+        self.calibration, self.rehearsal = calibration, rehearsal
         self.cameras = None if calibration is None else read_cameras(calibration)
         self.made = name_work(
-            "live", model=model, individuals=individuals, sources=",".join(places.values())
+            "live",
+            model=model,
+            individuals=individuals,
+            sources=",".join(places.values()),
+            rehearse=rehearsal,
         )
         self.opened: dict[str, Source] = {}
         self.rate = 0.0
@@ -133,13 +141,13 @@ class _Order:
         # Not even by the same command: every run is another recording.
         return claim_output(output, inputs=inputs, suffixes=(RESULT,), force=force)
 
-    def open(self, rehearsal: bool, stack: ExitStack) -> None:
+    def open(self, stack: ExitStack) -> None:
         from mapose.io import Video
         from mapose.live import open_source
 
         rates = []
         for name, place in self.places.items():
-            if rehearsal:
+            if self.rehearsal:
                 with Video(place) as video:
                     rates.append(float(video.rate))
             else:
@@ -154,7 +162,13 @@ class _Order:
 
         text = "" if self.cameras is None else self.cameras.to_toml()
         origin = {"made": self.made, "version": __version__}
-        return ResultOutput(path, rate=self.rate, provenance=origin, cameras=text)
+        return ResultOutput(
+            path,
+            rate=self.rate,
+            provenance=origin,
+            cameras=text,
+            repeatable=self.rehearsal,
+        )
 
     def rehearse(self, outputs: list[Listener]) -> dict[str, int]:
         from mapose.live import rehearse

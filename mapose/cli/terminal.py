@@ -191,4 +191,7 @@ def show_result(value: Any, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(value if isinstance(value, dict) else value.to_dict()) + "\n")
     else:
-        console.print(str(value), markup=False, soft_wrap=True)
+        told = value
+        if isinstance(value, dict):
+            told = ", ".join(f"{key} {item}" for key, item in value.items())
+        console.print(str(told), markup=False, soft_wrap=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -194,22 +196,32 @@ def _begin(place: Path, kind: str, manifest: dict[str, Any], queue: QueueOptions
     """Make the folder of a submission and hand it in for the first time."""
     parent = make_folder(place / FOLDER).absolute()
     stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{kind}"
-    with lock_output(parent / "names", wait=True):
-        names = (stem, *(f"{stem}-{n}" for n in range(2, 1000)))
-        folder = parent / next(name for name in names if not (parent / name).exists())
-        folder.mkdir()
-    (folder / "logs").mkdir()
     manifest |= {"sbatch": dict(queue.sbatch or {}), "setup": queue.setup, "attempts": []}
     manifest |= {"array": queue.tasks}
-    _write(folder, manifest)
-    _hand_in(folder, manifest, [item[0] for item in manifest["items"]], slurm=queue.slurm)
+    with lock_output(parent / "names", wait=True):
+        _remove_begun(parent)
+        names = (stem, *(f"{stem}-{n}" for n in range(2, 1000)))
+        folder = parent / next(name for name in names if not (parent / name).exists())
+        (folder / "logs").mkdir(parents=True)
+        attempt = _write_script(folder, manifest, [item[0] for item in manifest["items"]])
+        known = [] if queue.slurm else [attempt]
+        _write(folder, manifest | {"attempts": known})  # last: now it is a submission
+    if queue.slurm:
+        _hand_in(folder, manifest, attempt)
     return folder
 
 
-def _hand_in(folder: Path, manifest: dict[str, Any], names: list[str], *, slurm: bool) -> None:
-    """Write the script for some of the items, hand it in, and note the number of the job."""
-    number = len(manifest["attempts"]) + 1
-    script = folder / f"job-{number}.sh"
+def _remove_begun(parent: Path) -> None:
+    """Remove folders of submissions that were cut off before all was written."""
+    ours = re.compile(r"logs|(job-1\.sh|videos-1\.txt|manifest\.json\.)(.*)")
+    for folder in parent.glob("????????-??????-*/"):
+        if all(ours.fullmatch(path.name) for path in folder.iterdir()):
+            shutil.rmtree(folder)
+
+
+def _write_script(folder: Path, manifest: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Write the next script, for some of the items; what is to be noted of it."""
+    script = _name_script(folder, manifest)
     size = -(-len(names) // manifest["array"])
     rest = {"sbatch": manifest["sbatch"], "setup": manifest["setup"]}
     if manifest["kind"] == "train":
@@ -217,13 +229,22 @@ def _hand_in(folder: Path, manifest: dict[str, Any], names: list[str], *, slurm:
         state = Path(words[1], "models", words[3], "state.yaml")
         text = make_single(script, words, again=[*words[:4], "--resume"], state=state, **rest)
     else:
-        listed = folder / f"videos-{number}.txt"
+        listed = folder / f"videos-{len(manifest['attempts']) + 1}.txt"
         _write_text(listed, "".join(f"{name}\n" for name in names))
         tasks = -(-len(names) // size)
         text = make_array(script, listed, manifest["words"], tasks=tasks, size=size, **rest)
     _write_text(script, text)
-    job = submit_script(script) if slurm else ""
-    manifest["attempts"].append({"job": job, "names": names, "size": size})
+    return {"job": "", "names": names, "size": size}
+
+
+def _name_script(folder: Path, manifest: Mapping[str, Any]) -> Path:
+    return folder / f"job-{len(manifest['attempts']) + 1}.sh"
+
+
+def _hand_in(folder: Path, manifest: dict[str, Any], attempt: dict[str, Any]) -> None:
+    """Hand a script in, and note the number of the job."""
+    attempt["job"] = submit_script(_name_script(folder, manifest))
+    manifest["attempts"].append(attempt)
     _write(folder, manifest)
 
 
@@ -244,7 +265,8 @@ def resubmit(folder: str | os.PathLike[str]) -> list[str]:
     with lock_output(folder / MANIFEST):
         names = [item.name for item in open_submission(folder).missing]
         if names:
-            _hand_in(folder, _read(folder), names, slurm=True)
+            manifest = _read(folder)
+            _hand_in(folder, manifest, _write_script(folder, manifest, names))
     return names
 
 

@@ -110,7 +110,9 @@ class VideoWriter:
     def _start(self, shape: tuple[int, ...]) -> None:
         self._shape = shape
         form = _CONTAINERS[self.path.suffix.lower()]
-        self._container = av.open(self._file, "w", format=form)
+        # Of mkv, a file that is cut off can be read up to its last cluster: one a second.
+        options = {"cluster_time_limit": "1000", "flush_packets": "1"} if form == "matroska" else {}
+        self._container = av.open(self._file, "w", format=form, options=options)
         if self._mark:
             self._container.metadata["comment"] = self._mark
         height, width = (n + n % 2 for n in shape)

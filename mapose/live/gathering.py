@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from typing import Literal
 
 from mapose.errors import SettingsError
 from mapose.live.sources import Frame
+
+logger = logging.getLogger(__name__)
 
 #: Frames of a camera that wait for the others at most; before more would, the oldest goes.
 _WAITING = 16
@@ -73,7 +76,8 @@ class Gatherer:
         Frames per second.
     by : {"time", "number"}
         Whether frames belong together whose times differ by less than half an interval (one
-        clock, or one trigger), or those with the same number.
+        clock, or one trigger), or those with the same number. A camera that counts from the
+        start again, as after a failure, goes on with the number that the others have then.
     wait : float
         Seconds for which a late view is waited for, from the arrival of the first one.
     late : {"without", "drop"}
@@ -134,10 +138,16 @@ class Gatherer:
         # One camera alone has nothing to wait for: each of its frames is a moment of its own.
         self._apart = 0.5 if len(self.cameras) > 1 else 0.0
         self._clocks = {camera: _Clock() for camera in cameras}
+        self._newest: dict[str, Frame] = {}
+        self._ahead = dict.fromkeys(cameras, 0)  # of a camera's own count
 
     def add(self, camera: str, frame: Frame) -> None:
         """Take in a frame."""
-        key = frame.time * self.rate if self.by == "time" else float(frame.number)
+        last = self._newest.get(camera)
+        if self.by == "number" and last is not None and frame.number < last.number:
+            self._begin_again(camera, frame)
+        key = frame.time * self.rate if self.by == "time" else self._count(camera, frame)
+        self._newest[camera] = frame
         self._heard[camera] = frame.arrived
         self._clocks[camera].learn(frame)
         if key <= self._taken + self._apart:
@@ -148,6 +158,25 @@ class Gatherer:
         if len(waiting) > _WAITING:
             waiting.popleft()
             self.lost["overtaken"] += 1
+
+    def _count(self, camera: str, frame: Frame) -> float:
+        return float(frame.number + self._ahead[camera])
+
+    def _begin_again(self, camera: str, frame: Frame) -> None:
+        """Go on with a camera that counts anew: with the number of what others saw just then."""
+        logger.warning(
+            "camera %s counts from %d again: its first frame is given the number that is due",
+            camera,
+            frame.number,
+        )
+        self._clocks[camera] = _Clock()  # which may have begun anew as well
+        due = self._taken + 1
+        others = {c: newest for c, newest in self._newest.items() if c != camera}
+        if others:
+            nearest = max(others, key=lambda c: others[c].arrived)
+            since = frame.arrived - self._clocks[nearest].translate(others[nearest].time)
+            due = self._count(nearest, others[nearest]) + since * self.rate
+        self._ahead[camera] = round(due) - frame.number
 
     def end(self, camera: str) -> None:
         """Wait no longer for a camera that has ended."""

@@ -19,7 +19,7 @@ from mapose.live.gathering import FrameSet, Gatherer
 from mapose.live.grabbing import Grabber
 from mapose.live.latency import Latency
 from mapose.live.outputs import Output, Sender
-from mapose.live.recording import Recorder, find_times
+from mapose.live.recording import Recorder, find_times, keep_cut_recording
 from mapose.live.sources import Replay, Source
 from mapose.live.watching import Watcher, make_watcher
 from mapose.models import Model
@@ -285,6 +285,7 @@ def _start_recorders(
     if folder is not None:
         for camera, source in sources.items():
             path = make_folder(Path(folder)) / f"{camera}.mkv"
+            keep_cut_recording(path)
             for output in (path, find_times(path)):
                 stack.enter_context(claim_output(output, inputs=played, force=force))
             recorders[camera] = Recorder(path, source.rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import logging
 import os
 import queue
@@ -10,7 +11,8 @@ import threading
 from pathlib import Path
 
 from mapose.errors import MaposeError
-from mapose.io import VideoWriter
+from mapose.files import list_debris
+from mapose.io import Video, VideoWriter
 from mapose.live.sources import Frame
 
 logger = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class Recorder:
         try:
             with (
                 VideoWriter(self.path, self._rate, quality=85) as writer,
-                find_times(self.path).open("w", newline="", encoding="utf-8") as file,
+                find_times(self.path).open("w", 1, newline="", encoding="utf-8") as file,
             ):
                 table = csv.writer(file)
                 table.writerow(["frame", "time", "number"])
@@ -75,6 +77,33 @@ class Recorder:
         self.written = 0
         while self._queue.get() is not None:
             self.lost += 1
+
+
+def keep_cut_recording(path: Path) -> None:
+    """Give what a run that was killed has recorded a name of its own: ``NAME.cut.mkv``.
+
+    The table of its times goes with it. What holds no picture is removed.
+    """
+    for leftover in list_debris(path):
+        names = (f"{path.stem}.cut{'' if n == 1 else n}{path.suffix}" for n in itertools.count(1))
+        kept = next(k for k in map(path.with_name, names) if not k.exists())
+        leftover.rename(kept)
+        times = [find_times(path)] if find_times(path).exists() and not path.exists() else []
+        if _has_pictures(kept):
+            for table in times:
+                table.rename(find_times(kept))
+            logger.warning("what a run that was cut off has recorded is kept as %s", kept)
+        else:
+            for file in (kept, *times):
+                file.unlink()
+
+
+def _has_pictures(path: Path) -> bool:
+    try:
+        with Video(path) as video:
+            return len(video) > 0
+    except (MaposeError, OSError):
+        return False
 
 
 def find_times(path: str | os.PathLike[str]) -> Path:

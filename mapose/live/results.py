@@ -38,6 +38,14 @@ class ResultOutput:
         Where the answers come from.
     cameras : str
         The calibration as TOML text, to be kept with it.
+    repeatable : bool
+        The run can be had again, as a rehearsal can: parts that the same one has left when it was
+        cut off are replaced.
+
+    Raises
+    ------
+    FormatError
+        If there are parts of another run that did not end.
     """
 
     def __init__(
@@ -47,20 +55,27 @@ class ResultOutput:
         rate: float,
         provenance: Mapping[str, Any] | None = None,
         cameras: str = "",
+        repeatable: bool = False,
     ) -> None:
         self.path = Path(path)
         self.folder = find_parts(self.path)
         self._rate, self._cameras = rate, cameras
         self._provenance = dict(provenance or {})
-        if self.folder.exists():
+        left = _list_parts(self.folder)
+        if left and not (repeatable and self._has_made(left[0])):
             raise FormatError(
                 f"{self.folder} holds parts of a run that did not end: join them with "
                 f"mapose live --join {self.path}, or remove the folder"
             )
+        shutil.rmtree(self.folder, ignore_errors=True)
         make_folder(self.folder)
         self._answers: list[Answer] = []
         self._parts = 0
         self._first: int | None = None
+
+    def _has_made(self, part: Path) -> bool:
+        made = self._provenance.get("made")
+        return made is not None and load_provenance(part).get("made") == made
 
     def send(self, answer: Answer) -> None:
         """Keep it; every few seconds a part is written."""
@@ -145,8 +160,12 @@ def join_parts(path: str | os.PathLike[str], *, force: bool = False) -> Path:
         return _join(path, find_parts(path))
 
 
+def _list_parts(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*{RESULT}"))
+
+
 def _join(path: Path, folder: Path) -> Path:
-    parts = sorted(folder.glob(f"*{RESULT}"))
+    parts = _list_parts(folder)
     if not parts:
         raise FormatError(f"{folder}: wanted parts of a live run of {path.name}, found none")
     first, provenance = load(parts[0]), load_provenance(parts[0])

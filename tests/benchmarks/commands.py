@@ -7,6 +7,7 @@ Used by `kill_commands.py`, `full_disks.py` and `race_commands.py`; for POSIX sy
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -14,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -23,6 +25,7 @@ import torch
 import yaml
 
 import mapose.analysis.pipeline as pipeline
+import mapose.cluster.submitting as submitting
 import mapose.recognition.learning as learning
 from calibration import CameraGroup
 from mapose.cli import main
@@ -33,10 +36,21 @@ from mapose.project.importing import import_project
 from mapose.project.project import Project
 from mapose.project.refining import refine_project
 from mapose.skeleton import Skeleton
-from mapose.synthetic import make_scene
+from mapose.synthetic import make_cameras, make_scene
 from tests.untrained import make_untrained
 
 pipeline.CHUNK = 24  # several chunks of a short video
+
+
+class _NoTime:
+    """Submissions are named by the time: here always the same."""
+
+    @staticmethod
+    def now(zone: object) -> datetime:
+        return datetime(2026, 1, 1)
+
+
+submitting.datetime = _NoTime
 FRAMES = 90
 SKELETON = Skeleton(["a", "b"], [("a", "b")])
 TINY = [
@@ -48,10 +62,16 @@ BOARD = "charuco:8x6:30mm:22mm:4x4_250"
 
 @dataclass(frozen=True)
 class Command:
-    """A command as it is typed in the folder; ``again`` says what is typed after it was cut off."""
+    """A command as it is typed in the folder; ``again`` says what is typed after it was cut off.
+
+    ``by_name`` is true of what runs against the clock, so that of its files only the names are
+    the same each time; ``kept`` is how names of files end that a run that was cut off may leave.
+    """
 
     words: str
     again: Callable[[Path], str] | None = None
+    by_name: bool = False
+    kept: str = ""
 
     def find_again(self, folder: Path) -> str:
         return self.again(folder) if self.again else self.words
@@ -73,6 +93,12 @@ def rename_again(folder: Path) -> str:
     parts = (("--rename a=snout", "snout"), ("--add tail", "tail"))
     todo = [words for words, name in parts if name not in names]
     return f"skeleton mice {' '.join(todo)}".strip()
+
+
+def go_on_live(folder: Path) -> str:
+    """What was answered before the end is joined; a live run itself cannot be had again."""
+    join = "live --join live.mapose.h5"
+    return join if list(folder.glob("live.parts/*.h5")) else COMMANDS["live"].words
 
 
 def delete_again(folder: Path) -> str:
@@ -98,7 +124,9 @@ COMMANDS = {
     "zoo add": Command("zoo add model --name tiny --licence MIT -o tiny.zip"),
     "export model": Command("models export model --to torchscript -o model.pt"),
     "train": Command(
-        "train mice --preset small --name mine " + " ".join(f"--set {s}" for s in TINY),
+        # An older model to begin with: else it finds nothing after 12 steps, and says so.
+        " ".join(["train mice --preset small --name mine --init mice/models/old",
+                  *(f"--set {s}" for s in TINY)]),
         again=resume_training,
     ),
     "evaluate": Command("evaluate mice --model old"),
@@ -123,6 +151,7 @@ COMMANDS = {
     "export movement": Command("export walk.mapose.h5 --to movement"),
     "swaps": Command("swaps walk.mapose.h5 --pictures doubtful"),
     "swap": Command("swap walk.mapose.h5 --frame 20 x y"),
+    "edit": Command("edit walk.mapose.h5 move x --frame 20 --keypoint a --to 5,6"),
     "name": Command("name walk.mapose.h5 x Anna"),
     "gallery add": Command("gallery add mice.gallery walk.mapose.h5"),
     "calibrate": Command(f"calibrate --board {BOARD} a=board_a.mp4 b=board_b.mp4"),
@@ -134,6 +163,18 @@ COMMANDS = {
     "world": Command("world rig.toml --origin 0,0,0 --x 9,0,0 --y 0,9,0 -o cage.toml"),
     "triangulate": Command("triangulate cam0=v0.mapose.h5 cam1=v1.mapose.h5 "
                            "--calibration rig.toml -o out.mapose.h5"),
+    "run": Command("run trip"),
+    "submit": Command("submit mice other.mp4"),
+    "submit train": Command("submit train mice --name night"),
+    "jobs": Command("jobs theirs"),
+    "resubmit": Command("jobs theirs --resubmit"),
+    "rehearse": Command("live --rehearse --model model --source short.mp4 -o live.mapose.h5"),
+    "live": Command("live --model model --source short.mp4 -o live.mapose.h5",
+                    again=go_on_live, by_name=True),
+    "record": Command("live --model model --source short.mp4 --record recorded",
+                      by_name=True, kept=".cut.mkv .cut.times.csv"),
+    "models list": Command("models list mice"),
+    "gallery list": Command("gallery list mice.gallery"),
 }  # fmt: skip
 
 
@@ -165,20 +206,49 @@ def make_start(folder: Path) -> None:
                     encoding="utf-8")  # fmt: skip
     refine_project(project, [folder / "walk.mapose.h5"], count=2)
     make_untrained(lively=True, skeleton=SKELETON).save(folder / "model")
-    make_untrained(lively=True, skeleton=SKELETON).save(folder / "mice/models/old")
+    for project in ("mice", "theirs"):
+        make_untrained(lively=True, skeleton=SKELETON).save(folder / project / "models/old")
     film_board(folder)
     scene = make_scene(1, 40, cameras=2)
     cameras = [replace(camera, name=f"cam{i}") for i, camera in enumerate(scene.cameras)]
     rig = CameraGroup(cameras, scene.cameras.unit)
     rig.save(folder / "rig.toml")
+    make_trip(folder)
+    make_submission(folder)
     save(scene.truth_3d(), folder / "space.mapose.h5", cameras=rig.to_toml())
     for i, name in enumerate(scene.cameras.names):
         save(scene.truth(name), folder / f"v{i}.mapose.h5")
 
 
-def make_walk() -> Poses:
-    t = np.arange(FRAMES)[:, None]
-    array = np.ones((FRAMES, 2, 2, 3), np.float32)
+def make_trip(folder: Path) -> None:
+    """Make a session of two cameras, and a video that is over soon."""
+    poses = make_walk(30)
+    (folder / "trip/monday").mkdir(parents=True)
+    for i in range(2):
+        draw_dots(poses, folder / f"trip/monday/cam{i}.mp4", seed=i)
+    cameras = make_cameras(2, size=(96, 64))
+    named = [replace(camera, name=f"cam{i}") for i, camera in enumerate(cameras)]
+    CameraGroup(named, cameras.unit).save(folder / "trip/monday/calibration.toml")
+    text = "model: ../model\nindividuals: 2\nexport: [csv]\n"
+    (folder / "trip/session.yaml").write_text(text, encoding="utf-8")
+    draw_dots(poses, folder / "short.mp4", seed=7)
+
+
+def make_submission(folder: Path) -> None:
+    """Hand something in to a queue that takes all and forgets it at once."""
+    place = folder / "bin"
+    place.mkdir()
+    for name, text in {"sbatch": "echo 1", "squeue": "true"}.items():
+        (place / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (place / name).chmod(0o755)
+    os.environ["PATH"] = f"{place}{os.pathsep}{os.environ['PATH']}"
+    done = run("submit theirs other.mp4 --model old", folder)
+    assert done.wait() == 0, done.said
+
+
+def make_walk(frames: int = FRAMES) -> Poses:
+    t = np.arange(frames)[:, None]
+    array = np.ones((frames, 2, 2, 3), np.float32)
     for i in range(2):
         array[:, i, :, 0] = 48 + 25 * np.cos(t / 15 + 2 * i) + [0, 8]
         array[:, i, :, 1] = 32 + 18 * np.sin(t / 15 + 2 * i)
@@ -268,7 +338,7 @@ def start(words: str, folder: Path, before: Callable[[], None] = lambda: None) -
         os.chdir(folder)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        sys.argv = ["mapose", *words.split()]
+        sys.argv = ["mapose", *shlex.split(words)]
         signal.signal(signal.SIGINT, signal.default_int_handler)
         torch.set_num_threads(1)
         before()

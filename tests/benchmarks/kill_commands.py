@@ -105,6 +105,11 @@ def repeat(command: Command, folder: Path, ends: list[dict]) -> list[str]:
     if not again.is_told:
         return [f"a traceback: {again.said[-300:]}"]
     found = read_tree(folder)
+    if command.kept:
+        endings = tuple(command.kept.split())
+        found = {name: content for name, content in found.items() if not name.endswith(endings)}
+    if command.by_name:
+        ends, found = [dict.fromkeys(end) for end in ends], dict.fromkeys(found)
     best = min((name_differences(end, found) for end in ends), key=len)
     return [f"{', '.join(best[:4])} | {again.said[-200:]}"] if best else []
 

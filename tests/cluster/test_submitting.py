@@ -127,6 +127,26 @@ def test_what_is_missing_is_handed_in_again(bin_, project):
     assert not (folder / "job-3.sh").exists()
 
 
+def test_a_submission_that_was_cut_off_is_none_and_goes(bin_, project):
+    """It is one from the moment that all of it is there; what the app keeps there stays."""
+    jobs = project.path / "jobs"
+    (jobs / "20260101-000000-analyze" / "logs").mkdir(parents=True)
+    (jobs / "20260101-000000-analyze" / "job-1.sh").touch()
+    (jobs / "20260101-000001-analyze").mkdir()
+    (jobs / "20260101-000002-train").mkdir()
+    (jobs / "20260101-000002-train" / "job.json").touch()
+    assert run("submit", project.path).exit_code == 0
+    left = sorted(p.name for p in jobs.iterdir())
+    assert left == ["20260101-000002-train", find_folder(project).name]
+    # One that the queue does not take is there all the same, to be handed in again.
+    (bin_ / "refuse").touch()
+    assert run("submit", project.path, "--slurm").exit_code == 1
+    (bin_ / "refuse").unlink()
+    assert len(list_submissions(project.path)) == 2
+    assert run("jobs", project.path, "--resubmit").stdout.count("3 tasks handed in again") == 2
+    assert all(sub.folder.joinpath("job-1.sh").is_file() for sub in list_submissions(project.path))
+
+
 def test_what_another_model_has_made_is_not_done(bin_, project):
     assert run("analyze", project.path).exit_code == 0
     run("submit", project.path)

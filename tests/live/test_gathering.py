@@ -100,6 +100,29 @@ def test_a_clock_that_drifts_makes_nothing_old():
     assert np.abs(wrong).max() < 0.02  # seconds; it was 1.1 when the least of all time counted
 
 
+def test_a_camera_that_counts_anew_after_a_failure_is_in_the_sets_again(caplog):
+    gatherer = Gatherer(["a", "b"], rate=10, by="number", wait=0.05)
+    for number in range(20):
+        now = add(gatherer, "a", number, late=0.003)
+        if number < 5:
+            add(gatherer, "b", number)
+        elif number >= 12:  # its clock begins anew as well
+            when = number / 10 + 0.005
+            gatherer.add("b", Frame(PICTURE, (number - 12) / 10, number - 12, when))
+        found = gatherer.take(now + 0.06)
+        assert found.number == number
+        assert set(found.frames) == ({"a"} if 5 <= number < 12 else {"a", "b"})
+        assert found.exposed == pytest.approx(number / 10, abs=0.02)
+        assert "b" not in found.frames or found.frames["b"].number in (number, number - 12)
+    assert caplog.text.count("camera b counts from 0 again") == 1
+    alone = Gatherer(["a"], rate=10, by="number")
+    taken = []
+    for number in (5, 6, 0, 1):
+        now = add(alone, "a", number)
+        taken.append(alone.take(now).number)
+    assert taken == [5, 6, 7, 8]
+
+
 def test_losses_can_be_read_while_frames_come():
     gatherer = Gatherer(["a", "b"], rate=30)
     known = set(gatherer.lost)

@@ -1,5 +1,7 @@
 """The loop itself, on drawn mice whose places are known."""
 
+import subprocess
+import sys
 import threading
 from itertools import permutations
 
@@ -23,6 +25,7 @@ from mapose.live import (
 )
 from mapose.live import results as parts
 from mapose.live.hardware import OpenCVCamera
+from mapose.live.recording import find_times, keep_cut_recording
 from mapose.models import Model
 from mapose.synthetic import make_cameras, make_scene
 from mapose.zoo import find_model
@@ -255,6 +258,40 @@ def test_no_recording_is_written_over(recording, tmp_path):
     assert "leave --record out" in str(CliRunner().invoke(app, [*words, "--record", "x"]).exception)
 
 
+RECORD = """
+import os, sys
+import numpy as np
+from mapose.io import VideoWriter
+writer = VideoWriter(sys.argv[1], 30).__enter__()
+for image in np.random.default_rng(0).integers(0, 255, (120, 64, 96), np.uint8):
+    writer.write(image)
+os._exit(9)
+"""
+
+
+def leave_recording(path):
+    """Leave what a run leaves that is killed while it records: four seconds."""
+    subprocess.run([sys.executable, "-c", RECORD, str(path)], check=False)
+    rows = "".join(f"{n},{n / 30},{n}\n" for n in range(120))
+    find_times(path).write_text(f"frame,time,number\n{rows}", encoding="utf-8")
+
+
+def test_what_a_killed_run_has_recorded_is_kept_beside_the_next_one(tmp_path, caplog):
+    path = tmp_path / "top.mkv"
+    for _ in range(2):
+        leave_recording(path)
+        keep_cut_recording(path)
+    names = ["top.cut.mkv", "top.cut.times.csv", "top.cut2.mkv", "top.cut2.times.csv"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+    assert caplog.text.count("cut off has recorded is kept") == 2
+    with Video(tmp_path / "top.cut.mkv") as video:
+        assert len(video) >= 30
+    # One that ended before its first picture leaves nothing, and nothing of a person goes.
+    path.with_name("side.times.csv").write_text("mine", encoding="utf-8")
+    keep_cut_recording(path.with_name("side.mkv"))
+    assert path.with_name("side.times.csv").read_text(encoding="utf-8") == "mine"
+
+
 def test_videos_of_different_lengths_are_told(recording, tmp_path, caplog):
     scene, videos, model = recording
     first, second = list(videos)[:2]
@@ -287,6 +324,22 @@ def test_parts_of_a_run_that_crashed_are_joined(in_picture, tmp_path, monkeypatc
     np.testing.assert_array_equal(load(kept).points, points.astype(np.float32))
     with pytest.raises(FormatError, match="found none"):
         join_parts(tmp_path / "b.mapose.h5")
+
+
+def test_a_rehearsal_that_was_cut_off_begins_again(in_picture, tmp_path, monkeypatch):
+    """A live run cannot be had again, so its parts stay; of a rehearsal they are replaced."""
+    monkeypatch.setattr(parts, "_PART", 0.2)
+    kept, made = tmp_path / "a.mapose.h5", {"made": "mapose live; rehearse"}
+    parts.find_parts(kept).mkdir()  # of a run that was killed before its first part
+    for _ in range(2):
+        output = ResultOutput(kept, rate=30, provenance=made, repeatable=True)
+        for answer in in_picture[:14]:
+            output.send(answer)
+    for other, repeatable in (({"made": "mapose live of another"}, True), (made, False)):
+        with pytest.raises(FormatError, match="mapose live --join"):
+            ResultOutput(kept, rate=30, provenance=other, repeatable=repeatable)
+    output.close()
+    assert len(load(kept)) == 14 and not parts.find_parts(kept).exists()
 
 
 def test_parts_that_cannot_be_written_wait_for_a_disk_with_room(in_picture, tmp_path, monkeypatch):
