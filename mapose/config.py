@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +15,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from mapose.errors import SettingsError, suggest_name
 from mapose.reading import explain_damage, load_yaml
@@ -283,14 +284,21 @@ def parse_settings(model: type[Any], raw: Any) -> Any:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        faults = [_describe(model, e["loc"], e["type"], e["msg"]) for e in error.errors()]
+        faults = [_describe(model, e) for e in error.errors()]
         raise SettingsError("settings: " + "; ".join(faults)) from None
 
 
-def _describe(model: type[BaseModel], place: Sequence[int | str], kind: str, text: str) -> str:
+def _describe(model: type[BaseModel], fault: ErrorDetails) -> str:
+    """Say in our words what pydantic has found."""
+    place, text, came = fault["loc"], fault["msg"], fault["input"]
     name = ".".join(str(p) for p in place)
-    if kind != "extra_forbidden":
+    if fault["type"] == "value_error":  # of our own, which says what came
         return f"{name}: {text.removeprefix('Value error, ')}"
+    if fault["type"] == "missing":
+        return f"{name!r} is wanted and not there"
+    if fault["type"] != "extra_forbidden":
+        told = f", came {came!r}" if isinstance(came, str | int | float) else ""
+        return f"{name}: {text.replace('Input should be', 'wanted')}{told}"
     for part in place[:-1]:
         model = model.model_fields[str(part)].annotation  # type: ignore[assignment]
     return f"no setting {name!r}: {suggest_name(str(place[-1]), model.model_fields)}"

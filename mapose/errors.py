@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 # Longer messages are those of other libraries, or quote a damaged file at length.
 _LONGEST = 1500
+#: Known names that are listed where none is near.
+_SHOWN = 12
 
 
 class MaposeError(Exception):
@@ -66,7 +68,7 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
     Returns
     -------
     str
-        ``"did you mean 'snout'?"`` or, if nothing is near, the list of known names.
+        ``"did you mean 'snout'?"`` or, if nothing is near, the first of the known names.
 
     Examples
     --------
@@ -78,4 +80,5 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
     if near:
         return f"did you mean {lowered[near[0]]!r}?"
-    return "known: " + (", ".join(names) if names else "none")
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return "known: " + (", ".join(names[:_SHOWN]) if names else "none") + more

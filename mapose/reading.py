@@ -129,7 +129,9 @@ def _to_number(cell: str | None) -> float:
         return math.nan
 
 
-def load_yaml(text: str, source: object, *, error: type[MaposeError] = FormatError) -> Any:
+def load_yaml(
+    text: str, source: object, *, error: type[MaposeError] = FormatError, strict: bool = True
+) -> Any:
     """Read YAML of plain values.
 
     Parameters
@@ -141,11 +143,15 @@ def load_yaml(text: str, source: object, *, error: type[MaposeError] = FormatErr
         What messages call it.
     error : type of MaposeError
         What to raise.
+    strict : bool
+        Refuse a key that stands twice in one mapping; otherwise the last one counts, as for files
+        of other tools.
 
     Raises
     ------
     MaposeError
-        If it is no YAML, asks for more than plain values, or exceeds a limit.
+        If it is no YAML, asks for more than plain values, says something twice, or exceeds a
+        limit.
 
     Examples
     --------
@@ -166,6 +172,8 @@ def load_yaml(text: str, source: object, *, error: type[MaposeError] = FormatErr
             return None
         if _count_values(node, {}) > MOST_VALUES:
             raise error(f"{source}: its aliases stand for more than {MOST_VALUES} values")
+        if strict and (twice := _find_twice(node)):
+            raise error(f"{source}: {twice}: keep one of them")
         return loader.construct_document(node)
     except MaposeError:
         raise
@@ -206,6 +214,27 @@ def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
             inner = node.value
         known[id(node)] = 1 + sum(_count_values(part, known) for part in inner)
     return known[id(node)]
+
+
+def _find_twice(top: yaml.Node) -> str:
+    """Find a key that stands twice in one mapping; nothing if none does."""
+    waiting, seen = [top], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            waiting += [value for _, value in node.value]
+            keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            first: dict[tuple[str, str], yaml.Node] = {}
+            for key in keys:
+                if (other := first.setdefault((key.tag, key.value), key)) is not key:
+                    lines = other.start_mark.line + 1, key.start_mark.line + 1
+                    return f"{key.value!r} stands twice, in lines {lines[0]} and {lines[1]}"
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+    return ""
 
 
 def is_plain_name(name: str) -> bool:

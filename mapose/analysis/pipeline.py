@@ -48,7 +48,7 @@ from mapose.io import (
 )
 from mapose.io.cutting import check_crop
 from mapose.io.recordings import find_path, fingerprint, name_beside
-from mapose.models import Identity, Model, TopDown, open_model
+from mapose.models import Identity, Model, TopDown, find_device, open_model
 from mapose.poses import Peaks, Poses, join_peaks
 from mapose.reading import load_json
 from mapose.results.correcting import set_foreign_edits_aside
@@ -170,6 +170,7 @@ def analyze_file(
     with Video(video, gray=model.channels == 1) as source, ExitStack() as stack:
         if not len(source):
             raise VideoError(f"{source.path.name} has no frame: record it again, or leave it out")
+        find_device(options.get("device"))  # or say that it is not there, before anything is made
         job = _describe_job(source, model, individuals, **options)
         count, keep_peaks = job["individuals"], job["keep_peaks"]
         parts_folder = _find_parts(target)
@@ -189,10 +190,14 @@ def analyze_file(
         for poses, marks in parts.check(len(source), marked=identity is not None):
             tracker.add(poses, marks)
         resumed = min(parts.count * CHUNK, len(source))
-        on_progress(AnalysisProgress(resumed, len(source), resumed))
         stack.enter_context(_tell_how_to_go_on(target))
         rate = job.get("rate", source.rate or None)
-        chunks, runner = _open_chunks(source, model, count, resumed, options)
+
+        def tell(done: int) -> None:
+            on_progress(AnalysisProgress(done, len(source), resumed))
+
+        tell(resumed)
+        chunks, runner = _open_chunks(source, model, count, resumed, options, tell=tell)
         for poses, peaks in chunks:
             poses = replace(poses, rate=rate)
             marks = None
@@ -200,7 +205,7 @@ def analyze_file(
                 marks = collect_marks(peaks, poses, len(identity.names))
             parts.add(poses, peaks if keep_peaks else None, marks)
             tracker.add(poses, marks)
-            on_progress(AnalysisProgress(int(poses.frames[-1]) + 1, len(source), resumed))
+            tell(int(poses.frames[-1]) + 1)
         provenance = {"made": made, "job": job}
         provenance |= _describe_source(source, model, job["video"], runner)
         provenance["path"] = find_path(video, target.parent).as_posix()
@@ -255,20 +260,33 @@ def _load_job(target: Path) -> Any:
 
 
 def _open_chunks(
-    video: Video, model: Model | TopDown, count: int | None, start: int, options: AnalysisOptions
+    video: Video,
+    model: Model | TopDown,
+    count: int | None,
+    start: int,
+    options: AnalysisOptions,
+    *,
+    tell: Callable[[int], None],
 ) -> tuple[Iterator[tuple[Poses, Peaks | None]], str]:
-    """Give the assembled poses of chunk after chunk, from frame ``start`` on, and what runs it."""
+    """Give the assembled poses of chunk after chunk, from frame ``start`` on, and what runs it.
+
+    Within a chunk, which takes long on a slow computer, ``tell`` is told how far it is.
+    """
     device, crop = options.get("device"), options.get("crop")
     if isinstance(model, TopDown):
         rest, ready = slice(start, len(video)), model.to(device)
         parts = find_poses(video, ready, rest, individuals=count, crop=crop, chunk=CHUNK)
         return ((poses, None) for poses in parts), f"torch {torch.__version__}"
     predictor = Predictor(model, individuals=count, device=device, crop=crop, frames=len(video))
-    return _find_chunks(video, predictor, count, start), predictor.runner
+    return _find_chunks(video, predictor, count, start, tell), predictor.runner
 
 
 def _find_chunks(
-    video: Video, predictor: Predictor, count: int | None, start: int
+    video: Video,
+    predictor: Predictor,
+    count: int | None,
+    start: int,
+    tell: Callable[[int], None],
 ) -> Iterator[tuple[Poses, Peaks]]:
     model = predictor.model
     batches = read_batches(video, predictor, slice(start, len(video)), BATCH)
@@ -283,6 +301,8 @@ def _find_chunks(
             frames = np.arange(start, start + size)
             yield replace(poses, frames=frames), joined
             waiting, start = [], start + size
+        else:
+            tell(start + size)
 
 
 class _Parts:

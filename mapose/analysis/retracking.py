@@ -18,7 +18,7 @@ from mapose.files import RESULT, claim_output, cut_suffix, name_work
 from mapose.io import PosesWriter, Video, load_provenance
 from mapose.landmarks import hide_landmarks, join_landmarks, part_landmarks, pick_landmarks
 from mapose.poses import Poses, join_poses
-from mapose.recognition.gallery import load_gallery
+from mapose.recognition.gallery import Gallery, load_gallery
 from mapose.results.correcting import (
     carry_edits,
     carry_origin,
@@ -119,6 +119,7 @@ def track_file(
     source = file if isinstance(file, Result) else Result(file)
     target = Path(output) if output else find_tracked(source.path)
     made = _name_tracking(source.path, options)
+    gallery = None if options.gallery is None else load_gallery(options.gallery)  # or say now
     inputs = [source.path, find_edits_path(source.path), options.gallery, options.video]
     claimed = claim_output(
         target,
@@ -138,8 +139,8 @@ def track_file(
             _ = source.found  # the whole recording is looked at: read once, not chunk by chunk
         follow = _track_online if options.online else _track_offline
         tracked = follow(source, options, on_progress)
-        if options.gallery is not None:
-            tracked = _name_by_gallery(tracked, options, on_progress)
+        if options.gallery is not None and gallery is not None:
+            tracked = _name_by_gallery(tracked, options, gallery, on_progress)
             provenance["gallery"] = Path(options.gallery).name
         like = source.read_window(slice(0, 1))
         _write(tracked, target, replace(like, rate=like.rate or find_rate(source)), provenance)
@@ -242,12 +243,13 @@ def _track_online(source: Result, options: TrackOptions, on_progress: OnProgress
     return _Tracked((*names, LANDMARKS) if marked else names, follow(), None)
 
 
-def _name_by_gallery(tracked: _Tracked, options: TrackOptions, on_progress: OnProgress) -> _Tracked:
+def _name_by_gallery(
+    tracked: _Tracked, options: TrackOptions, gallery: Gallery, on_progress: OnProgress
+) -> _Tracked:
     from mapose.recognition.learning import find_names
 
-    assert options.video is not None and options.gallery is not None
-    poses, gallery = join_poses(list(tracked.chunks)), load_gallery(options.gallery)
-    poses, marks = part_landmarks(poses)
+    assert options.video is not None
+    poses, marks = part_landmarks(join_poses(list(tracked.chunks)))
     labels, sure = find_names(
         poses,
         options.video,

@@ -65,6 +65,7 @@ def list_inputs(
         If a folder holds none.
     """
     from mapose.files import RESULT
+    from mapose.io.formats import check_there
     from mapose.io.openpose import is_openpose_folder
     from mapose.io.sources import find_files
 
@@ -74,7 +75,10 @@ def list_inputs(
         own = folder / "results" if (folder / "mapose.yaml").is_file() else folder
         return find_files(own, [RESULT], recursive=recursive, pattern=pattern)
 
-    return _open_folders(paths, find, f"results, NAME{RESULT}", pattern, recursive)
+    found = _open_folders(paths, find, f"results, NAME{RESULT}", pattern, recursive)
+    if len(found) == 1:  # of several, those that are not there are told while the others are done
+        check_there(found[0])
+    return found
 
 
 def list_recordings(

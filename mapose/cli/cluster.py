@@ -152,9 +152,11 @@ def _submit_training(
     named: list[Path], name: str, preset: str, settings: list[str], *, queue: QueueOptions
 ) -> Path:
     from mapose.cluster.submitting import submit_training
+    from mapose.config import load_settings
 
     if len(named) != 1 or not name:
         raise SettingsError("submit train: wanted a project and --name of the new model")
+    load_settings(preset or "small", settings)  # or say now what the task would say at night
     options = [f"--preset={preset}"] if preset else []
     options += [f"--set={text}" for text in settings]
     return submit_training(named[0], name, options=options, queue=queue)

@@ -87,7 +87,9 @@ def live(
         if dashboard:
             outputs.append(view := _show(order, port, stack))
             options = replace(options, on_report=view.note)
-        outputs.append(_Status(*stack.enter_context(show_progress("live"))))
+        progress, task = stack.enter_context(show_progress("live"))
+        progress.update(task, total=order.frames)
+        outputs.append(_Status(progress, task))
         found = order.rehearse(outputs) if rehearsal else order.run(outputs, record, options)
     show_result(found, as_json)
 
@@ -134,6 +136,7 @@ class _Order:
         )
         self.opened: dict[str, Source] = {}
         self.rate = 0.0
+        self.frames: int | None = None  # of a rehearsal
 
     def claim(self, output: Path, force: bool) -> AbstractContextManager[None]:
         inputs = [Path(place) for place in self.places.values()] + list(Path(self.model).glob("*"))
@@ -145,16 +148,17 @@ class _Order:
         from mapose.io import Video
         from mapose.live import open_source
 
-        rates = []
+        rates, frames = [], []
         for name, place in self.places.items():
             if self.rehearsal:
                 with Video(place) as video:
                     rates.append(float(video.rate))
+                    frames.append(len(video))
             else:
                 self.opened[name] = open_source(place)
                 stack.callback(self.opened[name].close)
                 rates.append(self.opened[name].rate)
-        self.rate = max(rates)
+        self.rate, self.frames = max(rates), min(frames, default=None)
 
     def open_result(self, path: Path) -> Listener:
         from mapose import __version__

@@ -40,11 +40,23 @@ def new(
     names = [*split_names(keypoints), *marks]
     mark = "-" if not any("-" in n for n in names) else ">"
     skeleton = Skeleton(names, split_pairs(edges, mark, "--edges"), landmarks=marks)
-    count = int(individuals) if individuals.isdigit() else split_names(individuals)
-    project = Project.create(folder, skeleton, individuals=count, videos=videos or [])
+    project = Project.create(
+        folder, skeleton, individuals=_read_animals(individuals), videos=videos or []
+    )
     console.print(
         f"{folder}: {tell_count(len(names), 'keypoint')}, {tell_count(project.count, 'animal')}"
     )
+
+
+def _read_animals(text: str) -> int | list[str]:
+    """Read how many animals there are, or their names; a number is never a name."""
+    try:
+        number = float(text)
+    except ValueError:
+        return split_names(text)
+    if not (number >= 1 and number.is_integer()):
+        raise SettingsError(f"--individuals: wanted how many, 1 or more, or names, came {text!r}")
+    return int(number)
 
 
 @app.command("import")

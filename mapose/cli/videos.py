@@ -72,6 +72,10 @@ def analyze(
     """
     from mapose.cluster.analyses import plan_analyses
 
+    if Path(target).is_file():
+        raise SettingsError(
+            f"{target} is a file: wanted a project, a model folder or zoo:NAME first, then videos"
+        )
     tasks = plan_analyses(
         target,
         list_recordings(videos or [], recursive=recursive, pattern=pattern),

@@ -143,8 +143,11 @@ def submit_analyses(
     Raises
     ------
     SettingsError
-        If the queue does not take them.
+        If a video is not there, or the queue does not take them.
     """
+    if missing := [task.video for task in tasks if not Path(task.video).exists()]:
+        more = f", nor are {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise SettingsError(f"the video {missing[0]} is not there{more}; nothing was handed in")
     if strange := [task.video for task in tasks if "\n" in task.video]:
         raise SettingsError(f"{strange[0]!r}: a list of videos cannot hold a name of two lines")
     items = [[task.absolute().video, task.absolute().output] for task in tasks]
@@ -181,9 +184,14 @@ def submit_training(
     Raises
     ------
     SettingsError
-        If there is such a model already, or the queue does not take it.
+        If there is no such project, the model cannot be called so or is there already, or the
+        queue does not take it.
     """
-    folder = Path(project).absolute()
+    from mapose.project.project import Project
+    from mapose.training.runs import check_name
+
+    folder = Project.load(project).path.absolute()
+    check_name(name)
     model = folder / "models" / name / "model.yaml"
     if model.exists():
         raise SettingsError(f"{folder}: there is a model {name!r} already; choose another --name")

@@ -154,7 +154,10 @@ def open_container(path: Path) -> av.container.InputContainer:
                 "frame can be found: copy it again from the camera, or mend it with a tool such "
                 "as untrunc and a whole recording of the same camera"
             ) from fault
-        raise VideoError(f"{path} is not a video that FFmpeg can read: {fault}") from fault
+        raise VideoError(
+            f"{path} is not a video that FFmpeg can read, or a damaged one "
+            f"({fault.strerror or fault}): name a video, or copy it again"
+        ) from fault
 
 
 def _explain_missing(path: Path) -> str:

@@ -163,7 +163,7 @@ def read_config(path: Path | None) -> dict[str, Any]:
     # Windows paths in double quotes are no valid YAML: their backslashes look like escapes.
     for attempt in (text, text.replace("\\", "/")):
         try:
-            config = load_yaml(attempt, path)
+            config = load_yaml(attempt, path, strict=False)
             return config if isinstance(config, dict) else {}
         except FormatError:
             continue

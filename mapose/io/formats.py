@@ -432,7 +432,7 @@ def check_there(path: str | Path) -> Path:
     if not path.exists():
         if not path.parent.is_dir():
             raise FormatError(f"there is no {path}, nor is there its folder")
-        beside = sorted(p.name for p in path.parent.iterdir())[:20]
+        beside = sorted(p.name for p in path.parent.iterdir())
         raise FormatError(f"there is no {path}: {suggest_name(path.name, beside)}")
     return path
 

@@ -226,8 +226,8 @@ class PosesFile:
                 raise
             if not h5py.is_hdf5(self.path):
                 raise FormatError(
-                    f"{self.path} is not a mapose file (not HDF5 at all); files of other tools "
-                    "are read with mapose.read()"
+                    f"{self.path} is not a result of mapose (not HDF5 at all): it is damaged, or "
+                    "another file has got its name"
                 ) from fault
             raise FormatError(
                 f"{self.path} is damaged, perhaps cut off while it was copied: copy it again or "

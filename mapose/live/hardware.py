@@ -47,7 +47,12 @@ class OpenCVCamera:
     def _open(self) -> Any:
         import cv2
 
-        capture = cv2.VideoCapture(self.place)
+        logs = cv2.utils.logging
+        level = logs.setLogLevel(logs.LOG_LEVEL_SILENT)  # it says a page where there is no camera
+        try:
+            capture = cv2.VideoCapture(self.place)
+        finally:
+            logs.setLogLevel(level)
         if not capture.isOpened():
             raise VideoError(
                 f"camera {self.place}: cannot be opened; is it connected, free, and its number "

@@ -348,7 +348,10 @@ def find_device(name: str | None = None) -> torch.device:
         try:
             torch.empty(1, device=name)
         except (RuntimeError, AssertionError) as error:
-            raise FormatError(f"device {name!r} cannot be used here: {error}") from None
+            why = "" if "Expected one of" in str(error) else f": {error}"  # torch lists its own 20
+            raise FormatError(
+                f"--device: wanted cpu, cuda or mps, whichever is here, came {name!r}{why}"
+            ) from None
         return torch.device(name)
     if torch.cuda.is_available():
         return torch.device("cuda")

@@ -232,16 +232,18 @@ class Project(Labelling):
         with lock_output(self.path / FILE, wait=True):
             project = Project.load(self.path)
             chosen: dict[str, str] = {}
+            new: dict[str, str | os.PathLike[str]] = {}
             for camera, video in cameras.items():
                 own = str(video) if str(video) in project.videos else project.find_own(video)
+                own = own or next((n for n, v in new.items() if Path(v) == Path(video)), None)
                 if own is None:
                     own = Path(video).stem
-                    own = own if own not in project.videos else f"{name}-{camera}"
-                    project = project.add_videos({own: video}, copy=copy)
+                    own = own if own not in {*project.videos, *new} else f"{name}-{camera}"
+                    new[own] = video
                 chosen[camera] = own
             sessions = {**project.sessions, name: chosen}
-            check_sessions(sessions, project.videos)
-            project = replace(project, sessions=sessions)
+            check_sessions(sessions, {*project.videos, *new})  # before any video is taken in
+            project = replace(project.add_videos(new, copy=copy), sessions=sessions)
             project.save()
         return project
 

@@ -168,10 +168,12 @@ def _find_frames(project: Project, wanted: Iterable[str]) -> list[_Frame]:
             found.append(known[name])
         elif text.isascii() and text.isdigit() and video in project.videos:
             new.setdefault(video, []).append(int(text))
-        elif video in project.videos:
+        elif {video, name} & {*project.videos}:
+            video = video if video in project.videos else name
             raise SettingsError(f"frames: wanted VIDEO:NUMBER, such as {video}:120, came {name!r}")
         else:
-            raise SettingsError(f"no frame {name!r} here: {suggest_name(video, project.videos)}")
+            near = suggest_name(video or name, project.videos)
+            raise SettingsError(f"frames: no {name!r} here: of the videos, {near}")
     for video, numbers in new.items():
         write_frames(project, video, project.find_video(video), numbers)
         found += [(video, name_image(number), number) for number in numbers]

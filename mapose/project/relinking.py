@@ -79,6 +79,7 @@ def relink_project(
         If there is no such folder.
     """
     place = Path(folder)
+    Project.load(path)  # or say that it is none
     if not place.is_dir():
         raise SettingsError(f"{place}: wanted a folder in which to look for videos")
     with lock_output(Path(path) / FILE, wait=True):

@@ -380,7 +380,9 @@ def load_parts(path: str | os.PathLike[str], kind: str) -> tuple[Tensors, dict[s
             description = load_yaml((file.metadata() or {}).get("mapose", "{}"), path)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as fault:
-        raise FormatError(f"{path}: not a file of mapose, or damaged ({fault})") from fault
+        raise FormatError(
+            f"{path}: not a file of mapose, or damaged; wanted a saved {kind}"
+        ) from fault
     if not isinstance(description, dict) or description.get("kind") != kind:
         raise FormatError(f"{path}: wanted a saved {kind}, this is something else")
     if not isinstance(description.get("schema"), int) or description["schema"] > _SCHEMA:

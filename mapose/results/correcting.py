@@ -182,7 +182,7 @@ def add_edit(
         _check_edit(names, frame, kind)
         if kind in ("move", "delete"):
             if kind == "move" and (place is None or not keypoint):
-                raise SettingsError("edit: wanted a keypoint to move and its place")
+                raise SettingsError("edit: move wants --keypoint and its place, --to X,Y")
             assert frame is not None
             where = {"last": last, "keypoint": keypoint, "place": place if kind == "move" else None}
             edit = _edit_individual(windows, names[0], frame, **where)

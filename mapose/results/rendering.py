@@ -19,6 +19,7 @@ from mapose.edits import find_edits_path
 from mapose.errors import FormatError, SettingsError, ShapeError
 from mapose.files import check_output, claim_output, make_folder, name_file, name_work
 from mapose.io import Video, VideoWriter, prefetch
+from mapose.io.formats import check_there
 from mapose.io.video_writer import UNKNOWN_RATE, VIDEO_ENDINGS
 from mapose.poses import Poses
 from mapose.results.correcting import find_span
@@ -108,6 +109,11 @@ def render_video(
             if camera is not None and recorded.cameras is not None:
                 check_view(poses, recorded.cameras[camera].size, source, camera)
         start, stop, _ = (frames or slice(None)).indices(len(source))
+        if start >= stop and frames is not None:
+            raise SettingsError(
+                f"{source.path.name}: wanted frames from --start up to --stop within its "
+                f"{len(source)} frames, came {name_span(frames)}"
+            )
         drawn = plots.draw_video(
             prefetch(source.iterate(start, stop)), poses, stamp=True, **options
         )
@@ -264,7 +270,7 @@ def save_plots(
     SettingsError
         If a file may not be replaced; nothing is drawn then.
     """
-    inputs = [] if isinstance(poses, Poses) else [poses, find_edits_path(poses)]
+    inputs = [] if isinstance(poses, Poses) else [check_there(poses), find_edits_path(poses)]
     made = name_work("plot", inputs[:1])
     folder = make_folder(folder)
     support: dict[str, Any] = {}

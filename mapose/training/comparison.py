@@ -65,16 +65,16 @@ class ModelComparison:
     def __str__(self) -> str:
         where = f"on the same {self.frames} frames" if self.frames else "each on its own frames"
         head = (
-            f"{'model':<18}{'labels':>7}{'frames':>7}{'mean px':>19}{'median px':>19}{'RMSE':>7}"
-            f"{'< 5 px':>8}{'mAP':>22}{'L/R':>7}{'shown':>7}{'absent':>8}{'behind the best':>20}"
+            f"{'model':<18}{'labels':>7}{'frames':>7}{'mean px':>23}{'median px':>23}{'RMSE':>7}"
+            f"{'< 5 px':>8}{'mAP':>24}{'L/R':>7}{'shown':>7}{'absent':>8}{'behind the best':>20}"
         )
         lines = [f"tested {where}; 95 % of samples of the frames lie in brackets", head]
         for row in self.rows:
             lines.append(
                 f"{row['model']:<18}{row['labels']:>7}{row['frames']:>7}"
-                f"{_show(row['mean'], 2):>19}{_show(row['median'], 2):>19}"
+                f"{_show(row['mean'], 2):>23}{_show(row['median'], 2):>23}"
                 f"{_tell(row['rmse'], 2):>7}"
-                f"{_percent(row['within_5']):>8}{_show(row['map'], 3):>22}"
+                f"{_percent(row['within_5']):>8}{_show(row['map'], 3):>24}"
                 f"{_percent(row['confused']):>7}{_percent(row['shown']):>7}"
                 f"{_percent(row['said_absent']):>8}{_show(row['behind'], 2):>20}"
             )

@@ -93,11 +93,10 @@ class Progress:
 
     @property
     def note(self) -> str:
-        """What a progress bar says beside itself."""
-        left = "" if math.isnan(self.left) else f", about {math.ceil(self.left / 60)} min left"
+        """What a progress bar says beside its own estimate."""
         off = self.validation_error
         error = "" if math.isnan(off) else f", validation error {off:.2f} px"
-        return f"{self.stage}loss {self.loss:.3f}{error}{left}"
+        return f"{self.stage}loss {self.loss:.3f}{error}"
 
 
 class Trainer:

@@ -32,6 +32,18 @@ SECOND = "second"
 _RUN, _PRESET, _LABELS = "run.yaml", "preset", "labels"
 
 
+def check_name(name: str) -> None:
+    """Refuse a name of a model that cannot be that of a folder.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot.
+    """
+    if name_file(name) != name or name in ("", ".", ".."):
+        raise SettingsError(f"--name: wanted the name of a folder, came {name!r}")
+
+
 def name_run(project: Project, name: str | None, preset: str | Path) -> Path:
     """Find a folder for a new run: one that is not there yet, or of a run that never began."""
     models, number = make_folder(project.path / "models"), 1
@@ -43,9 +55,8 @@ def name_run(project: Project, name: str | None, preset: str | Path) -> Path:
         if _is_free(folder) and not is_locked(folder):
             return folder
         number += 1
+    check_name(name)
     folder = models / name
-    if name_file(name) != name or name in (".", ".."):
-        raise SettingsError(f"--name: wanted the name of a folder, came {name!r}")
     if not _is_free(folder):
         raise SettingsError(f"{folder} exists already: choose another name, or --resume")
     return folder

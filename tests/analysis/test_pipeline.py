@@ -91,7 +91,8 @@ def test_every_frame_has_a_row_and_the_file_says_where_it_comes_from(folder, tmp
     assert poses.array.shape == (FRAMES, 2, 2, 3)
     assert poses.individuals == ("track0", "track1") and poses.rate == 25
     assert (poses.confidence > 0).any()
-    assert [p.done for p in seen] == [0, CHUNK, 2 * CHUNK, FRAMES]
+    done = [p.done for p in seen]  # also within a chunk, which lasts long on a slow computer
+    assert done == sorted(set(done)) and {0, 8, CHUNK, 2 * CHUNK, FRAMES} <= set(done)
     provenance = load_provenance(target)
     assert provenance["trained_frames"] == [3] and provenance["source"] == "dots.mp4"
     assert not target.with_name(target.name + ".parts").exists()

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import traceback
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -420,6 +421,9 @@ def read_plainly(path: Path) -> object:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
         found["record"].pop("seconds", None)
         return found
+    if path.suffix == ".zip":  # which keeps the times of its files
+        with zipfile.ZipFile(path) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
     if path.suffix == ".jsonl":  # the journal of labels
         return [json.loads(line) | {"when": ""} for line in path.read_bytes().splitlines()]
     if path.suffix == ".json":

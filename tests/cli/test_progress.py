@@ -32,12 +32,18 @@ def made(tmp_path_factory):
     array[..., 1] = np.array([[20], [40]]) + [0, 5]
     poses = Poses(array, SKELETON, ["x", "y"], rate=30)
     save(poses, folder / "walk.mapose.h5", doubts=[Doubt(25, 35, ("x", "y"), 0.27)])
-    with VideoWriter(folder / "walk.mp4", 30) as writer:
-        for level in range(60):
-            writer.write(np.full((64, 96), level, np.uint8))
+    for name, frames in (("walk", 60), ("short", 8)):
+        with VideoWriter(folder / f"{name}.mp4", 30) as writer:
+            for level in range(frames):
+                writer.write(np.full((64, 96), level, np.uint8))
     write(poses, folder / "walk.slp", video=folder / "walk.mp4")
     import_project(folder / "mice", folder / "walk.slp", count=4)
-    make_untrained().save(folder / "model")
+    (folder / "trip").mkdir()
+    for place in ("model", "mice/models/old", "trip/model"):
+        make_untrained(lively=True).save(folder / place)
+    text = "model: model\nsteps: [analyze]\n"
+    (folder / "trip/session.yaml").write_text(text, encoding="utf-8")
+    shutil.copy(folder / "short.mp4", folder / "trip")
     scene = make_scene(1, 20, cameras=2)
     scene.cameras.save(folder / "rig.toml")
     for i, name in enumerate(scene.cameras.names):
@@ -115,6 +121,12 @@ LONG = {
     "track": "track walk.mapose.h5 --animals 2",
     "render": "render walk.mp4 walk.mapose.h5",
     "triangulate": "triangulate cam1=v0.mapose.h5 cam2=v1.mapose.h5 --calibration rig.toml",
+    "run": "run trip",
+    "propose": "propose mice walk:7 walk:9 --model old",
+    "extract": "extract mice --method random --count 2",
+    "refine": "refine mice walk.mapose.h5 --count 2",
+    "rehearse": "live --rehearse --model model --source short.mp4",
+    "video": "video walk.mp4 --stop 10",
     "swaps": "swaps walk.mapose.h5 --pictures doubtful",
 }
 

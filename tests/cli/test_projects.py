@@ -110,6 +110,31 @@ def test_a_mistyped_video_leaves_the_project_as_it_was(mice):
     assert list(Project.load("mice").add_videos("more.mp4").videos) == ["film", "more"]
 
 
+def test_a_session_that_cannot_be_leaves_the_project_as_it_was(mice, tmp_path):
+    """Its videos are taken in all at once, after all is found to be right."""
+    before = (tmp_path / "mice/mapose.yaml").read_bytes()
+    with pytest.raises(SettingsError, match="wanted one file of top, came 'top=more.mp4' too"):
+        run("add", "mice", "top=film.mp4", "top=more.mp4", "--session", "may")
+    with pytest.raises(SettingsError, match="wanted two cameras or more, came 1"):
+        run("add", "mice", "top=more.mp4", "--session", "may")
+    with pytest.raises(SettingsError, match="a recording belongs to one"):
+        run("add", "mice", "top=more.mp4", "side=more.mp4", "--session", "may")
+    assert (tmp_path / "mice/mapose.yaml").read_bytes() == before
+    (tmp_path / "b").mkdir()
+    shutil.copy("more.mp4", "b/more.mp4")
+    with VideoWriter("b/film.mp4", 25) as writer:
+        writer.write(np.zeros((48, 64), np.uint8))
+    run("add", "mice", "top=film.mp4", "side=b/film.mp4", "--session", "may")
+    assert Project.load("mice").sessions == {"may": {"top": "film", "side": "may-side"}}
+
+
+@pytest.mark.parametrize("animals", ["-2", "0", "2.5", "nan", "-inf"])
+def test_a_number_of_animals_is_no_name(tmp_path, animals):
+    with pytest.raises(SettingsError, match="--individuals: wanted how many"):
+        run("new", tmp_path / "rats", "--keypoints", "a", "--individuals", animals)
+    assert not (tmp_path / "rats").exists()
+
+
 def test_what_waits_follows_a_name_that_is_taken_back(mice):
     run("extract", "mice", "--count", 3, "--method", "uniform")
     count = len(load_proposals(Project.load("mice")))

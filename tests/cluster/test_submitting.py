@@ -147,6 +147,22 @@ def test_a_submission_that_was_cut_off_is_none_and_goes(bin_, project):
     assert all(sub.folder.joinpath("job-1.sh").is_file() for sub in list_submissions(project.path))
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("submit {p} {p}/gone.mp4", "gone.mp4 is not there; nothing was handed in"),
+        ("submit train {p}x --name night", "not a project"),
+        ("submit train {p} --name ../night", "--name: wanted the name of a folder"),
+        ("submit train {p} --name night --preset smal", "did you mean 'small'"),
+        ("submit train {p} --name night --set train.step=3", "did you mean 'steps'"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_handed_in(bin_, project, words, message):
+    done = run(*words.format(p=project.path).split())
+    assert isinstance(done.exception, SettingsError) and message in str(done.exception)
+    assert not list_submissions(project.path) and not Path(f"{project.path}x").exists()
+
+
 def test_what_another_model_has_made_is_not_done(bin_, project):
     assert run("analyze", project.path).exit_code == 0
     run("submit", project.path)

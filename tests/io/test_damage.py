@@ -208,6 +208,8 @@ YAML = {
     "contain themselves|aliases stand": "a: &a [*a]",
     "at most 4000000 characters": "a: " + "x" * 4_000_001,
     "not readable": "a: \0",
+    "'a' stands twice, in lines 1 and 3": "a: 1\nb: 2\na: 3",
+    "'c' stands twice, in lines 2 and 2": "a:\n- {c: 1, c: 1}",
 }
 
 

@@ -101,7 +101,7 @@ def test_given_frames_join_those_that_wait_and_labelled_ones_keep_their_marks(pr
 
 
 def test_frames_and_models_that_do_not_fit_are_told(project, tmp_path):
-    with pytest.raises(SettingsError, match=r"no frame 'flim:3' here.*film"):
+    with pytest.raises(SettingsError, match=r"no 'flim:3' here.*film"):
         propose_frames(project, ["flim:3"])
     with pytest.raises(SettingsError, match=r"wanted VIDEO:NUMBER, such as film:120"):
         propose_frames(project, ["film:first"])
