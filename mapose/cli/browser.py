@@ -11,6 +11,7 @@ import typer
 from mapose.cli.application import Dir, app
 from mapose.cli.numbers import real, whole
 from mapose.cli.terminal import console
+from mapose.errors import SettingsError
 
 Roots = Annotated[
     list[Path] | None,
@@ -91,4 +92,6 @@ def _serve(
         if not quiet:
             webbrowser.open(address)
 
+    if strange := [root for root in roots or [] if not root.is_dir()]:
+        raise SettingsError(f"--root: wanted a folder, {strange[0]} is none")
     serve(folder, page, roots=roots or [], port=port, hours=hours, on_start=show)

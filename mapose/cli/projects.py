@@ -39,7 +39,9 @@ def add(
                 if not (camera and mark and file):
                     raise SettingsError(f"--session: wanted CAM=FILE, came {text!r}")
                 if camera in cameras:
-                    raise SettingsError(f"--session: wanted one file of {camera}, came {text!r} too")
+                    raise SettingsError(
+                        f"--session: wanted one file of {camera}, came {text!r} too"
+                    )
                 cameras[camera] = file
             project = project.add_session(session, cameras, copy=copy)
         else:

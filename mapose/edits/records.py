@@ -96,7 +96,8 @@ class Edit:
         single = self.kind in _SINGLE and not second
         if not first or first == second or not (second or single):
             raise SettingsError(
-                f"edit: wanted two different names, came {' and '.join(map(repr, self.individuals))}"
+                "edit: wanted two different names, came "
+                + " and ".join(map(repr, self.individuals))
             )
         if self.last is not None and self.last < self.frame:
             raise SettingsError(f"edit: wanted a last frame from {self.frame} on, came {self.last}")

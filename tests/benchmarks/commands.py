@@ -421,6 +421,8 @@ def read_plainly(path: Path) -> object:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
         found["record"].pop("seconds", None)
         return found
+    if path.name == "training.png":  # it has an axis in minutes
+        return "a picture"
     if path.suffix == ".zip":  # which keeps the times of its files
         with zipfile.ZipFile(path) as archive:
             return {name: archive.read(name) for name in archive.namelist()}

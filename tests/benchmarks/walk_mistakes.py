@@ -10,6 +10,7 @@ that was there, and a refusal is one line (or the usage of the command). What ea
 printed: whether it helps is for a person to judge. For POSIX systems.
 """
 
+# ruff: noqa: E501 (a table of what is typed)
 import argparse
 import os
 import signal

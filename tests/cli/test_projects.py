@@ -113,7 +113,7 @@ def test_a_mistyped_video_leaves_the_project_as_it_was(mice):
 def test_a_session_that_cannot_be_leaves_the_project_as_it_was(mice, tmp_path):
     """Its videos are taken in all at once, after all is found to be right."""
     before = (tmp_path / "mice/mapose.yaml").read_bytes()
-    with pytest.raises(SettingsError, match="wanted one file of top, came 'top=more.mp4' too"):
+    with pytest.raises(SettingsError, match=r"wanted one file of top, came 'top=more\.mp4' too"):
         run("add", "mice", "top=film.mp4", "top=more.mp4", "--session", "may")
     with pytest.raises(SettingsError, match="wanted two cameras or more, came 1"):
         run("add", "mice", "top=more.mp4", "--session", "may")
