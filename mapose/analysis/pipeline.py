@@ -192,10 +192,7 @@ def analyze_file(
         resumed = min(parts.count * CHUNK, len(source))
         stack.enter_context(_tell_how_to_go_on(target))
         rate = job.get("rate", source.rate or None)
-
-        def tell(done: int) -> None:
-            on_progress(AnalysisProgress(done, len(source), resumed))
-
+        tell = _make_tell(on_progress, len(source), resumed)
         tell(resumed)
         chunks, runner = _open_chunks(source, model, count, resumed, options, tell=tell)
         for poses, peaks in chunks:
@@ -218,6 +215,12 @@ def analyze_file(
             logger.warning("%s: no animal was found in any of its %d frames", source.name, count)
         parts.remove()
     return target
+
+
+def _make_tell(
+    on_progress: Callable[[AnalysisProgress], None], total: int, resumed: int
+) -> Callable[[int], None]:
+    return lambda done: on_progress(AnalysisProgress(done, total, resumed))
 
 
 @contextmanager

@@ -76,9 +76,8 @@ def live(
     if rehearsal and record is not None:
         raise SettingsError("--rehearse answers videos, which are there: leave --record out")
     with ExitStack() as stack:
-        order = _Order(
-            _split_sources(source or []), model, calibration, individuals, rehearsal=rehearsal
-        )
+        places = _split_sources(source or [])
+        order = _Order(places, model, calibration, individuals, rehearsal=rehearsal)
         if output is not None:
             stack.enter_context(order.claim(output, force))
         order.open(stack)
@@ -87,11 +86,16 @@ def live(
         if dashboard:
             outputs.append(view := _show(order, port, stack))
             options = replace(options, on_report=view.note)
-        progress, task = stack.enter_context(show_progress("live"))
-        progress.update(task, total=order.frames)
-        outputs.append(_Status(progress, task))
+        outputs.append(_show_status(order, stack))
         found = order.rehearse(outputs) if rehearsal else order.run(outputs, record, options)
     show_result(found, as_json)
+
+
+def _show_status(order: _Order, stack: ExitStack) -> Listener:
+    """Show how it goes in the terminal."""
+    progress, task = stack.enter_context(show_progress("live"))
+    progress.update(task, total=order.frames)
+    return _Status(progress, task)
 
 
 def _show(order: _Order, port: int, stack: ExitStack) -> LiveView:

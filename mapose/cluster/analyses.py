@@ -103,6 +103,11 @@ def plan_analyses(
     files = [Path(video) for video in videos] or own
     if not files:
         raise SettingsError("no video: name at least one, mapose analyze TARGET VIDEO...")
+    if files is own and not any(video.exists() for video in own):
+        raise SettingsError(
+            f"none of the project's videos is where it was, such as {own[0]}: find them again with "
+            f"`mapose relink {target} FOLDER`"
+        )
     if output is not None:
         find_place = partial(find_result, folder=make_folder(output))
     check_distinct((video, find_place(video)) for video in files)

@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from mapose.arrays import Image, Singles
 from mapose.errors import SettingsError, suggest_name
+from mapose.files import check_writable
 from mapose.io.images import read_image
 from mapose.io.labels import name_image
 from mapose.io.proposals import Proposals
@@ -19,7 +20,7 @@ from mapose.labels import Labels
 from mapose.poses import Peaks, Poses
 from mapose.project.crops import Crop, load_crops
 from mapose.project.extracting import write_frames
-from mapose.project.project import Project
+from mapose.project.project import FILE, Project
 from mapose.project.proposals import load_proposals, replace_proposals
 from mapose.skeleton import LANDMARKS
 
@@ -111,6 +112,7 @@ def propose_frames(
     VideoError
         If a frame that is not in the project yet cannot be read.
     """
+    check_writable(project.path / FILE)
     loaded = project.load_model(model)
     project.check_model(loaded)
     chosen = _list_untouched(project) if frames is None else _find_frames(project, frames)

@@ -13,7 +13,7 @@ import numpy as np
 from mapose.analysis.mirroring import find_mirrored
 from mapose.arrays import Image, Ints
 from mapose.errors import SettingsError, ShapeError, VideoError, suggest_name
-from mapose.files import cut_suffix
+from mapose.files import check_writable, cut_suffix
 from mapose.io import Video
 from mapose.io.proposals import Proposals
 from mapose.labels import Labels
@@ -21,7 +21,7 @@ from mapose.models import Model
 from mapose.poses import Poses
 from mapose.project.extracting import find_known_pictures, join_pictures, write_frames
 from mapose.project.importing import try_labels
-from mapose.project.project import Project
+from mapose.project.project import FILE, Project
 from mapose.project.proposals import add_proposals, list_names
 from mapose.results.outliers import find_outliers
 from mapose.results.recordings import check_recording
@@ -123,6 +123,7 @@ def refine_project(
     )
     if against is not None and (session or (len(groups) > 1 and not isinstance(against, Model))):
         raise SettingsError("another model's result: wanted one result to hold it against")
+    check_writable(project.path / FILE)
     labels = try_labels(project)
     chosen: list[tuple[list[_View], Outlier]] = []
     for done, group in enumerate(groups):

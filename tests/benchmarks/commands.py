@@ -320,6 +320,8 @@ class Run:
         """Whether it ended well, or with a line and no traceback."""
         lines = [line for line in self.said.splitlines() if line.startswith("mapose: ")]
         lines = [line for line in lines if line != "mapose: starting"]
+        # A run of many tells of each in a table what has failed.
+        lines += [line for line in self.said.splitlines() if "  failed  " in line]
         return self.wait() == 0 or (
             self.status in (1, 130, 143) and len(lines) == 1 and "Traceback" not in self.said
         )

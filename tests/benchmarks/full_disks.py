@@ -139,12 +139,12 @@ def find_lost(start_: Path, folder: Path, done: Run) -> list[str]:
 
 def put_path_before(words: str, folder: Path) -> str:
     """Name files by their full path."""
-    there = {p.name for p in folder.iterdir()} | {"rats", "board.pdf", "found.toml", "doubtful"}
-    there |= {"out.slp", "out.mapose.h5"}
+    there = {p.name for p in folder.iterdir()} | {"rats", "doubtful", "recorded"}
     named = []
     for word in words.split():
         camera, sign, path = word.rpartition("=")
-        named.append(f"{camera}{sign}{folder / path}" if path in there else word)
+        ours = path in there or path.startswith("mice/") or named[-1:] in (["-o"], ["--print"])
+        named.append(f"{camera}{sign}{folder / path}" if ours else word)
     if words.startswith("calibrate --board") and "--print" not in words:
         named += ["-o", str(folder / "calibration.toml")]
     return " ".join(named)

@@ -8,6 +8,7 @@ for must be there, and nothing half-written. Fails if not. Seeded; for POSIX sys
 """
 
 import argparse
+import json
 import random
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from pathlib import Path
 from commands import COMMANDS, TINY, Run, copy_start, make_start, read_tree, start
 
 from mapose.edits import load_edits
-from mapose.io import load, load_labels
+from mapose.io import Video, load, load_labels
 from mapose.recognition.gallery import load_gallery
 
 TRAIN = "train mice " + " ".join(f"--set {setting}" for setting in TINY)
@@ -78,6 +79,46 @@ def lose_rows(folder: Path, well: list[bool]) -> bool:
     return not any(well) or len(load(folder / "other.mapose.h5")) != 90
 
 
+def lose_submissions(folder: Path, well: list[bool]) -> bool:
+    there = list(folder.glob("mice/jobs/*"))
+    return len(there) != sum(well) or any(not (p / "manifest.json").is_file() for p in there)
+
+
+def lose_attempts(folder: Path, well: list[bool]) -> bool:
+    found = [json.loads(p.read_text()) for p in folder.glob("theirs/jobs/*/manifest.json")]
+    return [len(one["attempts"]) for one in found] != [1 + sum(well)]
+
+
+def lose_proposals(folder: Path, well: list[bool]) -> bool:
+    from mapose.project.project import Project
+    from mapose.project.proposals import load_proposals
+
+    origins = load_proposals(Project.load(folder / "mice")).origins
+    return not all(well) or not (origins == "model").any()
+
+
+def lose_session(folder: Path, well: list[bool]) -> bool:
+    steps = json.loads((folder / "trip/monday/steps.json").read_text())
+    done = all("outputs" in step for step in steps.values())
+    return not any(well) or len(steps) != 5 or not done
+
+
+def lose_rehearsal(folder: Path, well: list[bool]) -> bool:
+    return sum(well) != 1 or len(load(folder / "live.mapose.h5")) != 30
+
+
+def lose_live(folder: Path, well: list[bool]) -> bool:
+    """A slow computer may have answered nothing in time; then there is no result."""
+    result = folder / "live.mapose.h5"
+    return sum(well) != 1 or (result.exists() and not len(load(result)))
+
+
+def lose_recording(folder: Path, well: list[bool]) -> bool:
+    rows = (folder / "recorded/camera.times.csv").read_text().splitlines()
+    with Video(folder / "recorded/camera.mkv") as video:
+        return sum(well) != 1 or len(video) != len(rows) - 1
+
+
 def twice(name: str) -> tuple[str, str]:
     return (COMMANDS[name].words,) * 2
 
@@ -123,6 +164,20 @@ RACES = {
     "evaluate x2": Race(twice("evaluate"), lose_all),
     "triangulate x2": Race(twice("triangulate"), lose_all),
     "from poses x2": Race(twice("from poses"), lose_all),
+    "world x2": Race(twice("world"), lose_all),
+    "propose x2": Race(twice("propose"), lose_proposals),
+    "run x2": Race(twice("run"), lose_session),
+    "submit x2": Race(twice("submit"), lose_submissions),
+    "submit, train": Race(
+        (COMMANDS["submit"].words, COMMANDS["submit train"].words), lose_submissions
+    ),
+    "resubmit x2": Race(twice("resubmit"), lose_attempts),
+    "rehearse x2": Race(twice("rehearse"), lose_rehearsal),
+    "live x2": Race(twice("live"), lose_live),
+    "record x2": Race(twice("record"), lose_recording),
+    "edit, swap": Race(
+        (COMMANDS["edit"].words, "swap walk.mapose.h5 --frame 40 x y"), lose_edits
+    ),
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import matplotlib.pyplot as plt  # before somebody runs who may not read where it lies
 from commands import COMMANDS, Run, copy_start, make_start, run
 
 NOBODY = 65534
@@ -280,9 +281,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
         work.chmod(0o755)
+        os.environ["MPLCONFIGDIR"] = str(work / "matplotlib")
         os.environ["MAPOSE_ZOO"] = str(work / "zoo")
         make_start(work / "start")
         make_odd(work / "start")
+        plt.close(plt.figure())
         copy_start(work / "start", work / "folder")
         for command, mistake, done in walk(options.names, work):
             wrong = judge(mistake, done, work)
@@ -332,7 +335,6 @@ def set_limit() -> None:
 
 def give_up_root() -> None:
     set_limit()
-    os.environ["HOME"] = "/nonexistent"
     os.setgroups([])
     os.setgid(NOBODY)
     os.setuid(NOBODY)
