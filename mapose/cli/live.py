@@ -145,6 +145,9 @@ class _Order:
     def claim(self, output: Path, force: bool) -> AbstractContextManager[None]:
         inputs = [Path(place) for place in self.places.values()] + list(Path(self.model).glob("*"))
         inputs += [] if self.calibration is None else [self.calibration]
+        from mapose.live.results import remove_joined
+
+        remove_joined(output)
         # Not even by the same command: every run is another recording.
         return claim_output(output, inputs=inputs, suffixes=(RESULT,), force=force)
 

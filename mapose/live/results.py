@@ -16,6 +16,7 @@ from mapose.files import RESULT, claim_output, make_folder
 from mapose.io import PosesWriter, load, load_provenance, save
 from mapose.live.answers import Answer
 from mapose.live.gathering import FrameSet
+from mapose.locks import is_locked
 from mapose.poses import Poses
 
 #: Seconds of answers in a part, and answers that wait for a part that cannot be written.
@@ -156,8 +157,21 @@ def join_parts(path: str | os.PathLike[str], *, force: bool = False) -> Path:
         If there is a file of that name, or another program works on it.
     """
     path = Path(path)
+    if remove_joined(path):
+        return path
     with claim_output(path, suffixes=(RESULT,), force=force):
         return _join(path, find_parts(path))
+
+
+def remove_joined(path: str | os.PathLike[str]) -> bool:
+    """Remove parts that are in the result already: of a run that was killed when all was done."""
+    path = Path(path)
+    parts = _list_parts(find_parts(path))
+    done = bool(parts) and path.is_file() and not is_locked(path)
+    if not done or any(part.stat().st_mtime > path.stat().st_mtime for part in parts):
+        return False
+    shutil.rmtree(find_parts(path))
+    return True
 
 
 def _list_parts(folder: Path) -> list[Path]:

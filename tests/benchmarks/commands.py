@@ -31,7 +31,7 @@ import mapose.recognition.learning as learning
 from calibration import CameraGroup
 from mapose.cli import main
 from mapose.doubts import Doubt
-from mapose.io import VideoWriter, save, write
+from mapose.io import Video, VideoWriter, save, write
 from mapose.poses import Poses
 from mapose.project.importing import import_project
 from mapose.project.project import Project
@@ -66,7 +66,8 @@ class Command:
     """A command as it is typed in the folder; ``again`` says what is typed after it was cut off.
 
     ``by_name`` is true of what runs against the clock, so that of its files only the names are
-    the same each time; ``kept`` is how names of files end that a run that was cut off may leave.
+    the same each time; ``kept`` is how names of files end that may be there or not: what was
+    recorded before a run was cut off, what a slow computer has answered in time.
     """
 
     words: str
@@ -171,7 +172,7 @@ COMMANDS = {
     "resubmit": Command("jobs theirs --resubmit"),
     "rehearse": Command("live --rehearse --model model --source short.mp4 -o live.mapose.h5"),
     "live": Command("live --model model --source short.mp4 -o live.mapose.h5",
-                    again=go_on_live, by_name=True),
+                    again=go_on_live, by_name=True, kept="live.mapose.h5"),
     "record": Command("live --model model --source short.mp4 --record recorded",
                       by_name=True, kept=".cut.mkv .cut.times.csv"),
     "models list": Command("models list mice"),
@@ -423,6 +424,10 @@ def read_plainly(path: Path) -> object:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
         found["record"].pop("seconds", None)
         return found
+    if path.name == "space.labelled.mp4":
+        # The encoder's choices differ now and then: one block of one picture, by 6 of 255 at most.
+        with Video(path) as video:
+            return video.size, sum(image is not None for image in video)
     if path.name == "training.png":  # it has an axis in minutes
         return "a picture"
     if path.suffix == ".zip":  # which keeps the times of its files

@@ -107,7 +107,10 @@ def repeat(command: Command, folder: Path, ends: list[dict]) -> list[str]:
     found = read_tree(folder)
     if command.kept:
         endings = tuple(command.kept.split())
-        found = {name: content for name, content in found.items() if not name.endswith(endings)}
+        *ends, found = [
+            {name: content for name, content in tree.items() if not name.endswith(endings)}
+            for tree in (*ends, found)
+        ]
     if command.by_name:
         ends, found = [dict.fromkeys(end) for end in ends], dict.fromkeys(found)
     best = min((name_differences(end, found) for end in ends), key=len)

@@ -1,5 +1,6 @@
 """The loop itself, on drawn mice whose places are known."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -318,7 +319,10 @@ def test_parts_of_a_run_that_crashed_are_joined(in_picture, tmp_path, monkeypatc
     assert not kept.exists()
     with pytest.raises(FormatError, match="mapose live --join"):
         ResultOutput(kept, rate=30)
+    shutil.copytree(crashed.folder, tmp_path / "copy")
     join_parts(kept)
+    shutil.copytree(tmp_path / "copy", crashed.folder)  # killed before they were removed
+    assert join_parts(kept) == kept
     assert len(load(kept)) == FRAMES // 6 * 6 and not parts.find_parts(kept).exists()
     points = np.stack([answer.points for answer in in_picture[: len(load(kept))]])
     np.testing.assert_array_equal(load(kept).points, points.astype(np.float32))
