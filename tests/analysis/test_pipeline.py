@@ -282,8 +282,6 @@ def test_two_analyses_into_one_file_do_not_mix(folder, tmp_path):
     analyze_file(*names, output=target, on_progress=begin_another)
     assert len(faults) == 1 + FRAMES // CHUNK
     assert {p.name for p in tmp_path.iterdir()} == {target.name}
-        target.name
-    }
 
 
 def test_bad_input_is_told(folder, tmp_path):
