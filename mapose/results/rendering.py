@@ -270,7 +270,7 @@ def save_plots(
     SettingsError
         If a file may not be replaced; nothing is drawn then.
     """
-    inputs = [] if isinstance(poses, Poses) else [check_there(poses), find_edits_path(poses)]
+    inputs = [] if isinstance(poses, Poses) else [check_there(Path(poses)), find_edits_path(poses)]
     made = name_work("plot", inputs[:1])
     folder = make_folder(folder)
     support: dict[str, Any] = {}
