@@ -5,6 +5,7 @@ from .boards.chessboard import Chessboard
 from .boards.detection import BoardDetections, find_boards, find_sighting
 from .boards.markergrid import ArucoGrid
 from .boards.printing import write_board
+from .boards.recordings import open_recording
 from .boards.specs import read_board
 from .bundle.adjustment import bundle_adjust, bundle_adjust_points
 from .camera import Camera, find_reprojection_errors
@@ -19,6 +20,7 @@ from .session.report import CalibrationReport
 from .session.selection import select_views
 from .stations import add_station, join_calibrations, list_stations, split_station
 from .synchronization.frame_offsets import Synchronization, find_frame_offsets
+from .synchronization.moments import find_moments, place_moments
 from .synchronization.rates import find_different_rates
 from .synthetic import aim_camera, make_ring
 from .triangulation.epipolar import estimate_noise, find_all_distances
@@ -60,6 +62,7 @@ __all__ = [
     "find_different_rates",
     "find_drift",
     "find_frame_offsets",
+    "find_moments",
     "find_reprojection_errors",
     "find_similarity",
     "guess_lens",
@@ -68,6 +71,8 @@ __all__ = [
     "list_stations",
     "make_ring",
     "make_sightlines",
+    "open_recording",
+    "place_moments",
     "read_board",
     "read_cameras",
     "select_views",

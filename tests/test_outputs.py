@@ -41,7 +41,7 @@ READ = {
     "add": "folder", "info": "path", "history": "folder", "restore": "folder",
     "merge": "folder other", "relink": "folder place", "skeleton": "folder", "delete": "folder",
     "gallery list": "gallery", "models list": "folder", "models compare": "folder",
-    "calibrate": "lenses check", "world": "calibration points",
+    "calibrate": "lenses check times", "world": "calibration points",
     "triangulate": "calibration times",
     "filter": "files", "kinematics": "files zones", "zoo add": "card head",
     "zip": "folder", "run": "tree", "live": "calibration join",

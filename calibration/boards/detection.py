@@ -25,6 +25,7 @@ from calibration.boards.charuco import CharucoBoard
 from calibration.boards.recordings import Recording, Source, open_recording
 from calibration.corners.sighting import Sighting
 from calibration.errors import CalibrationError
+from calibration.synchronization.moments import find_moments, place_moments
 
 _logger = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ def find_boards(
     on_progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
     step: int | None = None,
+    times: Mapping[str, Floats] | None = None,
 ) -> dict[str, BoardDetections]:
     """Find a board in the recordings of cameras.
 
@@ -132,6 +134,11 @@ def find_boards(
     step : int, optional
         Search every `step`-th frame, in all cameras the same ones. By default 1, in videos of
         more than 3000 frames as much as leaves that many: beyond, frames are much alike.
+    times : dict of str to float64, (F,), optional
+        When each frame of a recording was taken, s, for all of them or none: where frames were
+        dropped, or cameras take them at moments of their own. Detections then count moments
+        common to all (`find_moments`), and between two frames corners are where a straight line
+        puts them.
 
     Returns
     -------
@@ -142,7 +149,7 @@ def find_boards(
     ------
     CalibrationError
         If a recording is missing or cannot be read, or no camera saw the board; if another
-        board seems to be seen, its spec is suggested.
+        board seems to be seen, its spec is suggested. If times are of other recordings.
     """
     if not sources:
         raise CalibrationError("no recordings: wanted at least one camera with a video or images")
@@ -151,13 +158,16 @@ def find_boards(
     step = max(1, -(-longest // MOST_FRAMES)) if step is None else step
     if step < 1:
         raise CalibrationError(f"step: wanted a whole number of 1 or more, came {step}")
+    clock = None if times is None else _Clock(recordings, times, step)
     total = sum(-(-recording.n_frames // step) for recording in recordings)
+    if clock is not None:
+        total = sum(map(len, clock.wanted.values()))
     seen: dict[str, list[tuple[int, Sighting]]] = {r.camera: [] for r in recordings}
     searched = Counter[str]()
     search = _Search(board)
     with _open_pool(workers, total) as pool:
         for done, (camera, number, sighting) in enumerate(
-            _search_frames(recordings, search, pool=pool, step=step), 1
+            _search_frames(recordings, search, pool=pool, step=step, clock=clock), 1
         ):
             searched[camera] = number + 1
             if np.count_nonzero(sighting.found) >= _LEAST or sighting.hint:
@@ -168,12 +178,13 @@ def find_boards(
         on_progress(total, total)
     _check_seen(board, seen, search)
     print_ = _find_print(seen)
-    return {
+    found = {
         r.camera: _gather(
             r, board, seen[r.camera], print_=print_, n_frames=_count(r, searched[r.camera], step)
         )
         for r in recordings
     }
+    return found if clock is None else {name: clock.align(own) for name, own in found.items()}
 
 
 def find_sighting(source: Source, board: Board, *, camera: str, frame: int) -> Sighting:
@@ -207,6 +218,56 @@ def find_sighting(source: Source, board: Board, *, camera: str, frame: int) -> S
     raise CalibrationError(
         f"{camera}: there is no frame {frame} in its {recording.n_frames} frames or images"
     )
+
+
+class _Clock:
+    """The moments common to recordings, and which of their frames show them."""
+
+    def __init__(
+        self, recordings: Sequence[Recording], times: Mapping[str, Floats], step: int
+    ) -> None:
+        if unknown := [r.camera for r in recordings if r.camera not in times]:
+            raise CalibrationError(
+                f"no times of {', '.join(unknown)} are given, only of {', '.join(times)}"
+            )
+        for r in recordings:
+            if r.n_frames > len(times[r.camera]):
+                raise CalibrationError(
+                    f"{r.camera}: its recording has {r.n_frames} frames, but "
+                    f"{len(times[r.camera])} times are given: are they of this recording?"
+                )
+        own = {r.camera: np.asarray(times[r.camera])[: r.n_frames] for r in recordings}
+        self.moments, self.period = find_moments(list(own.values()))
+        self.placed = {n: place_moments(t, self.moments, self.period) for n, t in own.items()}
+        self.numbers = {r.camera: np.array(r.numbers or range(r.n_frames)) for r in recordings}
+        self.wanted = {name: self._list_wanted(name, step) for name in own}
+
+    def _list_wanted(self, camera: str, step: int) -> set[int]:
+        """List the frames that are needed for every `step`-th moment."""
+        placed, numbers = self.placed[camera], self.numbers[camera]
+        rows = np.flatnonzero(placed.kept)
+        rows = rows[rows % step == 0]
+        return {int(n) for n in (*numbers[placed.first[rows]], *numbers[placed.second[rows]])}
+
+    def align(self, own: BoardDetections) -> BoardDetections:
+        """Say where the corners were at the common moments; those it missed are left out."""
+        placed, rate = self.placed[own.camera], 1 / self.period
+        where = np.full(len(self.numbers[own.camera]), -1)
+        where[np.searchsorted(self.numbers[own.camera], own.frames)] = np.arange(len(own.frames))
+        first, second = where[placed.first], where[placed.second]
+        kept = np.flatnonzero(placed.kept & (first >= 0) & (second >= 0))
+        a, b = first[kept], second[kept]
+        share = placed.share[kept, None, None]
+        pixels = (1 - share) * own.pixels[a] + share * own.pixels[b]
+        good = np.isfinite(pixels).all(-1).sum(1) >= _LEAST
+        return replace(
+            own,
+            frames=kept[good],
+            pixels=pixels[good],
+            blur=np.fmax(own.blur[a], own.blur[b])[good],
+            n_frames=len(self.moments),
+            rate=rate,
+        )
 
 
 class _Search:
@@ -244,7 +305,12 @@ class _Search:
 
 
 def _search_frames(
-    recordings: Sequence[Recording], search: _Search, *, pool: ProcessPoolExecutor | None, step: int
+    recordings: Sequence[Recording],
+    search: _Search,
+    *,
+    pool: ProcessPoolExecutor | None,
+    step: int,
+    clock: _Clock | None,
 ) -> Iterator[tuple[str, int, Sighting]]:
     """Search frames in order, a few ahead where there are processes for it."""
     waiting: deque[tuple[str, int, Image, Future[Sighting] | None]] = deque()
@@ -264,7 +330,8 @@ def _search_frames(
         return camera, number, sighting
 
     for recording in recordings:
-        for number, image in recording.read_frames(step):
+        wanted = None if clock is None else clock.wanted[recording.camera]
+        for number, image in recording.read_frames(step, wanted=wanted):
             future = None
             if pool is not None:
                 try:

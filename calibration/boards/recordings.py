@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +50,10 @@ class Recording:
     rate: float | None
     size: tuple[int, int]
 
-    def read_frames(self, step: int = 1) -> Iterator[tuple[int, Image]]:
-        """Read every `step`-th frame as grey levels, each with its number.
+    def read_frames(
+        self, step: int = 1, *, wanted: Collection[int] | None = None
+    ) -> Iterator[tuple[int, Image]]:
+        """Read every `step`-th frame, or the wanted ones, as grey levels, each with its number.
 
         Yields
         ------
@@ -64,11 +66,15 @@ class Recording:
             If nothing can be read, or images differ in size.
         """
         if self.rate is None:
-            return self._read_images(step)
-        return self._read_video(step)
+            return self._read_images(step, wanted)
+        return self._read_video(step, wanted)
 
-    def _read_images(self, step: int) -> Iterator[tuple[int, Image]]:
-        for number, path in list(zip(self.numbers, self.paths, strict=True))[::step]:
+    def _read_images(
+        self, step: int, wanted: Collection[int] | None
+    ) -> Iterator[tuple[int, Image]]:
+        listed = list(zip(self.numbers, self.paths, strict=True))
+        chosen = listed[::step] if wanted is None else [it for it in listed if it[0] in wanted]
+        for number, path in chosen:
             image = _read_image(path, self.camera)
             if (image.shape[1], image.shape[0]) != self.size:
                 raise CalibrationError(
@@ -78,14 +84,14 @@ class Recording:
                 )
             yield number, image
 
-    def _read_video(self, step: int) -> Iterator[tuple[int, Image]]:
+    def _read_video(self, step: int, wanted: Collection[int] | None) -> Iterator[tuple[int, Image]]:
         capture = _open_video(self.paths[0], self.camera)
         number = 0
         try:
             # A frame that is not wanted is decoded all the same, so that numbers stay true
             # where seeking would miss.
             while capture.grab():
-                if number % step == 0:
+                if number % step == 0 if wanted is None else number in wanted:
                     there, image = capture.retrieve()
                     if there:
                         yield number, _make_gray(np.asarray(image, np.uint8))

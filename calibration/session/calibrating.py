@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def calibrate(
     *,
     fisheye: Collection[str] = (),
     lens_videos: Mapping[str, Source] | None = None,
-    rate: float | None = None,
+    timing: float | Mapping[str, Floats] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> tuple[CameraGroup, CalibrationReport]:
@@ -58,8 +59,10 @@ def calibrate(
     lens_videos : dict of str to path or list of paths, optional
         For cameras whose lens has a recording of its own; its frames need not be those of
         another camera.
-    rate : float, optional
-        Frames per second of all videos, instead of what their files say.
+    timing : float, or dict of str to float64, (F,), optional
+        Frames per second of all videos, instead of what their files say; or when each frame of
+        each video was taken, s: then frames are brought together by time, not by number, so that
+        dropped ones do no harm.
     on_progress : function of (int, int), optional
         Called with frames searched and frames in all.
     workers : int, optional
@@ -83,11 +86,15 @@ def calibrate(
     lens_videos = dict(lens_videos or {})
     _check_names(videos, {"fisheye": fisheye, "lens_videos": lens_videos})
     own = {f"{name} (lens)": source for name, source in lens_videos.items()}
-    if rate is not None and not 0 < rate < np.inf:
-        raise CalibrationError(f"rate: wanted frames per second above 0, came {rate:g}")
-    found = find_boards({**videos, **own}, board, on_progress=on_progress, workers=workers)
-    if rate is not None:
-        found = {name: replace(own, rate=own.rate and rate) for name, own in found.items()}
+    search = partial(find_boards, board=board, on_progress=on_progress, workers=workers)
+    if isinstance(timing, Mapping):
+        found = search(videos, times=timing) | (search(own) if own else {})
+    else:
+        if timing is not None and not 0 < timing < np.inf:
+            raise CalibrationError(f"timing: wanted frames per second above 0, came {timing:g}")
+        found = search({**videos, **own})
+        if timing is not None:
+            found = {name: replace(own, rate=own.rate and timing) for name, own in found.items()}
     lens = {name: replace(found[f"{name} (lens)"], camera=name) for name in lens_videos}
     seen = {name: found[name] for name in videos}
     return calibrate_detections(seen, board, fisheye=fisheye, lens_detections=lens)
@@ -382,7 +389,7 @@ def _check_recordings(
         raise CalibrationError(
             f"the videos have different frame rates ({said}), so that frames of the "
             "same number are not the same moment: bring them to one rate first, or say the right "
-            "one if the files are wrong (rate=, --rate)"
+            "one if the files are wrong (timing=, --rate)"
         )
     lengths = {name: own.n_frames for name, own in detections.items() if own.rate}
     if len(set(lengths.values())) > 1:

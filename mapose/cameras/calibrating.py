@@ -8,10 +8,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from calibration import CalibrationReport, CameraGroup, calibrate, read_board
+import numpy as np
+
+from calibration import CalibrationReport, CameraGroup, calibrate, open_recording, read_board
 from calibration import write_board as print_board
-from mapose.files import check_output, make_mark, name_work, write_atomically
+from mapose.arrays import Floats
+from mapose.files import check_output, find_tail, make_mark, name_work, write_atomically
 from mapose.locks import lock_output
+from mapose.multiview.timing import read_times
 from mapose.plots import plot_calibration, save_figure
 
 _WILD = set("*?[")
@@ -32,12 +36,15 @@ class BoardOptions:
         Of a board file that names none: mm, cm, m or in.
     rate : float, optional
         Frames per second of all videos, instead of what their files say.
+    times : path, optional
+        When frames were taken, or which were dropped; see `mapose.multiview.timing.read_times`.
     """
 
     fisheye: Collection[str] = ()
     lens_sources: Mapping[str, str | os.PathLike[str]] | None = None
     unit: str | None = None
     rate: float | None = None
+    times: str | os.PathLike[str] | None = None
 
 
 def calibrate_cameras(
@@ -92,18 +99,20 @@ def calibrate_cameras(
         unit=options.unit,
         rate=options.rate,
         fisheye=",".join(options.fisheye),
+        times=options.times and find_tail(options.times),
     )
+    read = [*sources.values(), *lenses.values(), board]
+    read += [] if options.times is None else [options.times]
     for place in (output, *(output.with_suffix(ending) for ending in _REPORTS)):
-        inputs = [*sources.values(), *lenses.values(), board]
         wanted = [".toml"] if place == output else []
-        check_output(place, inputs=inputs, suffixes=wanted, made=made, force=force)
+        check_output(place, inputs=read, suffixes=wanted, made=made, force=force)
     with lock_output(output):
         group, report = calibrate(
             dict(sources),
             read_board(board, options.unit),
             fisheye=options.fisheye,
             lens_videos=lenses,
-            rate=options.rate,
+            timing=_read_times(sources, options) or options.rate,
             on_progress=on_progress,
         )
         group.save(output, note=make_mark(made))
@@ -117,6 +126,19 @@ def calibrate_cameras(
         )
         save_figure(figure, output.with_suffix(_REPORTS[-1]), made=made)
         return group, report
+
+
+def _read_times(
+    sources: Mapping[str, str | os.PathLike[str]], options: BoardOptions
+) -> dict[str, Floats] | None:
+    """Read when the frames of each recording were taken."""
+    if options.times is None:
+        return None
+    recordings = {name: open_recording(name, source) for name, source in sources.items()}
+    lengths = {name: own.n_frames for name, own in recordings.items()}
+    rates = [own.rate for own in recordings.values() if own.rate]
+    rate = options.rate or (float(np.median(rates)) if rates else None)
+    return read_times(options.times, lengths, rate=rate)
 
 
 def write_board(

@@ -23,6 +23,9 @@ Unit = Annotated[str | None, typer.Option(help="of a board .toml: mm, cm, m, in"
 Rate = Annotated[
     float | None, real(above=True, most=1e6, help="frames/s, if what the files say is wrong")
 ]
+Times = Annotated[
+    Path | None, typer.Option(help="csv: camera,time of each frame, or camera,dropped")
+]
 Lens = Annotated[list[str] | None, typer.Option(help="CAM=PATH, of the lens of one camera")]
 FromPoses = Annotated[
     bool, typer.Option("--from-poses", help="no board: PATHs are 2D poses of the animals")
@@ -50,6 +53,7 @@ def calibrate(
     board: BoardSpec = "",
     unit: Unit = None,
     rate: Rate = None,
+    times: Times = None,
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("calibration.toml"),
     fisheye: Annotated[str, typer.Option(help="cameras with a fisheye lens, a,b")] = "",
     lens: Lens = None,
@@ -94,7 +98,7 @@ def calibrate(
         )
     films = read_sources(lens) if lens else None
     with _count("searching for the board") as show:
-        options = BoardOptions(split_names(fisheye), films, unit, rate)
+        options = BoardOptions(split_names(fisheye), films, unit, rate, times)
         _, report = calibrate_cameras(
             found, board, output=output, options=options, force=force, on_progress=show
         )
@@ -298,9 +302,7 @@ def triangulate(
         int, whole(least=1, help="with --synchronize: frames to look within at first")
     ] = 60,
     rate: Rate = None,
-    times: Annotated[
-        Path | None, typer.Option(help="csv: camera,time of each frame, or camera,dropped")
-    ] = None,
+    times: Times = None,
     cut: Annotated[bool, typer.Option("--cut", help="cut views to their common frames")] = False,
     lengths: Annotated[str, typer.Option(help="known bones, a-b=12.5,..., to check")] = "",
     force: Force = False,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration import find_moments, place_moments
 from mapose.arrays import Floats, Ints, Singles
 from mapose.errors import FormatError, SettingsError
 from mapose.poses import Poses
@@ -20,11 +21,6 @@ from mapose.reading import explain_damage
 _CAMERA = ("camera", "cam_id", "cam", "view", "port", "name")
 _TIME = ("time", "frame_time", "timestamp", "timestamps", "time_s", "seconds")
 _DROPPED = ("dropped", "dropped_frame", "dropped_frames", "missing", "missing_frame")
-# Frames further apart than this many periods have a drop between them.
-_GAP = 1.5
-# A frame stands for a moment this many periods off where the next one was dropped; nearer than the
-# second, it is the moment itself.
-_NEAR, _SAME = 0.25, 0.02
 
 
 def read_times(
@@ -166,48 +162,19 @@ def align_times(views: Mapping[str, Poses], times: Mapping[str, Floats]) -> dict
                 f"{name}: it has a frame {poses.frames[-1]}, but only {len(times[name])} times are "
                 "given: are they of this recording?"
             )
-    moments, period = _find_moments([times[name] for name in views])
+    moments, period = find_moments([times[name] for name in views])
     return {name: _resample(p, times[name], moments, period) for name, p in views.items()}
-
-
-def _find_moments(times: Sequence[Floats]) -> tuple[Floats, float]:
-    """Find the common moments, and the time from one to the next."""
-    longest = max(times, key=len)
-    if len(longest) < 2:
-        raise SettingsError("times: wanted two frames or more of a camera")
-    period = float(np.median(np.diff(longest)))
-    steps = np.maximum(np.rint(np.diff(longest) / period), 1).astype(int)
-    number = np.concatenate([[0], np.cumsum(steps)])
-    before = max(int(np.floor((longest[0] - min(t[0] for t in times)) / period + 0.5)), 0)
-    after = max(int(np.floor((max(t[-1] for t in times) - longest[-1]) / period + 0.5)), 0)
-    whole = np.arange(-before, number[-1] + after + 1)
-    inside = np.interp(whole, number, longest)
-    early, late = np.minimum(whole, 0), np.maximum(whole - number[-1], 0)
-    return inside + (early + late) * period, period
 
 
 def _resample(poses: Poses, times: Floats, moments: Floats, period: float) -> Poses:
     """Find where animals were at the moments, between the frames of a view."""
-    when = times[poses.frames]
-    frames = np.arange(len(moments))
     if not len(poses):
         return poses
-    after = np.clip(np.searchsorted(when, moments), 1, max(len(when) - 1, 1))
-    after = np.minimum(after, len(when) - 1)
-    before = np.maximum(after - 1, 0)
-    span = np.maximum(when[after] - when[before], 1e-12)
-    share = np.clip((moments - when[before]) / span, 0, 1)
-    nearest = np.where(share < 0.5, before, after)
-    off = np.abs(when[nearest] - moments) / period
-    between = (span < _GAP * period) & (moments >= when[0]) & (moments <= when[-1])
-    between &= off > _SAME
-    kept = between | (off <= np.where(span < _GAP * period, 0.5, _NEAR))
-    first = np.where(between, before, nearest)
-    second = np.where(between, after, nearest)
-    share = np.where(between, share, 0.0)
+    placed = place_moments(times[poses.frames], moments, period)
+    first, second, share = placed.first, placed.second, placed.share
     array = _mix(poses.array, first, second, share)
     array[..., -1] = np.minimum(poses.array[first, ..., -1], poses.array[second, ..., -1])
-    array[~kept] = np.nan
+    array[~placed.kept] = np.nan
     array[~np.isfinite(array[..., :-1]).all(-1)] = np.nan
     array[..., -1] = np.nan_to_num(array[..., -1])
     companions = {}
@@ -215,9 +182,11 @@ def _resample(poses: Poses, times: Floats, moments: Floats, period: float) -> Po
         values = getattr(poses, name)
         if values is not None:
             values = _mix(values, first, second, share)
-            values[~kept] = np.nan
+            values[~placed.kept] = np.nan
         companions[name] = values
-    return replace(poses, array=array, frames=frames, rate=1 / period, **companions)
+    return replace(
+        poses, array=array, frames=np.arange(len(moments)), rate=1 / period, **companions
+    )
 
 
 def _mix(values: Singles, first: Ints, second: Ints, share: Floats) -> Singles:
