@@ -71,7 +71,7 @@ def import_(
         typer.Option("--keep-empty/--drop-empty", help="frames without a mark hold no animal"),
     ] = None,
 ) -> None:
-    """Bring labels from a DeepLabCut project, a SLEAP file, COCO json or csv.
+    """Bring labels from a DeepLabCut project, SLEAP, COCO, CVAT, Label Studio, LabelMe, YOLO, csv.
 
     Example: mapose import flies --from labels.slp --count 200
     """

@@ -44,13 +44,19 @@ def is_coco(document: Any) -> bool:
     return isinstance(document, dict) and {"images", "annotations", "categories"} <= set(document)
 
 
+def list_coco_files(folder: Path) -> list[Path]:
+    """List the files of an export in several parts, such as Roboflow's train, valid and test."""
+    return sorted(folder.glob("*/_annotations.coco.json"))
+
+
 def read_coco_labels(path: Path) -> Labels:
     """Read COCO keypoint annotations.
 
     Parameters
     ----------
     path : Path
-        Json file. Images are looked for beside it and in ``images`` beside it.
+        Json file, or a folder with the parts of one export (`list_coco_files`). Images are looked
+        for beside each file and in ``images`` beside it.
 
     Returns
     -------
@@ -69,12 +75,10 @@ def read_coco_labels(path: Path) -> Labels:
     ----------
     COCO data format, "keypoint detection": https://cocodataset.org/#format-data
     """
-    document = load_json(path)
-    if not is_coco(document):
-        raise FormatError(f"{path}: wanted COCO with images, annotations and categories")
+    parts = list_coco_files(path) if path.is_dir() else [path]
+    document = _join_parts([_load_part(part) for part in parts], parts)
     images, annotations, categories = (
-        _list_entries(document[part], part, path)
-        for part in ("images", "annotations", "categories")
+        document[part] for part in ("images", "annotations", "categories")
     )
     left_out: list[str] = []
     plan = _choose_plan(categories, annotations, path, left_out)
@@ -101,14 +105,12 @@ def read_coco_labels(path: Path) -> Labels:
         )
     triples = np.array([triples for _, triples in fitting])
     xy = np.where(triples[..., 2:] > 0, triples[..., :2], np.nan)
-    videos = name_videos(listed, find_own_name(path.resolve().parent))
+    videos = name_videos(listed, find_own_name(parts[0].resolve().parent))
     place = np.array(rows, np.int64)
     columns, individuals, identified = assign_columns(
         place, _name_tracks([a for a, _ in fitting], document.get("tracks")), videos
     )
-    found, told = hold_sizes(
-        find_images(listed, path.parent, subset=path.stem), [stated.get(n) for n in listed]
-    )
+    found, told = hold_sizes(_find_pictures(listed, path), [stated.get(n) for n in listed])
     left_out += told
     shape = (len(listed), len(individuals))
     hidden = fill_array(triples[..., 2:] == 1, place, columns, shape)[..., 0] == 1
@@ -125,6 +127,41 @@ def read_coco_labels(path: Path) -> Labels:
         # Many tools write 1 throughout: then it says nothing.
         np.where(hidden, OCCLUDED, VISIBLE) if (triples[..., 2] > 1).any() else None,
     )
+
+
+def _load_part(path: Path) -> dict[str, Any]:
+    document = load_json(path)
+    if not is_coco(document):
+        raise FormatError(f"{path}: wanted COCO with images, annotations and categories")
+    for part in ("images", "annotations", "categories"):
+        document[part] = _list_entries(document[part], part, path)
+    return dict(document)
+
+
+def _join_parts(documents: list[dict[str, Any]], paths: list[Path]) -> dict[str, Any]:
+    """Make one document of the parts of an export; each counts its images from 0."""
+    if len(documents) < 2:
+        return documents[0]
+    joined: dict[str, Any] = {**documents[0], "images": [], "annotations": []}
+    for document, path in zip(documents, paths, strict=True):
+        if document["categories"] != joined["categories"]:
+            raise FormatError(
+                f"{path} has other categories than {paths[0]}: they are not parts of one export; "
+                "import one after the other"
+            )
+        part = path.parent.name
+        for image in document["images"]:
+            name = f"{part}/{image.get('file_name', image.get('id'))}"
+            joined["images"].append({**image, "id": f"{part}/{image.get('id')}", "file_name": name})
+        for own in document["annotations"]:
+            joined["annotations"].append({**own, "image_id": f"{part}/{own.get('image_id')}"})
+    return joined
+
+
+def _find_pictures(listed: list[str], path: Path) -> list[Path | None]:
+    if path.is_dir():
+        return find_images(listed, path)
+    return find_images(listed, path.parent, subset=path.stem)
 
 
 def _read_size(image: dict[str, Any]) -> tuple[int, int] | None:

@@ -41,6 +41,10 @@ _LABELS: dict[str, str] = {
     "sleap-h5": "sleap_analysis.read_analysis_labels",
     "deepposekit": "deepposekit.read_deepposekit_labels",
     "coco": "coco.read_coco_labels",
+    "cvat": "cvat.read_cvat_labels",
+    "labelme": "labelme.read_labelme_labels",
+    "labelstudio": "labelstudio.read_labelstudio_labels",
+    "ultralytics": "ultralytics.read_yolo_labels",
     "csv": "table.read_table_labels",
 }
 _SUPPORT: dict[str, str] = {
@@ -170,12 +174,13 @@ def read_labels(
     ----------
     path : str or Path
         A DeepLabCut project, labeled-data folder or CollectedData file; SLEAP ``.slp``,
-        ``.pkg.slp`` or ``analysis.h5``; DeepPoseKit h5; COCO keypoints json; a csv, or a folder
-        with one csv per image.
+        ``.pkg.slp`` or ``analysis.h5``; DeepPoseKit h5; COCO keypoints json, or a folder with its
+        parts ``train``, ``valid`` and ``test``; CVAT's xml; json of Label Studio; a folder of
+        LabelMe or of YOLO pose; a csv, or a folder with one csv per image.
     format : str, optional
-        ``dlc``, ``slp``, ``sleap-h5``, ``deepposekit``, ``coco`` or ``csv``; by default found by
-        looking into the file. Also ``leap``, ``alphatracker``, ``labelstudio``, ``jabs``,
-        ``ultralytics`` and ``nwb``, as far as sleap-io reads them.
+        ``dlc``, ``slp``, ``sleap-h5``, ``deepposekit``, ``coco``, ``cvat``, ``labelme``,
+        ``labelstudio``, ``ultralytics`` or ``csv``; by default found by looking into the file.
+        Also ``leap``, ``alphatracker``, ``jabs`` and ``nwb``, as far as sleap-io reads them.
     keep_empty : bool, optional
         Keep frames without any mark, as frames in which there is no animal. By default only
         those of SLEAP, where a person marks them so: most tools list frames that nobody has
@@ -343,6 +348,9 @@ def detect_format(path: Path) -> str:
     """
     import h5py
 
+    from mapose.io.cvat import is_cvat
+    from mapose.io.ultralytics import find_yolo_file
+
     if path.is_dir():
         return _detect_folder(path)
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
@@ -355,9 +363,11 @@ def detect_format(path: Path) -> str:
     if path.suffix.lower() == ".trc":
         return "trc"
     if path.suffix.lower() in (".yaml", ".yml"):
-        return "dlc"
+        return "ultralytics" if find_yolo_file(path) else "dlc"
     if path.suffix.lower() == ".json":
         return _detect_json(path)
+    if path.suffix.lower() == ".xml" and is_cvat(path):
+        return "cvat"
     if path.suffix.lower() == ".mat":
         return "leap"
     if h5py.is_hdf5(path):
@@ -369,17 +379,28 @@ def detect_format(path: Path) -> str:
 
 
 def _detect_folder(path: Path) -> str:
+    from mapose.io.coco import list_coco_files
     from mapose.io.deeplabcut import is_deeplabcut_folder
+    from mapose.io.labelme import list_labelme_files
     from mapose.io.openpose import is_openpose_folder
+    from mapose.io.ultralytics import find_yolo_file
 
     if is_deeplabcut_folder(path):
         return "dlc"
     if is_openpose_folder(path):
         return "openpose"
+    if list_coco_files(path):
+        return "coco"
+    if find_yolo_file(path):
+        return "ultralytics"
+    if list_labelme_files(path):
+        return "labelme"
     if next(path.rglob("*.csv"), None):
         return "csv"
     inside = sorted(
-        f for f in path.iterdir() if f.suffix.lower() in (".slp", ".json", ".h5") and f.is_file()
+        f
+        for f in path.iterdir()
+        if f.suffix.lower() in (".slp", ".json", ".h5", ".xml") and f.is_file()
     )
     hint = f"; name the file, such as {inside[0].name}" if inside else ""
     raise FormatError(f"{path}: no DeepLabCut project and no csv in this folder{hint}")
@@ -387,10 +408,13 @@ def _detect_folder(path: Path) -> str:
 
 def _detect_json(path: Path) -> str:
     from mapose.io.coco import is_coco
+    from mapose.io.labelme import is_labelme
 
     document = load_json(path)
     if is_coco(document):
         return "coco"
+    if is_labelme(document):
+        return "labelme"
     if isinstance(document, dict) and isinstance(document.get("people"), list):
         return "openpose"
     if isinstance(document, list) and document and isinstance(document[0], dict):

@@ -37,7 +37,7 @@ from mapose.skeleton import Skeleton
 log = logging.getLogger(__name__)
 
 # Other tools whose label files sleap-io turns into its own type, by the name it gives them.
-THROUGH_SLEAP = ("leap", "alphatracker", "labelstudio", "jabs", "ultralytics", "nwb")
+THROUGH_SLEAP = ("leap", "alphatracker", "jabs", "nwb")
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ def _poses(dimensions: int = 2, frames: int = 6) -> Poses:
     rng = np.random.default_rng(0)
     array = rng.uniform(5, 40, (frames, 2, 2, dimensions + 1))
     array[..., -1] = 0.9
-    return Poses(array, SKELETON, ["ann", "bob"], rate=25)
+    unit = "mm" if dimensions == 3 else "px"  # a .trc needs one that OpenSim knows
+    return Poses(array, SKELETON, ["ann", "bob"], 25, unit)
 
 
 @_specimen("r.mapose.h5", "read", "mapose")
@@ -241,6 +242,54 @@ def _make_coco(folder: Path) -> None:
         ],
     }
     (folder / "l.json").write_text(json.dumps(document))
+
+
+@_specimen("annotations.xml", "labels", "import")
+def _make_cvat(folder: Path) -> None:
+    sheets = ""
+    for i in range(3):
+        write_image(_picture(i), folder / "images" / f"a{i}.png")
+        points = "".join(
+            f'<points label="{name}" occluded="{i % 2}" outside="0" points="{i + 1}.0,2.0"/>'
+            for name in ("snout", "tail")
+        )
+        drawn = f'<skeleton label="mouse" source="manual">{points}</skeleton>'
+        sheets += f'<image id="{i}" name="a{i}.png" width="40" height="30">{drawn}</image>'
+    shape = '<skeleton frame="3" keyframe="1"><points label="snout" points="1.0,2.0"/></skeleton>'
+    track = f'<track id="0" label="mouse">{shape}</track>'
+    text = f"<annotations><version>1.1</version>{sheets}{track}</annotations>"
+    (folder / "annotations.xml").write_text(text)
+
+
+@_specimen("tasks.json", "labels")
+def _make_labelstudio(folder: Path) -> None:
+    value = {"x": 10, "y": 20, "width": 1, "keypointlabels": ["snout"]}
+    region = {"type": "keypointlabels", "original_width": 40, "original_height": 30, "value": value}
+    tasks = [
+        {
+            "id": i,
+            "data": {"img": f"/data/upload/1/a{i}.png"},
+            "annotations": [{"result": [region]}],
+        }
+        for i in range(3)
+    ]
+    (folder / "tasks.json").write_text(json.dumps(tasks))
+
+
+@_specimen("a0.json", "labels")
+def _make_labelme(folder: Path) -> None:
+    shape = {"label": "snout", "points": [[1.0, 2.0]], "group_id": None, "shape_type": "point"}
+    size = {"imageHeight": 30, "imageWidth": 40}
+    document = {"version": "5", "shapes": [shape], "imagePath": "a0.png", **size}
+    (folder / "a0.json").write_text(json.dumps(document))
+
+
+@_specimen("data.yaml", "labels", parts=("data.yaml", "labels/a0.txt", "images/a0.png"))
+def _make_yolo(folder: Path) -> None:
+    write_image(_picture(0), folder / "images" / "a0.png")
+    (folder / "labels").mkdir()
+    (folder / "labels" / "a0.txt").write_text("0 0.5 0.5 0.2 0.2 0.1 0.2 2 0.3 0.4 1\n")
+    (folder / "data.yaml").write_text("kpt_shape: [2, 3]\nflip_idx: [1, 0]\nnames: {0: mouse}\n")
 
 
 @_specimen("at.json", "labels")
