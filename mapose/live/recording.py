@@ -59,6 +59,7 @@ class Recorder:
         self._thread.join()
 
     def _work(self) -> None:
+        taken, over = 0, False
         try:
             with (
                 VideoWriter(self.path, self._rate, quality=85) as writer,
@@ -67,15 +68,17 @@ class Recorder:
                 table = csv.writer(file)
                 table.writerow(["frame", "time", "number"])
                 while (frame := self._queue.get()) is not None:
+                    taken += 1
                     writer.write(frame.image)
                     table.writerow([self.written, f"{frame.time:.6f}", frame.number])
                     self.written += 1
+                over = True  # the disk may be full when the file is finished: nothing more comes
             return
         except (MaposeError, OSError) as fault:
             logger.warning("recording of %s ends, all else goes on: %s", self.path.name, fault)
-        self.lost += 1 + self.written  # a video that was not finished is not there
+        self.lost += taken  # a video that was not finished is not there
         self.written = 0
-        while self._queue.get() is not None:
+        while not over and self._queue.get() is not None:
             self.lost += 1
 
 

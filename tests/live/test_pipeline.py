@@ -16,6 +16,7 @@ from mapose.io import Video, VideoWriter, load
 from mapose.io.cutting import Cut, cut_video
 from mapose.live import (
     CallbackOutput,
+    Frame,
     LiveOptions,
     Replay,
     ResultOutput,
@@ -26,7 +27,7 @@ from mapose.live import (
 )
 from mapose.live import results as parts
 from mapose.live.hardware import OpenCVCamera
-from mapose.live.recording import find_times, keep_cut_recording
+from mapose.live.recording import Recorder, find_times, keep_cut_recording
 from mapose.models import Model
 from mapose.synthetic import make_cameras, make_scene
 from mapose.zoo import find_model
@@ -291,6 +292,21 @@ def test_what_a_killed_run_has_recorded_is_kept_beside_the_next_one(tmp_path, ca
     path.with_name("side.times.csv").write_text("mine", encoding="utf-8")
     keep_cut_recording(path.with_name("side.mkv"))
     assert path.with_name("side.times.csv").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_disk_that_is_full_when_a_recording_is_finished_does_not_hang(tmp_path, monkeypatch):
+    def finish(self, packet):
+        raise VideoError("the disk is full")
+
+    monkeypatch.setattr(VideoWriter, "_encode", finish)
+    monkeypatch.setattr(VideoWriter, "write", lambda self, image: setattr(self, "_stream", 1))
+    recorder = Recorder(tmp_path / "top.mkv", 30)
+    for number in range(3):
+        recorder.put(Frame(np.zeros((48, 64), np.uint8), number / 30, number, number / 30))
+    ending = threading.Thread(target=recorder.close, daemon=True)
+    ending.start()
+    ending.join(5)
+    assert not ending.is_alive() and recorder.lost == 3 and recorder.written == 0
 
 
 def test_videos_of_different_lengths_are_told(recording, tmp_path, caplog):
