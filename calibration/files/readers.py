@@ -131,6 +131,11 @@ def _detect_format(path: Path, tables: Tables) -> str:
         return _detect_toml(tables)
     if suffix == ".mat":
         return "dannce"
+    if suffix in (".pickle", ".pkl"):
+        raise CalibrationError(
+            f"{path.name}: pickles are never opened, as they can run anything; calibrate again "
+            "from the images or videos of the board, such as DeepLabCut's calibration_images"
+        )
     with path.open("rb") as file:
         start = file.read(2000).decode("utf-8", errors="replace")
     if re.search(r"<calibration\b|<QTM_Parameters", start):

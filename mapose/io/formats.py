@@ -28,6 +28,7 @@ _POSES: dict[str, str] = {
     "dlc": "deeplabcut.read_deeplabcut_poses",
     "slp": "sleap.read_slp_poses",
     "sleap-h5": "sleap_analysis.read_analysis_poses",
+    "sleap-3d": "sleap_analysis.read_points3d",
     "movement": "movement.read_movement",
     "openpose": "openpose.read_openpose_poses",
     "anipose": "anipose.read_anipose_poses",
@@ -99,8 +100,9 @@ def read(path: str | Path, format: str | None = None) -> Poses:
     Parameters
     ----------
     path : str or Path
-        Our own ``.mapose.h5``; DeepLabCut csv or h5; SLEAP ``.slp`` or ``analysis.h5``; movement
-        netCDF; a folder of OpenPose json, one per frame; Anipose's 3D csv; ``.trc``; NWB with
+        Our own ``.mapose.h5``; DeepLabCut csv or h5; SLEAP ``.slp`` or ``analysis.h5``, and
+        ``points3d.h5`` of sleap-anipose; movement netCDF; a folder of OpenPose json, one per
+        frame; Anipose's 3D csv; ``.trc``; NWB with
         ndx-pose; a table with frame numbers.
     format : str, optional
         ``mapose``, ``dlc``, ``slp``, ``sleap-h5``, ``movement``, ``openpose``, ``anipose``,
@@ -372,6 +374,12 @@ def detect_format(path: Path) -> str:
         return "leap"
     if h5py.is_hdf5(path):
         return _detect_hdf5(path)
+    if path.suffix.lower() in (".pickle", ".pkl"):
+        raise FormatError(
+            f"{path}: pickles are never opened, as they can run anything. DeepLabCut's tracks are "
+            "in the .h5 or .csv beside it (_el, _sk, _bx); of detections (_full, _assemblies) "
+            "make them there, or analyze the video with mapose"
+        )
     with path.open("rb") as file:
         if file.read(3) == b"CDF":  # netCDF 3
             return "movement"
@@ -391,6 +399,8 @@ def _detect_folder(path: Path) -> str:
         return "openpose"
     if list_coco_files(path):
         return "coco"
+    if advice := _advise_on_project(path):
+        raise FormatError(f"{path}: {advice}")
     if find_yolo_file(path):
         return "ultralytics"
     if list_labelme_files(path):
@@ -404,6 +414,24 @@ def _detect_folder(path: Path) -> str:
     )
     hint = f"; name the file, such as {inside[0].name}" if inside else ""
     raise FormatError(f"{path}: no DeepLabCut project and no csv in this folder{hint}")
+
+
+def _advise_on_project(path: Path) -> str:
+    """Say what to take of other tools' projects that hold no labels; empty for anything else."""
+    config = path / "config.yaml"
+    if config.is_file() and "config_file_" in config.read_text(encoding="utf-8", errors="replace"):
+        return (
+            "a 3D project of DeepLabCut holds no labels: import the 2D projects that its "
+            "config.yaml names. Its cameras are pickles, which are never opened: calibrate again "
+            "from its calibration_images; 3D results (_DLC_3D.h5, .csv) are read by name"
+        )
+    if (path / "config.toml").is_file() and next(path.glob("**/pose-2d*"), None):
+        return (
+            "a project of Anipose holds no labels: name the 2D poses of each camera, mapose "
+            "triangulate A=SESSION/pose-2d/X-camA.h5 B=... --calibration "
+            "SESSION/calibration/calibration.toml"
+        )
+    return ""
 
 
 def _detect_json(path: Path) -> str:
@@ -428,11 +456,14 @@ def _detect_json(path: Path) -> str:
 def _detect_hdf5(path: Path) -> str:
     from mapose.io.hdf5 import open_hdf5
     from mapose.io.pytables import is_pytables
+    from mapose.io.sleap_analysis import is_points3d
 
     with open_hdf5(path) as file:
         keys = set(file)
         if is_pytables(file):
             return "dlc"
+        if keys == {"tracks"} and is_points3d(file):
+            return "sleap-3d"
     if {"frames", "instances", "metadata"} <= keys:
         return "slp"
     if {"tracks", "node_names"} <= keys:

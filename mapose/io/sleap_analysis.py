@@ -129,3 +129,24 @@ def _order_axes(dataset: h5py.Dataset, n_nodes: int, n_tracks: int, path: Path) 
         )
     order = [dims.index(d) for d in ("frame", "track", "node", "xy")]
     return np.asarray(dataset[()], np.float32).transpose(order)
+
+
+def is_points3d(file: h5py.File) -> bool:
+    """Tell whether an HDF5 file holds what sleap-anipose triangulated: (F, I, K, 3), no names."""
+    shape: tuple[int, ...] = getattr(file["tracks"], "shape", ())
+    return len(shape) == 4 and shape[-1] == 3
+
+
+def read_points3d(path: Path) -> Poses:
+    """Read ``points3d.h5`` of sleap-anipose.
+
+    It names neither keypoints nor unit: keypoints are ``node0, node1, ...`` in the order of the
+    skeleton, individuals slots where there are several.
+    """
+    with open_hdf5(path) as file:
+        points = np.asarray(get_dataset(file, "tracks")[()], np.float32)
+    if points.ndim != 4 or points.shape[-1] != 3:
+        raise FormatError(f"{path}: wanted tracks (frames, tracks, nodes, 3), came {points.shape}")
+    there = np.isfinite(points).all(-1, keepdims=True)
+    skeleton = Skeleton([f"node{n}" for n in range(points.shape[2])])
+    return Poses(np.concatenate([points, there], -1), skeleton, unit="unknown")
