@@ -14,11 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # movement requires an OpenCV that overwrites ours, so that it comes without its requirements.
 MOVEMENT = ("pip", "install", "-q", "--no-deps", "-c", "constraints.txt", "movement")
-# They keep a core busy each, or wait for the network: side by side.
+# They wait for the disk and for each other as tests do: beside them, both cores are always busy.
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
-    MOVEMENT,
     ("mypy",),
     ("tests.installed",),
 )
@@ -50,13 +49,14 @@ def run_quietly(step: tuple[str, ...]) -> int:
 
 
 def main() -> int:
-    with ThreadPoolExecutor(len(CHECKS)) as pool:
-        codes = list(pool.map(run_quietly, CHECKS))
+    codes = [run_quietly(MOVEMENT)]
     words = [*PYTEST, *(COVERAGE if "--coverage" in sys.argv[1:] else ())]
-    print("==", " ".join(words), flush=True)
-    # Last, and nothing after it: its summary is the end of the output.
-    command = [sys.executable, "-m", *words]
-    codes.append(subprocess.run(command, cwd=ROOT, env=os.environ | ONE_THREAD).returncode)
+    with ThreadPoolExecutor(len(CHECKS)) as pool:
+        checks = [pool.submit(run_quietly, step) for step in CHECKS]
+        print("==", " ".join(words), flush=True)
+        command = [sys.executable, "-m", *words]
+        code = subprocess.run(command, cwd=ROOT, env=os.environ | ONE_THREAD).returncode
+        codes += [check.result() for check in checks] + [code]
     return next((code for code in codes if code), 0)
 
 
