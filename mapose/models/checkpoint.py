@@ -164,7 +164,7 @@ class Model:
         rows = list(range(3 * k)) + [3 * k + 2 * e + i for e in keep for i in (0, 1)]
         state = dict(self.network.state_dict())
         for name in ("heads.weight", "heads.bias"):
-            state[name] = state[name][rows].clone()
+            state[name] = self.network.part_by_map(state[name])[rows].flatten(0, 1)
         architecture = {**self.architecture, "edges": len(keep)}
         network = restore_network(architecture, state)
         links = tuple(self.links[e] for e in keep)

@@ -49,7 +49,10 @@ class PoseNetwork(nn.Module):
     keypoints, edges : int
         Numbers of maps to predict.
     stride : int
-        Input pixels per map cell; one of the encoder's strides.
+        Input pixels per map cell: one of the encoder's strides, 4 or more, or 2. Maps at stride 2
+        are those of four times as many channels at stride 4, side by side: as deep features stand
+        behind each of their cells, where so many channels at stride 2 would cost four times as
+        much and few of them cannot tell 13 keypoints apart (the flies).
     widths : sequence of int, optional
         Channels of the decoder at the encoder's strides (or at more: the last ones count), where
         they are to be others than the encoder's. Then the features of the stride before the maps'
@@ -58,7 +61,8 @@ class PoseNetwork(nn.Module):
     References
     ----------
     Ronneberger et al. 2015 (U-Net), Cao et al. 2017 (part-affinity fields), Insafutdinov et al.
-    2016 (offsets beside scoremaps); skip connections are added, as in Lin et al. 2017 (FPN).
+    2016 (offsets beside scoremaps); skip connections are added, as in Lin et al. 2017 (FPN). Shi et
+    al. 2016 (sub-pixel convolution).
     """
 
     def __init__(
@@ -78,7 +82,9 @@ class PoseNetwork(nn.Module):
         # Of those for strides 2, 4, ... the last ones; an encoder may begin at stride 4.
         widths = widths and widths[len(widths) - len(given) :]
         self.multiple = strides[-1]
-        self.level = level = strides.index(stride)
+        #: Cells of the maps beside each other in one of the features'.
+        self.split = 2 if stride == 2 else 1
+        self.level = level = strides.index(self.split * stride)
         steps = list(reversed(range(level, len(given) - 1)))
         pairs = list(zip(given, widths or given, strict=True))[level:][::-1]
         self.laterals = nn.ModuleList(
@@ -94,9 +100,12 @@ class PoseNetwork(nn.Module):
         self.merge = nn.ModuleList(make_convolution(widths[i], widths[i]) for i in steps)
         width = max(64, widths[level])
         self.neck = make_convolution(widths[level], width)
-        self.heads = nn.Conv2d(width, 3 * keypoints + 2 * edges, 1)
+        self.heads = self._make_head(width, 3 * keypoints + 2 * edges)
         self.marks: nn.Conv2d | None = None
         self._initialise()
+
+    def _make_head(self, width: int, maps: int) -> nn.Conv2d:
+        return nn.Conv2d(width, self.split**2 * maps, 1)
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -106,16 +115,20 @@ class PoseNetwork(nn.Module):
                     nn.init.zeros_(module.bias)
         nn.init.normal_(self.heads.weight, std=0.01)
         # Peaks are rare: start from a probability of 0.01, or the first steps learn only that.
-        cast(Tensor, self.heads.bias).data[: self.keypoints] = -4.6
+        cast(Tensor, self.heads.bias).data[: self.split**2 * self.keypoints] = -4.6
 
     def add_marks(self, names: int) -> None:
         """Give the network maps of whose a keypoint is, for so many marked animals."""
         if not names:
             return
-        head = nn.Conv2d(self.heads.in_channels, names, 1)
+        head = self._make_head(self.heads.in_channels, names)
         nn.init.normal_(head.weight, std=0.01)
         nn.init.zeros_(cast(Tensor, head.bias))
         self.marks = head.to(self.heads.weight.device)
+
+    def part_by_map(self, weights: Tensor) -> Tensor:
+        """Part the rows of a head by the maps they are of: (maps, rows of each, ...), a view."""
+        return weights.unflatten(0, (-1, self.split**2))
 
     def forward(self, images: Tensor) -> Maps:
         """Predict maps.
@@ -134,10 +147,13 @@ class PoseNetwork(nn.Module):
                 x = x + self.finer(features.pop())
             x = merge(x)
         x = self.neck(x)
-        maps = self.heads(x)
+        maps, marks = (
+            None if head is None else functional.pixel_shuffle(head(x), self.split)
+            for head in (self.heads, self.marks)
+        )
         k = self.keypoints
-        scores, offsets, fields = maps.split([k, 2 * k, 2 * self.edges], dim=1)
-        return Maps(scores, offsets, fields, None if self.marks is None else self.marks(x))
+        scores, offsets, fields = cast(Tensor, maps).split([k, 2 * k, 2 * self.edges], dim=1)
+        return Maps(scores, offsets, fields, marks)
 
     def predict(self, images: Tensor) -> Maps:
         """Predict maps of uint8 images, with scores from 0 to 1.

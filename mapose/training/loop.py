@@ -58,6 +58,9 @@ COLUMNS = (
 NEVER = 2**31
 #: Part of the last validation error below which an earlier one is better, not only luckier.
 _CLEARLY = 0.95
+#: Weight of whose a keypoint is beside where it is. As much as of the other maps would make the
+#: features look for names first: two flies were 35 px off after 340 steps instead of 28.
+_MARKS = 0.1
 
 
 @dataclass(frozen=True)
@@ -314,7 +317,7 @@ class Trainer:
         total = losses.total
         if marks is not None and self.named is not None:
             owner, weight = draw_owners(points, self.named, size, pitch=pitch)
-            total = total + find_mark_loss(marks.float(), owner, weight)
+            total = total + _MARKS * find_mark_loss(marks.float(), owner, weight)
         return [total, losses.scoremap, losses.offset, losses.affinity]
 
     def _set_rate(self) -> None:

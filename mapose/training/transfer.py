@@ -33,8 +33,10 @@ def take_weights(
     rows, sources, signs = _match_rows(keypoints, links, init)
     for name in ("heads.weight", "heads.bias"):
         merged = network.state_dict()[name].clone()
-        sign = torch.tensor(signs, device=merged.device).reshape(-1, *[1] * (merged.ndim - 1))
-        merged[rows] = sign * state[name].to(merged.device)[sources]
+        new = network.part_by_map(merged)
+        given = network.part_by_map(state[name].to(merged.device))
+        sign = torch.tensor(signs, device=merged.device).reshape(-1, *[1] * (new.ndim - 1))
+        new[rows] = sign * given[sources]
         state[name] = merged
     network.load_state_dict(state)
 

@@ -11,16 +11,17 @@ from mapose.training.transfer import take_weights
 SHAPE = {"widths": [4, 4, 4], "depths": [0, 0, 0]}
 
 
-@pytest.fixture
-def old() -> Model:
+@pytest.fixture(params=[4, 2])
+def old(request) -> Model:
     torch.manual_seed(0)
-    network = build_network(1, 3, 2, **SHAPE)
+    shape = SHAPE | {"stride": request.param}
+    network = build_network(1, 3, 2, **shape)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.uniform_(-1, 1)
     return Model(
         network=network,
-        architecture={"channels": 1, "keypoints": 3, "edges": 2, **SHAPE},
+        architecture={"channels": 1, "keypoints": 3, "edges": 2, **shape},
         skeleton=Skeleton(["nose", "body", "tail"]),
         links=(("nose", "body"), ("body", "tail")),
         factor=1,
@@ -32,8 +33,9 @@ def old() -> Model:
 
 
 def test_maps_follow_their_names(old):
-    network = build_network(1, 3, 3, **SHAPE)
-    fresh = network.state_dict()["heads.bias"][13:].clone()
+    network = build_network(1, 3, 3, **SHAPE, stride=old.network.stride)
+    first = 13 * (4 // old.network.stride) ** 2  # of the link that the model has not
+    fresh = network.state_dict()["heads.bias"][first:].clone()
     links = [("tail", "body"), ("nose", "body"), ("nose", "tail")]
     take_weights(network, ["tail", "nose", "body"], links, old)
     image = torch.randn(1, 1, 32, 32)
@@ -44,12 +46,12 @@ def test_maps_follow_their_names(old):
     # The field of a link the other way round points the other way.
     torch.testing.assert_close(new.fields[:, :2], -was.fields[:, 2:])
     torch.testing.assert_close(new.fields[:, 2:4], was.fields[:, :2])
-    torch.testing.assert_close(network.state_dict()["heads.bias"][13:], fresh)
+    torch.testing.assert_close(network.state_dict()["heads.bias"][first:], fresh)
 
 
 def test_the_model_stays_as_it_was(old):
     before = old.hash
-    network = build_network(1, 3, 0, **SHAPE)
+    network = build_network(1, 3, 0, **SHAPE, stride=old.network.stride)
     take_weights(network, old.skeleton.keypoints, [], old)
     with torch.no_grad():
         network.heads.weight.zero_()
