@@ -90,7 +90,7 @@ class AugmentSettings(_Strict):
     noise: float = Field(8.0, ge=0)
     blur: float = Field(1.0, ge=0)
     dropout: int = Field(3, ge=0)
-    background: float = Field(0.1, ge=0, le=1)
+    background: float | None = Field(None, ge=0, le=1, description="share of views at random")
 
 
 class TrainSettings(_Strict):
@@ -99,7 +99,7 @@ class TrainSettings(_Strict):
     steps: int | None = Field(None, ge=1, description="chosen from the labels by default")
     effort: float = Field(1.0, gt=0, description="times the steps that are chosen")
     minutes: float | None = Field(None, gt=0, description="limit of time; none by default")
-    batch: int = Field(8, ge=1)
+    batch: int = Field(8, ge=1, description="views per step; more where animals are tiny")
     view: int | None = Field(None, ge=64, description="side of training views, input pixels")
     rate: float = Field(2e-3, gt=0, description="highest learning rate")
     encoder_rate: float = Field(1.0, gt=0, description="of the encoder, times the rate")

@@ -18,7 +18,7 @@ from mapose.analysis.identity import carry_marks
 from mapose.analysis.refinement import PoseRefiner
 from mapose.arrays import Image, Singles
 from mapose.data import pad_images, prepare_image
-from mapose.decode import Candidates, find_peaks, score_links
+from mapose.decode import Candidates, find_peaks, score_centres, score_links
 from mapose.grid import to_pixels
 from mapose.io import Video, prefetch
 from mapose.models import Model, Workers, find_device, open_runner, take_all_cores
@@ -144,11 +144,18 @@ class Predictor:
         stack = pad_images([i for i in images if i is not None], self.model.network.multiple)
         maps = self.network.predict(torch.from_numpy(stack).to(self.device))
         found = find_peaks(
-            maps.scores, maps.offsets, threshold=THRESHOLD, most=self.most, best=self.single
+            maps.scores,
+            maps.offsets,
+            threshold=THRESHOLD,
+            most=self.most,
+            best=self.single,
         )
         pairs, edge, affinity = score_links(
             maps.fields, found.frame, found.keypoint, found.cells, self.edges
         )
+        if maps.centres is not None:
+            agreement = score_centres(maps.centres, found.frame, found.cells, pairs)
+            affinity = (affinity + agreement) / 2
         pitch = self.model.pitch
         keypoint = found.keypoint.cpu().numpy()
         scale = (self.model.variance * pitch**2).astype(np.float32)[keypoint, None, None]

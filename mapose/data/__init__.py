@@ -1,6 +1,6 @@
 """From labelled images to training batches."""
 
-from mapose.data.augment import Augmentation, draw_view, find_rotation
+from mapose.data.augment import Augmentation, draw_view, find_lengths_to_show, find_rotation
 from mapose.data.crops import (
     CropSet,
     CropShape,
@@ -11,6 +11,7 @@ from mapose.data.crops import (
 )
 from mapose.data.dataset import (
     TrainingSet,
+    are_tiny,
     choose_block,
     find_scale,
     find_view_size,
@@ -20,19 +21,22 @@ from mapose.data.dataset import (
     pad_images,
     prepare_image,
 )
-from mapose.data.targets import draw_fields, draw_owners, draw_scores
+from mapose.data.targets import draw_centres, draw_fields, draw_owners, draw_scores
 
 __all__ = [
     "Augmentation",
     "CropSet",
     "CropShape",
     "TrainingSet",
+    "are_tiny",
+    "draw_centres",
     "draw_fields",
     "draw_owners",
     "draw_pose",
     "draw_scores",
     "draw_view",
     "find_crop_size",
+    "find_lengths_to_show",
     "find_middle",
     "find_rotation",
     "find_scale",

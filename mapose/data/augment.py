@@ -9,9 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mapose.arrays import Floats, Image, Ints, Singles
+from mapose.similarity import find_lengths
 
 #: Grey that the network sees as 0; what lies outside an image has it.
 OUTSIDE = 128
+#: Animals of which a tenth is so many times longer than another tenth are shown in all their sizes.
+VARIED = 3.0
+#: How many times smaller or larger an animal is shown than it is.
+_RESIZED, _ENLARGED = 8.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,9 @@ class Augmentation:
         Most rectangles that hide parts of the view.
     background : float
         Share of views at a random place instead of at an animal.
+    lengths : tuple of float
+        Lengths of labelled animals, pixels: each is shown at the size of one of them as well. None
+        where animals are of one size, see `find_lengths_to_show`.
     """
 
     rotation: float = 180.0
@@ -50,6 +58,7 @@ class Augmentation:
     blur: float = 1.0
     dropout: int = 3
     background: float = 0.1
+    lengths: tuple[float, ...] = ()
 
 
 def draw_view(
@@ -107,18 +116,59 @@ def _draw_matrix(
     """Draw the 2x3 matrix from image to view pixels, and whether it mirrors."""
     there = np.isfinite(points).all(-1)
     animals = np.flatnonzero(there.any(-1))
-    place = rng.uniform(0, 1, 2) * (shape[1] - 1, shape[0] - 1)
+    place, resized = rng.uniform(0, 1, 2) * (shape[1] - 1, shape[0] - 1), 1.0
     if len(animals) and rng.random() >= a.background:
         one = points[rng.choice(animals)]
         place = np.nanmean(one, axis=0)
+        resized = _draw_size(one, a, rng) if a.lengths else 1.0
     turn = np.deg2rad(rng.uniform(-a.rotation, a.rotation))
-    zoom = np.exp(rng.uniform(-1, 1) * np.log(a.scale))
+    zoom = resized * np.exp(rng.uniform(-1, 1) * np.log(a.scale))
     mirrored = bool(a.flip and rng.random() < 0.5)
     matrix = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     if mirrored:
         matrix = matrix @ np.diag([-1.0, 1.0])
     middle = (size - 1) / 2 + rng.uniform(-1, 1, 2) * a.translation * size
     return np.column_stack([matrix, middle - matrix @ place]), mirrored
+
+
+def _draw_size(one: Singles, a: Augmentation, rng: np.random.Generator) -> float:
+    """Draw how many times larger an animal is shown, so that it is as long as another one."""
+    length = float(find_lengths(one))
+    other = rng.choice(a.lengths)
+    return float(np.clip(other / length, 1 / _RESIZED, _ENLARGED)) if length > 0 else 1.0
+
+
+def find_lengths_to_show(points: Singles) -> tuple[float, ...]:
+    """Find the lengths that animals have in views, where they are of very different sizes.
+
+    Animals that come near the camera and go far away are labelled in few sizes each, but may have
+    any posture at any size; and large ones give clear pictures of small ones.
+
+    Parameters
+    ----------
+    points : float32, (N, K, 2)
+        Poses in pixels; NaN = missing.
+
+    Returns
+    -------
+    tuple of float
+        Of poses with most of their keypoints, pixels; none where nine of ten are less than
+        `VARIED` times as long as the tenth.
+
+    Examples
+    --------
+    >>> near = np.array([[[0, 0], [100, 0]]], np.float32)
+    >>> find_lengths_to_show(np.concatenate([near, near / 8])), find_lengths_to_show(near)
+    ((100.0, 12.5), ())
+    """
+    count = np.isfinite(points).all(-1).sum(-1)
+    whole = points[(count >= 2) & (count >= 0.75 * count.max(initial=0))]
+    lengths = find_lengths(whole)
+    lengths = lengths[lengths > 0]
+    if not len(lengths):
+        return ()
+    low, high = np.quantile(lengths, [0.1, 0.9])
+    return tuple(float(length) for length in lengths) if high > VARIED * low else ()
 
 
 def _change_light(view: Image, a: Augmentation, rng: np.random.Generator) -> Image:

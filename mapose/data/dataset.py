@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapose.arrays import Bools, Image, Ints, Singles
-from mapose.data.augment import OUTSIDE, Augmentation, draw_view
+from mapose.data.augment import OUTSIDE, Augmentation, draw_view, find_lengths_to_show
 from mapose.grid import round_up, to_cells
 from mapose.similarity import find_lengths
 
@@ -22,6 +22,8 @@ _LENGTH, _KEYPOINT = 12.0, 12.0
 _MOST, _SIDE, _AREA = 8, 240, 2**21
 #: Animals that could be shrunk so many times more than their image get finer maps of a smaller one.
 _ROOMY = 4
+#: Animals are tiny where so many views of their size stand side by side; their smallest views.
+_TINY, _TINY_VIEW = 8, 96
 #: Input pixels per cell of the maps, and where maps have to be finer.
 _STRIDE, _FINE = 4, 2
 
@@ -174,6 +176,9 @@ def _enlarge(wanted: float, size: tuple[int, int], stride: int | None) -> tuple[
 def find_view_size(points: Singles, largest: int) -> int:
     """Find the side of training views: an animal and its surroundings, 192 to 384 pixels.
 
+    Where animals are tiny in their image views may be as small as 96 pixels: larger ones would
+    hold mostly sky, and be dear for the few keypoints in them.
+
     Parameters
     ----------
     points : float32, (N, K, 2)
@@ -181,10 +186,35 @@ def find_view_size(points: Singles, largest: int) -> int:
     largest : int
         Longer side of the images at the network's scale.
     """
+    wanted = min(_find_wanted_view(points), round_up(largest, 32))
+    return int(np.clip(wanted, _TINY_VIEW if are_tiny(points, largest) else 192, 384))
+
+
+def are_tiny(points: Singles, largest: int) -> bool:
+    """Tell whether animals are so small in their images that most of each holds none.
+
+    Parameters
+    ----------
+    points, largest
+        As for `find_view_size`.
+
+    Examples
+    --------
+    >>> bird = np.array([[[0, 0], [20, 0], [10, 12], [10, 5]]], np.float32)
+    >>> are_tiny(bird, 1920), are_tiny(bird, 640), are_tiny(5 * bird, 1920)
+    (True, False, False)
+    """
+    return largest >= _TINY * max(_find_wanted_view(points), _TINY_VIEW)
+
+
+def _find_wanted_view(points: Singles) -> int:
+    """Find the side of views with an animal and its surroundings."""
     lengths = find_lengths(points)
-    length = float(np.nanquantile(lengths, 0.9)) if np.isfinite(lengths).any() else 64.0
-    wanted = min(round_up(int(2.2 * length), 32), round_up(largest, 32))
-    return int(np.clip(wanted, 192, 384))
+    # Where sizes differ a lot the largest are shown smaller as well; but in views that hold few of
+    # the large ones whole, a wing's tip was taken for a small bird and the large bird not found.
+    share = 0.75 if find_lengths_to_show(points) else 0.9
+    length = float(np.nanquantile(lengths, share)) if np.isfinite(lengths).any() else 64.0
+    return round_up(int(2.2 * length), 32)
 
 
 def is_grey(images: Sequence[Image]) -> bool:

@@ -126,6 +126,49 @@ def draw_owners(
     return owner, best - second
 
 
+def draw_centres(points: Tensor, size: tuple[int, int], *, pitch: float) -> tuple[Tensor, Tensor]:
+    """Draw where the centre of the animal lies whose keypoint is nearest, and how large it is.
+
+    Which keypoint it is does not matter: a wing's tip says as much as a head that looks like it.
+
+    Parameters
+    ----------
+    points : float (B, I, K, 2)
+        Keypoints in input pixels; NaN = missing.
+    size : (int, int)
+        Rows and columns of the maps.
+    pitch : float
+        Input pixels per cell.
+
+    Returns
+    -------
+    centres : float (B, 3, H, W)
+        From the cell to the mean of the animal's keypoints in x and y, in cells; and the
+        logarithm of their mean distance from it, of at least one cell.
+    weight : float (B, H, W)
+        As of `draw_owners`; 0 for an animal with a single keypoint, which has no size.
+    """
+    rows = torch.arange(points.shape[1], device=points.device)
+    owner, weight = draw_owners(points, rows, size, pitch=pitch)
+    cells = to_cells(points, pitch)
+    middle = cells.nanmean(dim=2)
+    radius = (cells - middle[:, :, None]).norm(dim=-1).nanmean(dim=2)
+    told = torch.nan_to_num(torch.cat([middle, radius.clamp(min=1.0).log()[..., None]], dim=2))
+    counted = torch.isfinite(cells).all(-1).sum(2) > 1
+    flat = owner.flatten(1)
+    centres = told.gather(1, flat[..., None].expand(-1, -1, 3)).transpose(1, 2)
+    centres = centres.reshape(len(points), 3, *size)
+    grid = torch.stack(
+        torch.meshgrid(
+            torch.arange(size[1], device=points.device),
+            torch.arange(size[0], device=points.device),
+            indexing="xy",
+        )
+    )
+    centres[:, :2] -= grid
+    return centres, weight * counted.gather(1, flat).reshape(weight.shape)
+
+
 def _bell(gap: Tensor) -> Tensor:
     """Gaussian of a distance in cells; 0 beyond 3 spreads and where missing."""
     value = torch.exp(-0.5 * (gap / SPREAD).square())

@@ -1,6 +1,6 @@
 """From maps to candidates to individuals. Only `affinity` and `peaks` take tensors."""
 
-from mapose.decode.affinity import score_links
+from mapose.decode.affinity import score_centres, score_links
 from mapose.decode.assembly import assemble
 from mapose.decode.edges import propose_edges, select_edges
 from mapose.decode.peaks import Candidates, find_peaks
@@ -10,6 +10,7 @@ __all__ = [
     "assemble",
     "find_peaks",
     "propose_edges",
+    "score_centres",
     "score_links",
     "select_edges",
 ]

@@ -7,6 +7,8 @@ from torch import Tensor
 
 #: Links sampled in one go: bounds memory at about 0.2 GB however crowded the images are.
 CHUNK = 1 << 18
+#: Radii between two centres from which on they are rather those of two animals.
+APART = 0.75
 
 
 def score_links(
@@ -81,6 +83,51 @@ def score_links(
         for p, e in zip(torch.split(pairs, CHUNK), torch.split(edge, CHUNK), strict=True)
     ]
     return pairs, edge, torch.cat(chunks)
+
+
+def score_centres(centres: Tensor, frame: Tensor, cells: Tensor, pairs: Tensor) -> Tensor:
+    """Score how well two peaks agree on where their animal is.
+
+    Whichever keypoints they are: where a network cannot tell a head from a wing yet its fields
+    cancel out, but each of them lies on the same animal.
+
+    Parameters
+    ----------
+    centres : float (B, 3, H, W)
+        From each cell to the centre of the animal there in x and y, in cells, and the logarithm
+        of its radius.
+    frame : int64 (N,)
+        Row of each peak in the batch.
+    cells : float (N, 2)
+        Position x, y of each peak in map cells.
+    pairs : int64 (M, 2)
+        Rows of the two peaks.
+
+    Returns
+    -------
+    float32, (M,)
+        1 where both see the centre in the same place, 0 where these places are `APART` radii
+        apart, and down to -1.
+
+    Examples
+    --------
+    >>> centres = torch.zeros(1, 3, 1, 30)
+    >>> centres[0, 0] = torch.tensor([5.0] * 10 + [-5.0] * 20)  # whose animal is at 7
+    >>> centres[0, 2] = torch.log(torch.tensor(5.0))
+    >>> cells = torch.tensor([[2.0, 0], [12.0, 0], [28.0, 0]])
+    >>> pairs = torch.tensor([[0, 1], [0, 2]])
+    >>> score_centres(centres, torch.zeros(3, dtype=torch.int64), cells, pairs).round().tolist()
+    [1.0, -1.0]
+    """
+    height, width = centres.shape[2:]
+    column = cells[:, 0].round().clamp(0, width - 1).long()
+    row = cells[:, 1].round().clamp(0, height - 1).long()
+    seen = centres[frame, :, row, column].float()
+    x, y = column + seen[:, 0], row + seen[:, 1]
+    a, b = pairs.T
+    radius = (0.5 * (seen[a, 2] + seen[b, 2])).exp().clamp(min=1.0)
+    gap = torch.hypot(x[a] - x[b], y[a] - y[b]) / radius
+    return 2 * torch.exp2(-((gap / APART) ** 2)) - 1
 
 
 def _pair_peaks(

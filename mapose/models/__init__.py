@@ -12,7 +12,7 @@ from mapose.models.checkpoint import (
 )
 from mapose.models.efficientnet import EfficientNetLite0, has_weights
 from mapose.models.hub import HubEncoder, read_config
-from mapose.models.losses import Losses, find_losses, find_mark_loss
+from mapose.models.losses import Losses, find_centre_loss, find_losses, find_mark_loss
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
 from mapose.models.refiner import Refiner
 from mapose.models.runners import open_runner
@@ -35,6 +35,7 @@ __all__ = [
     "build_network",
     "count_gpus",
     "find_device",
+    "find_centre_loss",
     "find_losses",
     "find_mark_loss",
     "has_weights",

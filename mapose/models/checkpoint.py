@@ -279,7 +279,7 @@ def _load_network(architecture: dict[str, Any], weights: Mapping[str, Tensor]) -
 
 
 def restore_network(architecture: dict[str, Any], weights: Mapping[str, Tensor]) -> PoseNetwork:
-    """Build a network with its weights; these tell whether it knows marked animals.
+    """Build a network with its weights; these tell what it knows besides keypoints and limbs.
 
     Raises
     ------
@@ -289,6 +289,8 @@ def restore_network(architecture: dict[str, Any], weights: Mapping[str, Tensor])
     network = build_network(**architecture)
     if "marks.bias" in weights:
         network.add_marks(weights["marks.bias"].numel())
+    if "centres.bias" in weights:
+        network.add_centres()
     network.load_state_dict(dict(weights))
     return network
 

@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 Kind = Literal["onnx", "torchscript"]
 Stage = Literal["first", "second"]
 ENDINGS: dict[str, str] = {"onnx": ".onnx", "torchscript": ".pt"}
-#: What goes in, and what comes out, in this order.
-_INPUT, _OUTPUTS = "images", ("scores", "offsets", "fields")
+#: What goes in, and what comes out, in this order; the last of networks for tiny animals only.
+_INPUT, _OUTPUTS, _CENTRES = "images", ("scores", "offsets", "fields"), "centres"
 _AXES = {0: "batch", 1: "height", 2: "width"}
 _EXAMPLE = 4  # multiples of the network's own
 _ONNX = "ONNX needs libraries of its own: pip install 'mapose[onnx]'"
@@ -37,10 +37,11 @@ class _Plain(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Predict scores, offsets and fields of images, uint8 (B, H, W, C)."""
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Predict scores, offsets, fields and any centres of images, uint8 (B, H, W, C)."""
         maps = self.network.predict(images)
-        return maps.scores, maps.offsets, maps.fields
+        plain = (maps.scores, maps.offsets, maps.fields)
+        return plain if maps.centres is None else (*plain, maps.centres)
 
 
 def export_model(
@@ -75,9 +76,9 @@ def export_model(
     -------
     Path
         The file. In goes ``images``, uint8 (B, H, W, C), any B, with H and W multiples of
-        `PoseNetwork.multiple`; out come ``scores``, ``offsets`` and ``fields`` as in `Maps`. What
-        they stand for is written in it as JSON under ``mapose``: in ONNX among the metadata, in
-        TorchScript as an extra file.
+        `PoseNetwork.multiple`; out come ``scores``, ``offsets`` and ``fields``, of tiny animals
+        also ``centres``, as in `Maps`. What they stand for is written in it as JSON under
+        ``mapose``: in ONNX among the metadata, in TorchScript as an extra file.
 
     Raises
     ------
@@ -130,13 +131,14 @@ def write_network(
     """
     plain, side = _Plain(network.fused()).eval(), _EXAMPLE * network.multiple
     example = torch.zeros(2, side, side + network.multiple, channels, dtype=torch.uint8)
+    outputs = [*_OUTPUTS, *([] if network.centres is None else [_CENTRES])]
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of libraries, about their own future
         if to == "torchscript":
             traced = torch.jit.trace(plain, example, check_trace=False)
             traced.save(str(path), _extra_files={"mapose": about})
         else:
-            _write_onnx(plain, example, path, about)
+            _write_onnx(plain, example, path, outputs, about)
 
 
 def _choose_network(model: Model, stage: Stage) -> tuple[PoseNetwork, int]:
@@ -153,7 +155,9 @@ def _choose_network(model: Model, stage: Stage) -> tuple[PoseNetwork, int]:
     return model.network, model.channels
 
 
-def _write_onnx(network: nn.Module, example: Tensor, path: Path, about: str) -> None:
+def _write_onnx(
+    network: nn.Module, example: Tensor, path: Path, outputs: list[str], about: str
+) -> None:
     try:
         import onnx
     except ImportError as error:
@@ -163,8 +167,8 @@ def _write_onnx(network: nn.Module, example: Tensor, path: Path, about: str) -> 
         (example,),
         path,
         input_names=[_INPUT],
-        output_names=list(_OUTPUTS),
-        dynamic_axes={_INPUT: _AXES, **{name: {0: "batch"} for name in _OUTPUTS}},
+        output_names=outputs,
+        dynamic_axes={_INPUT: _AXES, **{name: {0: "batch"} for name in outputs}},
         opset_version=17,
         dynamo=False,
     )
@@ -211,10 +215,12 @@ class OnnxNetwork:
         except Exception as error:  # onnxruntime raises kinds of its own for whatever is damaged
             raise FormatError(f"{path} cannot be opened as ONNX: {error}") from error
         names = [output.name for output in self.session.get_outputs()]
-        if names != list(_OUTPUTS):
+        if names not in (list(_OUTPUTS), [*_OUTPUTS, _CENTRES]):
             raise FormatError(f"{path}: wanted the outputs {list(_OUTPUTS)}, found {names}")
+        self.names = names
 
     def predict(self, images: Tensor) -> Maps:
         """Predict maps of images, uint8 (B, H, W, C), as `PoseNetwork.predict` does."""
         found = self.session.run(None, {_INPUT: np.ascontiguousarray(images.cpu().numpy())})
-        return Maps(*(torch.from_numpy(array) for array in found))
+        tensors = map(torch.from_numpy, found)
+        return Maps(**dict(zip(self.names, tensors, strict=True)))

@@ -41,6 +41,28 @@ def find_mark_loss(marks: Tensor, owner: Tensor, weight: Tensor) -> Tensor:
     return (entropy * weight).sum() / weight.sum().clamp(min=1.0)
 
 
+def find_centre_loss(found: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """Compare where a network sees the centres of animals with where they are.
+
+    Parameters
+    ----------
+    found, wanted : float (B, 3, H, W)
+        See `Maps.centres`.
+    weight : float (B, H, W)
+        How much a cell counts: 0 where there is no keypoint.
+
+    Returns
+    -------
+    Tensor
+        Scalar, smooth L1 of all three; of the centre relative to the animal's radius, so that
+        large animals count no more than small ones.
+    """
+    gap = found - wanted
+    miss = torch.cat([gap[:, :2] / wanted[:, 2:].exp(), gap[:, 2:]], dim=1)
+    smooth = functional.smooth_l1_loss(miss, torch.zeros_like(miss), reduction="none", beta=0.25)
+    return (smooth * weight[:, None]).sum() / weight.sum().clamp(min=1.0)
+
+
 def find_losses(maps: Maps, targets: Maps, known: Tensor, *, on_limb: Tensor) -> Losses:
     """Compare predicted maps with their targets.
 

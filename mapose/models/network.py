@@ -16,6 +16,9 @@ from mapose.models.backbone import Encoder, ScaledConvolution, make_convolution
 from mapose.models.efficientnet import EfficientNetLite0
 from mapose.models.hub import HubEncoder
 
+#: Centres lie so many times further away than keypoints do from their cell.
+_SCALE = 4.0
+
 
 @dataclass(frozen=True)
 class Maps:
@@ -31,12 +34,16 @@ class Maps:
         For channel 2e and 2e+1, the direction of edge e in x and y where its limb lies.
     marks : float (B, N, H, W), optional
         Of networks that know animals by name: logits of whose keypoint it is.
+    centres : float (B, 3, H, W), optional
+        Of networks for tiny animals: from the cell to the centre of the animal there in x and y,
+        in cells, and the logarithm of the animal's radius in cells.
     """
 
     scores: Tensor
     offsets: Tensor
     fields: Tensor
     marks: Tensor | None = None
+    centres: Tensor | None = None
 
 
 class PoseNetwork(nn.Module):
@@ -102,6 +109,7 @@ class PoseNetwork(nn.Module):
         self.neck = make_convolution(widths[level], width)
         self.heads = self._make_head(width, 3 * keypoints + 2 * edges)
         self.marks: nn.Conv2d | None = None
+        self.centres: nn.Conv2d | None = None
         self._initialise()
 
     def _make_head(self, width: int, maps: int) -> nn.Conv2d:
@@ -121,10 +129,17 @@ class PoseNetwork(nn.Module):
         """Give the network maps of whose a keypoint is, for so many marked animals."""
         if not names:
             return
-        head = self._make_head(self.heads.in_channels, names)
+        self.marks = self._add_head(names)
+
+    def add_centres(self) -> None:
+        """Give the network maps of where animals are, whichever keypoint of theirs it sees."""
+        self.centres = self._add_head(3)
+
+    def _add_head(self, maps: int) -> nn.Conv2d:
+        head = self._make_head(self.heads.in_channels, maps)
         nn.init.normal_(head.weight, std=0.01)
         nn.init.zeros_(cast(Tensor, head.bias))
-        self.marks = head.to(self.heads.weight.device)
+        return head.to(self.heads.weight.device)
 
     def part_by_map(self, weights: Tensor) -> Tensor:
         """Part the rows of a head by the maps they are of: (maps, rows of each, ...), a view."""
@@ -147,13 +162,13 @@ class PoseNetwork(nn.Module):
                 x = x + self.finer(features.pop())
             x = merge(x)
         x = self.neck(x)
-        maps, marks = (
+        maps, marks, centres = (
             None if head is None else functional.pixel_shuffle(head(x), self.split)
-            for head in (self.heads, self.marks)
+            for head in (self.heads, self.marks, self.centres)
         )
         k = self.keypoints
         scores, offsets, fields = cast(Tensor, maps).split([k, 2 * k, 2 * self.edges], dim=1)
-        return Maps(scores, offsets, fields, marks)
+        return Maps(scores, offsets, fields, marks, None if centres is None else _SCALE * centres)
 
     def predict(self, images: Tensor) -> Maps:
         """Predict maps of uint8 images, with scores from 0 to 1.
@@ -165,7 +180,9 @@ class PoseNetwork(nn.Module):
         """
         maps = self(normalise(images))
         marks = None if maps.marks is None else maps.marks.float()
-        return Maps(maps.scores.float().sigmoid(), maps.offsets.float(), maps.fields.float(), marks)
+        centres = None if maps.centres is None else maps.centres.float()
+        scores = maps.scores.float().sigmoid()
+        return Maps(scores, maps.offsets.float(), maps.fields.float(), marks, centres)
 
     def fused(self) -> PoseNetwork:
         """Make a copy for inference, with batch norms folded into convolutions."""

@@ -86,7 +86,7 @@ def _try_onnx(model: Model) -> OnnxNetwork | None:
         shape = (2, side, side + model.network.multiple, model.channels)
         images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
         ours, theirs = model.network.fused().predict(images), runner.predict(images)
-        pairs = ((getattr(ours, n), getattr(theirs, n)) for n in ("scores", "offsets", "fields"))
+        pairs = ((getattr(ours, n), getattr(theirs, n)) for n in runner.names)
         apart = max((float((a - b).abs().max()) for a, b in pairs if a.numel()), default=0.0)
     except (MaposeError, RuntimeError, OSError) as fault:
         logger.info("torch runs %s, as onnxruntime cannot: %s", model.name, fault)

@@ -17,7 +17,15 @@ import torch
 
 from mapose.arrays import Floats, Ints
 from mapose.config import TrainSettings
-from mapose.data import Augmentation, CropSet, TrainingSet, draw_fields, draw_owners, draw_scores
+from mapose.data import (
+    Augmentation,
+    CropSet,
+    TrainingSet,
+    draw_centres,
+    draw_fields,
+    draw_owners,
+    draw_scores,
+)
 from mapose.errors import FormatError, SettingsError
 from mapose.files import write_atomically, write_yaml
 from mapose.interruptions import hold_signals
@@ -26,6 +34,7 @@ from mapose.models import (
     Maps,
     PoseNetwork,
     Shards,
+    find_centre_loss,
     find_losses,
     find_mark_loss,
     load_tensors,
@@ -311,13 +320,16 @@ class Trainer:
         size, pitch = (high, wide), float(self.network.stride)
         scores, offsets = draw_scores(points, size, pitch=pitch)
         fields, on_limb = draw_fields(points, self.edges, size, pitch=pitch)
-        marks = maps.marks
+        marks, seen = maps.marks, maps.centres
         maps = Maps(maps.scores.float(), maps.offsets.float(), maps.fields.float())
         losses = find_losses(maps, Maps(scores, offsets, fields), known, on_limb=on_limb)
         total = losses.total
         if marks is not None and self.named is not None:
             owner, weight = draw_owners(points, self.named, size, pitch=pitch)
             total = total + _MARKS * find_mark_loss(marks.float(), owner, weight)
+        if seen is not None:
+            centres, weight = draw_centres(points, size, pitch=pitch)
+            total = total + find_centre_loss(seen.float(), centres, weight)
         return [total, losses.scoremap, losses.offset, losses.affinity]
 
     def _set_rate(self) -> None:

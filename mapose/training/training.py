@@ -21,10 +21,9 @@ from mapose.arrays import Bools, Floats, Singles
 from mapose.config import NetworkSettings, Settings, load_settings
 from mapose.data import (
     Augmentation,
+    are_tiny,
     choose_block,
-    find_rotation,
     find_scale,
-    find_view_size,
     is_grey,
     make_training_set,
 )
@@ -74,6 +73,7 @@ from mapose.training.snapshots import LINKS
 from mapose.training.split import STOPPING, Split, split_frames
 from mapose.training.team import is_assistant, join_team, was_restarted
 from mapose.training.transfer import take_weights
+from mapose.training.views import choose_views
 
 logger = logging.getLogger(__name__)
 
@@ -359,11 +359,15 @@ def _prepare(
     net = _choose_scale(net, poses, min(sizes, key=max))
     settings = settings.model_copy(update={"network": net})
     channels = net.channels or (1 if is_grey(_pick_some(images)) else 3)
-    augmentation = _choose_augmentation(settings, poses)
+    shown = poses / np.float32(net.factor or 1)
+    longest = int(max(map(max, sizes)) / (net.factor or 1))
+    settings, view, augmentation = choose_views(settings, shown, longest)
     links = _propose_links(project, points[train_rows], net.links)
     network, architecture = _build_network(settings, labels.skeleton, channels, links, init)
     names = choose_names(project, labels, settings.train.identity)
     network.add_marks(len(names))
+    if links and are_tiny(shown, longest):
+        network.add_centres()
     model = Model(
         network=network.to(device),
         architecture=architecture,
@@ -381,14 +385,7 @@ def _prepare(
         ),
         split={part: [labels.row_names[i] for i in rows] for part, rows in split._asdict().items()},
     )
-    view = settings.train.view or find_view_size(
-        poses / np.float32(model.factor), int(max(map(max, sizes)) / model.factor)
-    )
-    if settings.train.steps is None:
-        share = _find_share(init, labels.skeleton)
-        steps = _find_steps(settings, model, view=view, share=share)
-        chosen = settings.train.model_copy(update={"steps": steps})
-        settings = settings.model_copy(update={"train": chosen})
+    settings = _choose_steps(settings, model, view=view, share=_find_share(init, labels.skeleton))
     known = find_known(labels, settings.train.missing)
     return _Run(
         settings,
@@ -418,7 +415,10 @@ def _find_share(init: Model | None, skeleton: Skeleton) -> float:
     return _OTHER_SHARE if find_unknown(init, skeleton) else _FINE_SHARE
 
 
-def _find_steps(settings: Settings, model: Model, *, view: int, share: float) -> int:
+def _choose_steps(settings: Settings, model: Model, *, view: int, share: float) -> Settings:
+    """Settle how many steps there are."""
+    if settings.train.steps is not None:
+        return settings
     steps = choose_steps(
         len(model.split["train"]),
         channels=3 * len(model.skeleton.keypoints) + 2 * len(model.links),
@@ -428,17 +428,8 @@ def _find_steps(settings: Settings, model: Model, *, view: int, share: float) ->
         encoder=settings.network.encoder.partition(":")[0],
     )
     share *= settings.train.effort
-    return steps if share == 1 else max(20, round(share * steps))
-
-
-def _choose_augmentation(settings: Settings, poses: Singles) -> Augmentation:
-    """Turn views as far as the labelled poses turn, where the settings do not say how far."""
-    rotation, augment = find_rotation(poses), settings.augment
-    return Augmentation(
-        rotation=rotation if augment.rotation is None else augment.rotation,
-        flip=rotation > 90 if augment.flip is None else augment.flip,
-        **augment.model_dump(exclude={"rotation", "flip"}),
-    )
+    steps = steps if share == 1 else max(20, round(share * steps))
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"steps": steps})})
 
 
 def _build_network(
@@ -534,7 +525,8 @@ def _finish(
     peaks = scale_covariance(peaks, variance)
     if run.settings.refine.when != "never":
         given = (run.settings, labels, run.images, run.known, run.split)
-        lesson = Lesson(*given, run.augmentation, trainer.device)
+        augmentation = replace(run.augmentation, lengths=())  # crops have the size of the animal
+        lesson = Lesson(*given, augmentation, trainer.device)
         model, refined = add_refiner(model, peaks, lesson, folder=folder, on_progress=on_progress)
         if model.refiner is not None:
             variance = calibrate_variance(refined.take(held_out), labels.points[held_out])

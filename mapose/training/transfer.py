@@ -29,7 +29,10 @@ def take_weights(
     """
     # Whose keypoints they are is learned anew: these are other animals, most often.
     old = init.network.state_dict()
-    state = {k: v.clone() for k, v in old.items() if not k.startswith("marks.")}
+    state = {k: v.clone() for k, v in old.items() if not k.startswith(("marks.", "centres."))}
+    if network.centres is not None:
+        known = init.network.centres or network.centres  # of a single animal they were not asked
+        state |= {f"centres.{k}": v.clone() for k, v in known.state_dict().items()}
     rows, sources, signs = _match_rows(keypoints, links, init)
     for name in ("heads.weight", "heads.bias"):
         merged = network.state_dict()[name].clone()

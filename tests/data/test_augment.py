@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 
-from mapose.data.augment import Augmentation, draw_view, find_rotation
+from mapose.data.augment import Augmentation, draw_view, find_lengths_to_show, find_rotation
 
 STILL = Augmentation(
     rotation=180, scale=1.3, contrast=0, brightness=0, noise=0, blur=0, dropout=0, background=0
@@ -89,3 +91,22 @@ def test_rotation_follows_how_animals_are_turned(rng):
     fixed = np.exp(1j * rng.normal(0, 0.05, (60, 1))) * shape
     assert find_rotation(np.stack([every.real, every.imag], -1)) == 180
     assert 15 <= find_rotation(np.stack([fixed.real, fixed.imag], -1)) < 30
+
+
+def test_animals_of_very_different_sizes_are_shown_in_all_of_them(rng):
+    near = np.array([[20.0, 90.0], [180.0, 90.0]], np.float32)
+    poses = np.stack([near, near / 2, near / 8, near / 10])
+    lengths = find_lengths_to_show(poses)
+    np.testing.assert_allclose(lengths, [160, 80, 20, 16])
+    resized = replace(STILL, scale=1.0, lengths=lengths)
+    image, order = np.zeros((200, 240, 1), np.uint8), np.array([0, 1])
+    seen = []
+    for _ in range(40):
+        _, moved = draw_view(
+            image, near[None], 400, augmentation=resized, flip_order=order, rng=rng
+        )
+        seen.append(np.linalg.norm(moved[0, 1] - moved[0, 0]))
+    shown = np.array(seen)[np.isfinite(seen)]
+    assert all(np.abs(shown - length).min() < 1 for length in (160, 80, 20))
+    assert np.abs(shown[:, None] - lengths).min(1).max() < 5  # an eighth is the least
+    assert find_lengths_to_show(poses[:2]) == ()

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from mapose.data import draw_fields, draw_scores
+from mapose.data import draw_centres, draw_fields, draw_scores
 
 
 def test_a_target_peaks_at_its_cell_and_offsets_point_at_the_keypoint():
@@ -39,3 +39,16 @@ def test_crossing_limbs_are_averaged():
     points = torch.tensor([[[[1.5, 33.5], [61.5, 33.5]], [[33.5, 1.5], [33.5, 61.5]]]])
     fields, _ = draw_fields(points, torch.tensor([[0, 1]]), (16, 16), pitch=4.0)
     np.testing.assert_allclose(fields[0, :, 8, 8], [0.5, 0.5], atol=1e-6)
+
+
+def test_every_cell_of_an_animal_points_at_its_centre_and_knows_its_size():
+    points = torch.tensor([[[[9.5, 9.5], [25.5, 9.5]], [[41.5, 41.5], [41.5, torch.nan]]]])
+    centres, weight = draw_centres(points, (16, 16), pitch=4.0)
+    for row, column in ((2, 2), (2, 6)):  # the cells of the first animal's two keypoints
+        x, y, radius = centres[0, :, row, column].tolist()
+        np.testing.assert_allclose([column + x, row + y], [4.0, 2.0], atol=0.01)
+        np.testing.assert_allclose(np.exp(radius), 2.0, atol=0.01)
+        assert weight[0, row, column] > 0.9
+    assert torch.isfinite(centres).all()
+    assert weight[0, 10, 10] == 0  # a single keypoint has no size
+    assert weight[0, 15, 0] == 0

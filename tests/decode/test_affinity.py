@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mapose.data.targets import draw_fields
+from mapose.data.targets import draw_centres, draw_fields
 from mapose.decode import affinity as module
-from mapose.decode.affinity import score_links
+from mapose.decode.affinity import score_centres, score_links
 
 
 def score_slowly(fields, frame, keypoint, cells, edges, samples=10):
@@ -130,3 +130,16 @@ def test_chunks_and_half_precision_change_nothing(rng, monkeypatch):
     parts = score_links(inputs[0].float(), *inputs[1:], edges)
     for a, b in zip(whole, parts, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_peaks_that_see_the_same_centre_agree_whatever_the_size_of_the_animal():
+    """A large and a small animal; the peaks are where draw_centres knows them."""
+    large = [[10.0, 10.0], [60.0, 30.0]]
+    small = [[90.0, 12.0], [96.0, 12.0]]
+    points = torch.tensor([[large, small]])
+    centres, _ = draw_centres(points, (40, 110), pitch=1.0)
+    cells = points.reshape(-1, 2)
+    pairs = torch.tensor([[0, 1], [2, 3], [0, 2], [1, 2], [1, 3]])
+    found = score_centres(centres, torch.zeros(4, dtype=torch.int64), cells, pairs)
+    assert (found[:2] > 0.99).all()
+    assert (found[2:] < -0.5).all()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mapose.models import Maps, build_network, find_losses
+from mapose.models import Maps, build_network, find_centre_loss, find_losses
 
 
 @pytest.fixture
@@ -88,3 +88,25 @@ def test_keypoints_nobody_looked_for_have_no_gradient(network):
     find_losses(maps, targets, known, on_limb=torch.zeros(1, 2, 8, 8)).total.backward()
     assert (maps.scores.grad[:, 1] == 0).all()
     assert (maps.scores.grad[:, [0, 2]] != 0).any()
+
+
+def test_a_network_learns_where_an_animal_is(network):
+    """A limb on black: both its ends learn to point at its middle, whichever they are."""
+    from mapose.data import draw_centres
+
+    network.add_centres()
+    image = torch.zeros(1, 1, 64, 64)
+    image[0, 0, 24:28, 16:48] = 2
+    points = torch.tensor([[[[17.5, 25.5], [45.5, 25.5], [torch.nan, torch.nan]]]])
+    centres, weight = draw_centres(points, (16, 16), pitch=4.0)
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(150):
+        loss = find_centre_loss(network(image).centres, centres, weight)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = network(image).centres[0]
+    for column in (4, 11):  # the ends; the middle is at cell 7.5
+        assert abs(column + float(found[0, 6, column]) - 7.5) < 0.5
+        assert abs(float(found[2, 6, column].exp()) - 3.5) < 0.5

@@ -57,3 +57,17 @@ def test_the_model_stays_as_it_was(old):
         network.heads.weight.zero_()
         network.encoder.stages[0][0][0].weight.zero_()
     assert old.hash == before
+
+
+def test_centres_are_handed_on_where_both_networks_have_them(old):
+    network = build_network(1, 3, 2, **SHAPE)
+    network.add_centres()
+    fresh = network.centres.weight.clone()
+    take_weights(network, old.skeleton.keypoints, old.links, old)
+    torch.testing.assert_close(network.centres.weight, fresh)
+    old.network.add_centres()
+    take_weights(network, old.skeleton.keypoints, old.links, old)
+    torch.testing.assert_close(network.centres.weight, old.network.centres.weight)
+    single = build_network(1, 3, 0, **SHAPE)
+    take_weights(single, old.skeleton.keypoints, (), old)
+    assert single.centres is None

@@ -1,0 +1,79 @@
+"""What views of labelled images a training is shown, where the settings do not say."""
+
+from __future__ import annotations
+
+from mapose.arrays import Singles
+from mapose.config import Settings
+from mapose.data import (
+    Augmentation,
+    are_tiny,
+    find_lengths_to_show,
+    find_rotation,
+    find_view_size,
+)
+
+#: Share of views at a random place, and where animals are tiny in their images: there, views at
+#: animals show too little of what is no animal.
+_LITTLE, _MUCH = 0.1, 0.33
+
+
+def choose_views(
+    settings: Settings, poses: Singles, largest: int
+) -> tuple[Settings, int, Augmentation]:
+    """Choose views by the labels: how large, how many in a step, and how they are changed.
+
+    Parameters
+    ----------
+    settings : Settings
+        What they say is done.
+    poses : float32, (N, K, 2)
+        Labelled poses at the network's scale, pixels; NaN = missing.
+    largest : int
+        Longer side of the largest image, pixels at the network's scale.
+
+    Returns
+    -------
+    settings : Settings
+        With a larger ``train.batch`` where animals are tiny and it was not set.
+    view : int
+        Side of the views, pixels.
+    augmentation : Augmentation
+        Turned and resized as far as the labelled poses differ.
+    """
+    augment, train = settings.augment, settings.train
+    view = train.view or find_view_size(poses, largest)
+    tiny, rotation = are_tiny(poses, largest), find_rotation(poses)
+    usual = _MUCH if tiny else _LITTLE
+    augmentation = Augmentation(
+        rotation=rotation if augment.rotation is None else augment.rotation,
+        flip=rotation > 90 if augment.flip is None else augment.flip,
+        background=usual if augment.background is None else augment.background,
+        lengths=find_lengths_to_show(poses),
+        **augment.model_dump(exclude={"rotation", "flip", "background"}),
+    )
+    if tiny and "batch" not in train.model_fields_set:
+        train = train.model_copy(update={"batch": choose_batch(view, batch=train.batch)})
+    return settings.model_copy(update={"train": train}), view, augmentation
+
+
+def choose_batch(view: int, *, batch: int) -> int:
+    """Choose how many views a step is made on: more of them where they are small.
+
+    Parameters
+    ----------
+    view : int
+        Side of the views, pixels at the network's scale.
+    batch : int
+        Views of 192 pixels or more.
+
+    Returns
+    -------
+    int
+        As many pixels, an even number of views.
+
+    Examples
+    --------
+    >>> choose_batch(96, batch=8), choose_batch(320, batch=8)
+    (32, 8)
+    """
+    return batch if view >= 192 else 2 * round(batch * (192 / view) ** 2 / 2)
