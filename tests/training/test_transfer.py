@@ -60,7 +60,8 @@ def test_the_model_stays_as_it_was(old):
 
 
 def test_centres_are_handed_on_where_both_networks_have_them(old):
-    network = build_network(1, 3, 2, **SHAPE)
+    stride = old.network.stride
+    network = build_network(1, 3, 2, **SHAPE, stride=stride)
     network.add_centres()
     fresh = network.centres.weight.clone()
     take_weights(network, old.skeleton.keypoints, old.links, old)
@@ -68,6 +69,6 @@ def test_centres_are_handed_on_where_both_networks_have_them(old):
     old.network.add_centres()
     take_weights(network, old.skeleton.keypoints, old.links, old)
     torch.testing.assert_close(network.centres.weight, old.network.centres.weight)
-    single = build_network(1, 3, 0, **SHAPE)
+    single = build_network(1, 3, 0, **SHAPE, stride=stride)
     take_weights(single, old.skeleton.keypoints, (), old)
     assert single.centres is None
