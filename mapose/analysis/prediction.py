@@ -149,6 +149,7 @@ class Predictor:
             threshold=THRESHOLD,
             most=self.most,
             best=self.single,
+            radius=self.model.network.split,
         )
         pairs, edge, affinity = score_links(
             maps.fields, found.frame, found.keypoint, found.cells, self.edges

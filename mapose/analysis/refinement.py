@@ -115,6 +115,7 @@ class PoseRefiner:
                 threshold=self.threshold,
                 most=1,
                 best=self.individuals == 1,
+                radius=self.network.split,
             )
             crop, k = found.frame.cpu().numpy(), found.keypoint.cpu().numpy()
             pixels = to_pixels(found.cells.cpu().numpy(), self.network.stride)

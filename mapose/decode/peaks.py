@@ -35,7 +35,13 @@ class Candidates(NamedTuple):
 
 
 def find_peaks(
-    scores: Tensor, offsets: Tensor, *, threshold: float, most: int = 40, best: bool = False
+    scores: Tensor,
+    offsets: Tensor,
+    *,
+    threshold: float,
+    most: int = 40,
+    best: bool = False,
+    radius: int = 1,
 ) -> Candidates:
     """Find local maxima of scoremaps with sub-cell positions.
 
@@ -51,6 +57,8 @@ def find_peaks(
         Peaks kept per frame and keypoint, the highest ones.
     best : bool
         Take the highest cell of every map whatever its score, which is what one animal needs.
+    radius : int
+        Cells around a peak, in x and in y, in which none is higher.
 
     Returns
     -------
@@ -61,16 +69,18 @@ def find_peaks(
     lowest = torch.full(scores.shape[:2], threshold, device=scores.device, dtype=scores.dtype)
     if best:
         lowest = torch.minimum(lowest, scores.amax(dim=(2, 3)))
-    frame, keypoint, place, score = _find_maxima(scores, lowest, most)
+    frame, keypoint, place, score = _find_maxima(scores, lowest, most, radius)
     x, y = place % w, torch.div(place, w, rounding_mode="floor")
     return _refine(scores, offsets, frame, keypoint, x, y, score)
 
 
-def _find_maxima(scores: Tensor, lowest: Tensor, most: int) -> tuple[Tensor, ...]:
-    padded = functional.pad(scores, (1, 1, 1, 1), value=-torch.inf)
-    # On a CPU shifted maps make finding peaks a third quicker than max_pool2d does.
-    row = torch.maximum(torch.maximum(padded[..., :-2], padded[..., 2:]), padded[..., 1:-1])
-    highest = torch.maximum(torch.maximum(row[..., :-2, :], row[..., 2:, :]), row[..., 1:-1, :])
+def _find_maxima(scores: Tensor, lowest: Tensor, most: int, radius: int) -> tuple[Tensor, ...]:
+    highest = scores
+    for _ in range(radius):
+        padded = functional.pad(highest, (1, 1, 1, 1), value=-torch.inf)
+        # On a CPU shifted maps make finding peaks a third quicker than max_pool2d does.
+        row = torch.maximum(torch.maximum(padded[..., :-2], padded[..., 2:]), padded[..., 1:-1])
+        highest = torch.maximum(torch.maximum(row[..., :-2, :], row[..., 2:, :]), row[..., 1:-1, :])
     is_peak = (scores == highest) & (scores >= lowest[..., None, None])
     frame, keypoint, y, x = is_peak.nonzero(as_tuple=True)
     score = scores[frame, keypoint, y, x]

@@ -19,7 +19,7 @@ from tests.untrained import make_untrained
 class Echo(nn.Module):
     """A second stage that believes every keypoint that it is told."""
 
-    stride, keypoints = 1, 2
+    stride, keypoints, split = 1, 2, 1
 
     def fused(self):
         return self

@@ -1,6 +1,7 @@
 """Peaks: local maxima of scoremaps, held against their definition."""
 
 import numpy as np
+import pytest
 import torch
 
 from mapose.decode import find_peaks
@@ -11,17 +12,20 @@ def draw_maps(seed, shape=(2, 3, 9, 12)):
     return torch.rand(shape), torch.zeros(shape[0], 2 * shape[1], *shape[2:])
 
 
-def find_by_hand(scores, threshold):
-    padded = np.pad(scores.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-1)
+def find_by_hand(scores, threshold, radius):
+    room = ((0, 0), (0, 0), (radius, radius), (radius, radius))
+    padded = np.pad(scores.numpy(), room, constant_values=-1)
     high, wide = scores.shape[2:]
-    around = [padded[..., y : y + high, x : x + wide] for y in range(3) for x in range(3)]
+    side = range(2 * radius + 1)
+    around = [padded[..., y : y + high, x : x + wide] for y in side for x in side]
     return np.argwhere((scores.numpy() == np.max(around, 0)) & (scores.numpy() >= threshold))
 
 
-def test_all_local_maxima_are_found_and_no_other():
+@pytest.mark.parametrize("radius", [1, 2])
+def test_all_local_maxima_are_found_and_no_other(radius):
     scores, offsets = draw_maps(0)
-    found = find_peaks(scores, offsets, threshold=0.4)
-    wanted = find_by_hand(scores, 0.4)
+    found = find_peaks(scores, offsets, threshold=0.4, radius=radius)
+    wanted = find_by_hand(scores, 0.4, radius)
     assert len(wanted) > 20
     rows = np.column_stack([found.frame, found.keypoint])
     np.testing.assert_array_equal(np.unique(rows, axis=0), np.unique(wanted[:, :2], axis=0))
