@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from mapose.data import draw_centres, draw_fields, draw_scores
@@ -15,6 +16,18 @@ def test_a_target_peaks_at_its_cell_and_offsets_point_at_the_keypoint():
         assert around.argmax() == 4
         assert offsets[0, 0, row, column] + column == torch.tensor(cx)
         assert offsets[0, 1, row, column] + row == torch.tensor(cy)
+
+
+@pytest.mark.parametrize(("pitch", "beside", "rows"), [(4.0, 0.6065, 3), (2.0, 0.8007, 5)])
+def test_peaks_and_limbs_of_small_cells_are_more_cells_wide(pitch, beside, rows):
+    """Those of one small cell were too rare to be learned."""
+    cells = torch.tensor([[[[3.0, 5.0], [11.0, 5.0]]]])
+    points, size = pitch * (cells + 0.5) - 0.5, (16, 16)
+    scores, _ = draw_scores(points, size, pitch=pitch)
+    assert scores[0, 0, 5, 3] == 1
+    np.testing.assert_allclose(scores[0, 0, 5, 4], beside, rtol=1e-3)
+    _, on_limb = draw_fields(points, torch.tensor([[0, 1]]), size, pitch=pitch)
+    assert on_limb[0, 0, :, 7].sum() == rows
 
 
 def test_missing_keypoints_leave_no_trace():
