@@ -10,6 +10,7 @@ import torch
 from mapose.analysis.prediction import Predictor
 from mapose.config import TrainSettings
 from mapose.data import Augmentation, CropShape, draw_pose, make_crop_set
+from mapose.decode import find_peaks
 from mapose.grid import to_pixels
 from mapose.models import Model, build_network
 from mapose.project.importing import import_labels
@@ -82,10 +83,10 @@ def test_of_two_that_cross_the_one_that_is_told_is_found(tmp_path):
             told = pair[animal] + rng.normal(0, 3, (2, 2))
             shown = np.concatenate([crop, draw_pose(shape.to_crop(told, corner), 64)], -1)
             with torch.inference_mode():
-                maps = trained.predict(torch.from_numpy(shown[None])).scores[0].numpy()
-            for k in (0, 1):
-                y, x = np.unravel_index(maps[k].argmax(), maps[k].shape)
-                place = shape.to_image(to_pixels(np.array([x, y]), 2), corner)
+                maps = trained.predict(torch.from_numpy(shown[None]))
+            found = find_peaks(maps.scores, maps.offsets, threshold=0.0, most=1, radius=2)
+            for k, cell in enumerate(found.cells.numpy()):
+                place = shape.to_image(to_pixels(cell, 2), corner)
                 gap = np.linalg.norm(pair[:, k] - place, axis=1)
                 gaps.append(gap[animal])
                 mine += gap[animal] < min(5, gap[1 - animal])
