@@ -288,7 +288,7 @@ def restore_network(architecture: dict[str, Any], weights: Mapping[str, Tensor])
     """
     network = build_network(**architecture)
     if "marks.bias" in weights:
-        network.add_marks(weights["marks.bias"].numel())
+        network.add_marks(len(network.part_by_map(weights["marks.bias"])))
     if "centres.bias" in weights:
         network.add_centres()
     network.load_state_dict(dict(weights))

@@ -10,12 +10,12 @@ from mapose.models import Model, Refiner, build_network
 from mapose.skeleton import Skeleton
 
 
-@pytest.fixture
-def model():
+@pytest.fixture(params=[4, 2])
+def model(request):
     torch.manual_seed(0)
     architecture = {
         "channels": 1, "keypoints": 3, "edges": 2, "widths": [8, 12, 16], "depths": [0, 0, 1],
-        "stride": 4,
+        "stride": request.param,
     }  # fmt: skip
     reach = np.full((3, 3), 12.5)
     reach[0, 2] = np.nan
@@ -39,7 +39,8 @@ def test_what_is_saved_is_what_is_loaded(model, tmp_path):
     loaded = Model.load(tmp_path / "m")
     assert loaded.hash == model.hash
     assert loaded.skeleton == model.skeleton and loaded.links == model.links
-    assert loaded.split == model.split and loaded.individuals == 2 and loaded.pitch == 8
+    assert loaded.split == model.split and loaded.individuals == 2
+    assert loaded.pitch == 2 * loaded.network.stride
     np.testing.assert_allclose(loaded.reach, model.reach)
     np.testing.assert_allclose(loaded.variance, model.variance)
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
@@ -123,6 +124,19 @@ def test_the_hash_is_of_the_weights_too(model):
     with torch.no_grad():
         model.network.heads.bias[0] += 1e-3
     assert model.hash != before
+
+
+def test_whose_keypoint_it_is_and_centres_come_back(model, tmp_path):
+    model.network.add_marks(2)
+    model.network.add_centres()
+    model.save(tmp_path / "m")
+    images = torch.randint(0, 256, (1, 32, 32, 1), dtype=torch.uint8)
+    with torch.no_grad():
+        for one in (Model.load(tmp_path / "m"), model.with_links([0])):
+            before, after = model.network.predict(images), one.network.eval().predict(images)
+            assert after.marks.shape[1] == 2 and after.centres.shape[1] == 3
+            torch.testing.assert_close(after.marks, before.marks)
+            torch.testing.assert_close(after.centres, before.centres)
 
 
 def test_dropping_links_keeps_the_other_maps(model):
