@@ -67,6 +67,7 @@ def measure_stages(path: Path, folder: Path, frames: int) -> dict[str, float]:
                     threshold=THRESHOLD,
                     most=predictor.most,
                     best=predictor.single,
+                    radius=model.network.split,
                 )
             )
             links, _ = time_call(

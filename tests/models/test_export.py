@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,11 @@ def test_maps_are_those_of_the_network(
     if to == "onnx":
         pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     model = make_untrained(lively=True)
-    if centres:
-        model.network.add_centres()
+    if centres:  # and finer maps
+        architecture = {**model.architecture, "stride": 2}
+        network = build_network(**architecture).eval()
+        network.add_centres()
+        model = replace(model, network=network, architecture=architecture)
     path = export_model(model, tmp_path / f"mice{ENDINGS[to]}", to=to)
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
     with torch.inference_mode():
