@@ -119,7 +119,6 @@ def track_file(
     source = file if isinstance(file, Result) else Result(file)
     target = Path(output) if output else find_tracked(source.path)
     made = _name_tracking(source.path, options)
-    gallery = None if options.gallery is None else load_gallery(options.gallery)  # or say now
     inputs = [source.path, find_edits_path(source.path), options.gallery, options.video]
     claimed = claim_output(
         target,
@@ -129,6 +128,8 @@ def track_file(
         force=force,
     )
     with claimed, source:
+        # Before the work: what is wrong with it is said now.
+        gallery = None if options.gallery is None else load_gallery(options.gallery)
         if options.video is not None and Path(options.video).exists():
             with Video(options.video) as video:
                 check_recording(source, video)
