@@ -42,7 +42,8 @@ def run_quietly(step: tuple[str, ...]) -> int:
         check=False,
     )
     seconds = time.monotonic() - start
-    title = f"== {' '.join(step)}: exit {done.returncode} after {seconds:.0f} s\n"
+    # On a line of its own, not behind the dots of the tests.
+    title = f"\n== {' '.join(step)}: exit {done.returncode} after {seconds:.0f} s\n"
     sys.stdout.buffer.write(title.encode() + done.stdout)
     sys.stdout.buffer.flush()
     return done.returncode
