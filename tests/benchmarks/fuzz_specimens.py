@@ -254,7 +254,7 @@ def _make_cvat(folder: Path) -> None:
             for name in ("snout", "tail")
         )
         drawn = f'<skeleton label="mouse" source="manual">{points}</skeleton>'
-        sheets += f'<image id="{i}" name="a{i}.png" width="40" height="30">{drawn}</image>'
+        sheets += f'<image id="{i}" name="a{i}.png" width="64" height="48">{drawn}</image>'
     shape = '<skeleton frame="3" keyframe="1"><points label="snout" points="1.0,2.0"/></skeleton>'
     track = f'<track id="0" label="mouse">{shape}</track>'
     text = f"<annotations><version>1.1</version>{sheets}{track}</annotations>"

@@ -219,6 +219,15 @@ def test_yolo_pose(tmp_path, file):
     np.testing.assert_allclose(labels.points[0, :, 0], [[20, 25], [120, 25]], rtol=1e-6)
     assert labels.find_states()[0, 0].tolist()[:2] == [VISIBLE, OCCLUDED]
     assert np.isnan(labels.points[:, :, 2]).all()
+    # A yaml that is damaged, or says a thing twice, is no reason not to read the labels.
+    (tmp_path / "another.yaml").write_text("[: {", encoding="utf-8")
+    with (tmp_path / "data.yaml").open("a", encoding="utf-8") as described:
+        described.write("val: images/val\n")
+    assert len(read_labels(tmp_path / file)) == 2
     text.write_text("0 0.5 0.5 0.4 0.4 0.1 0.2 2\n", encoding="utf-8")
     with pytest.raises(FormatError, match="3 x 3 numbers in each line"):
+        read_labels(tmp_path)
+    text.write_text(lines, encoding="utf-8")
+    (tmp_path / "images/val/img1.png").write_bytes(b"no picture")
+    with pytest.raises(FormatError, match=r"img1\.png cannot be read"):
         read_labels(tmp_path)
