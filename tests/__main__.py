@@ -1,7 +1,7 @@
-"""Run all that has to pass: ruff, mypy, the installed wheel, tests, doctests, notebooks.
+"""Run all that has to pass: ruff, mypy, tests, doctests, notebooks.
 
-``python -m tests`` is the README's test command and all that continuous integration runs.
-``--coverage`` counts lines as well, and takes a quarter longer.
+``python -m tests`` is the README's test command; continuous integration runs it and then
+``python -m tests.installed``. ``--coverage`` counts lines as well, and takes a quarter longer.
 """
 
 import os
@@ -19,7 +19,6 @@ CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
-    ("tests.installed",),
 )
 # One worker per core, which takes from the other's share when its own is done.
 WORKERS = ("-n", str(os.cpu_count() or 1), "--dist", "worksteal")
@@ -29,6 +28,8 @@ COVERAGE = ("--cov", "--cov-report=term:skip-covered")
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
 )
+# Tests start a hundred commands: where no bytecode is kept each of them would compile torch anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def run_quietly(step: tuple[str, ...]) -> int:

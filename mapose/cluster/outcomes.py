@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, as_completed
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
@@ -130,7 +130,7 @@ def work_through(
     begun = time.monotonic()
     found: list[Outcome | None] = [None] * len(tasks)
     running = {executor.submit(work, task): number for number, task in enumerate(tasks)}
-    for future in as_completed(running):
+    for future in _list_as_done(running):
         number = running[future]
         try:
             outcome = future.result()
@@ -139,6 +139,18 @@ def work_through(
         found[number] = outcome
         on_outcome(outcome)
     return Report([o for o in found if o is not None], time.monotonic() - begun)
+
+
+def _list_as_done(running: Collection[Future[Outcome]]) -> Iterator[Future[Outcome]]:
+    """List futures as they end.
+
+    Waits in short rounds, other than `as_completed`: a Ctrl-C that comes just as a wait without
+    end begins is not seen before that is over, on Windows none is.
+    """
+    pending = set(running)
+    while pending:
+        done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+        yield from done
 
 
 def note_outcome(name: str, work: Callable[[], Outcome]) -> Outcome:

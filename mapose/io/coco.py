@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mapose.arrays import AnyFloats
+from mapose.arrays import AnyFloats, Bools
 from mapose.errors import FormatError
 from mapose.files import make_mark, write_atomically
 from mapose.io.images import read_image, write_image
@@ -223,7 +223,12 @@ def _choose_plan(
 
 
 def write_coco(
-    poses: Poses, path: Path, *, video: str | Path | None = None, made: str = ""
+    poses: Poses,
+    path: Path,
+    *,
+    video: str | Path | None = None,
+    support: Mapping[str, Any] | None = None,
+    made: str = "",
 ) -> None:
     """Write COCO keypoints: an image per frame with somebody in it, an annotation per animal.
 
@@ -232,8 +237,9 @@ def write_coco(
     readers such as sleap-io open what they find only; those that are there stay as they are. A
     keypoint that was not found is (0, 0) with v = 0, the others have v = 2. The box is that of the
     keypoints. Besides what the format asks for, an annotation has a ``score``, the mean confidence
-    of its keypoints, and a ``track_id`` from 1 where individuals have names, which are listed
-    under ``tracks``; what made the file stands under ``info``.
+    of its keypoints, a ``track_id`` from 1 where individuals have names, which are listed under
+    ``tracks``, and where a person edited it (``edited`` of the support) the names of the keypoints
+    under ``attributes``; what made the file stands under ``info``.
 
     Raises
     ------
@@ -251,7 +257,7 @@ def write_coco(
     if video is not None and is_recording(Path(video)):
         size = _write_images(Path(video), {f: path.parent / name for f, name in names.items()})
     images = ({"id": f, "file_name": name, **size} for f, name in names.items())
-    _write_parts(path, head, images, _list_annotations(poses, seen))
+    _write_parts(path, head, images, _list_annotations(poses, seen, support or {}))
 
 
 def _write_images(video: Path, places: dict[int, Path]) -> dict[str, int]:
@@ -350,15 +356,20 @@ def _write_parts(
         file.write("}\n")
 
 
-def _list_annotations(poses: Poses, seen: np.ndarray) -> Iterator[dict[str, Any]]:
+def _list_annotations(
+    poses: Poses, seen: Bools, support: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    by_hand = np.asarray(support.get("edited", np.zeros_like(seen)))
+    names = np.array(poses.skeleton.keypoints)
     for number, (f, i) in enumerate(zip(*np.nonzero(seen.any(-1)), strict=True), start=1):
-        there = seen[f, i]
+        there, moved = seen[f, i], by_hand[f, i]
         yield {
             "id": number,
             "image_id": int(poses.frames[f]),
             **_make_annotation(poses.points[f, i], there * 2.0),
             "score": round(float(poses.confidence[f, i][there].mean()), 4),
             **({} if poses.individuals is None else {"track_id": int(i) + 1}),
+            **({"attributes": {"edited": names[moved].tolist()}} if moved.any() else {}),
         }
 
 

@@ -82,8 +82,8 @@ ENDINGS = {
 # What a writer takes besides the poses.
 _EXTRAS = {
     "dlc-h5": ("made",),
-    "slp": ("video", "made"),
-    "coco": ("video", "made"),
+    "slp": ("video", "support", "made"),
+    "coco": ("video", "support", "made"),
     "csv": ("support",),
     "movement": ("support", "made"),
     "nwb": ("support", "cameras", "video", "made"),
@@ -301,7 +301,7 @@ def write(
         The video that the poses belong to, for formats that name it (``slp``, ``coco``).
     support : dict of str to array, (F, I, K), optional
         What 3D keypoints rest on, as `read_support` gives it, for formats that hold it (``csv``,
-        ``movement``, ``nwb``, ``mapose``).
+        ``movement``, ``nwb``, ``mapose``), and which were ``edited`` (those, ``slp``, ``coco``).
     cameras : str, optional
         Calibration as TOML text, for formats that hold it (``nwb``, ``mapose``).
     made : str

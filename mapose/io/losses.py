@@ -10,19 +10,19 @@ import numpy as np
 from mapose.poses import Poses
 
 _ALL = {"confidence", "rate", "unit", "identity", "covariance", "edges", "mirror", "slots", "name"}
-_ALL |= {"gaps", "unseen", "end", "support", "cameras", "landmarks", "untimed"}
+_ALL |= {"gaps", "unseen", "end", "support", "edited", "cameras", "landmarks", "untimed"}
 _TABLE = {"confidence", "slots", "name", "gaps", "unseen", "end", "landmarks", "untimed"}
 # What each format holds, of `_ALL`.
 _HELD: dict[str, set[str]] = {
     "mapose": _ALL,
-    "movement": _TABLE | {"rate", "unit", "identity", "support"},
+    "movement": _TABLE | {"rate", "unit", "identity", "support", "edited"},
     "nwb": _ALL - {"mirror", "covariance"},
-    "csv": _TABLE | {"identity"},
+    "csv": _TABLE | {"identity", "edited"},
     "anipose": _TABLE - {"name"} | {"support"},
     "dlc-h5": _TABLE,
     "dlc-csv": _TABLE,
-    "slp": {"confidence", "edges", "mirror", "name", "end", "landmarks", "untimed"},
-    "coco": {"edges", "name", "landmarks", "gaps", "untimed"},
+    "slp": {"confidence", "edges", "mirror", "name", "end", "landmarks", "untimed", "edited"},
+    "coco": {"edges", "name", "landmarks", "gaps", "untimed", "edited"},
     "trc": {"rate", "unit", "slots", "gaps", "unseen", "end", "landmarks"},
 }
 _WORDS = {
@@ -39,6 +39,7 @@ _WORDS = {
     "unseen": "individuals that are never seen",
     "end": "frames at the end in which nobody is seen",
     "support": "what points rest on",
+    "edited": "which points a person edited",
     "cameras": "cameras",
     "untimed": "times, as the rate is not known: they are frames",
     "landmarks": "which keypoints belong to no animal",
@@ -89,7 +90,8 @@ def find_losses(
         "gaps": len(poses) > 0 and int(poses.frames[-1]) >= len(poses),
         "unseen": not present.any(0).all(),
         "end": len(poses) > 0 and not present[-1].any(),
-        "support": bool(support),
+        "support": bool(set(support or {}) - {"edited"}),
+        "edited": bool(np.any((support or {}).get("edited", False))),
         "cameras": cameras is not None,
         "untimed": poses.rate is None,
         "landmarks": bool(skeleton.landmarks) and poses.individuals is None,

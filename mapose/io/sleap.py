@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -401,8 +401,15 @@ def _make_skeleton(skeleton: Skeleton) -> Any:
     )
 
 
-def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None, made: str = "") -> None:
-    """Write a SLEAP file of predicted instances.
+def write_slp(
+    poses: Poses,
+    path: Path,
+    *,
+    video: str | Path | None = None,
+    support: Mapping[str, Any] | None = None,
+    made: str = "",
+) -> None:
+    """Write a SLEAP file of predicted instances, and of user's instances where a person edited.
 
     Parameters
     ----------
@@ -412,6 +419,9 @@ def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None, made
         Ends in ``.slp``.
     video : Path, optional
         The video that the poses belong to; by default ``<stem of path>.mp4``.
+    support : mapping, optional
+        An animal with a point that is ``edited``, bool (F, I, K), is a user's instance in that
+        frame, as SLEAP keeps what a person corrected; it has no scores.
     made : str
         What makes it, kept as an attribute; SLEAP drops it when it saves the file.
 
@@ -426,19 +436,22 @@ def write_slp(poses: Poses, path: Path, *, video: str | Path | None = None, made
     tracks = [sio.Track(n) for n in poses.individuals] if poses.individuals else []
     source = sio.Video(str(video or path.with_suffix(".mp4").name), open_backend=False)
     present = poses.find_present()
+    by_hand = np.asarray((support or {}).get("edited", np.zeros(poses.confidence.shape, bool)))
     frames = []
     # The last frame is written even if nobody is there: it tells where the recording ends.
     for f in np.flatnonzero(present.any(1) | (poses.frames == poses.frames[-1:].max(initial=0))):
-        instances = [
-            sio.PredictedInstance.from_numpy(
-                poses.points[f, i].astype(np.float64),
-                skeleton,
-                point_scores=poses.confidence[f, i],
-                score=float(poses.confidence[f, i].mean()),
-                track=tracks[i] if tracks else None,
+        instances = []
+        for i in np.flatnonzero(present[f]):
+            points, track = poses.points[f, i].astype(np.float64), tracks[i] if tracks else None
+            if by_hand[f, i].any():
+                instances.append(sio.Instance.from_numpy(points, skeleton, track=track))
+                continue
+            scores = poses.confidence[f, i]
+            instances.append(
+                sio.PredictedInstance.from_numpy(
+                    points, skeleton, point_scores=scores, score=float(scores.mean()), track=track
+                )
             )
-            for i in np.flatnonzero(present[f])
-        ]
         frames.append(sio.LabeledFrame(source, int(poses.frames[f]), instances))
     labels = sio.Labels(frames, videos=[source], skeletons=[skeleton], tracks=tracks)
     with write_atomically(path, error=FormatError) as partial:

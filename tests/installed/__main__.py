@@ -3,7 +3,7 @@
 Builds the sdist, and the wheel from it, holds the wheel against the tree, installs it without
 extras in a new environment in a temporary folder, and runs `walk.py` there with that Python.
 
-``python -m tests.installed``; ``python -m tests`` does it too.
+``python -m tests.installed``, as continuous integration does after the tests.
 """
 
 import os
