@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from calibration import (
+    CalibrationError,
     CameraGroup,
     align_to_board,
     align_to_points,
@@ -17,6 +19,7 @@ from calibration import (
     find_sighting,
     read_board,
     read_cameras,
+    triangulate_points,
 )
 from mapose.arrays import Floats
 from mapose.edits import find_edits_path
@@ -25,7 +28,11 @@ from mapose.files import claim_output, make_mark, name_work
 from mapose.poses import Poses
 from mapose.results.result import Result
 
-Place = str | tuple[float, float, float]
+log = logging.getLogger(__name__)
+
+Place = str | tuple[float, float, float] | Mapping[str, tuple[float, float]]
+#: Pixels that rays through one clicked point may pass each other by before it is said.
+_CLOSE = 5.0
 
 
 @dataclass(frozen=True)
@@ -34,9 +41,10 @@ class WorldPoints:
 
     Parameters
     ----------
-    origin, x, y : (float, float, float) or str
-        In the world of the calibration, in its unit; or the name of a keypoint. The floor is the
-        plane of the three, z is up if they turn anticlockwise as seen from above.
+    origin, x, y : (float, float, float), str or dict of str to (float, float)
+        In the world of the calibration, in its unit; or the name of a keypoint; or by camera the
+        pixel at which the point is seen, in two cameras or more. The floor is the plane of the
+        three, z is up if they turn anticlockwise as seen from above.
     poses : path, optional
         3D result in which keypoints are looked up: where they are in the median over time.
     frame : int, optional
@@ -130,11 +138,51 @@ def place_world(
 
 def _place_points(cameras: CameraGroup, by: WorldPoints) -> CameraGroup:
     poses = None if by.poses is None else Result(by.poses).poses
-    places = {name: _find_place(getattr(by, name), poses, by) for name in ("origin", "x", "y")}
+    places = {}
+    for name in ("origin", "x", "y"):
+        place = getattr(by, name)
+        places[name] = (
+            _meet(cameras, place, name)
+            if isinstance(place, Mapping)
+            else _find_place(place, poses, by)
+        )
     return align_to_points(cameras, **places, length=by.length, unit=by.unit)[0]
 
 
-def _find_place(place: Place, poses: Poses | None, by: WorldPoints) -> Floats:
+def _meet(cameras: CameraGroup, pixels: Mapping[str, tuple[float, float]], what: str) -> Floats:
+    """Find where the rays of pixels meet, float64 (3,)."""
+    _check_cameras(pixels, cameras)
+    if len(pixels) < 2:
+        raise SettingsError(f"{what}: wanted its pixel in two cameras or more, came {len(pixels)}")
+    for name, pixel in pixels.items():
+        wide, high = cameras[name].size
+        if not (-0.5 <= pixel[0] <= wide - 0.5 and -0.5 <= pixel[1] <= high - 0.5):
+            raise SettingsError(
+                f"{what}: {pixel[0]:g}:{pixel[1]:g} is outside of the {wide}x{high} image of {name}"
+            )
+    views = np.array(list(pixels.values()), np.float64)[:, None]  # of one point
+    found = triangulate_points([cameras[name] for name in pixels], views, robust=False)
+    if not np.isfinite(found.points).all():
+        raise CalibrationError(f"{what}: its pixels are those of no point in front of the cameras")
+    if found.error[0] > _CLOSE:
+        log.warning(
+            "%s: its pixels lie %.0f px from where the cameras see one point; is it the same in "
+            "all of them?",
+            what, found.error[0],
+        )  # fmt: skip
+    return np.asarray(found.points[0])
+
+
+def _check_cameras(names: Iterable[str], cameras: CameraGroup) -> None:
+    for name in names:
+        if name not in cameras:
+            hint = suggest_name(name, cameras.names)
+            raise SettingsError(f"no camera {name!r} in the calibration: {hint}")
+
+
+def _find_place(
+    place: str | tuple[float, float, float], poses: Poses | None, by: WorldPoints
+) -> Floats:
     """Find where a point is in the old world, float64 (3,)."""
     if not isinstance(place, str):
         return np.asarray(place, np.float64)
@@ -168,9 +216,7 @@ def _find_place(place: Place, poses: Poses | None, by: WorldPoints) -> Floats:
 
 def _lay(cameras: CameraGroup, by: WorldBoard) -> CameraGroup:
     """Take the world of a board as it lies in a frame."""
-    if unknown := [name for name in by.sources if name not in cameras]:
-        hint = suggest_name(unknown[0], cameras.names)
-        raise SettingsError(f"no camera {unknown[0]!r} in the calibration: {hint}")
+    _check_cameras(by.sources, cameras)
     board = read_board(by.board, by.unit)
     if board.unit != cameras.unit and "unknown" not in (board.unit, cameras.unit):
         raise SettingsError(

@@ -19,6 +19,7 @@ Sources = Annotated[list[str] | None, typer.Argument(metavar="CAM=PATH...")]
 BoardSpec = Annotated[
     str, typer.Option("--board", help="such as charuco:8x11:24mm:18.75mm:4x4_1000, or a .toml")
 ]
+PLACE = "x,y,z in the old world, a keypoint, or pixels: top=412:300,side=120:410"
 Unit = Annotated[str | None, typer.Option(help="of a board .toml: mm, cm, m, in")]
 Rate = Annotated[
     float | None, real(above=True, most=1e6, help="frames/s, if what the files say is wrong")
@@ -165,7 +166,7 @@ def world(
     board: BoardSpec = "",
     frame: Annotated[int | None, whole(help="of the videos, or of --points")] = None,
     unit: Unit = None,
-    origin: Annotated[str, typer.Option(help="x,y,z in the old world, or a keypoint")] = "",
+    origin: Annotated[str, typer.Option(help=PLACE)] = "",
     x: Annotated[str, typer.Option("--x", help="a point on the x axis, likewise")] = "",
     y: Annotated[str, typer.Option("--y", help="a point where y is positive, likewise")] = "",
     points: Annotated[Path | None, typer.Option(help="3D result that has the keypoints")] = None,
@@ -194,15 +195,20 @@ def world(
     console.print(f"{output}: {cameras}", markup=False, soft_wrap=True)
 
 
-def _read_place(text: str) -> str | tuple[float, float, float]:
-    """Read ``10,20,5``; anything else is the name of a keypoint."""
+def _read_place(text: str) -> str | tuple[float, float, float] | dict[str, tuple[float, float]]:
+    """Read ``10,20,5`` or ``top=412:300,side=120:410``; else it is the name of a keypoint."""
     parts = text.split(",")
+    pixels = [re.fullmatch(r"(.+)=([\d.]+):([\d.]+)", part.strip()) for part in parts]
+    if all(pixels):
+        return {found[1]: (float(found[2]), float(found[3])) for found in pixels if found}
     try:
         numbers = [float(part) for part in parts]
     except ValueError:
         return text
     if len(numbers) != 3:
-        raise SettingsError(f"wanted x,y,z or a keypoint, came {text!r}")
+        raise SettingsError(
+            f"wanted x,y,z, a keypoint or pixels like top=412:300,side=120:410, came {text!r}"
+        )
     return numbers[0], numbers[1], numbers[2]
 
 

@@ -87,6 +87,29 @@ def test_keypoints_by_option_give_pythons_world(rig, tmp_path):
     assert_same(moved, align_to_points(cameras, **kicked)[0], atol=1e-5)
 
 
+def test_clicked_pixels_by_option_give_pythons_world(rig, tmp_path, caplog):
+    folder, cameras, _ = rig
+    seen = {
+        name: {c.name: c.project(np.array([place], np.float64))[0] for c in list(cameras)[:views]}
+        for (name, place), views in zip(CORNERS.items(), (3, 2, 3), strict=True)
+    }
+    words = [
+        f"--{name}=" + ",".join(f"{cam}={x:.9f}:{y:.9f}" for cam, (x, y) in pixels.items())
+        for name, pixels in seen.items()
+    ]
+    run("world", folder / "rig.toml", *words, "-o", tmp_path / "cage.toml")
+    assert_same(
+        CameraGroup.load(tmp_path / "cage.toml"), align_to_points(cameras, **CORNERS)[0], atol=1e-6
+    )
+    assert not caplog.records
+    # Another thing was clicked in one camera.
+    origin = {name: tuple(pixel) for name, pixel in seen["origin"].items()}
+    origin["cam0"] = (origin["cam0"][0] + 40, origin["cam0"][1])
+    by = WorldPoints(origin, CORNERS["x"], CORNERS["y"])
+    place_world(folder / "rig.toml", tmp_path / "wrong.toml", by=by)
+    assert "origin: its pixels lie" in caplog.text
+
+
 def test_the_board_in_a_frame_by_option_gives_pythons_world(rig, tmp_path):
     folder, cameras, _ = rig
     films = [f"{name}={folder / name}" for name in cameras.names]
@@ -126,6 +149,12 @@ def test_a_board_that_one_camera_sees_is_placed_by_it(rig):
             "nowhere in frame 9",
         ),
         (WorldBoard("chessboard:6x5:12mm", {"cm0": "x"}), "no camera 'cm0'"),
+        (WorldPoints({"cm0": (1, 2)}, (1, 0, 0), (0, 1, 0)), "no camera 'cm0'"),
+        (WorldPoints((0, 0, 0), {"cam0": (1, 2)}, (0, 1, 0)), "x: .* in two cameras"),
+        (
+            WorldPoints((0, 0, 0), (1, 0, 0), {"cam0": (1, 2), "cam1": (9999, 2)}),
+            "y: 9999:2 is outside of the .* image of cam1",
+        ),
         (WorldBoard("chessboard:6x5:12cm", {"cam0": "x"}), "in mm, the board in cm"),
     ],
 )
