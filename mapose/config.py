@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -178,6 +180,21 @@ class SpaceSettings(_Strict):
     trust_names: bool = Field(False, description="animals are named alike in all views")
     synchronize: bool = False
     cut: bool = False
+    rate: float | None = Field(None, gt=0, description="frames/s, instead of what files say")
+    times: str | None = Field(
+        None, description="file in a session's folder: timestamps, or dropped frames"
+    )
+    then: str | None = Field(
+        None,
+        description="1200=after.toml: the calibration from that frame on, in a session's folder",
+    )
+
+    @field_validator("then")
+    @classmethod
+    def _check_then(cls, then: str | None) -> str | None:
+        if then and not re.fullmatch(r"\d+=.+", then):
+            raise ValueError("wanted FRAME=FILE, such as 1200=after.toml")
+        return then
 
 
 class FilterSettings(_Strict):
@@ -215,6 +232,7 @@ class SessionSettings(_Strict):
     )
     board: str | None = Field(None, description="such as charuco:8x11:24mm:18.75mm:4x4_1000")
     boards: str = Field("calibration", description="folder of the videos of the board")
+    board_times: str | None = Field(None, description="file in that folder, as triangulate.times")
     fisheye: tuple[str, ...] = ()
     calibration: Path | None = Field(None, description="a file, in place of a board")
     steps: tuple[StepName, ...] | None = Field(

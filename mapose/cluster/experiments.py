@@ -95,13 +95,14 @@ def list_rig_steps(rig: Rig) -> list[Step]:
             rig.videos,
             rig.board,
             output=rig.calibration,
-            options=BoardOptions(fisheye=rig.fisheye),
+            options=BoardOptions(fisheye=rig.fisheye, times=rig.times),
             force=force,
             on_progress=tell,
         )
 
-    board = [Path(rig.board)] if rig.board.endswith(".toml") else []
-    inputs = (*rig.videos.values(), *board)
+    others = [Path(rig.board)] if rig.board.endswith(".toml") else []
+    others += [rig.times] if rig.times else []
+    inputs = (*rig.videos.values(), *others)
     settings = {"board": rig.board, "fisheye": rig.fisheye, "cameras": list(rig.videos)}
     return [Step("calibrate", inputs, (rig.calibration,), settings, work)]
 
@@ -196,11 +197,17 @@ def _make_tracking(session: Session, camera: str, file: Path) -> Step:
 def _make_triangulation(session: Session, poses: Mapping[str, Path], output: Path) -> Step:
     assert session.calibration is not None  # of `_choose_steps`
     calibration, chosen = session.calibration, session.settings.triangulate
+    times = session.folder / chosen.times if chosen.times else None
+    frame, _, after = (chosen.then or "").partition("=")
+    later = (int(frame), session.folder / after) if after else None
     views = ViewOptions(
         session.settings.individuals,
         False if chosen.trust_names else None,
         chosen.synchronize,
         chosen.cut,
+        rate=chosen.rate,
+        times=times,
+        later=later,
     )
 
     def work(force: bool, tell: Tell) -> None:
@@ -215,8 +222,9 @@ def _make_triangulation(session: Session, poses: Mapping[str, Path], output: Pat
             max_gap=chosen.max_gap,
         )
 
-    inputs = (*poses.values(), calibration)
-    settings = {**chosen.model_dump(), "individuals": session.settings.individuals}
+    others = [*([times] if times else []), *([later[1]] if later else [])]
+    inputs = (*poses.values(), calibration, *others)
+    settings = {**chosen.model_dump(exclude_none=True), "individuals": session.settings.individuals}
     settings["cameras"] = list(poses)
     return Step("triangulate", inputs, (output,), settings, work)
 

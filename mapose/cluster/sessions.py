@@ -38,12 +38,15 @@ class Rig:
         As for `mapose.calibrate_cameras`.
     fisheye : tuple of str
         Cameras with such a lens.
+    times : Path, optional
+        When the frames were taken, or which were dropped.
     """
 
     folder: Path
     videos: Mapping[str, Path]
     board: str
     fisheye: tuple[str, ...] = ()
+    times: Path | None = None
 
     @property
     def name(self) -> str:
@@ -147,7 +150,8 @@ def open_session(folder: Path) -> Session | None:
     places = [place for p in above if (place := p / settings.boards).is_dir()]
     if places and settings.board is not None and (shown := _list_recordings(places[0])):
         cameras = match_cameras(shown, settings.cameras, places[0])
-        rig = Rig(places[0], cameras, settings.board, settings.fisheye)
+        times = None if settings.board_times is None else places[0] / settings.board_times
+        rig = Rig(places[0], cameras, settings.board, settings.fisheye, times)
         return Session(folder, videos, settings, rig.calibration, rig)
     known = [place / CALIBRATION for place in (*places, *above)]
     return Session(folder, videos, settings, next((k for k in known if k.is_file()), None))

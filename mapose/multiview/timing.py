@@ -43,7 +43,8 @@ def read_times(
     Returns
     -------
     dict of str to float64, (F,)
-        Seconds, ascending; cameras that the file does not name are left out.
+        Seconds, ascending. Cameras that a list of times does not name are left out; those that a
+        list of drops does not name have lost none, unless it names others that are not here.
 
     Raises
     ------
@@ -58,6 +59,8 @@ def read_times(
     >>> _ = place.write_text("camera,dropped\ntop,2\n")
     >>> read_times(place, {"top": 4})
     {'top': array([0., 1., 3., 4.])}
+    >>> read_times(place, {"top": 4, "side": 3})["side"]
+    array([0., 1., 2.])
     """
     place = Path(path)
     with explain_damage(place), place.open(newline="", encoding="utf-8-sig") as file:
@@ -77,11 +80,14 @@ def read_times(
         text = (row[key] or "").strip()
         if text:  # a frame that was dropped may stand there without a time
             values.setdefault((row[camera] or "").strip(), []).append(_read_number(text, place))
+    called = {name: _find_camera(name, values, list(lengths)) for name in lengths}
+    # A list of drops has no row for a camera that lost none; but names that nobody has may be its.
+    whole = time is None and not set(values) - set(called.values())
     found = {}
     for name, count in lengths.items():
-        own = _find_camera(name, values, list(lengths))
-        if own is not None:
-            listed = np.array(values[own])
+        own = called[name]
+        if own is not None or (whole and values):
+            listed = np.array(values.get(own or "", []))
             found[name] = listed if time is not None else _list_moments(listed, count, rate or 1.0)
     if not found:
         raise SettingsError(

@@ -1,6 +1,7 @@
 """What is a session, what is to be done with it, and what is done of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 import mapose
-from calibration import CalibrationError
+from calibration import CalibrationError, CameraGroup
 from mapose.cli import app
 from mapose.cluster.experiments import list_steps
 from mapose.cluster.sessions import read_settings
 from mapose.errors import SettingsError
 from mapose.io import VideoWriter, save
+from mapose.poses import Poses
+from mapose.results.result import Result
 from mapose.synthetic import make_cameras, make_scene
 from tests.untrained import make_untrained
 
@@ -118,6 +121,33 @@ def test_a_board_is_searched_once_for_all_its_sessions(tree, monkeypatch):
     report = mapose.run_sessions(mapose.find_sessions(tree))
     assert [o.state for o in report.outcomes] == ["failed"] * 3
     assert "was not calibrated" in report.outcomes[1].why
+
+
+def test_times_and_a_second_calibration_lie_in_each_session(tree):
+    scene = make_scene(2, FRAMES, seed=3, cameras=make_cameras(3, size=(160, 120)))
+    for session in ("monday", "tuesday"):
+        view = tree / session / "m1-top.mapose.h5"
+        truth = scene.truth("top", occluded=False)
+        save(Poses(np.delete(truth.array, 4, 0), truth.skeleton, truth.individuals), view)
+        (tree / session / "drops.csv").write_text("camera,dropped\ntop,4\n", encoding="utf-8")
+        top, *others = scene.cameras
+        pushed = replace(top, translation=top.translation + 5)
+        CameraGroup([pushed, *others], "mm").save(tree / session / "after.toml")
+    space = "triangulate: {times: drops.csv, then: 8=after.toml, rate: 25}"
+    write_settings(tree, "cameras: [top, cam1, cam2]", "steps: [triangulate]", space)
+    done = run("run", tree)
+    assert done.exit_code == 0, done.output
+    found = mapose.load(tree / "monday" / "session.mapose.h5")
+    assert len(found) == FRAMES
+    made = Result(tree / "monday" / "session.mapose.h5").provenance["made"]
+    assert "drops.csv" in str(made) and "8=" in str(made)
+    assert "0 of 2 steps to do" in run("run", tree, "--dry-run").stdout
+    (tree / "tuesday" / "drops.csv").write_text("camera,dropped\ntop,5\n", encoding="utf-8")
+    plan = run("run", tree, "--dry-run").stdout
+    assert "1 of 2 steps to do" in plan and "drops.csv has changed" in plan
+    write_settings(tree, "cameras: [top, cam1, cam2]", "triangulate: {then: after.toml}")
+    with pytest.raises(SettingsError, match=r"triangulate\.then: .*wanted FRAME=FILE"):
+        read_settings(tree / "monday")
 
 
 def test_what_a_session_is(tree):
