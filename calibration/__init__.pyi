@@ -18,7 +18,13 @@ from .selfcalibration.report import SelfCalibrationReport
 from .session.calibrating import calibrate, calibrate_detections
 from .session.report import CalibrationReport
 from .session.selection import select_views
-from .stations import add_station, join_calibrations, list_stations, split_station
+from .stations import (
+    add_station,
+    join_calibrations,
+    list_stations,
+    select_stations,
+    split_station,
+)
 from .synchronization.frame_offsets import Synchronization, find_frame_offsets
 from .synchronization.moments import find_moments, place_moments
 from .synchronization.rates import find_different_rates
@@ -75,6 +81,7 @@ __all__ = [
     "place_moments",
     "read_board",
     "read_cameras",
+    "select_stations",
     "select_views",
     "split_station",
     "triangulate_points",

@@ -85,6 +85,36 @@ def list_stations(cameras: CameraGroup, name: str) -> list[tuple[int, float, Cam
     return [(since, end, places[since]) for since, end in zip(places, ends, strict=True)]
 
 
+def select_stations(cameras: CameraGroup, frame: float) -> CameraGroup:
+    """Give the cameras as they stand in one frame.
+
+    Parameters
+    ----------
+    cameras : CameraGroup
+        The group.
+    frame : float
+        Number of the frame; infinite for where they stand last.
+
+    Returns
+    -------
+    CameraGroup
+        One camera of each name, without a frame in it.
+
+    Examples
+    --------
+    >>> from calibration import make_ring
+    >>> ring = make_ring(3)
+    >>> moved = add_station(ring, replace(ring["cam1"], translation=[1, 2, 3]), 1200)
+    >>> [select_stations(moved, f)["cam1"].translation.tolist()[0] == 1 for f in (1199, 1200)]
+    [False, True]
+    """
+    chosen = []
+    for name in dict.fromkeys(split_station(name, cameras)[0] for name in cameras.names):
+        places = [c for since, _, c in list_stations(cameras, name) if since <= frame]
+        chosen.append(replace(places[-1], name=name))
+    return CameraGroup(chosen, cameras.unit)
+
+
 def add_station(cameras: CameraGroup, camera: Camera, since: int) -> CameraGroup:
     """Say that a camera stands elsewhere from a frame on.
 

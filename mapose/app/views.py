@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
+from calibration import CameraGroup, select_stations
 from mapose.app.endpoints import Call, Endpoint
 from mapose.app.label import describe_frame
 from mapose.app.projects import OpenProject
@@ -19,9 +20,6 @@ from mapose.files import RESULT
 from mapose.multiview.pointing import find_point, find_sightline
 from mapose.project.calibrations import name_space
 
-if TYPE_CHECKING:
-    from calibration import CameraGroup
-
 Name = Annotated[str, Field(min_length=1, max_length=300)]
 Place = tuple[float, float]
 
@@ -30,6 +28,7 @@ class Pointed(Body):
     """Points in some views of one moment, by animal and keypoint."""
 
     session: Name
+    frame: Annotated[int, Field(ge=0)] = 0
     points: Annotated[
         list[tuple[Name, Name, dict[str, Annotated[Place, Field(strict=False)]]]],
         Field(max_length=5000, strict=False),
@@ -61,7 +60,7 @@ def _find_matched(opened: OpenProject, session: str, camera: str) -> Path | None
 def point(call: Call) -> dict[str, Any]:
     """Say where points lie in the other views: a line from one view, a place from two."""
     body = call.body
-    cameras = open_cameras(call.opened, body.session)
+    cameras = select_stations(open_cameras(call.opened, body.session), body.frame)
     found = []
     for individual, keypoint, pixels in body.points:
         if len(pixels) > 1:

@@ -19,12 +19,12 @@ from calibration import (
     find_sighting,
     read_board,
     read_cameras,
-    triangulate_points,
 )
 from mapose.arrays import Floats
 from mapose.edits import find_edits_path
 from mapose.errors import SettingsError, suggest_name
 from mapose.files import claim_output, make_mark, name_work
+from mapose.multiview.pointing import find_point
 from mapose.poses import Poses
 from mapose.results.result import Result
 
@@ -160,17 +160,17 @@ def _meet(cameras: CameraGroup, pixels: Mapping[str, tuple[float, float]], what:
             raise SettingsError(
                 f"{what}: {pixel[0]:g}:{pixel[1]:g} is outside of the {wide}x{high} image of {name}"
             )
-    views = np.array(list(pixels.values()), np.float64)[:, None]  # of one point
-    found = triangulate_points([cameras[name] for name in pixels], views, robust=False)
-    if not np.isfinite(found.points).all():
+    found = find_point(cameras, pixels)
+    if not np.isfinite(found.point).all():
         raise CalibrationError(f"{what}: its pixels are those of no point in front of the cameras")
-    if found.error[0] > _CLOSE:
+    far, name = max((error, name) for name, error in found.errors.items())
+    if far > _CLOSE:
         log.warning(
-            "%s: its pixels lie %.0f px from where the cameras see one point; is it the same in "
-            "all of them?",
-            what, found.error[0],
+            "%s: in %s its pixel lies %.0f px from where the cameras see one point; is it the same "
+            "point in all of them?",
+            what, name, far,
         )  # fmt: skip
-    return np.asarray(found.points[0])
+    return found.point
 
 
 def _check_cameras(names: Iterable[str], cameras: CameraGroup) -> None:

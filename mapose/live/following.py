@@ -108,7 +108,7 @@ class SpaceFollower:
         self, cameras: CameraGroup, skeleton: Skeleton, individuals: int, rate: float
     ) -> None:
         self.unit = cameras.unit
-        self._cameras, self._count = cameras, individuals
+        self.cameras, self._count = cameras, individuals
         self._keypoints = len(skeleton.keypoints)
         self._size = _Size(len(cameras), [_PICTURE * np.hypot(*c.size) for c in cameras])
         self._follower = Follower(
@@ -132,16 +132,16 @@ class SpaceFollower:
             By camera; one frame each, slots without order.
         """
         slots = max(self._count, *(p.array.shape[1] for p in views.values()))
-        stacked = np.full((1, len(self._cameras), slots, self._keypoints, 3), np.nan, np.float32)
+        stacked = np.full((1, len(self.cameras), slots, self._keypoints, 3), np.nan, np.float32)
         stacked[..., 2] = 0
         spread = np.full((*stacked.shape[1:4], 2, 2), np.nan)
-        for v, name in enumerate(self._cameras.names):
+        for v, name in enumerate(self.cameras.names):
             if name in views:
                 array = views[name].array[0]
                 stacked[0, v, : len(array)] = array
                 size = self._size.learn(v, array)
                 spread[v, : len(array)] = _find_spread(views[name], size)
-        observations = measure_observations(stacked, list(self._cameras))
+        observations = measure_observations(stacked, list(self.cameras))
         none = np.full(stacked.shape[:3], -1)
         run = self._follower.follow(observations, none, frames=np.array([self._pace.count(number)]))
         rows = self._seat(run.tracks[0], run.track, run.centres)
@@ -155,12 +155,12 @@ class SpaceFollower:
         return np.array([[seat.get(int(t), -1) for t in view] for view in tracks], np.int64)
 
     def _locate(self, stacked: Singles, spread: Floats, rows: Ints, certainty: Singles) -> Found:
-        views = len(self._cameras)
+        views = len(self.cameras)
         placed = [_order(stacked[v], rows[v], self._count) for v in range(views)]
         noise = np.stack([_order(spread[v], rows[v], self._count) for v in range(views)])
         pixels = np.stack(placed).astype(np.float64)
         found = triangulate_points(
-            self._cameras, pixels[..., :2], covariance=noise, sigma=1.0, stray=_STRAY
+            self.cameras, pixels[..., :2], covariance=noise, sigma=1.0, stray=_STRAY
         )
         seen = np.isfinite(found.points).all(-1)
         used = np.where(found.views, np.nan_to_num(pixels[..., 2]), 0.0)
@@ -176,7 +176,7 @@ class SpaceFollower:
             covariance=found.covariance,
             confidence=np.where(seen, confidence, 0.0),
             certainty=np.where(there.any(0), np.minimum(best, _MOST), np.nan),
-            views=dict(zip(self._cameras.names, placed, strict=True)),
+            views=dict(zip(self.cameras.names, placed, strict=True)),
             size=size,
         )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from calibration import CameraGroup
+from calibration import CameraGroup, select_stations
 from mapose.analysis.posing import assemble_poses
 from mapose.analysis.prediction import Predictor
 from mapose.errors import SettingsError, suggest_name
@@ -156,6 +157,7 @@ def _pick_cameras(names: list[str], cameras: CameraGroup | None) -> CameraGroup 
                 "run each by itself"
             )
         return None
+    cameras = select_stations(cameras, math.inf)  # where they stand now
     missing = [name for name in names if name not in cameras.names]
     if missing:
         raise SettingsError(

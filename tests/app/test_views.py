@@ -1,9 +1,11 @@
 """Several cameras: what a point in some views says of the others, through the server."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from calibration import make_ring
+from calibration import CameraGroup, add_station, make_ring
 from mapose.io import VideoWriter
 from mapose.poses import Poses
 from mapose.project.project import Project
@@ -45,6 +47,19 @@ def test_one_view_draws_lines_and_two_find_the_point(client, opened, ring):
     ((_, _, found),) = told["points"]
     np.testing.assert_allclose(found["views"]["cam2"][:2], seen[2], atol=0.01)
     assert max(found["errors"].values()) < 0.01 and told["lines"] == {}
+
+
+def test_a_camera_that_was_moved_points_from_where_it_stands(client, opened, ring):
+    pushed = replace(ring["cam2"], translation=ring["cam2"].translation + [4, -3, 2])
+    add_station(ring, pushed, 2).save(opened.path / "calibration" / "may.toml")
+    for frame, cameras in ((1, ring), (2, CameraGroup([*list(ring)[:2], pushed], ring.unit))):
+        seen = cameras.project([30.0, 40, 50])
+        pixels = {name: seen[row].tolist() for row, name in enumerate(("cam0", "cam1"))}
+        body = {"session": "may", "frame": frame, "points": [["animal0", "snout", pixels]]}
+        told = client.post(f"/api/p/{opened.name}/point", body)[1]
+        ((_, _, found),) = told["points"]
+        assert set(found["views"]) == {"cam0", "cam1", "cam2"}
+        np.testing.assert_allclose(found["views"]["cam2"][:2], seen[2], atol=0.01)
 
 
 def test_a_moment_has_the_marks_of_all_views(client, opened):

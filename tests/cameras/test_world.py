@@ -107,7 +107,7 @@ def test_clicked_pixels_by_option_give_pythons_world(rig, tmp_path, caplog):
     origin["cam0"] = (origin["cam0"][0] + 40, origin["cam0"][1])
     by = WorldPoints(origin, CORNERS["x"], CORNERS["y"])
     place_world(folder / "rig.toml", tmp_path / "wrong.toml", by=by)
-    assert "origin: its pixels lie" in caplog.text
+    assert "origin: in cam0 its pixel lies" in caplog.text
 
 
 def test_the_board_in_a_frame_by_option_gives_pythons_world(rig, tmp_path):

@@ -4,12 +4,14 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from calibration import add_station
 from mapose.cli import app
 from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.io import Video, VideoWriter, load
@@ -28,6 +30,7 @@ from mapose.live import (
 from mapose.live import results as parts
 from mapose.live.hardware import OpenCVCamera
 from mapose.live.recording import Recorder, find_times, keep_cut_recording
+from mapose.live.watching import make_watcher
 from mapose.models import Model
 from mapose.synthetic import make_cameras, make_scene
 from mapose.zoo import find_model
@@ -205,6 +208,18 @@ def test_what_does_not_fit_is_told_before_any_camera_starts(recording):
         run_live({}, model)
     with pytest.raises(SettingsError, match=r"oldest: .*seconds: "):
         LiveOptions(oldest=0, seconds=-1)
+
+
+def test_a_camera_that_was_moved_counts_where_it_stands_now(recording):
+    scene, videos, model = recording
+    first, second = list(videos)[:2]
+    pushed = replace(scene.cameras[second], translation=scene.cameras[second].translation + 5)
+    moved = add_station(scene.cameras, pushed, 1200)
+    watcher = make_watcher(model, {first: 25.0, second: 25.0}, cameras=moved, individuals=2)
+    here = watcher.follower.cameras
+    assert here.names == (first, second)
+    np.testing.assert_array_equal(here[second].translation, pushed.translation)
+    np.testing.assert_array_equal(here[first].translation, scene.cameras[first].translation)
 
 
 def test_a_replay_keeps_times_and_numbers_whatever_is_dropped(recording):

@@ -101,7 +101,7 @@ function Moment({ project, session, begin }) {
     }
     const line = [names[chosen.i], keypoints[chosen.k]];
     const number = (tools.current.asked = (tools.current.asked ?? 0) + 1);
-    const found = await post(api(project, "point"), { session: session.name, line, points: [...points].map(([spot, views]) => [...spot.split("\n"), views]) }).catch(sayFault);
+    const found = await post(api(project, "point"), { session: session.name, frame: tools.current.frame, line, points: [...points].map(([spot, views]) => [...spot.split("\n"), views]) }).catch(sayFault);
     if (!found || number !== tools.current.asked) return;
     data.current.points = new Map(found.points.map(([i, k, facts]) => [key(i, k), facts]));
     data.current.lines = found.lines;
