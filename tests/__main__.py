@@ -1,6 +1,6 @@
-"""Run all that has to pass: ruff, mypy, tests, doctests, notebooks.
+"""Run ruff, tests, doctests and notebooks.
 
-``python -m tests`` is the README's test command; continuous integration runs it and then
+``python -m tests`` is the README's test command; continuous integration runs it, and then mypy and
 ``python -m tests.installed``. ``--coverage`` counts lines as well, and takes a quarter longer.
 """
 
@@ -18,7 +18,6 @@ MOVEMENT = ("pip", "install", "-q", "--no-deps", "-c", "constraints.txt", "movem
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
-    ("mypy",),
 )
 # One worker per core, which takes from the other's share when its own is done.
 WORKERS = ("-n", str(os.cpu_count() or 1), "--dist", "worksteal")

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
@@ -55,6 +56,12 @@ def house() -> Tree:
     return tree
 
 
+@cache
+def parse(source: str) -> ast.Module:
+    """Parse a file once for all guards; nobody changes what comes."""
+    return ast.parse(source)
+
+
 def clean(module: str) -> str:
     return module.removesuffix(".__init__")
 
@@ -67,7 +74,7 @@ def find_part(module: str) -> str:
 
 def find_imports(tree: Tree, module: str) -> Iterator[tuple[int, str]]:
     """List what a module imports, at any depth and under TYPE_CHECKING: (line, module)."""
-    for node in ast.walk(ast.parse(tree[module])):
+    for node in ast.walk(parse(tree[module])):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, name.name) for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -83,7 +90,7 @@ def find_imports(tree: Tree, module: str) -> Iterator[tuple[int, str]]:
 def resolve(tree: Tree, source: str, name: str) -> str:
     """Find the module behind ``from source import name``; through what a package hands on."""
     package = f"{source}.__init__"
-    for node in ast.parse(tree.get(package, "")).body:
+    for node in parse(tree.get(package, "")).body:
         if isinstance(node, ast.ImportFrom) and any(n.name == name for n in node.names):
             above = source.split(".")[: len(source.split(".")) - node.level + 1]
             inner = ".".join([*(above if node.level else []), *([node.module or ""])]).strip(".")
@@ -167,7 +174,7 @@ def find_functions(tree: Tree, module: str) -> Iterator[tuple[str, ast.FunctionD
             else:
                 yield from walk(child, name, in_class, in_function)
 
-    yield from walk(ast.parse(tree[module]), clean(module), False, False)
+    yield from walk(parse(tree[module]), clean(module), False, False)
 
 
 def check_lengths(tree: Tree) -> list[str]:
@@ -211,7 +218,7 @@ def check_package_files(tree: Tree) -> list[str]:
     for module, source in tree.items():
         if not module.endswith("__init__"):
             continue
-        for node in ast.parse(source).body:
+        for node in parse(source).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 continue
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
@@ -245,7 +252,7 @@ def check_calls(tree: Tree) -> list[str]:
                 "joblib",
             ):
                 faults.append(f"{module}:{line} imports {target}: nothing is pickled here")
-        for node in ast.walk(ast.parse(source)):
+        for node in ast.walk(parse(source)):
             if not isinstance(node, ast.Call):
                 continue
             name, where = ast.unparse(node.func), f"{module}:{node.lineno}"

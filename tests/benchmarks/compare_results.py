@@ -75,7 +75,9 @@ def track(folder: Path, name: str, *, animals: int) -> None:
 def calibrate(folder: Path, recordings: Path) -> None:
     import calibration
 
-    for session, pattern in (("mouse_4cam", "*/calibration/*.MOV"), ("charuco_4cam", "*.mp4")):
+    # Two cameras of the second: the search for its board is most of the work here.
+    patterns = (("mouse_4cam", "*/calibration/*.MOV"), ("charuco_4cam", "cam_[01].mp4"))
+    for session, pattern in patterns:
         videos = {p.parents[1].name if "*/" in pattern else p.stem: p
                   for p in sorted((recordings / session).glob(pattern))}  # fmt: skip
         board = "board.toml" if session == "mouse_4cam" else "charuco.toml"
