@@ -19,6 +19,7 @@ from mapose.analysis.refinement import PoseRefiner
 from mapose.arrays import Image, Singles
 from mapose.data import pad_images, prepare_image
 from mapose.decode import Candidates, find_peaks, score_centres, score_links
+from mapose.errors import SettingsError
 from mapose.grid import to_pixels
 from mapose.io import Video, prefetch
 from mapose.models import Model, Workers, find_device, open_runner, take_all_cores
@@ -246,10 +247,14 @@ def predict(
         If the video cannot be opened.
     FormatError
         If the model folder is not complete.
+    SettingsError
+        If frames are to be left out.
     """
     model = model if isinstance(model, Model) else Model.load(model)
     predictor = Predictor(model, individuals=individuals, device=device, crop=crop)
-    start, stop, _ = (frames or slice(None)).indices(2**62)
+    start, stop, step = (frames or slice(None)).indices(2**62)
+    if step != 1:
+        raise SettingsError(f"frames: wanted start:stop, one after the other, came steps of {step}")
     with Video(Path(video), gray=model.channels == 1) as source:
         batches = read_batches(source, predictor, slice(start, stop), batch)
         parts = list(predictor.find_batches(prefetch(batches, depth=4)))

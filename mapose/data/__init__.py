@@ -1,6 +1,12 @@
 """From labelled images to training batches."""
 
-from mapose.data.augment import Augmentation, draw_view, find_lengths_to_show, find_rotation
+from mapose.data.augment import (
+    Augmentation,
+    draw_view,
+    find_lengths_to_show,
+    find_rotation,
+    is_slanted,
+)
 from mapose.data.crops import (
     CropSet,
     CropShape,
@@ -43,6 +49,7 @@ __all__ = [
     "find_view_size",
     "hide_outside",
     "is_grey",
+    "is_slanted",
     "make_crop_set",
     "choose_block",
     "make_training_set",

@@ -15,6 +15,9 @@ from mapose.similarity import find_lengths
 OUTSIDE = 128
 #: Animals of which a tenth is so many times longer than another tenth are shown in all their sizes.
 VARIED = 3.0
+#: A view is slanted if animals look shorter in one direction, by this factor, and by so many
+#: standard errors; told from so many poses or more.
+_SHORT, _SURE, _POSES = 0.85, 3.0, 8
 #: How many times smaller or larger an animal is shown than it is.
 _RESIZED, _ENLARGED = 8.0, 2.0
 
@@ -221,3 +224,51 @@ def find_rotation(points: Singles) -> float:
     spread = np.rad2deg(np.sqrt(-2 * np.log(np.clip(focus, 1e-9, 1 - 1e-9))))
     limit = 15 + 2 * spread
     return 180.0 if limit > 75 else float(limit)
+
+
+def is_slanted(points: Singles) -> bool:
+    """Tell whether a camera looks at animals aslant: whoever goes away from it looks shorter.
+
+    Such animals are turned every way on the floor, but not in the picture, where up stays up.
+
+    Parameters
+    ----------
+    points : float32, (N, K, 2)
+        Poses of one view in pixels; NaN = missing.
+
+    Returns
+    -------
+    bool
+        Whether distances between keypoints depend on their direction in the picture. False where
+        too few poses are there to tell.
+
+    Examples
+    --------
+    >>> turns = np.exp(1j * np.linspace(0, 2 * np.pi, 24, endpoint=False))
+    >>> mice = turns[:, None] * np.array([0, 10, 14 + 3j, 14 - 3j, 25])
+    >>> above = np.stack([mice.real, mice.imag], -1)
+    >>> is_slanted(above), is_slanted(above * [1, 0.6])
+    (False, True)
+    """
+    first, second = np.triu_indices(points.shape[1], 1)
+    gaps = (points[:, second] - points[:, first]).astype(np.float64)
+    length = np.linalg.norm(gaps, axis=-1)
+    there = np.isfinite(length) & (length > 0)
+    if there.any(1).sum() < _POSES:
+        return False
+    # The logarithm of each distance is one of its own plus what its direction does to it: the
+    # double angle, as both ways along a line look alike.
+    angle = 2 * np.arctan2(gaps[..., 1], gaps[..., 0])
+    columns = np.stack([np.log(np.where(there, length, 1)), np.cos(angle), np.sin(angle)], -1)
+    columns[~there] = 0
+    columns -= columns.sum(0) / np.maximum(there.sum(0), 1)[:, None]
+    columns[~there] = 0
+    wanted, given = columns[..., 0], columns[..., 1:]
+    squares = np.linalg.pinv(np.einsum("npi,npj->ij", given, given))
+    slope = squares @ np.einsum("npi,np->i", given, wanted)
+    # What one pose says hangs together: standard errors from the spread between poses.
+    each = np.einsum("npi,np->ni", given, wanted - given @ slope)
+    spread = squares @ each.T @ each @ squares
+    size = float(np.linalg.norm(slope))
+    error = float(np.sqrt(slope @ spread @ slope)) / max(size, 1e-12)
+    return bool(np.exp(-2 * size) < _SHORT and size > _SURE * error)

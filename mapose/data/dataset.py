@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mapose.arrays import Bools, Image, Ints, Singles
+from mapose.arrays import Bools, Floats, Image, Ints, Singles
 from mapose.data.augment import OUTSIDE, Augmentation, draw_view, find_lengths_to_show
 from mapose.grid import round_up, to_cells
 from mapose.similarity import find_lengths
@@ -323,6 +323,9 @@ class TrainingSet:
     block : int
         How many images are shown `SHOWN` times in turn before the next ones come; 0 = each once
         an epoch.
+    turns : float64, (F,), optional
+        How far views of each image are rotated at most, degrees to either side, where that is
+        less than the augmentation's.
     """
 
     images: Sequence[Image]
@@ -331,6 +334,7 @@ class TrainingSet:
     flip_order: Ints
     named: Ints | None = None
     block: int = 0
+    turns: Floats | None = None
 
     def draw_batch(
         self, step: int, *, batch: int, size: int, augmentation: Augmentation, seed: int
@@ -357,11 +361,14 @@ class TrainingSet:
         views, points, known = [], [], []
         for n in range(step * batch, (step + 1) * batch):
             i = self._find_image(n, seed)
+            own = augmentation
+            if self.turns is not None:
+                own = replace(own, rotation=min(own.rotation, float(self.turns[i])))
             view, moved = draw_view(
                 self.images[i],
                 self.points[i],
                 size,
-                augmentation=augmentation,
+                augmentation=own,
                 flip_order=self.flip_order,
                 rng=np.random.default_rng([seed, n, 1]),
             )

@@ -73,7 +73,7 @@ from mapose.training.snapshots import LINKS
 from mapose.training.split import STOPPING, Split, split_frames
 from mapose.training.team import is_assistant, join_team, was_restarted
 from mapose.training.transfer import take_weights
-from mapose.training.views import choose_views
+from mapose.training.views import choose_turns, choose_views
 
 logger = logging.getLogger(__name__)
 
@@ -324,10 +324,19 @@ def _make_trainer(run: _Run, folder: Path) -> Trainer:
         channels=run.model.channels,
         named=find_rows(labels, run.names) if run.names else None,
     )
+    turns = None
+    if run.settings.augment.rotation is None:
+        seen = blank_landmarks(labels.points, labels.skeleton)
+        turns = choose_turns(seen, labels.videos)[run.split.train]
+        if slanted := sorted({labels.videos[i] for i in run.split.train[turns < 180]}):
+            logger.info(
+                "%s: seen aslant, views are rotated by 30 degrees at most (augment.rotation)",
+                ", ".join(slanted),
+            )
     block = choose_block(images.find_sizes(), factor=model.factor, channels=model.channels)
     return Trainer(
         model.network,
-        replace(data, block=block),
+        replace(data, block=block, turns=turns),
         folder=folder,
         edges=run.model.body.edge_index,
         settings=settings,

@@ -10,6 +10,7 @@ import pytest
 from mapose.analysis import pipeline, prediction
 from mapose.analysis.pipeline import analyze, analyze_file
 from mapose.analysis.prediction import Predictor, predict, read_batches
+from mapose.errors import SettingsError
 from mapose.io import Video, load
 from tests.analysis.test_pipeline import make_model
 
@@ -89,6 +90,8 @@ def test_poses_are_in_the_pixels_of_their_frame_when_the_size_changes(tmp_path, 
         of_frame = whole.frame == n
         np.testing.assert_allclose(whole.xy[of_frame], alone.xy, atol=1e-3)
     assert whole.xy[whole.frame > 20].max() > 96
+    with pytest.raises(SettingsError, match="came steps of 3"):
+        predict(video, make_model(2), frames=slice(0, 30, 3))
     poses = analyze(video, make_model(2), output=tmp_path / "a.mapose.h5")
     assert len(poses) == 36
 

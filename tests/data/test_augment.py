@@ -1,8 +1,16 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
-from mapose.data.augment import Augmentation, draw_view, find_lengths_to_show, find_rotation
+from mapose.data.augment import (
+    Augmentation,
+    draw_view,
+    find_lengths_to_show,
+    find_rotation,
+    is_slanted,
+)
+from mapose.synthetic import make_cameras, make_scene
 
 STILL = Augmentation(
     rotation=180, scale=1.3, contrast=0, brightness=0, noise=0, blur=0, dropout=0, background=0
@@ -91,6 +99,28 @@ def test_rotation_follows_how_animals_are_turned(rng):
     fixed = np.exp(1j * rng.normal(0, 0.05, (60, 1))) * shape
     assert find_rotation(np.stack([every.real, every.imag], -1)) == 180
     assert 15 <= find_rotation(np.stack([fixed.real, fixed.imag], -1)) < 30
+
+
+@pytest.fixture(scope="module")
+def mice():
+    """Drawn mice, seen from above and by two cameras that look aslant."""
+    return make_scene(3, 200, seed=300, cameras=make_cameras(3))
+
+
+@pytest.mark.parametrize(("camera", "slanted"), [("top", False), ("cam1", True), ("cam2", True)])
+def test_a_camera_that_looks_aslant_is_told_from_one_above(mice, camera, slanted):
+    poses = mice.truth(camera, occluded=False).points[::10].reshape(-1, 12, 2)
+    assert is_slanted(poses) == slanted
+    turned = poses @ np.array([[0.6, -0.8], [0.8, 0.6]])  # a camera that hangs askew
+    assert is_slanted(turned) == slanted
+    assert not is_slanted(poses[:7])  # too few to tell
+
+
+def test_missing_keypoints_tell_nothing_of_a_slant(mice, rng):
+    poses = mice.truth("cam1", occluded=False).points[::5].reshape(-1, 12, 2).copy()
+    poses[rng.random(poses.shape[:2]) < 0.3] = np.nan
+    assert is_slanted(poses)
+    assert not is_slanted(np.full_like(poses, np.nan)) and not is_slanted(poses[:, :1])
 
 
 def test_animals_of_very_different_sizes_are_shown_in_all_of_them(rng):

@@ -3,6 +3,7 @@ import pytest
 
 from mapose.data import (
     Augmentation,
+    TrainingSet,
     find_scale,
     find_view_size,
     is_grey,
@@ -99,3 +100,20 @@ def test_every_image_comes_once_per_epoch_and_batches_are_a_function_of_the_step
     for a, b in zip(again, data.draw_batch(1, **how), strict=True):
         assert (a == b).all()
     assert not (data.draw_batch(1, **{**how, "seed": 8})[0] == again[0]).all()
+
+
+def test_views_of_an_image_are_rotated_no_further_than_it_may_be():
+    image = np.full((64, 64, 1), 100, np.uint8)
+    points = np.array([[[[22, 32], [42, 32]]]] * 2, np.float32)
+    known, flip = np.ones((2, 2), bool), np.arange(2)
+    data = TrainingSet([image, image], points, known, flip, turns=np.array([5.0, 180.0]))
+    limits = Augmentation(rotation=90, translation=0.0, flip=False, background=0.0)
+    found = [
+        data.draw_batch(step, batch=2, size=96, augmentation=limits, seed=0)[1][:, 0]
+        for step in range(40)
+    ]
+    order = [[data._find_image(2 * s + n, 0) for n in range(2)] for s in range(40)]
+    along = np.diff(np.concatenate(found), axis=1)[:, 0]
+    angle = np.abs(np.rad2deg(np.arctan2(along[:, 1], along[:, 0])))
+    first = np.ravel(order) == 0
+    assert angle[first].max() < 5.1 and 60 < angle[~first].max() < 90.1
