@@ -149,18 +149,26 @@ def read_slp_poses(path: Path) -> Poses:
     if len(used) > 1:
         listed = ", ".join(used[:5])
         raise FormatError(f"{path}: wanted the poses of one video, found {len(used)}: {listed}")
+    numbers, place = np.unique(taken.number, return_inverse=True)
+    # A frame that is listed twice, as merged projects have it, is one.
+    rows = place[taken.row]
     columns, individuals = name_columns(
-        taken.row, taken.tracks, order=list(_name_tracks(source, path).values())
+        rows, taken.tracks, order=list(_name_tracks(source, path).values())
     )
-    numbers = np.unique(taken.number)
+    length = recordings.lengths.get(used[0], 0)
+    if 0 < length <= numbers[-1]:
+        log.warning(
+            "%s: its poses go to frame %d, but %s has %d frames: were they found in another "
+            "recording?",
+            path.name, numbers[-1], used[0], length,
+        )  # fmt: skip
     if any(i for lf in source for i in lf.predicted_instances):
         # Frames without anybody count: they tell how far the recording was looked at.
         last = max(frame.frame_idx for frame in source)
-        length = max(int(last) + 1, recordings.lengths.get(used[0], 0))
+        length = max(int(last) + 1, length)
         check_room((length,), len(taken.number), what=path)
-        numbers = np.arange(length)
+        rows, numbers = numbers[rows], np.arange(length)
     values = settle_points(np.concatenate([taken.xy, taken.score[..., None]], -1), path)
-    rows = np.searchsorted(numbers, taken.number)[taken.row]
     return Poses(
         fill_array(values, rows, columns, (len(numbers), len(individuals))),
         _read_skeleton(taken.skeleton),
@@ -263,12 +271,16 @@ def _collect(source: Any, path: Path, kind: str) -> _Instances:
     place = {id(video): v for v, video in enumerate(source.videos)}
     frames = sorted(source, key=lambda lf: (place[id(lf.video)], lf.frame_idx))
     chosen: list[Any] = []
+    blank = 0
     rows: list[int] = []
     kept: list[Any] = []
     for lf in frames:
         predicted = lf.predicted_instances if kind == "predicted" else _list_unused(lf)
         found = [] if kind == "user" else list(predicted)
         found += [] if kind == "predicted" else lf.user_instances
+        if found and kind == "user" and not any(i.n_visible for i in found):
+            # Somebody placed an animal without a point: that does not say that there is none.
+            blank, found = blank + 1, []
         if found or (kind == "user" and getattr(lf, "is_negative", False)):
             rows += [len(kept)] * len(found)
             chosen += found
@@ -279,9 +291,11 @@ def _collect(source: Any, path: Path, kind: str) -> _Instances:
     order = {name: k for k, name in enumerate(skeleton.node_names)}
     fits = [set(i.skeleton.node_names) == set(order) for i in chosen]
     left_out: tuple[str, ...] = ()
+    if blank:
+        left_out = (f"{blank} frames whose animals have no visible point are left out",)
     if not all(fits):
         count = len(fits) - sum(fits)
-        left_out = (f"{count} instances with other keypoints than most are left out",)
+        left_out += (f"{count} instances with other keypoints than most are left out",)
         rows = [r for r, fit in zip(rows, fits, strict=True) if fit]
         chosen = [i for i, fit in zip(chosen, fits, strict=True) if fit]
     points = [i.points[np.argsort([order[n] for n in i.skeleton.node_names])] for i in chosen]
