@@ -1,0 +1,154 @@
+"""Results of other tools as people have them: put together, cut, converted, of other programs."""
+
+import logging
+
+import numpy as np
+import pytest
+import sleap_io as sio
+import xarray as xr
+
+from mapose import read
+from mapose.errors import FormatError
+from mapose.io import VideoWriter
+
+COORDS = ("x", "y", "likelihood")
+
+
+def dlc(path, rows, coords=COORDS):
+    head = (
+        ("scorer", *["net"] * 6), ("bodyparts", *["n"] * 3, *["t"] * 3), ("coords", *coords * 2),
+    )  # fmt: skip
+    text = "\n".join(",".join(map(str, row)) for row in (*head, *rows))
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def test_points_without_a_likelihood_are_there(tmp_path):
+    """Filled by hand or by interpolation in DeepLabCut, edited in movement, converted elsewhere."""
+    poses = read(dlc(tmp_path / "p.csv", [(0, 10, 20, 0.5, 30, 40, ""), (1, "", "", "", 1, 2, 0)]))
+    assert poses.confidence[:, 0].tolist() == [[0.5, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("coords", [("X", "Y", "Likelihood"), ("x", "y", "confidence")])
+def test_coords_by_other_names(tmp_path, coords):
+    poses = read(dlc(tmp_path / "p.csv", [(0, 10, 20, 0.5, 30, 40, 0.25)], coords))
+    assert poses.confidence[0, 0].tolist() == [0.5, 0.25]
+    np.testing.assert_array_equal(poses.points[0, 0], [[10, 20], [30, 40]])
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([(0, *[5] * 6), (1, *[5] * 6), (0, *[5] * 6)], "frame 0 comes 2 times"),
+        ([(-1, *[5] * 6), (0, *[5] * 6)], "wanted frame numbers from 0, came -1"),
+        (
+            [("0 days 00:00:00.04", *[5] * 6)],
+            "frame numbers in its first column, came times",
+        ),
+    ],
+)
+def test_rows_that_are_no_frames_of_one_video(tmp_path, rows, told):
+    with pytest.raises(FormatError, match=told):
+        read(dlc(tmp_path / "p.csv", rows))
+
+
+def test_animals_that_lie_in_the_corner_are_not_there(tmp_path, caplog):
+    rows = [(0, 0, 0, 1, 0, 0, 1), (1, 0, 0, 1, 30, 40, 1)]
+    poses = read(dlc(tmp_path / "p.csv", rows))
+    assert np.isfinite(poses.points).all(-1)[:, 0].tolist() == [[False, False], [True, True]]
+    assert "2 points at 0, 0 stand for none" in caplog.text
+
+
+def test_shares_of_the_picture_are_told(tmp_path, caplog):
+    shares = [(f, 0.1, 0.2, 0.9, 0.25, 0.5, 0.9) for f in range(3)]
+    read(dlc(tmp_path / "p.csv", shares))
+    assert "shares of the picture" in caplog.text
+    caplog.clear()
+    read(dlc(tmp_path / "p.csv", [*shares, (3, 0.1, 1.2, 0.9, 0.25, 0.5, 0.9)]))
+    assert "shares" not in caplog.text
+
+
+XY = np.array([[10.0, 20], [30, 40]])
+
+
+def slp(path, frames, video):
+    nodes = sio.Skeleton(["n", "t"])
+    labelled = [
+        sio.LabeledFrame(
+            video,
+            f,
+            [
+                sio.PredictedInstance.from_numpy(
+                    XY + at, nodes, point_scores=np.full(2, score), score=0.9
+                )
+            ],
+        )
+        for f, at, score in frames
+    ]
+    labels = sio.Labels(labelled, videos=[video], skeletons=[nodes])
+    sio.save_slp(labels, str(path), embed=False, verbose=False)
+    return path
+
+
+def test_a_frame_of_sleap_that_is_listed_twice_keeps_all_animals(tmp_path):
+    gone = sio.Video("/gone/v.mp4", open_backend=False)
+    poses = read(slp(tmp_path / "p.slp", [(1, 0, 0.9), (3, 0, 0.9), (3, 50, 0.8)], gone))
+    assert poses.points[3, :, 0, 0].tolist() == [10, 60]
+    assert poses.find_present().sum(1).tolist() == [0, 1, 0, 2]
+
+
+def test_poses_of_sleap_without_scores_are_there(tmp_path):
+    gone = sio.Video("/gone/v.mp4", open_backend=False)
+    poses = read(slp(tmp_path / "p.slp", [(0, 0, np.nan)], gone))
+    assert poses.confidence[0, 0].tolist() == [1, 1]
+
+
+def test_poses_beyond_the_video_are_told(tmp_path, caplog):
+    with VideoWriter(tmp_path / "v.mp4", 25) as writer:
+        for n in range(5):
+            writer.write(np.full((48, 64), 40 * n, np.uint8))
+    video = sio.Video(str(tmp_path / "v.mp4"))
+    read(slp(tmp_path / "p.slp", [(0, 0, 0.9), (4, 0, 0.9)], video))
+    assert "frames" not in caplog.text
+    read(slp(tmp_path / "p.slp", [(0, 0, 0.9), (40, 0, 0.9)], video))
+    assert "its poses go to frame 40, but v has 5 frames" in caplog.text
+
+
+def test_what_belongs_to_no_track_is_no_animal_of_its_own(tmp_path):
+    file = tmp_path / "t.csv"
+    rows = "0,-1,1,2\n0,1,3,4\n1,-1,5,6\n1,-1,7,8\n"
+    file.write_text("frame,track,n_x,n_y\n" + rows, encoding="utf-8")
+    poses = read(file)
+    assert poses.individuals == ("1", "untracked0", "untracked1")
+    assert poses.find_present().sum(1).tolist() == [2, 2]
+
+
+def test_movement_by_the_names_of_its_axes(tmp_path):
+    position = np.arange(16.0).reshape(4, 2, 2, 1) + 5
+    names = {"space": ["x", "y"], "keypoints": ["n", "t"], "individuals": ["ann"]}
+    dataset = xr.Dataset(
+        {"position": (("time", *names), position)}, {"time": [0, 0.1, 0.2, 0.3], **names}
+    )
+    dataset.isel(space=[1, 0]).to_netcdf(tmp_path / "p.nc", engine="h5netcdf")
+    poses = read(tmp_path / "p.nc")
+    np.testing.assert_array_equal(poses.points[:, 0, 0], position[:, :, 0, 0])
+    # Seconds without a rate, as attributes get lost when datasets are put together.
+    assert poses.frames.tolist() == [0, 1, 2, 3] and poses.rate == pytest.approx(10)
+
+
+def test_keypoints_that_only_one_of_two_has_are_told(tmp_path, caplog):
+    from mapose.results.comparison import compare_many
+
+    text = "frame,individual,keypoint,x,y\n" + "".join(
+        f"{f},{who},{part},{10 + 40 * n + 100 * i},{20 + 15 * n}\n"
+        for f in range(4)
+        for i, who in enumerate(("ann", "bob"))
+        for n, part in enumerate(("nose", "ear", "tail"))
+    )
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "b.csv").write_text(text.replace("nose", "Nose"), encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        compare_many(tmp_path / "a.csv", [tmp_path / "a.csv"])
+        assert not caplog.text
+        compare_many(tmp_path / "a.csv", [tmp_path / "b.csv"])
+    assert "do not count: nose of the truth; Nose of b.csv" in caplog.text
