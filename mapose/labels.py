@@ -291,7 +291,8 @@ def drop_twins(labels: Labels) -> Labels:
         return labels
     told = f"{dropped} animals lie exactly upon another one and are left out, first in {first}"
     labels = replace(labels, points=points, left_out=(*labels.left_out, told))
-    used = max(1, int(np.isfinite(points).any((0, 2, 3)).nonzero()[0].max(initial=0)) + 1)
+    there = np.isfinite(points).reshape(len(points), points.shape[1], -1).any(-1).any(0)
+    used = int(np.flatnonzero(there).max(initial=0)) + 1
     if labels.identified or used == len(labels.individuals):
         return labels
     return replace(

@@ -238,15 +238,25 @@ def _pick_file(folder: Path, scorer: str) -> Path:
 def _read_files(files: list[Path]) -> tuple[list[Path], list[Grid], list[str]]:
     """Read the tables of all folders; one that is damaged is left out if there are others."""
     kept, grids, left_out = [], [], []
+    folders = {file.parent.name for file in files}
     for file in files:
+        own = file.parent.name
         try:
             with explain_damage(file):
-                grids.append(_drop_double_rows(_read_labelled(file), file))
+                grid = _drop_double_rows(_read_labelled(file), file)
         except FormatError as error:
             if len(files) == 1:
                 raise
-            left_out.append(f"{file.parent.name} is left out: {error}")
+            left_out.append(f"{own} is left out: {error}")
             continue
+        named = {_name_video(name, file.parent) for name in _name_images(grid, file)}
+        if own not in named and named <= folders:  # the labels of one frame would be two animals
+            left_out.append(
+                f"{own} is left out: its table is about {', '.join(sorted(named))}, which has "
+                "labels of its own"
+            )
+            continue
+        grids.append(grid)
         kept.append(file)
     if not kept:
         raise FormatError(f"none of {len(files)} files of labels can be read: {left_out[0]}")
@@ -490,17 +500,18 @@ def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Single
 def _find_project_videos(
     videos: list[str], folder: Path, config: dict[str, Any]
 ) -> dict[str, Path]:
-    """Find the videos beside the labels, else where the config says they once were."""
-    sources = find_sources(videos, folder)
+    """Find the videos that the config names, beside the labels or where they once were."""
     listed = config.get("video_sets")
+    named: dict[str, Path] = {}
     for name in listed if isinstance(listed, dict) else {}:
         path = Path(str(name))
         stem = re.sub(r"\.\w{2,4}$", "", split_path(str(name))[-1]) if str(name).strip() else ""
-        if stem in videos and stem not in sources:
-            found = path if path.is_file() else find_video(str(name), [folder])
+        if stem in videos and stem not in named:
+            beside = find_video(str(name), [folder, *folder.resolve().parents[:2]])
+            found = beside or (path if path.is_file() else None)
             if found:
-                sources[stem] = found
-    return sources
+                named[stem] = found
+    return named | find_sources([v for v in videos if v not in named], folder)
 
 
 def write_deeplabcut_h5(

@@ -397,3 +397,42 @@ def test_scores_of_an_analysis_file_in_the_order_of_its_tracks(tmp_path):
         file["node_names"], file["track_names"] = np.array([b"n", b"t"]), np.array([b"a", b"b"])
     poses = read(tmp_path / "a.analysis.h5")
     np.testing.assert_allclose(poses.confidence.ravel(), np.linspace(0.1, 0.9, 24), rtol=1e-6)
+
+
+def test_a_copied_folder_of_deeplabcut_adds_no_animals(tmp_path):
+    """Its rows still name the folder that it is a copy of."""
+    for folder, place in (("v", (1, 2, 3, 4)), ("v - Copy", (2, 3, 4, 5))):
+        collected(tmp_path / "labeled-data" / folder / "CollectedData_me.csv", rows_of("v", place))
+    labels = read_labels(tmp_path)
+    assert labels.points.tolist() == [[[[1, 2], [3, 4]]]]
+    assert labels.left_out[0].startswith("v - Copy is left out: its table is about v")
+    # One that was only called otherwise is there.
+    (tmp_path / "labeled-data/v").rename(tmp_path / "labeled-data/w")
+    (tmp_path / "labeled-data/v - Copy").rename(tmp_path / "elsewhere")
+    assert len(read_labels(tmp_path)) == 1 and not read_labels(tmp_path).left_out
+
+
+def test_of_two_videos_of_a_name_the_one_that_is_named_counts(tmp_path, caplog):
+    collected(tmp_path / "labeled-data/v/CollectedData_me.csv", rows_of("v", (1, 2, 3, 4)))
+    (tmp_path / "videos").mkdir()
+    for name in ("v.avi", "videos/v.mp4"):
+        (tmp_path / name).write_bytes(b"")
+    config = tmp_path / "config.yaml"
+    config.write_text("video_sets:\n  C:\\mice\\v.mp4:\n    crop: 0, 1, 0, 1\n", encoding="utf-8")
+    assert read_labels(tmp_path).sources == {"v": tmp_path / "videos/v.mp4"}
+    config.unlink()
+    (tmp_path / "v.mp4").write_bytes(b"")
+    assert read_labels(tmp_path).sources == {"v": tmp_path / "v.avi"}
+    assert "several videos are called v; v.avi is taken" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("named", "there"), [("m\u00e4use1.png", "ma\u0308use1.png"), ("img_1.jpg", "IMG_1.JPG")]
+)
+def test_pictures_whose_names_another_system_wrote(tmp_path, named, there):
+    (tmp_path / there).write_bytes(b"")
+    images = [{"id": 1, "file_name": named}]
+    assert read_labels(coco(tmp_path, images, [mark(1)])).images == (tmp_path / there,)
+    (tmp_path / there.capitalize()).write_bytes(b"")  # it may be this one as well
+    if len(list(tmp_path.iterdir())) == 3:
+        assert read_labels(coco(tmp_path, images, [mark(1)])).images == (None,)

@@ -1,7 +1,9 @@
 """Results of other tools as people have them: put together, cut, converted, of other programs."""
 
+import json
 import logging
 
+import h5py
 import numpy as np
 import pytest
 import sleap_io as sio
@@ -152,3 +154,39 @@ def test_keypoints_that_only_one_of_two_has_are_told(tmp_path, caplog):
         assert not caplog.text
         compare_many(tmp_path / "a.csv", [tmp_path / "b.csv"])
     assert "do not count: nose of the truth; Nose of b.csv" in caplog.text
+
+
+def test_two_cameras_of_openpose_in_one_folder(tmp_path):
+    person = {"pose_keypoints_2d": [v for k in range(18) for v in (50 + 10 * k, 30 + 7 * k, 0.9)]}
+    for name in ("camA_000", "camA_001", "camB_000", "camB_001"):
+        file = tmp_path / f"{name}_keypoints.json"
+        file.write_text(json.dumps({"people": [person]}), encoding="utf-8")
+    with pytest.raises(FormatError, match="found those of 2: files begin with 'camA_', 'camB_'"):
+        read(tmp_path)
+    for file in tmp_path.glob("camB*"):
+        file.unlink()
+    assert read(tmp_path).frames.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("times", "frames"),
+    [
+        ([12, 12.04, 12.08, 13, 13.04], [0, 1, 2, 25, 26]),  # two thirds were left out
+        ([12, 12.04, 12.08, 12.13, 12.15], [0, 1, 2, 3, 4]),  # uneven: counted
+    ],
+)
+def test_frames_of_nwb_by_their_times(tmp_path, times, frames):
+    from mapose import Poses, Skeleton, write
+    from mapose.io.nwb import OURS
+
+    pytest.importorskip("ndx_pose")
+    array = np.full((5, 1, 2, 3), 0.9) + [40, 60, 0]
+    write(Poses(array, Skeleton(["n", "t"]), ["ann"], rate=25), tmp_path / "p.nwb")
+    with h5py.File(tmp_path / "p.nwb", "r+") as file:
+        del file.attrs[OURS]
+        series = []
+        file.visit(lambda name: series.append(name) if name.endswith("/starting_time") else None)
+        for one in (file[name].parent for name in series):
+            del one["starting_time"]
+            one["timestamps"] = np.array(times)
+    assert read(tmp_path / "p.nwb").frames.tolist() == frames
