@@ -143,7 +143,7 @@ def read_slp_poses(path: Path) -> Poses:
     source = _load(path, "slp")
     taken = _collect(source, path, "all")
     recordings = find_recordings(source, path, int(taken.number.max()))
-    for sentence in (*recordings.others.values(), *recordings.told):
+    for sentence in (*taken.left_out, *recordings.others.values(), *recordings.told):
         log.warning("%s: %s", path.name, sentence)
     used = sorted({recordings.names[v] for v in taken.video})
     if len(used) > 1:
@@ -152,9 +152,15 @@ def read_slp_poses(path: Path) -> Poses:
     numbers, place = np.unique(taken.number, return_inverse=True)
     # A frame that is listed twice, as merged projects have it, is one.
     rows = place[taken.row]
-    columns, individuals = name_columns(
-        rows, taken.tracks, order=list(_name_tracks(source, path).values())
-    )
+    kept = _list_distinct(taken.xy, rows)
+    if len(kept) < len(rows):
+        log.warning(
+            "%s: %d animals lie exactly upon another one and are left out",
+            path.name, len(rows) - len(kept),
+        )  # fmt: skip
+    rows, tracks = rows[kept], [taken.tracks[n] for n in kept]
+    order = list(_name_tracks(source, path).values())
+    columns, individuals = name_columns(rows, tracks, order=order)
     length = recordings.lengths.get(used[0], 0)
     if 0 < length <= numbers[-1]:
         log.warning(
@@ -168,14 +174,27 @@ def read_slp_poses(path: Path) -> Poses:
         length = max(int(last) + 1, length)
         check_room((length,), len(taken.number), what=path)
         rows, numbers = numbers[rows], np.arange(length)
-    values = settle_points(np.concatenate([taken.xy, taken.score[..., None]], -1), path)
+    found = np.concatenate([taken.xy, taken.score[..., None]], -1)[kept]
     return Poses(
-        fill_array(values, rows, columns, (len(numbers), len(individuals))),
+        fill_array(settle_points(found, path), rows, columns, (len(numbers), len(individuals))),
         _read_skeleton(taken.skeleton),
         unname_slots(individuals),
         rate=recordings.rates.get(used[0]),
         frames=numbers,
     )
+
+
+def _list_distinct(xy: Singles, rows: Ints) -> list[int]:
+    """List the instances, (N, K, 2), that do not repeat all places of one before in their row."""
+    several = np.isfinite(xy).all(-1).sum(-1) > 1  # one point may be shared
+    seen: set[tuple[int, bytes]] = set()
+    kept = []
+    for n, row in enumerate(rows.tolist()):
+        key = (row, xy[n].tobytes())
+        if key not in seen or not several[n]:
+            kept.append(n)
+        seen.add(key)
+    return kept
 
 
 def find_slp_video(path: Path) -> Path | None:
@@ -184,7 +203,8 @@ def find_slp_video(path: Path) -> Path | None:
     used = {id(frame.video) for frame in source if len(frame)}
     last = max((frame.frame_idx for frame in source), default=0)
     recordings = find_recordings(source, path, last)
-    names = [n for n, v in zip(recordings.names, source.videos, strict=True) if id(v) in used]
+    pairs = zip(recordings.names, source.videos, strict=True)
+    names = list(dict.fromkeys(name for name, video in pairs if id(video) in used))
     fitting = len(names) == 1 and names[0] not in recordings.others
     return recordings.files.get(names[0]) if fitting else None
 
@@ -325,9 +345,9 @@ def _list_unused(frame: Any) -> list[Any]:
 
 def _name_tracks(source: Any, path: Path) -> dict[int, str]:
     """Name each track, by its id; two of one name, as merged projects have, are told apart."""
-    tracks = {id(track): str(track.name) for track in source.tracks}
+    tracks = {id(track): str(track.name or "track") for track in source.tracks}
     for frame in source:
-        tracks |= {id(i.track): str(i.track.name) for i in frame if i.track is not None}
+        tracks |= {id(i.track): str(i.track.name or "track") for i in frame if i.track is not None}
     names = distinguish_names(list(tracks.values()))
     renamed = [n for n, given in zip(names, tracks.values(), strict=True) if n != given]
     if renamed:

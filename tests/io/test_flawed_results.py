@@ -11,7 +11,7 @@ import xarray as xr
 
 from mapose import read
 from mapose.errors import FormatError
-from mapose.io import VideoWriter
+from mapose.io import VideoWriter, read_labels
 
 COORDS = ("x", "y", "likelihood")
 
@@ -190,3 +190,33 @@ def test_frames_of_nwb_by_their_times(tmp_path, times, frames):
             del one["starting_time"]
             one["timestamps"] = np.array(times)
     assert read(tmp_path / "p.nwb").frames.tolist() == frames
+
+
+def test_a_video_that_sleap_lists_under_two_paths_is_one(tmp_path):
+    (tmp_path / "a").mkdir()
+    with VideoWriter(tmp_path / "v.mp4", 25) as writer:
+        for n in range(3):
+            writer.write(np.full((48, 64), 40 * n, np.uint8))
+    nodes, names = sio.Skeleton(["n", "t"]), (tmp_path / "v.mp4", tmp_path / "a" / ".." / "v.mp4")
+    videos = [sio.Video(str(name), open_backend=False) for name in names]
+    marks = [sio.LabeledFrame(v, 0, [sio.Instance.from_numpy(XY, nodes)]) for v in videos]
+    labels = sio.Labels(marks, videos=videos, skeletons=[nodes])
+    sio.save_slp(labels, str(tmp_path / "l.slp"), embed=False, verbose=False)
+    found = read_labels(tmp_path / "l.slp")
+    assert found.videos == ("v",) and found.points.shape[1] == 1
+    assert read(tmp_path / "l.slp").find_present().sum() == 1
+
+
+def test_tracks_without_names_and_instances_of_another_skeleton(tmp_path, caplog):
+    video, nodes = sio.Video("/gone/v.mp4", open_backend=False), sio.Skeleton(["n", "t"])
+    other, tracks = sio.Skeleton(["n", "t", "e"]), [sio.Track(""), sio.Track("")]
+    animals = [
+        sio.PredictedInstance.from_numpy(XY + 40 * i, nodes, score=0.9, track=track)
+        for i, track in enumerate(tracks)
+    ]
+    animals.append(sio.PredictedInstance.from_numpy(np.full((3, 2), 9.0), other, score=0.9))
+    frames = [sio.LabeledFrame(video, 0, animals)]
+    labels = sio.Labels(frames, videos=[video], skeletons=[nodes, other], tracks=tracks)
+    sio.save_slp(labels, str(tmp_path / "p.slp"), embed=False, verbose=False)
+    assert read(tmp_path / "p.slp").individuals == ("track", "track-2")
+    assert "1 instances with other keypoints than most are left out" in caplog.text
