@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -397,6 +398,8 @@ def detect_format(path: Path) -> str:
     with path.open("rb") as file:
         if file.read(3) == b"CDF":  # netCDF 3
             return "movement"
+    if zipfile.is_zipfile(path):
+        raise FormatError(f"{path} is a zip: unpack it, and name the folder or the file in it")
     raise FormatError(f"{path}: not a file of poses or labels that mapose knows")
 
 

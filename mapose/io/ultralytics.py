@@ -145,7 +145,8 @@ def _read_line(line: str, count: int, numbers: int, text: Path) -> _Line:
         # Predictions have their confidence at the end, and the number of a track behind it.
         if not wanted <= len(values) <= wanted + 2:
             raise ValueError
-    except ValueError:
+        kind = int(values[0])
+    except (ValueError, OverflowError):
         raise FormatError(
             f"{text}: wanted a class, a box and {count} x {numbers} numbers in each line, came "
             f"{len(line.split())}"
@@ -153,7 +154,7 @@ def _read_line(line: str, count: int, numbers: int, text: Path) -> _Line:
     points = values[5:wanted].reshape(count, numbers)
     seen = points[:, 2] if numbers > 2 else np.where((points < 0).any(1), 0, 2)
     seen = np.where((points[:, :2] == 0).all(1), 0, seen)
-    return _Line(int(values[0]), np.c_[points[:, :2], seen])
+    return _Line(kind, np.c_[points[:, :2], seen])
 
 
 def _put_animals(

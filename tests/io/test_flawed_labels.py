@@ -4,6 +4,7 @@ The right value comes, or a sentence says what is left out; one flaw does not en
 """
 
 import json
+import zipfile
 
 import h5py
 import numpy as np
@@ -132,6 +133,8 @@ def test_yolo_with_other_texts_about(tmp_path):
     labels = read_labels(folder)
     np.testing.assert_allclose(labels.points[0, 0], [[20, 20], [60, 40]])
     assert len(labels) == 2 and "1 lines are left out" in labels.left_out[0]
+    (folder / "train/labels/img2.txt").write_text("nan" + LINE[1:] + LINE, encoding="utf-8")
+    assert "1 lines are left out" in read_labels(folder).left_out[0]
 
 
 def test_yolo_of_predictions(tmp_path):
@@ -436,3 +439,10 @@ def test_pictures_whose_names_another_system_wrote(tmp_path, named, there):
     (tmp_path / there.capitalize()).write_bytes(b"")  # it may be this one as well
     if len(list(tmp_path.iterdir())) == 3:
         assert read_labels(coco(tmp_path, images, [mark(1)])).images == (None,)
+
+
+def test_an_export_that_is_still_packed(tmp_path):
+    with zipfile.ZipFile(tmp_path / "task.zip", "w") as packed:
+        packed.writestr("annotations.xml", "<annotations></annotations>")
+    with pytest.raises(FormatError, match="is a zip: unpack it"):
+        read_labels(tmp_path / "task.zip")
