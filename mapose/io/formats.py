@@ -487,6 +487,7 @@ def _detect_hdf5(path: Path) -> str:
             return "dlc"
         if keys == {"tracks"} and is_points3d(file):
             return "sleap-3d"
+        ours = "format" in file.attrs
     if {"frames", "instances", "metadata"} <= keys:
         return "slp"
     if {"tracks", "node_names"} <= keys:
@@ -495,7 +496,10 @@ def _detect_hdf5(path: Path) -> str:
         return "nwb"
     if {"annotations", "images"} <= keys:
         return "deepposekit"
-    return "movement" if "position" in keys else "mapose"
+    if not ours and "position" not in keys:
+        listed = ", ".join(sorted(keys)[:5]) or "nothing"
+        raise FormatError(f"{path}: an HDF5 file without poses or labels; it holds {listed}")
+    return "mapose" if ours else "movement"
 
 
 def check_there(path: str | Path) -> Path:

@@ -220,3 +220,31 @@ def test_tracks_without_names_and_instances_of_another_skeleton(tmp_path, caplog
     sio.save_slp(labels, str(tmp_path / "p.slp"), embed=False, verbose=False)
     assert read(tmp_path / "p.slp").individuals == ("track", "track-2")
     assert "1 instances with other keypoints than most are left out" in caplog.text
+
+
+def test_zones_of_a_spreadsheet(tmp_path):
+    from mapose.io.zones import read_zones
+
+    file, rows = tmp_path / "z.csv", "zone;x;y\nnest;1,5;2\nnest;5;2\nnest;5;9\n"
+    file.write_text(rows + ";;\n;;\n", encoding="utf-8")
+    (zone,) = read_zones(file)
+    assert np.asarray(zone.corners).tolist() == [[1.5, 2], [5, 2], [5, 9]]
+    for short in ("nest;5\n", "nest;5;\n", "nest;5;left\n"):
+        file.write_text(rows + short, encoding="utf-8")
+        with pytest.raises(FormatError, match="wanted numbers x and y in line 5"):
+            read_zones(file)
+
+
+def test_a_table_of_deeplabcut_that_is_a_folder_of_tables(tmp_path):
+    with h5py.File(tmp_path / "p.h5", "w") as file:
+        file.create_group("df_with_missing/table")
+        file.attrs["PYTABLES_FORMAT_VERSION"] = "2.1"
+    with pytest.raises(FormatError, match="wanted a dataset table"):
+        read(tmp_path / "p.h5")
+
+
+def test_an_h5_of_something_else_is_told_by_what_it_holds(tmp_path):
+    with h5py.File(tmp_path / "trajectories.h5", "w") as file:
+        file["trajectories"] = np.zeros((4, 2, 2))
+    with pytest.raises(FormatError, match="without poses or labels; it holds trajectories"):
+        read(tmp_path / "trajectories.h5")
