@@ -268,8 +268,8 @@ def _hold_tables(grids: list[Grid], files: list[Path], individuals: list[str]) -
     told = []
     kinds = {len(grid.columns[0]) for grid in grids}
     if len(kinds) > 1:
-        whose = "an animal of their own" if ALONE in individuals else f"{individuals[0]}'s"
-        told.append(f"some tables name no individuals; their points are {whose}")
+        whose = _find_alone(individuals)
+        told.append(f"some tables name no individuals; their points are those of {whose}")
     for grid, file in zip(grids, files, strict=True):
         csv = file.with_suffix(".csv")
         if file == csv or not csv.is_file():
@@ -431,13 +431,16 @@ def _merge_names(grids: Sequence[Grid], config: dict[str, Any]) -> tuple[list[st
     individuals: dict[str, None] = {}
     for grid in grids:
         parts |= dict.fromkeys(c[-2] for c in grid.columns)
-        individuals |= dict.fromkeys(c[1] if len(c) == 4 else ALONE for c in grid.columns)
+        individuals |= dict.fromkeys(c[1] for c in grid.columns if len(c) == 4)
     wanted: list[Any] = []
     for key in ("bodyparts", "multianimalbodyparts", "uniquebodyparts"):
         value = config.get(key)
         wanted += value if isinstance(value, list) else []
-    if ALONE in individuals and len(individuals) > 1 and not config.get("identity"):
-        del individuals[ALONE]  # see `_arrange`
+    # The one animal of tables that name none: see `_find_alone`.
+    if any(len(grid.columns[0]) == 3 for grid in grids) and (
+        config.get("identity") or not set(individuals) - {SINGLE}
+    ):
+        individuals[ALONE] = None
     order = {str(name): i for i, name in reversed(list(enumerate(wanted)))}
     keypoints = sorted(parts, key=lambda p: order.get(p, len(order)))
     owner = SINGLE if _list_landmarks(grids, keypoints) else None
@@ -473,13 +476,20 @@ def _name_owner(individuals: list[str], landmarks: list[str]) -> list[str]:
     return [LANDMARKS if name == SINGLE and landmarks else name for name in individuals]
 
 
-def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Singles:
-    """Put columns into float32 (F, I, K, 3 or 4): x, y[, z], likelihood.
+def _find_alone(individuals: list[str]) -> str:
+    """Find whose the points of a table without individuals are.
 
-    The animal of a table without individuals is the first one where others have several: projects
-    of one animal that became one of several keep such tables.
+    They are the first one's where other tables name some: projects of one animal that became ones
+    of several keep such tables. Where names are animals, it is one of its own.
     """
-    alone = ALONE if ALONE in individuals else next(i for i in individuals if i != SINGLE)
+    if ALONE in individuals:
+        return ALONE
+    return next((i for i in individuals if i != SINGLE), SINGLE)
+
+
+def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Singles:
+    """Put columns into float32 (F, I, K, 3 or 4): x, y[, z], likelihood."""
+    alone = _find_alone(individuals)
     coords = {c[-1] for c in grid.columns}
     axes = ["x", "y", *(["z"] if "z" in coords else [])]
     place = {a: i for i, a in enumerate(axes)} | {"likelihood": len(axes)}

@@ -301,10 +301,23 @@ def test_tables_without_individuals_beside_those_with(tmp_path):
     labels = read_labels(tmp_path)
     assert labels.individuals == ("m1", "m2")
     assert labels.points[0, 0].tolist() == [[1, 2], [3, 4]]
-    assert "their points are m1's" in labels.left_out[0]
+    assert "their points are those of m1" in labels.left_out[0]
     (tmp_path / "config.yaml").write_text("identity: true\n", encoding="utf-8")
     labels = read_labels(tmp_path)  # who it was is not made up
-    assert labels.individuals == ("animal0", "m1", "m2") and "their own" in labels.left_out[0]
+    assert set(labels.individuals) == {"animal0", "m1", "m2"}
+    assert "those of animal0" in labels.left_out[0]
+
+
+def test_an_animal_called_as_one_without_a_name(tmp_path):
+    head = (
+        ("scorer", *["me"] * 4), ("individuals", *["animal0"] * 2, *["animal1"] * 2),
+        ("bodyparts", *"nnnn"), ("coords", *"xyxy"),
+    )  # fmt: skip
+    collected(tmp_path / "CollectedData_me.csv", rows_of("v", (5, 6, 7, 8)), head)
+    assert read_labels(tmp_path).points[0, :, 0].tolist() == [[5, 6], [7, 8]]
+    only = (head[0], ("individuals", *["single"] * 4), ("bodyparts", *"nntt"), head[3])
+    collected(tmp_path / "CollectedData_me.csv", rows_of("v", (5, 6, 7, 8)), only)
+    assert read_labels(tmp_path).points[0, 0].tolist() == [[5, 6], [7, 8]]
 
 
 def test_predictions_that_wait_to_be_refined_are_no_persons_labels(tmp_path):
