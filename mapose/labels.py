@@ -270,6 +270,41 @@ def _join_animals(rows: Singles) -> tuple[Singles, bool]:
     return np.stack(joined), same
 
 
+def drop_twins(labels: Labels) -> Labels:
+    """Keep one of several animals of a frame that have all their points at the same places.
+
+    Copying and merging labels leaves such twins. Animals may share one point, not two or more.
+    Of animals that are known the first keeps its points. Columns that nobody is left in at the end
+    are taken away where they are slots.
+    """
+    points, dropped, first = labels.points.copy(), 0, ""
+    marked = np.isfinite(points).all(-1).sum(-1) > 1
+    for row in np.flatnonzero(marked.sum(1) > 1):
+        seen: set[bytes] = set()
+        for i in np.flatnonzero(marked[row]):
+            key = points[row, i].tobytes()
+            if key in seen:
+                points[row, i] = np.nan
+                dropped, first = dropped + 1, first or labels.row_names[row]
+            seen.add(key)
+    if not dropped:
+        return labels
+    told = f"{dropped} animals lie exactly upon another one and are left out, first in {first}"
+    labels = replace(labels, points=points, left_out=(*labels.left_out, told))
+    there = np.isfinite(points).reshape(len(points), points.shape[1], -1).any(-1).any(0)
+    used = int(np.flatnonzero(there).max(initial=0)) + 1
+    if labels.identified or used == len(labels.individuals):
+        return labels
+    return replace(
+        labels,
+        points=points[:, :used],
+        individuals=labels.individuals[:used],
+        identified=used == 1,
+        states=labels.find_states()[:, :used],
+        origins=labels.find_origins()[:, :used],
+    )
+
+
 def _agree(states: Codes, placed: npt.NDArray[np.bool_]) -> Codes:
     """Make states agree with the points: what has a place is visible or occluded."""
     states = states.copy()

@@ -14,9 +14,10 @@ import numpy as np
 from mapose.arrays import AnyFloats, Bools
 from mapose.errors import FormatError
 from mapose.files import make_mark, write_atomically
+from mapose.io.conventions import settle_visibility
 from mapose.io.images import read_image, write_image
-from mapose.io.instances import assign_columns, fill_array
-from mapose.io.picture_sizes import hold_sizes
+from mapose.io.instances import assign_columns, fill_array, name_by_kind
+from mapose.io.picture_sizes import hold_sizes, hold_videos
 from mapose.io.recordings import find_path
 from mapose.io.sources import (
     find_frame_numbers,
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 #: Frames of a video that are written beside a file of poses.
 MOST_IMAGES = 1000
 _TRACK_KEYS = ("object_id", "track_id", "instance_id")
+# By what the entries of each part name each other.
+_KEYS = {"images": ["id"], "annotations": ["image_id", "category_id"], "categories": ["id"]}
 
 
 def is_coco(document: Any) -> bool:
@@ -84,13 +87,14 @@ def read_coco_labels(path: Path) -> Labels:
     plan = _choose_plan(categories, annotations, path, left_out)
     skeleton = _read_skeleton(plan, path)
     # An image that is listed twice, as merged files do, is one.
-    names = {i["id"]: str(i.get("file_name", i["id"])) for i in images if _is_key(i.get("id"))}
+    names = _name_images(images, left_out)
     listed = list(dict.fromkeys(names.values()))
-    stated = {names[i["id"]]: _read_size(i) for i in images if _is_key(i.get("id"))}
+    stated = {names[i["id"]]: _read_size(i) for i in images if i.get("id") in names}
     row_of = {name: row for row, name in enumerate(listed)}
+    kinds = _list_kinds(plan, categories)
     fitting, rows = [], []
     for annotation in annotations:
-        if not annotation.get("keypoints") or not _has_plan(annotation, plan, categories):
+        if not annotation.get("keypoints") or annotation.get("category_id") not in kinds:
             continue
         triples = _read_triples(annotation, len(skeleton.keypoints))
         if triples is None or annotation.get("image_id") not in names:
@@ -104,14 +108,19 @@ def read_coco_labels(path: Path) -> Labels:
             f"(x, y, v); {left_out[0] if left_out else 'no annotation has any'}"
         )
     triples = np.array([triples for _, triples in fitting])
+    triples[..., 2], said = settle_visibility(triples[..., 2])
+    left_out += [said] if said else []
     xy = np.where(triples[..., 2:] > 0, triples[..., :2], np.nan)
     videos = name_videos(listed, find_own_name(parts[0].resolve().parent))
     place = np.array(rows, np.int64)
-    columns, individuals, identified = assign_columns(
-        place, _name_tracks([a for a, _ in fitting], document.get("tracks")), videos
-    )
-    found, told = hold_sizes(_find_pictures(listed, path), [stated.get(n) for n in listed])
-    left_out += told
+    tracks = _name_tracks([a for a, _ in fitting], document.get("tracks"))
+    if set(tracks) == {None}:
+        tracks = name_by_kind(place, [kinds[a.get("category_id")] for a, _ in fitting])
+    columns, individuals, identified = assign_columns(place, tracks, videos)
+    sizes = [stated.get(n) for n in listed]
+    found, told = hold_sizes(_find_pictures(listed, path), sizes)
+    sources, others = hold_videos(find_sources(videos, path.parent), videos, found, sizes)
+    left_out += told + others
     shape = (len(listed), len(individuals))
     hidden = fill_array(triples[..., 2:] == 1, place, columns, shape)[..., 0] == 1
     return Labels(
@@ -122,7 +131,7 @@ def read_coco_labels(path: Path) -> Labels:
         tuple(found),
         tuple(individuals),
         identified,
-        find_sources(videos, path.parent),
+        sources,
         tuple(left_out),
         # Many tools write 1 throughout: then it says nothing.
         np.where(hidden, OCCLUDED, VISIBLE) if (triples[..., 2] > 1).any() else None,
@@ -135,6 +144,9 @@ def _load_part(path: Path) -> dict[str, Any]:
         raise FormatError(f"{path}: wanted COCO with images, annotations and categories")
     for part in ("images", "annotations", "categories"):
         document[part] = _list_entries(document[part], part, path)
+        for entry in document[part]:
+            keys = _KEYS[part]
+            entry.update({key: _make_key(entry[key]) for key in keys if key in entry})
     return dict(document)
 
 
@@ -166,8 +178,11 @@ def _find_pictures(listed: list[str], path: Path) -> list[Path | None]:
 
 def _read_size(image: dict[str, Any]) -> tuple[int, int] | None:
     """Read what is said of an image's width and height; None where it is not said."""
-    size = (image.get("width"), image.get("height"))
-    return size if all(isinstance(n, int) and n > 0 for n in size) else None  # type: ignore[return-value]
+    try:
+        width, height = (int(float(image.get(side) or 0)) for side in ("width", "height"))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return (width, height) if min(width, height) > 0 else None
 
 
 def _list_entries(value: Any, part: str, path: Path) -> list[dict[str, Any]]:
@@ -176,8 +191,31 @@ def _list_entries(value: Any, part: str, path: Path) -> list[dict[str, Any]]:
     return [entry for entry in value if isinstance(entry, dict)]
 
 
-def _is_key(value: Any) -> bool:
-    return isinstance(value, (int, str))
+def _make_key(value: Any) -> str | None:
+    """Write a number by which entries name each other in one way: 7, 7.0 and "7" are the same."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, (int, str)) else None
+
+
+def _name_images(images: list[dict[str, Any]], left_out: list[str]) -> dict[str, str]:
+    """Give the file name of each image by its id; two images of one id are left out."""
+    names: dict[str, str] = {}
+    double: dict[str, str] = {}
+    for image in images:
+        key = image.get("id")
+        if key is None:
+            continue
+        name = str(image.get("file_name", key))
+        if names.setdefault(key, name) != name:
+            double.setdefault(key, f"{names[key]} and {name}")
+    if double:
+        key, both = next(iter(double.items()))
+        left_out.append(
+            f"{len(double)} ids of images stand for several, first {key} for {both}: nothing says "
+            "which annotation is whose, and they are left out; import the files one by one"
+        )
+    return {key: name for key, name in names.items() if key not in double}
 
 
 def _read_triples(annotation: dict[str, Any], count: int) -> Any:
@@ -188,12 +226,10 @@ def _read_triples(annotation: dict[str, Any], count: int) -> Any:
         return None
 
 
-def _has_plan(
-    annotation: dict[str, Any], plan: dict[str, Any], categories: list[dict[str, Any]]
-) -> bool:
-    """Tell whether an annotation belongs to a category with the keypoints that are read."""
-    same = [c.get("id") for c in categories if c.get("keypoints") == plan["keypoints"]]
-    return annotation.get("category_id") in same
+def _list_kinds(plan: dict[str, Any], categories: list[dict[str, Any]]) -> dict[Any, str]:
+    """Name the categories with the keypoints that are read, by their ids."""
+    same = [c for c in categories if c.get("keypoints") == plan["keypoints"]]
+    return {c.get("id"): str(c.get("name", c.get("id"))) for c in same}
 
 
 def _choose_plan(
@@ -219,6 +255,12 @@ def _choose_plan(
                 f"{number} annotations of {other.get('name', other.get('id'))} are left out: they "
                 f"have other keypoints than those of {chosen.get('name', chosen.get('id'))}"
             )
+    unknown = sorted(set(used) - {str(c.get("id")) for c in categories})
+    if unknown:
+        left_out.append(
+            f"{sum(used[u] for u in unknown)} annotations are left out: they name categories "
+            f"{', '.join(unknown)}, which are not listed"
+        )
     return chosen
 
 

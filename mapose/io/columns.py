@@ -42,6 +42,8 @@ SYNONYMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 _WIDE = re.compile(
     r"^(.+?)[ ._:-]+(x|y|score|confidence|likelihood|visible|visibility)$", re.I | re.S
 )
+# What trackers write for an animal that belongs to no track.
+_UNTRACKED = ("-1", "-1.0", "nan", "none", "null")
 _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 _NUMBERS = ("frame", "width", "height", "x", "y", "z", "score", "visible", "identity")
 _TEXT = ("video", "image", "track", "individual", "keypoint")
@@ -185,6 +187,7 @@ def _clean(rows: pd.DataFrame, path: Path, left_out: list[str] | None) -> pd.Dat
     """Bring every column to its type; what is missing becomes empty or NaN."""
     for field in _TEXT:
         rows[field] = rows[field].str.strip() if field in rows else ""
+    rows["track"] = rows.track.where(~rows.track.str.lower().isin(_UNTRACKED), "")
     if "frame" in rows and pd.to_numeric(rows.frame[rows.frame != ""], errors="coerce").hasnans:
         if (rows.image != "").any():
             raise FormatError(f"{path}: the column for the frame holds text; wanted numbers")

@@ -18,17 +18,69 @@ log = logging.getLogger(__name__)
 SINGLE = "single"
 # Confidence maps overshoot their peaks a little; what is above this has another scale.
 _OVERSHOOT = 2.0
+# Confidence from which a predicted keypoint counts as marked.
+_SURE = 0.5
+# Points that tell whether they are pixels.
+_FEW = 3
 
 
 def find_padding(points: npt.ArrayLike) -> Bools:
-    """Find points, (..., d), that stand for none: DeepLabCut 3 and others pad with -1, -1.
+    """Find points, (..., K, d), that stand for none: tools pad with -1, -1 and with 0, 0.
+
+    No two keypoints of an animal lie in the very corner of the picture; one alone may.
 
     Examples
     --------
-    >>> find_padding([[-1, -1], [-1, 7], [3, 4]]).tolist()
-    [True, False, False]
+    >>> find_padding([[-1, -1], [-1, 7], [3, 4], [0, 0]]).tolist()
+    [True, False, False, False]
+    >>> find_padding([[0, 0], [0, 0], [3, 4]]).tolist()
+    [True, True, False]
     """
-    return np.asarray((np.asarray(points) == -1).all(-1), bool)
+    points = np.asarray(points)
+    corner = (points == 0).all(-1)
+    return np.asarray((points == -1).all(-1) | (corner & (corner.sum(-1, keepdims=True) > 1)), bool)
+
+
+def are_shares(points: npt.ArrayLike) -> bool:
+    """Tell whether places, (..., d), are shares of the picture: all within 0 to 1, not pixels.
+
+    Examples
+    --------
+    >>> are_shares([[0.25, 0.5], [0.3, 0.5], [0.4, 0.6]]), are_shares([[12.5, 0.5]])
+    (True, False)
+    """
+    points = np.asarray(points)
+    found = points[np.isfinite(points).all(-1)]
+    if len(found) < _FEW or found.min() < 0 or found.max() > 1:
+        return False
+    return bool((found % 1 != 0).any())
+
+
+def settle_visibility(flags: npt.ArrayLike) -> tuple[Singles, str]:
+    """Bring what is said of how well keypoints are seen to 0 (not marked), 1 (hidden), 2 (seen).
+
+    Predictions have confidences in that place; keypoints below 0.5 are not marked then.
+
+    Parameters
+    ----------
+    flags : float, (..., K)
+        Of all animals of a file; below 0 and NaN are as 0.
+
+    Returns
+    -------
+    flags : float32, (..., K)
+    told : str
+        A sentence if they were confidences, else empty.
+    """
+    flags = np.nan_to_num(np.asarray(flags, np.float32), nan=0.0)
+    if not ((flags % 1 != 0).any() and flags.max() <= _OVERSHOOT):
+        return flags, ""
+    sure = flags >= _SURE
+    told = (
+        f"visibilities are no 0, 1 or 2 but confidences, as of predictions: {(~sure).sum()} "
+        f"keypoints below {_SURE} are left out"
+    )
+    return np.where(sure, 2.0, 0.0).astype(np.float32), told
 
 
 def settle_points(array: npt.ArrayLike, path: Path) -> Singles:
@@ -44,14 +96,18 @@ def settle_points(array: npt.ArrayLike, path: Path) -> Singles:
     Returns
     -------
     float32, (..., d + 1)
-        Points at -1, -1 are missing, and so are those at 0, 0 with confidence 0, and those with a
-        negative confidence, which is told. Confidences up to 100 are taken for percent where most
+        Points at -1, -1 are missing, and so are those at 0, 0 with confidence 0 or beside another
+        one of the animal, and those with a negative confidence, which is told. A point whose
+        confidence is not said is there. Confidences up to 100 are taken for percent where most
         are above 1; else what is above 1 becomes 1. What goes beyond the little by which
         confidence maps overshoot is told.
     """
     array = np.array(array, np.float32)
     points, score = array[..., :-1], array[..., -1]
     gone = find_padding(points) | ((points == 0).all(-1) & (score <= 0))
+    zeros = gone & (points == 0).all(-1) & (score > 0)
+    if zeros.any():
+        log.warning("%s: %d points at 0, 0 stand for none", path.name, zeros.sum())
     negative = ~gone & (score < 0) & np.isfinite(points).all(-1)
     if negative.any():
         log.warning(
@@ -60,7 +116,8 @@ def settle_points(array: npt.ArrayLike, path: Path) -> Singles:
         )  # fmt: skip
     gone |= negative
     array[gone, :-1], array[gone, -1] = np.nan, 0
-    there = np.isfinite(points).all(-1) & np.isfinite(score)
+    there = np.isfinite(points).all(-1)
+    score[there & np.isnan(score)] = 1
     most = float(score[there].max(initial=0))
     if _OVERSHOOT < most <= 100 and np.median(score[there]) > 1:
         log.warning("%s: confidences up to %.4g are taken for percent", path.name, most)

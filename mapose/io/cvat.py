@@ -17,6 +17,7 @@ import numpy as np
 
 from mapose.arrays import Ints
 from mapose.errors import FormatError
+from mapose.io.instances import name_by_kind
 from mapose.io.sheets import Animal, Sheet, lay_out
 from mapose.io.sources import find_frame_numbers, find_images, find_own_name, name_videos
 from mapose.labels import Labels
@@ -78,6 +79,9 @@ def read_cvat_labels(path: Path) -> Labels:
     left_out: list[str] = []
     images = [_read_image(node, left_out) for node in root.findall("image")]
     tracked = _read_tracks(root, left_out)
+    size = _read_size(root)
+    for frame in tracked:
+        frame.size = size
     sheets = [*images, *tracked]
     skeleton = _choose_skeleton(root, sheets, path, left_out)
     names, numbers, videos = _name_frames(root, images, tracked, path)
@@ -98,7 +102,7 @@ def _read_image(node: Element, left_out: list[str]) -> Sheet:
     sheet = Sheet(node.get("name", ""), size if min(size) else None)
     for point in node.findall("points"):
         loose = _Drawn()
-        _put(loose, point.get("label", ""), point)
+        _put(loose, point.get("label", ""), point, left_out)
         for name, xy in loose.points.items():
             told = sheet.put(point.get("group_id") or "", name, xy, hidden=bool(loose.hidden))
             left_out.append(told)
@@ -107,23 +111,26 @@ def _read_image(node: Element, left_out: list[str]) -> Sheet:
     for drawn in node.findall("skeleton"):
         animal = _Drawn(drawn.get("label", ""))
         for point in drawn.findall("points"):
-            _put(animal, point.get("label", ""), point)
+            _put(animal, point.get("label", ""), point, left_out)
         sheet.animals.append(animal)
     sheet.animals = [animal for animal in sheet.animals if animal.points]
     return sheet
 
 
-def _put(animal: Animal, name: str, point: Element) -> None:
-    """Take in one keypoint, unless it is outside of the picture."""
+def _put(animal: Animal, name: str, point: Element, left_out: list[str]) -> None:
+    """Take in one keypoint, unless it is outside of the picture or has not just one place."""
     if point.get("outside") == "1":
         return
-    pairs = [pair.split(",") for pair in point.get("points", "").split(";") if pair]
-    if len(pairs) != 1 or len(pairs[0]) != 2:
-        raise FormatError(
-            f"{name}: wanted one place x,y for each point, came {point.get('points', '')!r}; draw "
-            "keypoints as a skeleton, or as points with a label each"
+    try:
+        ((x, y),) = (pair.split(",") for pair in point.get("points", "").split(";") if pair)
+        animal.points[name] = float(x), float(y)
+    except ValueError:
+        left_out.append(
+            f"{name} is left out: wanted one place x,y for each point, came "
+            f"{point.get('points', '')!r}; draw keypoints as a skeleton, or as points with a label "
+            "each"
         )
-    animal.points[name] = float(pairs[0][0]), float(pairs[0][1])
+        return
     if point.get("occluded") == "1":
         animal.hidden.add(name)
 
@@ -138,7 +145,7 @@ def _read_tracks(root: Element, left_out: list[str]) -> list[_Frame]:
             marks = {node.get("keyframe", "1") for node in (drawn, *points)}
             animal = _Drawn(label, f"track{track.get('id', '')}", by_hand="1" in marks)
             for point in points if drawn.get("outside") != "1" else ():
-                _put(animal, point.get("label", ""), point)
+                _put(animal, point.get("label", ""), point, left_out)
             own = frames.setdefault(int(drawn.get("frame", "-1")), {})
             own[label, str(animal.track)] = animal
         for point in track.findall("points"):  # a keypoint with a track of its own
@@ -151,7 +158,7 @@ def _read_tracks(root: Element, left_out: list[str]) -> list[_Frame]:
                     f"frame {point.get('frame')}: {label} is there twice and nothing says of "
                     "which animal: group the points of each animal in CVAT, or use skeletons"
                 )
-            _put(animal, label, point)
+            _put(animal, label, point, left_out)
     placed = [n for n in sorted(frames) if any(a.by_hand for a in frames[n].values())]
     if len(placed) < len(frames):
         left_out.append(
@@ -164,27 +171,53 @@ def _read_tracks(root: Element, left_out: list[str]) -> list[_Frame]:
     return [sheet for sheet in sheets if sheet.animals]
 
 
+def _read_size(root: Element) -> tuple[int, int] | None:
+    """Read width and height of the video that was labelled, where they are said."""
+    said = root.find("meta//original_size")
+    texts = [] if said is None else [said.findtext("width") or "", said.findtext("height") or ""]
+    return (int(texts[0]), int(texts[1])) if all(t.isdigit() for t in texts) and texts else None
+
+
 def _choose_skeleton(
     root: Element, sheets: Sequence[Sheet], path: Path, left_out: list[str]
 ) -> Skeleton:
-    """Choose the label whose animals are read, that of most; leave the others out."""
+    """Choose the label whose animals are read, that of most, and those with the same keypoints."""
     counts = Counter(animal.label for sheet in sheets for animal in sheet.animals)
     if not counts:
-        raise FormatError(f"{path}: no skeletons and no points; boxes and outlines are not read")
+        why = left_out[0] if left_out else "boxes and outlines are not read"
+        raise FormatError(f"{path}: no skeletons and no points; {why}")
     chosen = counts.most_common(1)[0][0]
+    labels = list(root.iterfind("meta//labels/label"))
+    parts_of: dict[str, set[str]] = {}
+    for animal in (animal for sheet in sheets for animal in sheet.animals):
+        parts_of.setdefault(animal.label, set()).update(animal.points)
+    for node in labels:  # what is declared counts: a keypoint may be seen of one of them only
+        if parent := node.findtext("parent"):
+            parts_of.setdefault(parent, set()).add(node.findtext("name") or "")
+    alike = {label for label in counts if parts_of[label] == parts_of[chosen]}
     for label, number in counts.items():
-        if label != chosen:
+        if label not in alike:
             left_out.append(f"{number} of {label or 'points without a skeleton'} are left out")
     for sheet in sheets:
-        sheet.animals = [animal for animal in sheet.animals if animal.label == chosen]
+        sheet.animals = [animal for animal in sheet.animals if animal.label in alike]
+    _name_by_label(sheets)
     used = [k for sheet in sheets for animal in sheet.animals for k in animal.points]
-    labels = list(root.iterfind("meta//labels/label"))
     parts = [node for node in labels if (node.findtext("parent") or "") == chosen]
     listed = [node.findtext("name") or "" for node in parts if node.findtext("type") != "skeleton"]
     keypoints = list(dict.fromkeys([*(k for k in listed if chosen or k in used), *used]))
     drawing = next((n.findtext("svg") or "" for n in labels if n.findtext("name") == chosen), "")
     edges = [pair for pair in _read_edges(drawing) if set(pair) <= set(keypoints)]
     return Skeleton(keypoints, edges)
+
+
+def _name_by_label(sheets: Sequence[Sheet]) -> None:
+    """Call animals after their labels where no picture has two of a label."""
+    listed = [(row, animal) for row, sheet in enumerate(sheets) for animal in sheet.animals]
+    if all(animal.track is None for _, animal in listed):
+        rows = np.array([row for row, _ in listed], np.int64)
+        names = name_by_kind(rows, [animal.label for _, animal in listed])
+        for (_, animal), name in zip(listed, names, strict=True):
+            animal.track = name
 
 
 def _read_edges(drawing: str) -> Iterator[tuple[str, str]]:

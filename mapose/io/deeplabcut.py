@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,30 @@ from mapose.io.cells import (
     write_table,
 )
 from mapose.io.conventions import SINGLE, settle_points
+from mapose.io.deeplabcut_config import (
+    find_config,
+    hold_names,
+    list_sizes,
+    read_config,
+    read_edges,
+)
 from mapose.io.instances import check_room, unname_slots
-from mapose.io.picture_sizes import hold_sizes
+from mapose.io.picture_sizes import hold_sizes, hold_videos
 from mapose.io.pytables import Grid, read_grid
 from mapose.io.sources import find_frame_numbers, find_images, find_sources, find_video, split_path
-from mapose.labels import Labels
+from mapose.labels import ORIGINS, Labels
 from mapose.poses import Poses
-from mapose.reading import explain_damage, load_yaml
+from mapose.reading import explain_damage
 from mapose.skeleton import LANDMARKS, Skeleton
 
 log = logging.getLogger(__name__)
 
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
+#: The animal of a table that names none.
+ALONE = "animal0"
+# What other tools call the confidence of a point.
+_SURE = ("likelihood", "confidence", "score", "probability", "prob")
+_TIME = re.compile(r"\d:\d\d")
 
 
 def is_deeplabcut_csv(path: Path) -> bool:
@@ -71,7 +82,7 @@ def read_deeplabcut_labels(path: Path) -> Labels:
         If there are no labels or it is not clear which.
     """
     folder = path if path.is_dir() else path.parent
-    config = read_config(_find_config(folder))
+    config = read_config(find_config(folder))
     told: list[str] = []
     if path.is_dir() or path.name == "config.yaml":
         folders = _drop_twins(_find_label_folders(folder), config, told)
@@ -84,25 +95,40 @@ def read_deeplabcut_labels(path: Path) -> Labels:
         )
     files, grids, left_out = _read_files(files)
     keypoints, individuals = _merge_names(grids, config)
+    told += _hold_tables(grids, files, individuals)
     marks = _list_landmarks(grids, keypoints)
     names = [_name_images(g, f) for g, f in zip(grids, files, strict=True)]
     images, videos, points = [], [], []
     for file, grid, rows in zip(files, grids, names, strict=True):
         images += find_images(rows, file.parent)
         videos += [_name_video(r, file.parent) for r in rows]
-        points.append(_arrange(grid, keypoints, individuals)[..., :2])
-    sizes = _list_sizes(config)
-    told += hold_sizes(images, [sizes.get(v) for v in videos], only_tell=True)[1]
+        points.append(_arrange(grid, keypoints, individuals))
+    sizes = list_sizes(config)
+    said = [sizes.get(v) for v in videos]
+    told += hold_sizes(images, said, only_tell=True)[1]
+    there = {v for v, image in zip(videos, images, strict=True) if image}  # pictures say it better
+    said = [None if v in there else size for v, size in zip(videos, said, strict=True)]
+    found = _find_project_videos(videos, folder, config)
+    sources, others = hold_videos(found, videos, images, said)
+    told += others + hold_names(keypoints, config)
+    array = np.concatenate(points)
+    guessed = np.isfinite(array[..., :2]).all(-1) & (array[..., -1] < 1)
+    if guessed.any():
+        told.append(
+            f"{guessed.sum()} points have a likelihood below 1, down to "
+            f"{array[guessed, -1].min():.2g}: a network placed them, not a person"
+        )
     return Labels(
-        np.concatenate(points),
-        Skeleton(keypoints, _read_edges(config, keypoints, marks), landmarks=marks),
+        array[..., :2],
+        Skeleton(keypoints, read_edges(config, keypoints, marks), landmarks=marks),
         tuple(videos),
         find_frame_numbers([n for rows in names for n in rows], videos),
         tuple(images),
         tuple(_name_owner(individuals, marks)),
         bool(config.get("identity")) or len(set(individuals) - {SINGLE}) == 1,
-        _find_project_videos(videos, folder, config),
+        sources,
         tuple(told + left_out),
+        origins=np.where(guessed, ORIGINS.index("model"), 0),
     )
 
 
@@ -112,7 +138,8 @@ def read_deeplabcut_poses(path: Path) -> Poses:
     Parameters
     ----------
     path : Path
-        Result as csv or h5; rows are frame numbers, coordinates x, y[, z][, likelihood].
+        Result as csv or h5; rows are frame numbers, coordinates x, y[, z][, likelihood], in any
+        case; a likelihood may also be called confidence, score or probability.
 
     Returns
     -------
@@ -130,6 +157,8 @@ def read_deeplabcut_poses(path: Path) -> Poses:
     except ValueError:
         numbers = np.array([])
     if len(numbers) < len(grid.rows):
+        if any(_TIME.search(str(row[-1])) for row in grid.rows):
+            raise FormatError(f"{path}: wanted frame numbers in its first column, came times")
         images = ["/".join(r) for r in map(_as_image, grid.rows)]
         frames = find_frame_numbers(images, [path.stem] * len(images))
         if (frames < 0).any() or len({split_path(i)[-2] if "/" in i else "" for i in images}) > 1:
@@ -142,6 +171,12 @@ def read_deeplabcut_poses(path: Path) -> Poses:
     else:
         frames = numbers.astype(np.int64)
     order = np.argsort(frames, kind="stable")
+    listed, times = np.unique(frames, return_counts=True)
+    if len(listed) < len(frames):
+        raise FormatError(
+            f"{path}: frame {listed[times > 1][0]} comes {times.max()} times, and "
+            f"{(times > 1).sum()} frames more than once: is it two results in one file?"
+        )
     keypoints, individuals = _merge_names([grid], {})
     array = settle_points(_arrange(grid, keypoints, individuals)[order], path)
     marks = _list_landmarks([grid], keypoints)
@@ -153,27 +188,6 @@ def read_deeplabcut_poses(path: Path) -> Poses:
         frames=frames[order],
         unit="px" if array.shape[-1] == 3 else "unknown",
     )
-
-
-def read_config(path: Path | None) -> dict[str, Any]:
-    """Read a project's config.yaml as far as it can be understood; {} where it cannot."""
-    if path is None:
-        return {}
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    # Windows paths in double quotes are no valid YAML: their backslashes look like escapes.
-    for attempt in (text, text.replace("\\", "/")):
-        try:
-            config = load_yaml(attempt, path, strict=False)
-            return config if isinstance(config, dict) else {}
-        except FormatError:
-            continue
-    log.warning("%s is not valid YAML and is left aside: no skeleton, no video paths", path)
-    return {}
-
-
-def _find_config(folder: Path) -> Path | None:
-    places = [folder, folder.parent, folder.parent.parent]
-    return next((p / "config.yaml" for p in places if (p / "config.yaml").is_file()), None)
 
 
 def _find_label_folders(folder: Path) -> list[Path]:
@@ -224,19 +238,65 @@ def _pick_file(folder: Path, scorer: str) -> Path:
 def _read_files(files: list[Path]) -> tuple[list[Path], list[Grid], list[str]]:
     """Read the tables of all folders; one that is damaged is left out if there are others."""
     kept, grids, left_out = [], [], []
+    folders = {file.parent.name for file in files}
     for file in files:
+        own = file.parent.name
         try:
             with explain_damage(file):
-                grids.append(_drop_double_rows(_read_labelled(file), file))
+                grid = _drop_double_rows(_read_labelled(file), file)
         except FormatError as error:
             if len(files) == 1:
                 raise
-            left_out.append(f"{file.parent.name} is left out: {error}")
+            left_out.append(f"{own} is left out: {error}")
             continue
+        named = {_name_video(name, file.parent) for name in _name_images(grid, file)}
+        if own not in named and named <= folders:  # the labels of one frame would be two animals
+            left_out.append(
+                f"{own} is left out: its table is about {', '.join(sorted(named))}, which has "
+                "labels of its own"
+            )
+            continue
+        grids.append(grid)
         kept.append(file)
     if not kept:
         raise FormatError(f"none of {len(files)} files of labels can be read: {left_out[0]}")
     return kept, grids, left_out
+
+
+def _hold_tables(grids: list[Grid], files: list[Path], individuals: list[str]) -> list[str]:
+    """Tell where tables contradict each other: csv and h5, with and without individuals."""
+    told = []
+    kinds = {len(grid.columns[0]) for grid in grids}
+    if len(kinds) > 1:
+        whose = _find_alone(individuals)
+        told.append(f"some tables name no individuals; their points are those of {whose}")
+    for grid, file in zip(grids, files, strict=True):
+        csv = file.with_suffix(".csv")
+        if file == csv or not csv.is_file():
+            continue
+        try:
+            with explain_damage(csv):
+                one, other = _key_points(grid), _key_points(_drop_double_rows(_read_any(csv), csv))
+        except FormatError:
+            continue
+        differing = sum(one.get(key) != points for key, points in other.items())
+        differing += len(set(one) - set(other))
+        if differing:
+            told.append(
+                f"{file.parent.name}: {csv.name} and {file.name} differ in {differing} images; the "
+                "h5 counts, as in DeepLabCut: where the csv is right, take its h5 away first"
+            )
+    return told
+
+
+def _key_points(grid: Grid) -> dict[str, set[tuple[Any, ...]]]:
+    """List the marks of each image, to a hundredth of a pixel."""
+    coords = [(j, c[1:]) for j, c in enumerate(grid.columns) if c[-1] in ("x", "y")]
+    found = {}
+    for row, values in zip(grid.rows, np.round(grid.values, 2), strict=True):
+        name = Path(_as_image(row)[-1]).stem
+        found[name] = {(*c, values[j]) for j, c in coords if np.isfinite(values[j])}
+    return found
 
 
 def _read_labelled(path: Path) -> Grid:
@@ -259,6 +319,7 @@ def _read_any(path: Path) -> Grid:
             f"{path}: wanted columns of scorer, [individuals,] bodyparts, coords; came "
             f"{grid.columns[:2]}"
         )
+    grid = Grid([_plain(column) for column in grid.columns], grid.rows, grid.values)
     # pandas and R number columns of one name if they read one line of the header only.
     scorers = sorted({re.sub(r"\.\d+$", "", c[0]) for c in grid.columns})
     if len(scorers) > 1:
@@ -276,6 +337,12 @@ def _read_any(path: Path) -> Grid:
                 f"came {', '.join(found)}"
             )
     return grid
+
+
+def _plain(column: tuple[str, ...]) -> tuple[str, ...]:
+    """Call the coordinate of a column as DeepLabCut does."""
+    coord = column[-1].strip().lower()
+    return (*column[:-1], "likelihood" if coord in _SURE else coord)
 
 
 def _drop_double_rows(grid: Grid, path: Path) -> Grid:
@@ -364,11 +431,16 @@ def _merge_names(grids: Sequence[Grid], config: dict[str, Any]) -> tuple[list[st
     individuals: dict[str, None] = {}
     for grid in grids:
         parts |= dict.fromkeys(c[-2] for c in grid.columns)
-        individuals |= dict.fromkeys(c[1] if len(c) == 4 else "animal0" for c in grid.columns)
+        individuals |= dict.fromkeys(c[1] for c in grid.columns if len(c) == 4)
     wanted: list[Any] = []
     for key in ("bodyparts", "multianimalbodyparts", "uniquebodyparts"):
         value = config.get(key)
         wanted += value if isinstance(value, list) else []
+    # The one animal of tables that name none: see `_find_alone`.
+    if any(len(grid.columns[0]) == 3 for grid in grids) and (
+        config.get("identity") or not set(individuals) - {SINGLE}
+    ):
+        individuals[ALONE] = None
     order = {str(name): i for i, name in reversed(list(enumerate(wanted)))}
     keypoints = sorted(parts, key=lambda p: order.get(p, len(order)))
     owner = SINGLE if _list_landmarks(grids, keypoints) else None
@@ -404,8 +476,20 @@ def _name_owner(individuals: list[str], landmarks: list[str]) -> list[str]:
     return [LANDMARKS if name == SINGLE and landmarks else name for name in individuals]
 
 
+def _find_alone(individuals: list[str]) -> str:
+    """Find whose the points of a table without individuals are.
+
+    They are the first one's where other tables name some: projects of one animal that became ones
+    of several keep such tables. Where names are animals, it is one of its own.
+    """
+    if ALONE in individuals:
+        return ALONE
+    return next((i for i in individuals if i != SINGLE), SINGLE)
+
+
 def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Singles:
     """Put columns into float32 (F, I, K, 3 or 4): x, y[, z], likelihood."""
+    alone = _find_alone(individuals)
     coords = {c[-1] for c in grid.columns}
     axes = ["x", "y", *(["z"] if "z" in coords else [])]
     place = {a: i for i, a in enumerate(axes)} | {"likelihood": len(axes)}
@@ -414,7 +498,7 @@ def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Single
     array = np.full(shape, np.nan, np.float32)
     array[..., -1] = 1
     for j, name in enumerate(grid.columns):
-        i = individuals.index(name[1] if len(name) == 4 else "animal0")
+        i = individuals.index(name[1] if len(name) == 4 else alone)
         k = keypoints.index(name[-2])
         if name[-1] in place:
             array[:, i, k, place[name[-1]]] = grid.values[:, j]
@@ -423,47 +507,21 @@ def _arrange(grid: Grid, keypoints: list[str], individuals: list[str]) -> Single
     return array
 
 
-def _read_edges(
-    config: dict[str, Any], keypoints: list[str], landmarks: list[str]
-) -> list[tuple[str, str]]:
-    """Take the skeleton from the config: pairs, or chains of several names, of known parts."""
-    edges: dict[frozenset[str], tuple[str, str]] = {}
-    skeleton = config.get("skeleton")
-    for chain in skeleton if isinstance(skeleton, list) else []:
-        names = [str(n) for n in chain] if isinstance(chain, list) else []
-        for a, b in pairwise(names):
-            apart = (a in landmarks) != (b in landmarks)
-            if a != b and {a, b} <= set(keypoints) and not apart:
-                edges.setdefault(frozenset((a, b)), (a, b))
-    return list(edges.values())
-
-
-def _list_sizes(config: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    """List width and height of the part of each video that is labelled, as the config has them."""
-    sizes, listed = {}, config.get("video_sets")
-    for name, entry in (listed if isinstance(listed, dict) else {}).items():
-        crop = str(entry.get("crop", "")) if isinstance(entry, dict) else ""
-        found = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", crop)
-        if found and (parts := split_path(str(name))):
-            left, right, top, bottom = map(int, found.groups())
-            sizes[Path(parts[-1]).stem] = (right - left, bottom - top)
-    return sizes
-
-
 def _find_project_videos(
     videos: list[str], folder: Path, config: dict[str, Any]
 ) -> dict[str, Path]:
-    """Find the videos beside the labels, else where the config says they once were."""
-    sources = find_sources(videos, folder)
+    """Find the videos that the config names, beside the labels or where they once were."""
     listed = config.get("video_sets")
+    named: dict[str, Path] = {}
     for name in listed if isinstance(listed, dict) else {}:
         path = Path(str(name))
         stem = re.sub(r"\.\w{2,4}$", "", split_path(str(name))[-1]) if str(name).strip() else ""
-        if stem in videos and stem not in sources:
-            found = path if path.is_file() else find_video(str(name), [folder])
+        if stem in videos and stem not in named:
+            beside = find_video(str(name), [folder, *folder.resolve().parents[:2]])
+            found = beside or (path if path.is_file() else None)
             if found:
-                sources[stem] = found
-    return sources
+                named[stem] = found
+    return named | find_sources([v for v in videos if v not in named], folder)
 
 
 def write_deeplabcut_h5(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,9 @@ import numpy as np
 from mapose.arrays import Image
 from mapose.errors import FormatError, suggest_name
 from mapose.files import RESULT, is_result
-from mapose.io.conventions import find_padding, settle_landmarks
+from mapose.io.conventions import are_shares, find_padding, settle_landmarks
 from mapose.io.losses import find_losses
-from mapose.labels import Labels, join_double_frames
+from mapose.labels import Labels, drop_twins, join_double_frames
 from mapose.poses import Poses
 from mapose.reading import explain_damage, load_json
 
@@ -127,6 +128,10 @@ def read(path: str | Path, format: str | None = None) -> Poses:
         poses: Poses = _pick(_ALIASES.get(chosen, chosen), _POSES, path)(path)
         if chosen == "mapose":
             return poses
+        if len(poses) and poses.frames[0] < 0:
+            raise FormatError(f"{path}: wanted frame numbers from 0, came {poses.frames[0]}")
+        if poses.dimensions == 2 and poses.unit == "px" and are_shares(poses.points):
+            log.warning("%s: %s", path.name, _SHARES)
         seen = np.asarray(np.isfinite(poses.points).all(-1), bool)
         skeleton, individuals = settle_landmarks(seen, poses.skeleton, poses.individuals)
         return replace(poses, skeleton=skeleton, individuals=individuals)
@@ -163,6 +168,10 @@ def find_named_video(path: Path, format: str) -> Path | None:
     return found
 
 
+_SHARES = (
+    "all places lie between 0 and 1, so they are no pixels but shares of the picture; multiply x "
+    "by its width and y by its height"
+)
 #: Formats in which a frame without any mark says that there is no animal.
 _TELL_EMPTY = ("slp",)
 
@@ -208,7 +217,7 @@ def read_labels(
             labels = read_slp_labels(path, format=chosen)
         else:
             labels = _pick(_ALIASES.get(chosen, chosen), _LABELS, path)(path)
-        labels = _settle_labels(join_double_frames(labels))
+        labels = _settle_labels(join_double_frames(labels), path)
     marked = np.isfinite(labels.points).any((1, 2, 3))
     if not marked.any():
         raise FormatError(f"{path}: none of its {len(labels)} frames has a marked keypoint")
@@ -224,16 +233,22 @@ def read_labels(
     return labels
 
 
-def _settle_labels(labels: Labels) -> Labels:
+def _settle_labels(labels: Labels, path: Path) -> Labels:
     """Bring labels of another tool to our conventions: what is no point, what is no animal's."""
-    padded = find_padding(labels.points)
-    if padded.any():
-        sentence = f"{padded.sum()} points at -1, -1 stand for none and are left out"
-        points = np.where(padded[..., None], np.nan, labels.points)
-        labels = replace(labels, points=points, left_out=(*labels.left_out, sentence))
     seen = np.asarray(np.isfinite(labels.points).all(-1), bool)
     skeleton, individuals = settle_landmarks(seen, labels.skeleton, labels.individuals)
-    return replace(labels, skeleton=skeleton, individuals=tuple(individuals or ()))
+    labels = replace(labels, skeleton=skeleton, individuals=tuple(individuals or ()))
+    zeros = (labels.points == 0).all(-1)
+    zeros[..., skeleton.landmark_index] = False  # the corner of the picture may be one
+    padded = find_padding(labels.points) & ~zeros
+    for place, gone in (("-1, -1", padded), ("0, 0", zeros)):
+        if gone.any():
+            sentence = f"{gone.sum()} points at {place} stand for none and are left out"
+            points = np.where(gone[..., None], np.nan, labels.points)
+            labels = replace(labels, points=points, left_out=(*labels.left_out, sentence))
+    if are_shares(labels.points):
+        raise FormatError(f"{path}: {_SHARES}")
+    return drop_twins(labels)
 
 
 def read_embedded_images(path: str | Path, labels: Labels) -> Iterator[tuple[int, Image]]:
@@ -383,6 +398,8 @@ def detect_format(path: Path) -> str:
     with path.open("rb") as file:
         if file.read(3) == b"CDF":  # netCDF 3
             return "movement"
+    if zipfile.is_zipfile(path):
+        raise FormatError(f"{path} is a zip: unpack it, and name the folder or the file in it")
     raise FormatError(f"{path}: not a file of poses or labels that mapose knows")
 
 
@@ -425,6 +442,12 @@ def _advise_on_project(path: Path) -> str:
             "config.yaml names. Its cameras are pickles, which are never opened: calibrate again "
             "from its calibration_images; 3D results (_DLC_3D.h5, .csv) are read by name"
         )
+    guesses = next((f for f in path.rglob("machinelabels*") if f.suffix in (".csv", ".h5")), None)
+    if guesses is not None:
+        return (
+            "DeepLabCut's predictions that wait to be refined (machinelabels), and no labels of "
+            f"a person (CollectedData); name a file, such as {guesses.name}, to take them anyway"
+        )
     if (path / "config.toml").is_file() and next(path.glob("**/pose-2d*"), None):
         return (
             "a project of Anipose holds no labels: name the 2D poses of each camera, mapose "
@@ -464,6 +487,7 @@ def _detect_hdf5(path: Path) -> str:
             return "dlc"
         if keys == {"tracks"} and is_points3d(file):
             return "sleap-3d"
+        ours = "format" in file.attrs
     if {"frames", "instances", "metadata"} <= keys:
         return "slp"
     if {"tracks", "node_names"} <= keys:
@@ -472,7 +496,10 @@ def _detect_hdf5(path: Path) -> str:
         return "nwb"
     if {"annotations", "images"} <= keys:
         return "deepposekit"
-    return "movement" if "position" in keys else "mapose"
+    if not ours and "position" not in keys:
+        listed = ", ".join(sorted(keys)[:5]) or "nothing"
+        raise FormatError(f"{path}: an HDF5 file without poses or labels; it holds {listed}")
+    return "mapose" if ours else "movement"
 
 
 def check_there(path: str | Path) -> Path:

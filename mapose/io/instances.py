@@ -140,6 +140,35 @@ def assign_columns(
     return columns, names, True
 
 
+def name_by_kind(rows: Ints, kinds: Sequence[str]) -> list[str | None]:
+    """Take the kinds of instances for the names of animals, where no frame has two of a kind.
+
+    People who tell their animals apart give each a class, label or category of its own.
+
+    Parameters
+    ----------
+    rows : int64, (N,)
+        Frame row of each instance.
+    kinds : sequence of str, (N,)
+
+    Returns
+    -------
+    list of str or None, (N,)
+        All None where there is one kind only, or two of a kind are in one frame.
+
+    Examples
+    --------
+    >>> name_by_kind(np.array([0, 0, 1]), ["ann", "bob", "bob"])
+    ['ann', 'bob', 'bob']
+    >>> name_by_kind(np.array([0, 0, 1]), ["mouse", "mouse", "rat"])
+    [None, None, None]
+    """
+    pairs = set(zip(rows.tolist(), kinds, strict=True))
+    if len(set(kinds)) < 2 or len(pairs) < len(kinds):
+        return [None] * len(kinds)
+    return list(kinds)
+
+
 def check_room(shape: tuple[int, ...], given: int, *, what: object = "the file") -> None:
     """Refuse to make an array that would be empty but for a few values.
 

@@ -11,6 +11,9 @@ from mapose.io.sources import find_images
 from mapose.labels import Labels
 from mapose.reading import load_json
 
+# Files of a folder that tell what kind it is: other json files may lie among them.
+_LOOKED_AT = 5
+
 
 def is_labelme(document: Any) -> bool:
     """Tell whether a json document is what LabelMe writes of one image."""
@@ -18,9 +21,16 @@ def is_labelme(document: Any) -> bool:
 
 
 def list_labelme_files(folder: Path) -> list[Path]:
-    """List the files of LabelMe in a folder; empty if the first json is none of it."""
+    """List the json files of a folder; empty if none of the first few is LabelMe's."""
     found = sorted(file for file in folder.glob("*.json") if file.is_file())
-    return found if found and is_labelme(load_json(found[0])) else []
+    return found if any(map(_is_labelme_file, found[:_LOOKED_AT])) else []
+
+
+def _is_labelme_file(file: Path) -> bool:
+    try:
+        return is_labelme(load_json(file))
+    except FormatError:
+        return False
 
 
 def read_labelme_labels(path: Path) -> Labels:
@@ -44,9 +54,15 @@ def read_labelme_labels(path: Path) -> Labels:
     """
     files = list_labelme_files(path) if path.is_dir() else [path]
     folder = path if path.is_dir() else path.parent
-    sheets, left_out = [], []
+    sheets, stems, left_out = [], [], []
     for file in files:
-        document = load_json(file)
+        try:
+            document = load_json(file)
+        except FormatError as error:
+            if len(files) == 1:
+                raise
+            left_out.append(f"{file.name} is left out: {error}")
+            continue
         if not is_labelme(document):
             left_out.append(f"{file.name} is not of LabelMe and is left out")
             continue
@@ -56,13 +72,20 @@ def read_labelme_labels(path: Path) -> Labels:
         for shape in document["shapes"]:
             if shape.get("shape_type") != "point":
                 continue
+            try:
+                x, y = map(float, shape["points"][0])
+                label = str(shape["label"]).strip()
+            except (LookupError, TypeError, ValueError):
+                left_out.append(f"{file.name}: a point without a name or a place is left out")
+                continue
             group = shape.get("group_id")
-            x, y = shape["points"][0]
-            left_out.append(
-                sheet.put("" if group is None else str(group), str(shape["label"]), (x, y))
-            )
+            left_out.append(sheet.put("" if group is None else str(group), label, (x, y)))
         sheets.append(sheet)
+        stems.append(file.stem)
     if not sheets:
         raise FormatError(f"{path}: no json of LabelMe")
     images = find_images([sheet.name for sheet in sheets], folder)
+    # Pictures that were renamed are called like the json that lies beside them.
+    renamed = find_images(stems, folder)
+    images = [image or other for image, other in zip(images, renamed, strict=True)]
     return lay_out(sheets, images, path, left_out=left_out)

@@ -63,11 +63,20 @@ def _put(sheet: Sheet, region: dict[str, Any]) -> str:
     """Take in a keypoint; other regions only hold them together."""
     if region.get("type") != "keypointlabels":
         return ""
-    wide, high = region["original_width"], region["original_height"]
+    try:
+        wide, high = region["original_width"], region["original_height"]
+        value = region["value"]
+        place = value["x"] * wide / 100, value["y"] * high / 100
+        label = str(value["keypointlabels"][0]).strip()
+    except (LookupError, TypeError):
+        return f"{sheet.name}: a point without a label or a place is left out"
+    if region.get("image_rotation"):
+        return (
+            f"{sheet.name}: {label} is left out, as the picture was turned in Label Studio by "
+            f"{region['image_rotation']} degrees"
+        )
     sheet.size = wide, high
-    value = region["value"]
-    place = value["x"] * wide / 100, value["y"] * high / 100
-    return sheet.put(str(region.get("parentID", "")), str(value["keypointlabels"][0]), place)
+    return sheet.put(str(region.get("parentID", "")), label, place)
 
 
 def _find_name(task: dict[str, Any]) -> str:

@@ -79,6 +79,9 @@ def read_movement(path: Path) -> Poses:
         raise FormatError(
             f"{path}: wanted a movement dataset of poses, with position over {sorted(wanted)}"
         )
+    axes = [a for a in ("x", "y", "z") if a in dataset.space] if "space" in dataset.coords else []
+    if len(axes) == dataset.sizes["space"]:  # in whichever order they are
+        dataset = dataset.sel(space=axes)
     xyz = dataset.position.transpose("time", "individual", "keypoint", "space").to_numpy()
     confidence = np.ones(xyz.shape[:-1], np.float32)
     if "confidence" in dataset:
@@ -87,6 +90,9 @@ def read_movement(path: Path) -> Poses:
         confidence = np.where(np.isnan(confidence), 1, confidence)
     rate = dataset.attrs.get("fps")
     rate = float(rate) if isinstance(rate, (int, float, np.number)) and rate > 0 else None
+    times = np.asarray(dataset.time.to_numpy(), np.float64)
+    if rate is None and len(times) > 1 and (times % 1 != 0).any():  # seconds, and no rate
+        rate = float(1 / np.median(np.diff(times)))
     return Poses(
         settle_points(np.concatenate([xyz, confidence[..., None]], -1), path),
         Skeleton([str(k) for k in dataset.keypoint.to_numpy()]),
@@ -100,7 +106,8 @@ def read_movement(path: Path) -> Poses:
 
 def _read_frames(dataset: xr.Dataset, rate: float | None) -> Any:
     time = dataset.time.to_numpy()
-    if dataset.attrs.get("time_unit") == "seconds" and rate:
+    seconds = dataset.attrs.get("time_unit") == "seconds" or (np.asarray(time) % 1 != 0).any()
+    if seconds and rate:
         return np.rint(np.asarray(time, np.float64) * rate).astype(np.int64)
     return np.asarray(time, np.int64)
 

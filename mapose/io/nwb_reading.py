@@ -18,6 +18,8 @@ from mapose.io.nwb import MODULE, OURS, TITLE, UNITS, make_plain
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
+# So far, in frames, may a time be from a whole one.
+_NEAR = 0.1
 _KINDS = ("PoseEstimation", "MultiCameraPoseEstimation")
 
 
@@ -34,7 +36,8 @@ def read_nwb_poses(path: Path) -> Poses:
     -------
     Poses
         Of files of ours with the names, frame numbers and probabilities that were written. Of
-        others individuals are called as their estimations, and frames are counted from the first.
+        others individuals are called as their estimations, and frames are counted from the first,
+        by their times where these leave frames out.
 
     Raises
     ------
@@ -110,6 +113,10 @@ def _read_frames(series: h5py.Group, ours: dict[str, Any]) -> tuple[Ints, float 
         times = float(start[()]) + np.arange(count) / rate
     if "rate" in ours:
         return np.rint(times * (ours["rate"] or 1)).astype(np.int64), ours["rate"]
+    # Times that are whole frames apart, where some are missing, tell which they are.
+    steps = np.diff(times) * rate
+    if len(steps) and (np.abs(steps - np.rint(steps)) < _NEAR).all() and steps.min() > 1 - _NEAR:
+        return np.concatenate([[0], np.cumsum(np.rint(steps))]).astype(np.int64), float(rate)
     return np.arange(count), float(rate)
 
 

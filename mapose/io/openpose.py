@@ -116,7 +116,7 @@ def read_openpose_poses(path: Path) -> Poses:
                 array[row, i] = np.reshape(points, (count, 3))
     array[array[..., 2] <= 0, :2] = np.nan  # OpenPose puts 0, 0, 0 for what it did not find
     array = settle_points(array, folder)
-    frames = _number_frames([file.stem for file in files])
+    frames = _number_frames([file.stem for file in files], folder)
     order = np.argsort(frames, kind="stable")
     skeleton = _choose_model(array, folder)
     return Poses(array[order], skeleton, frames=frames[order])
@@ -148,13 +148,20 @@ def _find_count(people: Sequence[Sequence[Any]], folder: Path) -> int:
     return counts[0]
 
 
-def _number_frames(stems: Sequence[str]) -> Ints:
+def _number_frames(stems: Sequence[str], folder: Path) -> Ints:
     """Find the frame numbers in file names; count the files where that is impossible."""
     numbers = [_NUMBER.findall(stem) for stem in stems]
     if all(numbers):
         frames = np.array([int(n[-1]) for n in numbers], np.int64)
         if len(np.unique(frames)) == len(frames):
             return frames
+        pairs = zip(stems, numbers, strict=True)
+        series = sorted({stem[: stem.rindex(found[-1])] for stem, found in pairs})
+        if 1 < len(series) < len(stems):
+            raise FormatError(
+                f"{folder}: wanted the frames of one video, found those of {len(series)}: files "
+                f"begin with {', '.join(map(repr, series[:5]))}; put each into a folder of its own"
+            )
     return np.arange(len(stems))
 
 

@@ -1,13 +1,15 @@
-"""What label files say of the size of their pictures, held against the pictures."""
+"""What label files say of the size of their pictures, held against the pictures and videos."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import PIL.Image
 
+from mapose.errors import VideoError
 from mapose.io.images import check_pixels
+from mapose.io.video import Video
 
 # Number of the EXIF entry that says how a picture is turned, and its values by a quarter or so.
 _ORIENTATION = 0x0112
@@ -50,6 +52,49 @@ def hold_sizes(
             differing.setdefault((size, wanted, turned), []).append(image)
     told = [_tell(files, *key) for key, files in differing.items()]
     return kept, [f"{sentence}{'' if only_tell else ': not taken'}" for sentence in told]
+
+
+def hold_videos(
+    sources: Mapping[str, Path],
+    videos: Sequence[str],
+    images: Sequence[Path | None],
+    stated: Sequence[Size | None],
+) -> tuple[dict[str, Path], list[str]]:
+    """Leave out videos of which frames would be taken that have another size than was labelled.
+
+    Parameters
+    ----------
+    sources : dict of str to Path
+        Video files by name.
+    videos : sequence of str, (F,)
+        Video of each frame.
+    images : sequence of Path or None, (F,)
+        Those that are None are taken from the video.
+    stated : sequence of (width, height) or None, (F,)
+        What the label file says of them.
+
+    Returns
+    -------
+    sources : dict of str to Path
+    told : list of str
+        A sentence for each that is left out, with both sizes.
+    """
+    kept, told = dict(sources), []
+    for name, file in sources.items():
+        rows = zip(videos, images, stated, strict=True)
+        wanted = {size for video, image, size in rows if video == name and image is None}
+        wanted.discard(None)
+        if not wanted:
+            continue
+        try:
+            with Video(file) as opened:
+                size = opened.size
+        except VideoError:  # it is told when its frames are read
+            continue
+        if size not in wanted:
+            told.append(f"{_tell([file], size, min(filter(None, wanted)), False)}: not taken")
+            del kept[name]
+    return kept, told
 
 
 def _tell(files: Sequence[Path], size: Size, wanted: Size, turned: bool) -> str:

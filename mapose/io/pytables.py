@@ -21,7 +21,7 @@ import numpy as np
 
 from mapose.arrays import Floats
 from mapose.errors import FormatError
-from mapose.io.hdf5 import open_hdf5
+from mapose.io.hdf5 import get_dataset, open_hdf5
 
 _USUAL = "df_with_missing"
 
@@ -84,7 +84,7 @@ def _is_frame(group: h5py.Group) -> bool:
 
 
 def _read_table(group: h5py.Group) -> Grid:
-    table = group["table"]
+    table = get_dataset(group, "table")
     columns: list[tuple[str, ...]] = []
     blocks = []
     for name in table.dtype.names:
@@ -105,7 +105,7 @@ def _read_fixed(group: h5py.Group) -> Grid:
     values = np.full((len(rows), len(columns)), np.nan)
     place = {c: i for i, c in enumerate(columns)}
     for b in range(int(group.attrs["nblocks"])):
-        block = group[f"block{b}_values"]
+        block = get_dataset(group, f"block{b}_values")
         numbers = block[()] if block.attrs.get("transposed", 0) else block[()].T
         values[:, [place[c] for c in _read_axis(group, f"block{b}_items")]] = numbers
     return Grid([tuple(str(p) for p in c) for c in columns], rows, values)
@@ -113,7 +113,7 @@ def _read_fixed(group: h5py.Group) -> Grid:
 
 def _read_axis(group: h5py.Group, name: str) -> list[tuple[Any, ...]]:
     if name in group:
-        return [(_as_text(v),) for v in group[name][()]]
+        return [(_as_text(v),) for v in get_dataset(group, name)[()]]
     parts = []
     for level in range(int(group.attrs[f"{name}_nlevels"])):
         known = [_as_text(v) for v in group[f"{name}_level{level}"][()]]

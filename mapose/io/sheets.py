@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from mapose.arrays import Ints
 from mapose.errors import FormatError
 from mapose.io.instances import assign_columns, fill_array
-from mapose.io.picture_sizes import hold_sizes
+from mapose.io.picture_sizes import hold_sizes, hold_videos
 from mapose.io.sources import find_frame_numbers, find_own_name, find_sources, name_videos
 from mapose.labels import OCCLUDED, VISIBLE, Labels
 from mapose.skeleton import Skeleton
@@ -84,7 +84,7 @@ def lay_out(
     skeleton: Skeleton | None = None,
     videos: Sequence[str] | None = None,
     numbers: Ints | None = None,
-    left_out: Iterable[str] = (),
+    left_out: Sequence[str] = (),
 ) -> Labels:
     """Make labels of what is drawn in images.
 
@@ -102,7 +102,7 @@ def lay_out(
         Of each image; by default named after the folders of the images.
     numbers : int64, optional
         Frame numbers; by default read in the names of the images.
-    left_out : iterable of str
+    left_out : sequence of str
         What could not be used.
 
     Raises
@@ -113,7 +113,8 @@ def lay_out(
     listed = [(row, animal) for row, sheet in enumerate(sheets) for animal in sheet.animals]
     keypoints = list(dict.fromkeys(k for _, animal in listed for k in animal.points))
     if not keypoints:
-        raise FormatError(f"{path}: no keypoints are marked in it; boxes and outlines are not read")
+        why = next(filter(None, left_out), "boxes and outlines are not read")
+        raise FormatError(f"{path}: no keypoints are marked in it; {why}")
     skeleton = skeleton or Skeleton(keypoints)
     folder = path.resolve() if path.is_dir() else path.resolve().parent
     names = [sheet.name for sheet in sheets]
@@ -125,7 +126,9 @@ def lay_out(
         for keypoint, xy in animal.points.items():
             values[n, skeleton.index(keypoint)] = (*xy, keypoint in animal.hidden)
     laid = fill_array(values, place, columns, (len(sheets), len(individuals)))
-    found, told = hold_sizes(list(images), [sheet.size for sheet in sheets])
+    sizes = [sheet.size for sheet in sheets]
+    found, told = hold_sizes(list(images), sizes)
+    sources, others = hold_videos(find_sources(videos, folder), videos, found, sizes)
     return Labels(
         laid[..., :2],
         skeleton,
@@ -134,7 +137,7 @@ def lay_out(
         tuple(found),
         tuple(individuals),
         identified,
-        find_sources(videos, folder),
-        (*(sentence for sentence in left_out if sentence), *told),
+        sources,
+        (*(sentence for sentence in left_out if sentence), *told, *others),
         np.where(laid[..., 2] == 1, OCCLUDED, VISIBLE),
     )

@@ -143,31 +143,58 @@ def read_slp_poses(path: Path) -> Poses:
     source = _load(path, "slp")
     taken = _collect(source, path, "all")
     recordings = find_recordings(source, path, int(taken.number.max()))
-    for sentence in (*recordings.others.values(), *recordings.told):
+    for sentence in (*taken.left_out, *recordings.others.values(), *recordings.told):
         log.warning("%s: %s", path.name, sentence)
     used = sorted({recordings.names[v] for v in taken.video})
     if len(used) > 1:
         listed = ", ".join(used[:5])
         raise FormatError(f"{path}: wanted the poses of one video, found {len(used)}: {listed}")
-    columns, individuals = name_columns(
-        taken.row, taken.tracks, order=list(_name_tracks(source, path).values())
-    )
-    numbers = np.unique(taken.number)
+    numbers, place = np.unique(taken.number, return_inverse=True)
+    # A frame that is listed twice, as merged projects have it, is one.
+    rows = place[taken.row]
+    kept = _list_distinct(taken.xy, rows)
+    if len(kept) < len(rows):
+        log.warning(
+            "%s: %d animals lie exactly upon another one and are left out",
+            path.name, len(rows) - len(kept),
+        )  # fmt: skip
+    rows, tracks = rows[kept], [taken.tracks[n] for n in kept]
+    order = list(_name_tracks(source, path).values())
+    columns, individuals = name_columns(rows, tracks, order=order)
+    length = recordings.lengths.get(used[0], 0)
+    if 0 < length <= numbers[-1]:
+        log.warning(
+            "%s: its poses go to frame %d, but %s has %d frames: were they found in another "
+            "recording?",
+            path.name, numbers[-1], used[0], length,
+        )  # fmt: skip
     if any(i for lf in source for i in lf.predicted_instances):
         # Frames without anybody count: they tell how far the recording was looked at.
         last = max(frame.frame_idx for frame in source)
-        length = max(int(last) + 1, recordings.lengths.get(used[0], 0))
+        length = max(int(last) + 1, length)
         check_room((length,), len(taken.number), what=path)
-        numbers = np.arange(length)
-    values = settle_points(np.concatenate([taken.xy, taken.score[..., None]], -1), path)
-    rows = np.searchsorted(numbers, taken.number)[taken.row]
+        rows, numbers = numbers[rows], np.arange(length)
+    found = np.concatenate([taken.xy, taken.score[..., None]], -1)[kept]
     return Poses(
-        fill_array(values, rows, columns, (len(numbers), len(individuals))),
+        fill_array(settle_points(found, path), rows, columns, (len(numbers), len(individuals))),
         _read_skeleton(taken.skeleton),
         unname_slots(individuals),
         rate=recordings.rates.get(used[0]),
         frames=numbers,
     )
+
+
+def _list_distinct(xy: Singles, rows: Ints) -> list[int]:
+    """List the instances, (N, K, 2), that do not repeat all places of one before in their row."""
+    several = np.isfinite(xy).all(-1).sum(-1) > 1  # one point may be shared
+    seen: set[tuple[int, bytes]] = set()
+    kept = []
+    for n, row in enumerate(rows.tolist()):
+        key = (row, xy[n].tobytes())
+        if key not in seen or not several[n]:
+            kept.append(n)
+        seen.add(key)
+    return kept
 
 
 def find_slp_video(path: Path) -> Path | None:
@@ -176,7 +203,8 @@ def find_slp_video(path: Path) -> Path | None:
     used = {id(frame.video) for frame in source if len(frame)}
     last = max((frame.frame_idx for frame in source), default=0)
     recordings = find_recordings(source, path, last)
-    names = [n for n, v in zip(recordings.names, source.videos, strict=True) if id(v) in used]
+    pairs = zip(recordings.names, source.videos, strict=True)
+    names = list(dict.fromkeys(name for name, video in pairs if id(video) in used))
     fitting = len(names) == 1 and names[0] not in recordings.others
     return recordings.files.get(names[0]) if fitting else None
 
@@ -263,12 +291,16 @@ def _collect(source: Any, path: Path, kind: str) -> _Instances:
     place = {id(video): v for v, video in enumerate(source.videos)}
     frames = sorted(source, key=lambda lf: (place[id(lf.video)], lf.frame_idx))
     chosen: list[Any] = []
+    blank = 0
     rows: list[int] = []
     kept: list[Any] = []
     for lf in frames:
         predicted = lf.predicted_instances if kind == "predicted" else _list_unused(lf)
         found = [] if kind == "user" else list(predicted)
         found += [] if kind == "predicted" else lf.user_instances
+        if found and kind == "user" and not any(i.n_visible for i in found):
+            # Somebody placed an animal without a point: that does not say that there is none.
+            blank, found = blank + 1, []
         if found or (kind == "user" and getattr(lf, "is_negative", False)):
             rows += [len(kept)] * len(found)
             chosen += found
@@ -279,9 +311,11 @@ def _collect(source: Any, path: Path, kind: str) -> _Instances:
     order = {name: k for k, name in enumerate(skeleton.node_names)}
     fits = [set(i.skeleton.node_names) == set(order) for i in chosen]
     left_out: tuple[str, ...] = ()
+    if blank:
+        left_out = (f"{blank} frames whose animals have no visible point are left out",)
     if not all(fits):
         count = len(fits) - sum(fits)
-        left_out = (f"{count} instances with other keypoints than most are left out",)
+        left_out += (f"{count} instances with other keypoints than most are left out",)
         rows = [r for r, fit in zip(rows, fits, strict=True) if fit]
         chosen = [i for i, fit in zip(chosen, fits, strict=True) if fit]
     points = [i.points[np.argsort([order[n] for n in i.skeleton.node_names])] for i in chosen]
@@ -311,9 +345,9 @@ def _list_unused(frame: Any) -> list[Any]:
 
 def _name_tracks(source: Any, path: Path) -> dict[int, str]:
     """Name each track, by its id; two of one name, as merged projects have, are told apart."""
-    tracks = {id(track): str(track.name) for track in source.tracks}
+    tracks = {id(track): str(track.name or "track") for track in source.tracks}
     for frame in source:
-        tracks |= {id(i.track): str(i.track.name) for i in frame if i.track is not None}
+        tracks |= {id(i.track): str(i.track.name or "track") for i in frame if i.track is not None}
     names = distinguish_names(list(tracks.values()))
     renamed = [n for n, given in zip(names, tracks.values(), strict=True) if n != given]
     if renamed:

@@ -53,6 +53,8 @@ def read_analysis_poses(path: Path) -> Poses:
         if "point_scores" in file:
             stored = get_dataset(file, "point_scores")
             order = _read_dims(stored) or ("track", "node", "frame")
+            if "dims" not in stored.attrs and stored.shape == score.shape != score.T.shape:
+                order = ("frame", "track", "node")
             score = stored[()].transpose([order.index(d) for d in ("frame", "track", "node")])
         edges = file["edge_names"][()] if "edge_names" in file else []
         pairs = [tuple(_read_texts(e)) for e in edges]

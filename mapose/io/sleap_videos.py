@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def find_recordings(source: Any, path: Path, last: int | None) -> Recordings:
     if len(stored) == 1 and found[0] is None and last is not None:
         found = [_find_stand_in(source.videos[0], path, last)]
     parts = [
-        split_path(str(file) if file else name) or ["video"]
+        split_path(os.path.normpath(file) if file else name) or ["video"]
         for name, file in zip(stored, found, strict=True)
     ]
     names = tell_apart([(*p[:-1], Path(p[-1]).stem) for p in parts])

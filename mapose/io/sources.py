@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatch
@@ -168,7 +169,8 @@ def find_images(names: Sequence[str], folder: Path, *, subset: str = "") -> list
     folder : Path
         Folder of the label file. The path is tried from here, from two folders up and from
         ``images`` or ``frames`` beside; then the bare name, if no two images share it. At last
-        folders within ``images`` are tried, if only one of them has it.
+        folders within ``images`` are tried, if only one of them has it; and names that differ in
+        case or in how a system writes accents, where there is no other.
     subset : str
         Name of the label file. Folders that it names, such as ``train2017`` in
         ``keypoints_train2017``, come first.
@@ -203,9 +205,43 @@ def find_images(names: Sequence[str], folder: Path, *, subset: str = "") -> list
         if found := next((c for c in candidates(name, bases) if is_file(c)), None):
             return found
         within = [c for place in others for c in candidates(name, [place]) if is_file(c)]
-        return within[0] if len(within) == 1 else None
+        if len(within) == 1:
+            return within[0]
+        alike = (listings.find(c) for c in candidates(name, bases))
+        return next((c for c in alike if c), None)
 
+    listings = _Listings()
     return [find(name) for name in names]
+
+
+class _Listings:
+    """Files by names without case, each folder read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, dict[str, list[Path]]] = {}
+
+    def find(self, path: Path) -> Path | None:
+        """Find the only file that is called like a path but for case and accents' writing."""
+        folder = path.parent
+        if folder not in self._known:
+            listed: dict[str, list[Path]] = {}
+            for file in _list_folder(folder):
+                listed.setdefault(_fold(file.name), []).append(file)
+            self._known[folder] = listed
+        found = self._known[folder].get(_fold(path.name), [])
+        return found[0] if len(found) == 1 and is_file(found[0]) else None
+
+
+def _fold(name: str) -> str:
+    """Write a name in one way: systems differ in case, and in whether an accent is a letter."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (OSError, ValueError):
+        return []
 
 
 def _list_subsets(bases: Sequence[Path], subset: str) -> tuple[list[Path], list[Path]]:
@@ -230,7 +266,7 @@ def is_file(path: Path) -> bool:
 
 
 def find_video(name: str, folders: Iterable[Path]) -> Path | None:
-    """Find a video file by its stem; the suffix and its case do not matter.
+    """Find a video file by its name, else by its stem, whatever its suffix.
 
     Parameters
     ----------
@@ -241,12 +277,20 @@ def find_video(name: str, folders: Iterable[Path]) -> Path | None:
     """
     last = _last(name)
     stem = Path(last).stem if Path(last).suffix.lower() in VIDEO_SUFFIXES else last
-    for folder in folders:
-        for place in (folder, folder / "videos"):
-            found = [v for v in list_videos(place) if v.stem == stem]
-            exact = [v for v in found if v.name == last]
+    beside = [list_videos(p) for folder in folders for p in (folder, folder / "videos")]
+    for files in beside:
+        if exact := [v for v in files if v.name == last]:
+            return exact[0]
+    for write in (str, _fold):
+        for files in beside:
+            found = [v for v in files if write(v.stem) == write(stem)]
+            if len(found) > 1:
+                log.warning(
+                    "%s: several videos are called %s; %s is taken",
+                    found[0].parent, stem, found[0].name,
+                )  # fmt: skip
             if found:
-                return (exact or found)[0]
+                return found[0]
     return None
 
 

@@ -30,7 +30,7 @@ from mapose.io.instances import (
     name_columns,
     unname_slots,
 )
-from mapose.io.picture_sizes import hold_sizes
+from mapose.io.picture_sizes import hold_sizes, hold_videos
 from mapose.io.sources import (
     find_frame_numbers,
     find_images,
@@ -92,8 +92,7 @@ def read_table_labels(path: Path) -> Labels:
         videos = name_videos([f"{path.stem}/0"], folder.resolve().name) * len(frames)
     named = name_videos(list(frames.image), folder.resolve().name)
     videos = [v or n for v, n in zip(videos, named, strict=True)]
-    numbers = frames.frame.to_numpy(np.int64)
-    numbers = np.where(numbers >= 0, numbers, find_frame_numbers(list(frames.image), videos))
+    numbers = _number_frames(frames, videos, left_out)
     if found.tracked:
         columns, individuals, identified = assign_columns(found.row, found.names, videos)
     else:
@@ -104,8 +103,8 @@ def read_table_labels(path: Path) -> Labels:
     stated = list(zip(*(frames[side].tolist() for side in ("width", "height")), strict=True))
     known = [None if np.isnan(size).any() else (int(size[0]), int(size[1])) for size in stated]
     images, told = hold_sizes([next(paths) if there else None for there in has_image], known)
-    left_out += told
-    sources = find_sources(videos, folder)
+    sources, others = hold_videos(find_sources(videos, folder), videos, images, known)
+    left_out += told + others
     if len(set(videos)) == 1 and not sources and not any(images) and len(beside) == 1:
         log.warning("%s: no images; taking the only video, %s", path.name, beside[0].name)
         videos, sources = [beside[0].stem] * len(frames), {beside[0].stem: beside[0]}
@@ -120,6 +119,19 @@ def read_table_labels(path: Path) -> Labels:
         sources,
         tuple(left_out),
     )
+
+
+def _number_frames(frames: pd.DataFrame, videos: list[str], left_out: list[str]) -> Ints:
+    """Take the frame numbers of the table, else those in the names of the images."""
+    numbers = frames.frame.to_numpy(np.int64)
+    in_names = find_frame_numbers(list(frames.image), videos)
+    shift = np.unique((numbers - in_names)[(numbers >= 0) & (in_names >= 0)])
+    if len(shift) == 1 and abs(shift[0]) == 1:
+        left_out.append(
+            f"the column for the frame is {shift[0]:+d} to the numbers in the names of the images: "
+            "one of them counts from 1; the column is taken, as if from 0"
+        )
+    return np.where(numbers >= 0, numbers, in_names)
 
 
 def read_table_poses(path: Path, *, video: str | None = None) -> Poses:

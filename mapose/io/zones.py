@@ -39,8 +39,16 @@ def read_zones(path: str | os.PathLike[str]) -> list[Zone]:
             if not {"zone", "x", "y"} <= set(there):
                 raise FormatError(f"{path}: wanted the columns zone, x, y, came {', '.join(there)}")
             for row in rows:
-                place = [float(row[axis].replace(",", ".")) for axis in ("x", "y")]
-                corners.setdefault(row["zone"], []).append(place)
+                name, *place = ((row[axis] or "").strip() for axis in ("zone", "x", "y"))
+                if not any((name, *place)):  # below the table
+                    continue
+                try:
+                    corner = [float(cell.replace(",", ".")) for cell in place]
+                except ValueError:
+                    raise FormatError(
+                        f"{path}: wanted numbers x and y in line {rows.line_num}, came {place}"
+                    ) from None
+                corners.setdefault(name, []).append(corner)
         else:
             found = load_yaml(text, path)
             if not isinstance(found, dict):

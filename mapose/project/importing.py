@@ -368,6 +368,7 @@ def _read_images(
     """Give row, image, and width and height of every labelled frame whose image is there whole."""
     videos, sources = np.array(labels.videos), labels.sources or {}
     missing = []
+    sizes: dict[str, set[tuple[int, int]]] = {}
     for row, image in enumerate(labels.images):
         if image is not None:
             try:
@@ -375,6 +376,7 @@ def _read_images(
             except FormatError as error:
                 left_out.append(str(error))
             else:
+                sizes.setdefault(labels.videos[row], set()).add(_find_size(pixels))
                 yield row, image, _find_size(pixels)
         elif labels.videos[row] not in sources:
             missing.append(row)
@@ -382,7 +384,16 @@ def _read_images(
         wanted = [int(r) for r in np.flatnonzero(videos == name) if labels.images[r] is None]
         if wanted:
             for row, frame in _read_frames(path, labels.frames, wanted, left_out):
-                yield row, frame, _find_size(frame)
+                size = _find_size(frame)
+                if size in sizes.get(name, {size}):
+                    yield row, frame, size
+                    continue
+                other = min(sizes[name])
+                left_out.append(
+                    f"{path.name} is {size[0]} x {size[1]}, but the pictures labelled of it are "
+                    f"{other[0]} x {other[1]}: {len(wanted)} frames without a picture are not taken"
+                )
+                break
     if missing and source is not None:
         for row, embedded in read_embedded_images(source, labels.take(missing)):
             yield missing[row], embedded, _find_size(embedded)

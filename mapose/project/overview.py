@@ -16,6 +16,7 @@ from mapose.files import RESULT, cut_suffix
 from mapose.io import Video, read_labels
 from mapose.io.formats import check_there, detect_format
 from mapose.io.sources import VIDEO_SUFFIXES
+from mapose.io.stills import is_recording
 from mapose.labels import ORIGINS, STATES, Labels
 from mapose.project.description import FILE
 from mapose.project.project import Project
@@ -94,6 +95,8 @@ def describe(path: str | os.PathLike[str]) -> Overview:
         try:
             return Overview(path, "labels", _describe_labels(read_labels(path)))
         except MaposeError:
+            if is_recording(path):  # pictures, of which none is labelled
+                return _describe_video(path)
             if _is_packed_project(path):
                 raise SettingsError(
                     f"{path} is a packed project: unpack it, then mapose info its folder"
@@ -200,7 +203,7 @@ def _describe_video(path: Path) -> Overview:
         facts = {
             "frames": len(video),
             "size": f"{video.size[0]} x {video.size[1]}",
-            "rate": round(video.rate, 3),
+            "rate": round(video.rate, 3) or None,
         }
         facts["seconds"] = round(len(video) / video.rate, 3) if video.rate else None
     return Overview(path, "video", facts)

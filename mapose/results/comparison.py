@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,8 @@ from mapose.metrics import (
 )
 from mapose.poses import Poses
 from mapose.results.result import Result
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,19 @@ class SideBySide:
 
 def _show(value: float, digits: int) -> str:
     return "-" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def _tell_unshared(truth: Poses, found: Poses, file: str) -> None:
+    """Say which keypoints do not count because one of two files lacks them."""
+    true, own = (drop_landmarks(poses).skeleton.keypoints for poses in (truth, found))
+    missing = [name for name in true if name not in own]
+    further = [name for name in own if name not in true]
+    if missing or further:
+        parts = [("the truth", missing), (Path(file).name, further)]
+        log.warning(
+            "keypoints that only one has do not count: %s",
+            "; ".join(f"{', '.join(names)} of {whose}" for whose, names in parts if names),
+        )
 
 
 def compare_poses(
@@ -226,6 +243,7 @@ def compare_many(
             trained.update(frame + shift for frame in known)
     results = {}
     for file, found in poses.items():
+        _tell_unshared(exact, found, file)
         try:
             results[file] = compare_poses(exact, found, leave_out=trained, rate=rate)
         except ShapeError as error:

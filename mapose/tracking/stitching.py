@@ -26,6 +26,8 @@ OVERLAP = 15
 _CANDIDATES, _CHOICES = 64, 12
 #: Posture changes the size of an animal's box by about so much.
 _SIZE_SPREAD = 0.15
+# What is seen beside the animals asked for, in animals throughout, from which on it is told.
+_WHOLE = 0.5
 
 
 def stitch(
@@ -96,6 +98,14 @@ def stitch(
         mapping[tracklets.ids[path]] = number
     if individuals is not None and len(paths) < individuals:
         log.warning("%d individuals were asked for, %d were ever seen", individuals, len(paths))
+    spans = tracklets.last - tracklets.first + 1
+    beside = float(spans[mapping[tracklets.ids] < 0].sum()) / length
+    if individuals is not None and beside > _WHOLE:
+        log.warning(
+            "%d individuals were asked for, but as much is seen beside them as of %.1f animals "
+            "throughout; it is left out: are there more?",
+            individuals, beside,
+        )  # fmt: skip
     return mapping
 
 

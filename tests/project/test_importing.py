@@ -13,6 +13,7 @@ from mapose.errors import FormatError, MaposeError, SettingsError
 from mapose.io import VideoWriter, load_labels, read_image, save_labels
 from mapose.labels import Labels
 from mapose.project import Project, import_labels, import_project
+from mapose.project.overview import describe
 from mapose.skeleton import Skeleton
 
 SKELETON = Skeleton(["snout", "tail"])
@@ -309,3 +310,25 @@ def test_a_halved_picture_is_not_taken(tmp_path: Path) -> None:
     assert (report.taken, report.without) == (1, 1)
     wanted = "x2.png is 64 x 48, but the labels were made on 128 x 48: not taken"
     assert report.left_out == (wanted,)
+
+
+def test_what_is_cut_out_of_a_video_is_not_completed_from_the_whole(tmp_path):
+    """Frames were labelled in a part of the picture, and the picture of one is gone."""
+    folder = tmp_path / "labeled-data" / "clip"
+    names = [picture(folder / f"img{n}.png", 10 * n).name for n in range(3)]
+    rows = "".join(f"labeled-data/clip/{name},1,2,3,4\n" for name in names)
+    head = "scorer,me,me,me,me\nbodyparts,a,a,b,b\ncoords,x,y,x,y\n"
+    (folder / "CollectedData_me.csv").write_text(head + rows, encoding="utf-8")
+    (folder / names[2]).unlink()
+    with VideoWriter(tmp_path / "clip.mp4", 25) as writer:
+        for n in range(4):
+            writer.write(np.full((96, 128), 10 * n, np.uint8))
+    project, report = import_project(tmp_path / "p", tmp_path / "labeled-data")
+    assert (report.taken, report.without) == (2, 1) and len(project.load_labels()) == 2
+    assert "clip.mp4 is 128 x 96, but the pictures labelled of it are 64 x 48" in report.left_out[0]
+
+
+def test_a_folder_of_pictures_is_described(tmp_path):
+    for n in range(3):
+        picture(tmp_path / "still" / f"img{n}.png", 10 * n)
+    assert describe(tmp_path / "still").facts["frames"] == 3

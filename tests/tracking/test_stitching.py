@@ -85,6 +85,16 @@ def test_never_more_individuals_at_a_time_than_there_are(walks):
     assert mapping.max() == 2
 
 
+def test_more_animals_than_asked_is_said(caplog):
+    two = [(0, (50, 50), (0, 0), 200), (0, (300, 300), (0, 0), 200)]
+    assert sorted(stitch(summarise(*two), individuals=1)) == [-1, 0]
+    assert "as much is seen beside them as of 1.0 animals" in caplog.text
+    caplog.clear()
+    alarm = [(0, (50, 50), (0, 0), 200), (20, (300, 300), (0, 0), 40)]
+    stitch(summarise(*alarm), individuals=1)
+    assert not caplog.text
+
+
 def test_fewer_animals_than_asked_is_said(caplog):
     assert stitch(summarise((0, (50, 50), (0, 0), 200)), individuals=4).tolist() == [0]
     assert "4 individuals were asked for, 1" in caplog.text
