@@ -39,7 +39,7 @@ from mapose.multiview import (
     shift_views,
     triangulate,
 )
-from mapose.multiview.timing import align_times, read_times
+from mapose.multiview.timing import align_times, compare_pace, read_times
 from mapose.multiview.views import (
     align_views,
     check_views,
@@ -326,6 +326,9 @@ def _prepare_views(
         views = align_times(views, read_times(options.times, lengths, rate=known))
         lost = {n: int((~p.find_present().any(1)).sum()) for n, p in views.items()}
         told = ", ".join(f"{name} {count}" for name, count in lost.items())
+        pace = next((p.rate for p in views.values() if p.rate), None)
+        if pace is not None and (doubt := compare_pace(pace, known)):
+            notes.append(doubt)
         notes.append(f"aligned by time; moments of which a view has nothing: {told}")
     if options.synchronize:
         clocks = find_offsets(views, cameras, max_offset=options.max_offset)
