@@ -31,6 +31,7 @@ from mapose.cameras.triangulating import load_views
 from mapose.edits import find_edits_path
 from mapose.errors import SettingsError
 from mapose.files import RESULT, claim_output, cut_suffix, is_result, make_mark, name_work
+from mapose.multiview.contradictions import find_contradictions
 from mapose.multiview.stations import split_views
 from mapose.multiview.views import align_views, check_views, find_unknown_cameras, stack_views
 from mapose.results.result import Result
@@ -198,7 +199,13 @@ def _check(
         check_views(views, cameras)
         stack = stack_views(align_views(split_views(views, cameras)), cameras)
         group, pixels, frames = stack.cameras, stack.pixels, stack.frames
-    return find_drift(group, pixels, frames=frames, known=moved, on_progress=on_progress)
+    drift = find_drift(group, pixels, frames=frames, known=moved, on_progress=on_progress)
+    if not any(np.isfinite(own.visible) for own in drift.drifts):
+        # No camera can be judged: perhaps views are not those of their cameras.
+        found = group.triangulate(pixels)
+        for doubt in find_contradictions(group, pixels, found.points, found.views):
+            log.warning(doubt)
+    return drift
 
 
 def list_views(calibration: str | os.PathLike[str]) -> dict[str, Path]:

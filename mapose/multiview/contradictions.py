@@ -90,6 +90,12 @@ def find_contradictions(
         told = ", ".join(f"{names[v]} {kept[v]:.0f} px" for v in odd if np.isfinite(kept[v]))
         return [*said, f"no view fits the calibration ({told or 'nothing counts'}){change}"]
     trusted = _find_agreeing(cameras, some, limit)
+    if not trusted and (pair := _find_exchanged(cameras, some, limit)):
+        one, two = (f"{names[v]} ({error[v]:.0f} px)" for v in pair)
+        return [
+            *said,
+            f"{one} and {two} do not fit the others: they would if their files were exchanged",
+        ]
     # Those that agree without the odd ones were misled by them; if all do, all are told.
     blamed = [v for v in odd if v not in trusted or len(trusted) < 3] or odd
     for v in blamed:
@@ -171,6 +177,18 @@ def _find_agreeing(cameras: CameraGroup, pixels: Floats, limit: Floats) -> list[
             if scores[best] < 1:
                 return list(best)
     return []
+
+
+def _find_exchanged(cameras: CameraGroup, pixels: Floats, limit: Floats) -> tuple[int, int] | None:
+    """Find the two views whose exchange makes all agree."""
+    best, found = 1.0, None
+    for pair in combinations(range(min(len(cameras), _MOST)), 2):
+        order = np.arange(len(cameras))
+        order[list(pair)] = pair[::-1]
+        far = _measure_whole(cameras, pixels[order], limit)
+        if far < best:
+            best, found = far, pair
+    return found
 
 
 def _list_changes(camera: Camera) -> list[Change]:
@@ -280,12 +298,9 @@ def _measure_whole(cameras: CameraGroup, pixels: Floats, limit: Floats) -> float
     size = np.linalg.norm(np.ptp(centres, axis=0))
     # Rays that are all but parallel meet somewhere, and anything agrees with that.
     points[np.linalg.norm(points - centres.mean(0), axis=-1) > _REACH * size] = np.nan
-    there = np.isfinite(pixels).all(-1)
+    there = np.asarray(np.isfinite(pixels).all(-1))
     wanted = (there & (there.sum(0) > 1)).sum()
-    seen = sum(
-        int(np.isfinite(camera.project(points)).all(-1)[own].sum())
-        for camera, own in zip(cameras, there, strict=True)
-    )
+    seen = (np.isfinite(cameras.project(points)).all(-1) & there).sum()
     if seen < wanted / 2:
         return np.inf
     apart = measure_views(cameras, pixels, points) / limit

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from calibration import CameraGroup, triangulate_points
-from mapose.arrays import Floats
+from mapose.arrays import Floats, Ints
 
 # Frames in which keypoints are compared, and those of the piece in which time is.
 _FRAMES, _PIECE = 200, 2000
@@ -87,7 +87,7 @@ def _compare_keypoints(
         ]
     )
     known = np.minimum(apart, 1e6)
-    chosen = linear_sum_assignment(known)[1]
+    chosen: Ints = linear_sum_assignment(known)[1]
     own, best = np.diag(known), known[np.arange(count), chosen]
     odd = (chosen != np.arange(count)) & (own > _LEAST * size) & (best < _KEYPOINT * own)
     odd &= best < _FITS * size
@@ -95,12 +95,14 @@ def _compare_keypoints(
     odd &= np.isfinite(np.diag(apart))
     if odd.sum() < 2:
         return ""
-    swaps = [(j, int(chosen[j])) for j in np.flatnonzero(odd) if chosen[chosen[j]] == j]
+    swaps = [(int(j), int(chosen[j])) for j in np.flatnonzero(odd) if chosen[chosen[j]] == j]
     numbers = f"{np.median(own[odd]):.1f} px off as named, {np.median(best[odd]):.1f} px so"
     if len(swaps) == odd.sum():
         told = ", ".join(f"{keypoints[j]} and {keypoints[k]}" for j, k in swaps if j < k)
         return f"the others see {told} exchanged ({numbers}): is left right there?"
-    told = ", ".join(f"{keypoints[j]} at {keypoints[chosen[j]]}" for j in np.flatnonzero(odd))
+    told = ", ".join(
+        f"{keypoints[int(j)]} at {keypoints[int(chosen[j])]}" for j in np.flatnonzero(odd)
+    )
     return f"the others see {told} ({numbers}): are its keypoints in another order?"
 
 
@@ -138,7 +140,7 @@ def _list_moments(cameras: CameraGroup, pixels: Floats) -> list[str]:
 
 def _list_repeats(names: Sequence[str], pixels: Floats) -> list[str]:
     """Say which views repeat the frame before to the last digit, though others do not."""
-    there = np.isfinite(pixels).all(-1)
+    there = np.asarray(np.isfinite(pixels).all(-1))
     both = there[:, 1:] & there[:, :-1]
     same = (pixels[:, 1:] == pixels[:, :-1]).all(-1) | ~both
     seen = both.any((2, 3))
