@@ -110,7 +110,8 @@ def _load_document(path: Path) -> Document:
 
 def _simplify(node: Any) -> Any:
     if node.isMap():
-        children = {key: node.getNode(key) for key in list(node.keys())}
+        # In a JSON list OpenCV leaves the keys their quotes.
+        children = {key.strip('"'): node.getNode(key) for key in list(node.keys())}
         if {"dt", "data"} <= set(children):  # a matrix, of two or any number of dimensions
             return _read_matrix(node, children)
         found = {key: _simplify(child) for key, child in children.items()}

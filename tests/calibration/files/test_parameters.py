@@ -205,8 +205,12 @@ def test_cameras_nested_by_others_have_no_unit_of_caliscope(tmp_path):
 
 @pytest.mark.parametrize(
     "nest",
-    [lambda each: {"cameras": list(each.values())}, lambda each: {"calibration": each}],
-    ids=["list", "map"],
+    [
+        lambda each: {"cameras": list(each.values())},
+        lambda each: {"calibration": each},
+        lambda each: list(each.values()),
+    ],
+    ids=["list", "map", "bare list"],
 )
 def test_json_of_cameras_in_a_list_or_a_map(tmp_path, nest):
     each = {
