@@ -15,6 +15,7 @@ from calibration.arrays import Floats
 from calibration.camera import Camera, find_reprojection_errors
 from calibration.errors import CalibrationError, suggest_name
 from calibration.files.damage import explain_damage, parse_toml, read_text
+from calibration.files.keys import name_fields, read_flag
 from calibration.files.parameters import Parameters, make_cameras
 from calibration.files.sizes import Sizes
 from calibration.saving import write_whole
@@ -254,7 +255,7 @@ class CameraGroup:
         found = [
             _read_parameters(k, t, source)
             for k, t in tables.items()
-            if isinstance(t, dict) and _OF_CAMERAS & set(t)
+            if isinstance(t, dict) and (_OF_CAMERAS & set(t) or "matrix" in name_fields(t))
         ]
         if not found:
             raise CalibrationError(f"{source} holds no camera: wanted sections such as [cam_0]")
@@ -263,20 +264,21 @@ class CameraGroup:
 
 
 def _read_parameters(section: str, table: dict[str, Any], path: object) -> Parameters:
-    if "matrix" not in table:
-        missing = [key for key in ("matrix", "rotation", "translation") if key not in table]
+    fields = name_fields(table)
+    if "matrix" not in fields:
+        missing = [key for key in ("matrix", "rotation", "translation") if key not in fields]
         raise CalibrationError(
             f"{path}, section [{section}]: wanted the keys size, matrix, rotation, translation; "
             f"missing: {', '.join(missing)}"
         )
     return Parameters(
-        name=str(table.get("name", section)),
-        matrix=table["matrix"],
-        distortion=table.get("distortions", table.get("distortion")),
-        rotation=table.get("rotation"),
-        translation=table.get("translation"),
-        size=table.get("size"),
-        fisheye=bool(table.get("fisheye", False)),
+        name=str(fields.get("name", section)).strip(),
+        matrix=fields["matrix"],
+        distortion=fields.get("distortion"),
+        rotation=fields.get("rotation"),
+        translation=fields.get("translation"),
+        size=fields.get("size"),
+        fisheye=read_flag(fields.get("fisheye", False)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +14,15 @@ import numpy as np
 from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.files.damage import read_text
+from calibration.files.keys import FIELDS, name_fields, read_flag
 from calibration.files.parameters import Parameters, is_for_rows, make_cameras
 from calibration.files.sizes import Sizes, list_parameter_files
 
 Document = dict[str, Any]
 
-# What the same thing is called, without case and underscores. Longer names come first: they
-# are looked for at the start of a key such as K_01 or camera_matrix_left.
-_SYNONYMS = {
-    "matrix": ["cameramatrix", "intrinsicmatrix", "intrinsics", "intrinsic", "matrix", "mtx", "k"],
-    "distortion": [
-        "distortioncoefficients", "distortioncoeffs", "distortions", "distortion", "distcoeffs",
-        "distcoeff", "dist", "d",
-    ],
-    "rotation": ["rotationmatrix", "rotationvector", "rotation", "rcext", "rvec", "rot", "r"],
-    "translation": ["translationvector", "translation", "tcext", "tvec", "t"],
-    "size": ["imagesize", "resolution", "size"],
-    "width": ["imagewidth", "width"],
-    "height": ["imageheight", "height"],
-    "name": ["cameraname", "name"],
-    "fisheye": ["fisheyemodel", "fisheye"],
-    "model": ["distortionmodel", "cameramodel"],
-}  # fmt: skip
-_FIELD = {synonym: field for field, names in _SYNONYMS.items() for synonym in names}
 # Also M1 and D1, of OpenCV's stereo sample; a bare M is too little to go by.
 _LABELLED = re.compile(
-    "(" + "|".join(sorted(_FIELD, key=len, reverse=True)) + "|m)_?([0-9]+|left|right|l|r|_.+)",
+    "(" + "|".join(sorted(FIELDS, key=len, reverse=True)) + "|m)_?([0-9]+|left|right|l|r|_.+)",
     re.IGNORECASE,
 )
 # Intrinsics and extrinsics in two files: OpenCV's stereo sample, EasyMocap.
@@ -83,8 +67,10 @@ def read_opencv(path: Path, sizes: Sizes) -> tuple[list[Camera], str]:
         tables = _find_tables(_load_with_partner(path), path.stem)
     tables = {name: table for name, table in tables.items() if "matrix" in table}
     if not tables:
+        others = sorted(p.name for p in path.glob("*.toml"))[:5] if path.is_dir() else []
+        hint = f"; name the file itself: {', '.join(others)}" if others else ""
         raise CalibrationError(
-            f"{path} holds no camera: wanted a camera_matrix, or K_<camera>, of shape (3, 3)"
+            f"{path} holds no camera: wanted a camera_matrix, or K_<camera>, of shape (3, 3){hint}"
         )
     found_cameras = [_read_parameters(name, table) for name, table in tables.items()]
     return make_cameras(found_cameras, sizes, path), "unknown"
@@ -109,8 +95,14 @@ def _load_document(path: Path) -> Document:
         storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
         document = _simplify(storage.root())
     except (cv2.error, SystemError) as error:
-        cause = error.__cause__ or error
-        raise CalibrationError(f"{path} is not a FileStorage file of OpenCV: {cause}") from error
+        cause = re.search(r"\((\d+)\): ([^']*)", str(error.__cause__ or error))
+        where = f" (line {cause[1]}: {cause[2].strip()})" if cause else ""
+        raise CalibrationError(
+            f"{path} is not a FileStorage file of OpenCV{where}: wanted maps with camera_matrix, "
+            "distortion_coefficients, R and T, or a .toml with Anipose's keys"
+        ) from error
+    if isinstance(document, list):
+        document = {path.stem: document}
     if not isinstance(document, dict):
         raise CalibrationError(f"{path} is empty: wanted the parameters of cameras")
     return document
@@ -118,7 +110,8 @@ def _load_document(path: Path) -> Document:
 
 def _simplify(node: Any) -> Any:
     if node.isMap():
-        children = {key: node.getNode(key) for key in list(node.keys())}
+        # In a JSON list OpenCV leaves the keys their quotes.
+        children = {key.strip('"'): node.getNode(key) for key in list(node.keys())}
         if {"dt", "data"} <= set(children):  # a matrix, of two or any number of dimensions
             return _read_matrix(node, children)
         found = {key: _simplify(child) for key, child in children.items()}
@@ -154,10 +147,11 @@ def _find_tables(document: Document, stem: str) -> dict[str, Document]:
     whole = _name_fields(document)
     if "matrix" in whole:
         return {str(whole.get("name", stem)): whole}
-    inner = {key: _name_fields(v) for key, v in document.items() if isinstance(v, dict)}
-    inner = {str(t.get("name", key)): t for key, t in inner.items() if "matrix" in t}
-    if inner:
-        return inner
+    for nested in (document, *(v for v in document.values() if isinstance(v, dict))):
+        inner = {key: _name_fields(v) for key, v in _list_inner(nested)}
+        inner = {str(t.get("name", key)).strip(): t for key, t in inner.items() if "matrix" in t}
+        if inner:
+            return inner
     stereo = "rotation" in whole and "translation" in whole
     tables = _sort_labelled(document, ("matrix", "distortion") if stereo else None)
     if stereo and len(tables) == 2:
@@ -169,14 +163,19 @@ def _find_tables(document: Document, stem: str) -> dict[str, Document]:
     return tables
 
 
-def _name_fields(document: Document) -> Document:
-    found: Document = {}
+def _list_inner(document: Document) -> Iterator[tuple[str, Document]]:
+    """List the maps in a map, also those in lists, which are called by their numbers."""
     for key, value in document.items():
-        field = _FIELD.get(key.replace("_", "").replace(" ", "").lower())
-        if field and field not in found:
-            found[field] = value
-    found["rows"] = _OF_JARVIS in document
-    return found
+        if isinstance(value, dict):
+            yield key, value
+        elif isinstance(value, list):
+            yield from (
+                (f"{key}_{i}", each) for i, each in enumerate(value) if isinstance(each, dict)
+            )
+
+
+def _name_fields(document: Document) -> Document:
+    return name_fields(document) | {"rows": _OF_JARVIS in document}
 
 
 def _sort_labelled(document: Document, only: tuple[str, ...] | None) -> dict[str, Document]:
@@ -190,7 +189,7 @@ def _sort_labelled(document: Document, only: tuple[str, ...] | None) -> dict[str
         found = _LABELLED.fullmatch(squeezed)
         if not found:
             continue
-        field = _FIELD.get(found[1].lower(), "matrix")
+        field = FIELDS.get(found[1].lower(), "matrix")
         if only is not None and field not in only:
             continue
         table = tables.setdefault(found[2].lstrip("_"), {})
@@ -216,5 +215,5 @@ def _read_parameters(name: str, table: Document) -> Parameters:
         rotation,
         table.get("translation"),
         size,
-        fisheye=bool(table.get("fisheye", 0)) or model in ("fisheye", "equidistant"),
+        fisheye=read_flag(table.get("fisheye", 0)) or model in ("fisheye", "equidistant"),
     )

@@ -22,6 +22,8 @@ _POSE = ("rotation", "translation")
 # Focal lengths in image widths beyond which numbers are no pixels: a lens of 170 degrees has
 # 0.04, the longest of a real rig here 163.
 _FOCALS = (0.03, 1000.0)
+# Ratio of the focal lengths beyond which pixels are no squares; real ones here differ by 0.3 %.
+_OBLONG = 1.2
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,15 @@ def make_cameras(found: list[Parameters], sizes: Sizes, source: object) -> list[
             raise CalibrationError(
                 f"{source}, camera {each.name!r}: wanted lists of numbers ({error})"
             ) from error
-    for camera in cameras:
-        for doubt in list_doubts(camera):
+    for camera, each in zip(cameras, found, strict=True):
+        count = np.size(() if each.distortion is None else each.distortion)
+        doubts = list_doubts(camera)
+        if each.fisheye and count > max(DISTORTIONS["fisheye"]) and camera.distortion.any():
+            doubts.append(
+                f"it is said to be a fisheye, whose distortion has 4 numbers, but {count} are "
+                "given, as of a pinhole: is it one?"
+            )
+        for doubt in doubts:
             log.warning("%s, camera %s: %s", source, camera.name, doubt)
     return cameras
 
@@ -182,9 +191,36 @@ def list_doubts(camera: Camera) -> list[str]:
             f"its focal length is {camera.focal:.3g} px in images of {width} x {height}: is it in "
             "pixels?"
         )
+    aside, swapped = (
+        float(np.hypot(x - (w - 1) / 2, y - (h - 1) / 2))
+        for w, h in ((width, height), (height, width))
+    )
+    if not doubts and aside > 0.08 * max(width, height) and swapped < 0.25 * aside:
+        doubts.append(
+            f"its principal point ({x:.0f}, {y:.0f}) is the middle of {height} x {width}, not of "
+            f"its images of {width} x {height}: are width and height exchanged?"
+        )
+    ratio = camera.matrix[0, 0] / camera.matrix[1, 1]
+    if not 1 / _OBLONG < ratio < _OBLONG:
+        doubts.append(
+            f"its focal lengths are {camera.matrix[0, 0]:.0f} px across and "
+            f"{camera.matrix[1, 1]:.0f} px down, so its pixels are no squares: is that so?"
+        )
+    if np.isnan(camera.rays(_list_inner_corners(camera))).any():
+        doubts.append(
+            f"its distortion {camera.distortion.round(3).tolist()} folds the image back before "
+            "half the way to its corners: is it of this lens, in this order (k1 k2 p1 p2 k3)?"
+        )
     if np.linalg.norm(camera.rotation) > 2 * np.pi + 1e-6:
         doubts.append(f"it is turned by {np.linalg.norm(camera.rotation):.0f} radians: degrees?")
     return doubts
+
+
+def _list_inner_corners(camera: Camera) -> Floats:
+    """List pixels (4, 2) half the way from the principal point to the corners of the image."""
+    width, height = camera.size
+    corners = np.array([[0.0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]])
+    return np.asarray((corners + camera.matrix[:2, 2]) / 2)
 
 
 def _fit_distortion(values: Any, counts: tuple[int, ...]) -> Floats:

@@ -16,6 +16,7 @@ from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.files.damage import explain_damage, parse_toml, read_text
 from calibration.files.filestorage import read_opencv
+from calibration.files.keys import name_fields, read_flag
 from calibration.files.matlab import read_dannce
 from calibration.files.parameters import Parameters, make_cameras
 from calibration.files.sizes import Sizes, list_parameter_files, round_rotation
@@ -180,19 +181,20 @@ def _read_pose2sim(path: Path, sizes: Sizes, tables: Tables) -> Found:
 def _read_caliscope(path: Path, sizes: Sizes, tables: Tables) -> Found:
     """Read camera_array.toml or, of older versions, config.toml."""
     listed = tables.get("cameras", tables)
-    found, unposed = [], []
+    found, unposed, numbered = [], [], False
     for section, table in listed.items():
         if not isinstance(table, dict) or "matrix" not in table or table.get("ignore", False):
             continue
         number = table.get("cam_id", table.get("port"))
+        numbered |= number is not None
         each = Parameters(
-            name=str(table.get("name", section if number is None else f"cam_{number}")),
+            name=str(table.get("name", section if number is None else f"cam_{number}")).strip(),
             matrix=table["matrix"],
-            distortion=table.get("distortions"),
+            distortion=name_fields(table).get("distortion"),
             rotation=table.get("rotation"),
             translation=table.get("translation"),
             size=table.get("size") or None,
-            fisheye=bool(table.get("fisheye", False)),
+            fisheye=read_flag(table.get("fisheye", False)),
         )
         if each.missing:
             unposed.append(each.name)
@@ -202,8 +204,8 @@ def _read_caliscope(path: Path, sizes: Sizes, tables: Tables) -> Found:
         log.warning("%s: left out, as they have no pose: %s", path.name, ", ".join(unposed))
     if not found:
         raise CalibrationError(f"{path} holds no camera with a pose; finish it in caliscope")
-    cameras = make_cameras(found, sizes, path)
-    return cameras, "m"
+    # Others nest their cameras as well, but it is caliscope that numbers them, in metres.
+    return make_cameras(found, sizes, path), "m" if numbered else UNKNOWN_UNIT
 
 
 def _read_qualisys(path: Path, sizes: Sizes) -> Found:

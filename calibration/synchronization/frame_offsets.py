@@ -163,6 +163,8 @@ def find_frame_offsets(
     arrays = _check_arrays(pixels, max_offset)
     pairs = _list_pairs(len(names))
     longest = int(_SHARED * len(arrays[0]))
+    # Further apart than it is long, nothing is shared.
+    max_offset = min(max_offset, max(len(arrays[0]) - 1, 1))
     reach, first = max_offset, None
     while True:
         if cameras is None:

@@ -143,7 +143,7 @@ def _fit_noise(found: Floats, noise: float, *, reach: float, guess: float) -> fl
         before, total = noise, float(right.sum())
         # Not a dot product: on several threads that takes longer than all the rest.
         weighed = float((right * squares).sum()) + _TRUST * guess**2
-        noise = float(np.sqrt(weighed / (total + _TRUST)))
+        noise = max(float(np.sqrt(weighed / (total + _TRUST))), _LEAST)
         share = min(max(1 - total / max(squares.size, 1), 1e-3), 1 - 1e-3)
         if abs(noise - before) < 1e-4 * before:
             break

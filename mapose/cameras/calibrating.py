@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,17 @@ import numpy as np
 from calibration import CalibrationReport, CameraGroup, calibrate, open_recording, read_board
 from calibration import write_board as print_board
 from mapose.arrays import Floats
+from mapose.errors import SettingsError
 from mapose.files import check_output, find_tail, make_mark, name_work, write_atomically
 from mapose.locks import lock_output
 from mapose.multiview.timing import read_times
 from mapose.plots import plot_calibration, save_figure
 
+log = logging.getLogger(__name__)
+
 _WILD = set("*?[")
+# Cameras nearer to each other than this share of their distance to the world's origin are one.
+_TWINS = 1e-3
 _REPORTS = (".report.txt", ".report.json", ".report.png")
 
 
@@ -86,11 +93,14 @@ def calibrate_cameras(
     ------
     CalibrationError
         If the board is unknown, was not seen, or cameras cannot be linked.
+    SettingsError
+        If two cameras have the same recording.
     MaposeError
         If the files cannot be written; before anything is searched if there is no folder, one is
         a file that is read, or may not be replaced.
     """
     output, options = Path(output), options or BoardOptions()
+    _refuse_same(sources)
     lenses = dict(options.lens_sources or {})
     made = name_work(
         "calibrate",
@@ -115,6 +125,7 @@ def calibrate_cameras(
             timing=_read_times(sources, options) or options.rate,
             on_progress=on_progress,
         )
+        _question_twins(group)
         group.save(output, note=make_mark(made))
         plain = {"made_by": make_mark(made), **report.to_dict()}
         texts = f"{report}\n\n{make_mark(made)}\n", json.dumps(plain, indent=1) + "\n"
@@ -126,6 +137,28 @@ def calibrate_cameras(
         )
         save_figure(figure, output.with_suffix(_REPORTS[-1]), made=made)
         return group, report
+
+
+def _refuse_same(sources: Mapping[str, str | os.PathLike[str]]) -> None:
+    """Refuse one recording for two cameras."""
+    known: dict[str, str] = {}
+    for name, path in sources.items():
+        first = known.setdefault(os.path.realpath(path), name)
+        if first != name:
+            raise SettingsError(f"{first} and {name} have the same recording, {path}")
+
+
+def _question_twins(group: CameraGroup) -> None:
+    """Say which cameras stand in one point and look the same way, as of a copied recording."""
+    for one, two in combinations(group, 2):
+        apart = float(np.linalg.norm(one.centre - two.centre))
+        away = max(float(np.linalg.norm(c.translation)) for c in (one, two))
+        if away > 0 and apart < _TWINS * away:
+            log.warning(
+                "%s and %s stand in one point, %.2g %s apart, so that nothing is found in space "
+                "from both: is it the same recording twice?",
+                one.name, two.name, apart, group.unit,
+            )  # fmt: skip
 
 
 def _read_times(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 
 from calibration import (
     UNKNOWN_UNIT,
+    Board,
     CameraGroup,
     Drift,
     KnownLength,
@@ -29,10 +31,16 @@ from mapose.cameras.triangulating import load_views
 from mapose.edits import find_edits_path
 from mapose.errors import SettingsError
 from mapose.files import RESULT, claim_output, cut_suffix, is_result, make_mark, name_work
+from mapose.multiview.contradictions import find_contradictions
 from mapose.multiview.stations import split_views
 from mapose.multiview.views import align_views, check_views, find_unknown_cameras, stack_views
 from mapose.results.result import Result
 
+log = logging.getLogger(__name__)
+
+# Units of boards in mm, and by what a board may differ from what is measured: paper stretches less.
+_MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "in": 25.4}
+_SCALE = 0.03
 Sources = Mapping[str, str | os.PathLike[str]]
 
 
@@ -183,13 +191,21 @@ def _check(
         raise SettingsError("; ".join(faults))
     if board is not None:
         group = CameraGroup([cameras[name] for name in sources], cameras.unit)
-        pixels, frames = _find_corners(sources, board)
+        known = read_board(board)
+        pixels, frames = _find_corners(sources, known)
+        _question_board(group, pixels, known)
     else:
         views = load_views(sources)
         check_views(views, cameras)
         stack = stack_views(align_views(split_views(views, cameras)), cameras)
         group, pixels, frames = stack.cameras, stack.pixels, stack.frames
-    return find_drift(group, pixels, frames=frames, known=moved, on_progress=on_progress)
+    drift = find_drift(group, pixels, frames=frames, known=moved, on_progress=on_progress)
+    if not any(np.isfinite(own.visible) for own in drift.drifts):
+        # No camera can be judged: perhaps views are not those of their cameras.
+        found = group.triangulate(pixels)
+        for doubt in find_contradictions(group, pixels, found.points, found.views):
+            log.warning(doubt)
+    return drift
 
 
 def list_views(calibration: str | os.PathLike[str]) -> dict[str, Path]:
@@ -211,12 +227,31 @@ def _read_checked(calibration: str | os.PathLike[str]) -> CameraGroup:
     return cameras
 
 
-def _find_corners(sources: Sources, board: str) -> tuple[Floats, Ints]:
+def _find_corners(sources: Sources, board: Board) -> tuple[Floats, Ints]:
     """Find a board in recordings: pixels (V, F, C, 2), and the F frames in which it was seen."""
-    found = find_boards(dict(sources), read_board(board))
+    found = find_boards(dict(sources), board)
     frames = np.unique(np.concatenate([own.frames for own in found.values()]))
     corners = next(iter(found.values())).pixels.shape[1]
     pixels = np.full((len(found), len(frames), corners, 2), np.nan)
     for v, own in enumerate(found.values()):
         pixels[v, np.searchsorted(frames, own.frames)] = own.pixels
     return pixels, frames
+
+
+def _question_board(cameras: CameraGroup, pixels: Floats, board: Board) -> None:
+    """Say where a board is not as large as the calibration measures it."""
+    if cameras.unit not in _MILLIMETRES or board.unit not in _MILLIMETRES:
+        return
+    points = cameras.triangulate(pixels).points
+    true = np.linalg.norm(np.diff(board.points, axis=0), axis=-1)
+    seen = np.linalg.norm(np.diff(points, axis=1), axis=-1) / true
+    seen *= _MILLIMETRES[cameras.unit] / _MILLIMETRES[board.unit]
+    if not np.isfinite(seen).any():
+        return
+    share = float(np.nanmedian(seen))
+    if abs(share - 1) > _SCALE:
+        log.warning(
+            "the board measures %.4g %s from corner to corner by this calibration, it is said to "
+            "measure %.4g %s: is it the same board, are its lengths right?",
+            share * true[0], board.unit, true[0], board.unit,
+        )  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -39,7 +38,7 @@ from mapose.multiview import (
     shift_views,
     triangulate,
 )
-from mapose.multiview.timing import align_times, read_times
+from mapose.multiview.timing import align_times, compare_pace, read_times
 from mapose.multiview.views import (
     align_views,
     check_views,
@@ -48,6 +47,7 @@ from mapose.multiview.views import (
 )
 from mapose.poses import Poses
 from mapose.results.correcting import set_foreign_edits_aside
+from mapose.results.recordings import find_bearer
 from mapose.results.result import Result
 
 
@@ -166,10 +166,8 @@ def question_files(
                 f"{wanted[0]} x {wanted[1]}: bring one to the other, or calibrate again"
             )
         for file in (Path(path).name, str(said.get("source", ""))):
-            words = set(re.split(r"[^A-Za-z0-9]+", file))
-            others = [other for other in cameras.names if other != name and other in words]
-            if others and name not in words:
-                notes.append(f"{name}: {file} bears the name of {others[0]}: files exchanged?")
+            if other := find_bearer(file, name, cameras.names):
+                notes.append(f"{name}: {file} bears the name of {other}: files exchanged?")
                 break
     return notes
 
@@ -289,6 +287,11 @@ def _join_later(
     cameras: CameraGroup, since: int, path: str | os.PathLike[str]
 ) -> tuple[CameraGroup, list[str]]:
     """Join a calibration of after a camera was moved, and say what has moved."""
+    if since < 1:
+        raise SettingsError(
+            f"a calibration that counts from frame {since} on is that of the whole recording: give "
+            "it alone (--calibration)"
+        )
     joined, shifts = join_calibrations(cameras, read_cameras(path), since)
     told = ", ".join(f"{name} {shift:.1f} px" for name, shift in shifts.items())
     moved = [name for name in shifts if f"{name}@{since}" in joined]
@@ -326,6 +329,9 @@ def _prepare_views(
         views = align_times(views, read_times(options.times, lengths, rate=known))
         lost = {n: int((~p.find_present().any(1)).sum()) for n, p in views.items()}
         told = ", ".join(f"{name} {count}" for name, count in lost.items())
+        pace = next((p.rate for p in views.values() if p.rate), None)
+        if pace is not None and (doubt := compare_pace(pace, known)):
+            notes.append(doubt)
         notes.append(f"aligned by time; moments of which a view has nothing: {told}")
     if options.synchronize:
         clocks = find_offsets(views, cameras, max_offset=options.max_offset)

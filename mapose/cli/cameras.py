@@ -19,6 +19,7 @@ Sources = Annotated[list[str] | None, typer.Argument(metavar="CAM=PATH...")]
 BoardSpec = Annotated[
     str, typer.Option("--board", help="such as charuco:8x11:24mm:18.75mm:4x4_1000, or a .toml")
 ]
+_NUMBER, _UNIT = r"-?(?:\d+\.?\d*|\.\d+)", "mm|cm|m|in"
 PLACE = "x,y,z in the old world, a keypoint, or pixels: top=412:300,side=120:410"
 Unit = Annotated[str | None, typer.Option(help="of a board .toml: mm, cm, m, in")]
 Rate = Annotated[
@@ -198,9 +199,8 @@ def world(
 def _read_place(text: str) -> str | tuple[float, float, float] | dict[str, tuple[float, float]]:
     """Read ``10,20,5`` or ``top=412:300,side=120:410``; else it is the name of a keypoint."""
     parts = text.split(",")
-    pixels = [re.fullmatch(r"(.+)=([\d.]+):([\d.]+)", part.strip()) for part in parts]
-    if all(pixels):
-        return {found[1]: (float(found[2]), float(found[3])) for found in pixels if found}
+    if "=" in text:
+        return dict(_read_pixel(part.strip(), text) for part in parts)
     try:
         numbers = [float(part) for part in parts]
     except ValueError:
@@ -212,13 +212,25 @@ def _read_place(text: str) -> str | tuple[float, float, float] | dict[str, tuple
     return numbers[0], numbers[1], numbers[2]
 
 
+def _read_pixel(part: str, text: str) -> tuple[str, tuple[float, float]]:
+    """Read ``top=412:300``."""
+    found = re.fullmatch(rf"(.+)=({_NUMBER}):({_NUMBER})", part)
+    if not found:
+        raise SettingsError(
+            f"wanted the pixel in each camera, like top=412:300,side=120:410, came {text!r}"
+        )
+    return found[1], (float(found[2]), float(found[3]))
+
+
 def _read_scale(text: str) -> tuple[float | None, str | None]:
     """Read ``300mm``: a length and its unit."""
     if not text:
         return None, None
-    found = re.fullmatch(r"([\d.]+)\s*([a-z]+)", text.strip())
+    found = re.fullmatch(rf"({_NUMBER})\s*({_UNIT})", text.strip())
     if not found:
-        raise SettingsError(f"--length: wanted a length with its unit, 300mm, came {text!r}")
+        raise SettingsError(
+            f"--length: wanted a length with its unit (mm, cm, m, in), 300mm, came {text!r}"
+        )
     return float(found[1]), found[2]
 
 
@@ -233,9 +245,9 @@ def _read_length(text: str) -> tuple[tuple[str, str], float, str] | None:
     """Read ``a-b=25mm``: a pair of keypoints, the distance and its unit."""
     if not text:
         return None
-    found = re.fullmatch(r"(.+)=([\d.]+)\s*([a-z]+)", text.strip())
+    found = re.fullmatch(rf"(.+)=({_NUMBER})\s*({_UNIT})", text.strip())
     if not found:
-        raise SettingsError(f"--length: wanted a-b=25mm, came {text!r}")
+        raise SettingsError(f"--length: wanted a-b=25mm (mm, cm, m, in), came {text!r}")
     return split_pairs(found[1], "-", "--length")[0], float(found[2]), found[3]
 
 

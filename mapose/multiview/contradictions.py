@@ -8,6 +8,7 @@ makes it fit, that change is named.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -30,6 +31,18 @@ _FRAMES = 200
 _EXPLAINS, _SIMPLER = 0.35, 1.5
 # Sizes over those of the calibration at which recordings are made.
 _SCALES = (1 / 3, 1 / 2, 2 / 3, 3 / 4, 4 / 3, 3 / 2, 2.0, 3.0)
+# What another tool may mean by rotation and translation: words, whether the rotation is to be
+# inverted, whether the translation is the place of the camera, and the signs of its axes.
+_UPRIGHT, _TURNED = np.array([1.0, 1, 1]), np.array([1.0, -1, -1])
+_POSES = (
+    ("its pose is camera to world, not world to camera", True, True, _UPRIGHT),
+    ("its translation is the place of the camera", False, True, _UPRIGHT),
+    ("its rotation is transposed", True, False, _UPRIGHT),
+    ("it looks along -z, with y up, as in OpenGL and Blender", False, False, _TURNED),
+    ("its pose is camera to world, looking along -z, as in Blender", True, True, _TURNED),
+)
+# Points farther away than this many sizes of the rig are at infinity.
+_REACH = 1000.0
 # Cameras among which those that agree are looked for.
 _MOST = 8
 
@@ -64,16 +77,25 @@ def find_contradictions(
     some, used = pixels[:, rows], used[:, rows]
     seen = np.asarray(np.isfinite(some).all(-1))
     error = measure_views(cameras, some, points[rows])
-    share = used.sum((1, 2, 3)) / np.maximum(seen.sum((1, 2, 3)), 1)
+    shared = seen & (seen.sum(0) > 1)  # what one view alone sees contradicts nothing
+    share = (used & shared).sum((1, 2, 3)) / np.maximum(shared.sum((1, 2, 3)), 1)
     limit = _FAR * np.array([np.hypot(*camera.size) for camera in cameras])
     kept = measure_views(cameras, np.where(used[..., None], some, np.nan), points[rows])
-    odd = [v for v in range(len(names)) if seen[v].any() and _is_odd(v, error, kept, share, limit)]
+    odd = [
+        v for v in range(len(names)) if shared[v].any() and _is_odd(v, error, kept, share, limit)
+    ]
     if not odd:
         return said
     if change := _explain_all(cameras, some, limit):
         told = ", ".join(f"{names[v]} {kept[v]:.0f} px" for v in odd if np.isfinite(kept[v]))
         return [*said, f"no view fits the calibration ({told or 'nothing counts'}){change}"]
     trusted = _find_agreeing(cameras, some, limit)
+    if not trusted and (pair := _find_exchanged(cameras, some, limit)):
+        one, two = (f"{names[v]} ({error[v]:.0f} px)" for v in pair)
+        return [
+            *said,
+            f"{one} and {two} do not fit the others: they would if their files were exchanged",
+        ]
     # Those that agree without the odd ones were misled by them; if all do, all are told.
     blamed = [v for v in odd if v not in trusted or len(trusted) < 3] or odd
     for v in blamed:
@@ -157,6 +179,18 @@ def _find_agreeing(cameras: CameraGroup, pixels: Floats, limit: Floats) -> list[
     return []
 
 
+def _find_exchanged(cameras: CameraGroup, pixels: Floats, limit: Floats) -> tuple[int, int] | None:
+    """Find the two views whose exchange makes all agree."""
+    best, found = 1.0, None
+    for pair in combinations(range(min(len(cameras), _MOST)), 2):
+        order = np.arange(len(cameras))
+        order[list(pair)] = pair[::-1]
+        far = _measure_whole(cameras, pixels[order], limit)
+        if far < best:
+            best, found = far, pair
+    return found
+
+
 def _list_changes(camera: Camera) -> list[Change]:
     """List what may have been done to a camera's pictures: words, and matrix (2, 3) of pixels."""
     width, height = camera.size
@@ -192,6 +226,8 @@ def _explain(
         if other.name != camera.name:
             apart = _compare(other.project(points), seen)[0]
             found.append((apart, f"if it is the view of {other.name}: files exchanged?"))
+    for words, other in _list_poses(camera):
+        found.append((_compare(other.project(points), seen)[0], f"if {words}"))
     if cropped:
         after = _compare(expected + shift, seen)[0]
         place = f"({shift[0]:.0f}, {shift[1]:.0f}) px"
@@ -236,13 +272,37 @@ def _explain_all(cameras: CameraGroup, pixels: Floats, limit: Floats) -> str:
     found.append((_measure_whole(cameras, mirrored, limit), "all were mirrored left to right"))
     turned = np.stack([widths - 1 - pixels[..., 0], heights - 1 - pixels[..., 1]], -1)
     found.append((_measure_whole(cameras, turned, limit), "all were turned by 180 degrees"))
+    for which in range(len(_POSES)):
+        listed = [_list_poses(camera)[which] for camera in cameras]
+        group = CameraGroup([camera for _, camera in listed])
+        found.append((_measure_whole(group, pixels, limit), listed[0][0] + ", for all cameras"))
     best, words = min(found)
     return f"; they would if {words}" if best < min(0.7, _EXPLAINS * before) else ""
+
+
+def _list_poses(camera: Camera) -> list[tuple[str, Camera]]:
+    """List the camera as it is if its file means something else by its pose, with words."""
+    rotation, translation = camera.rotation_matrix, camera.translation
+    found = []
+    for words, inverse, place, axes in _POSES:
+        turn = axes[:, None] * (rotation.T if inverse else rotation)
+        moved = -turn @ translation if place else axes * translation
+        found.append((words, replace(camera, rotation=turn, translation=moved)))
+    return found
 
 
 def _measure_whole(cameras: CameraGroup, pixels: Floats, limit: Floats) -> float:
     """Find how far all views are from agreeing, in units of what is bearable."""
     points = triangulate_points(cameras, pixels, robust=False).points
+    centres = np.stack([camera.centre for camera in cameras])
+    size = np.linalg.norm(np.ptp(centres, axis=0))
+    # Rays that are all but parallel meet somewhere, and anything agrees with that.
+    points[np.linalg.norm(points - centres.mean(0), axis=-1) > _REACH * size] = np.nan
+    there = np.asarray(np.isfinite(pixels).all(-1))
+    wanted = (there & (there.sum(0) > 1)).sum()
+    seen = (np.isfinite(cameras.project(points)).all(-1) & there).sum()
+    if seen < wanted / 2:
+        return np.inf
     apart = measure_views(cameras, pixels, points) / limit
     apart = apart[np.isfinite(apart)]
     return float(apart.max()) if len(apart) else np.inf

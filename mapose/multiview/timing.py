@@ -20,6 +20,8 @@ from mapose.reading import explain_damage
 # What columns are called in files of times, in lower case.
 _CAMERA = ("camera", "cam_id", "cam", "view", "port", "name")
 _TIME = ("time", "frame_time", "timestamp", "timestamps", "time_s", "seconds")
+# Rates that differ by less are the same.
+_PACE = 0.05
 _DROPPED = ("dropped", "dropped_frame", "dropped_frames", "missing", "missing_frame")
 
 
@@ -123,9 +125,35 @@ def _find_camera(name: str, known: Mapping[str, object], all_names: Sequence[str
 
 def _list_moments(dropped: Floats, count: int, rate: float) -> Floats:
     """List when the frames of a video were taken that lacks some."""
+    if wrong := [number for number in dropped.tolist() if number < 0 or number % 1]:
+        raise FormatError(f"dropped frames: wanted whole numbers from 0, came {wrong[0]:g}")
     lost = np.unique(dropped.astype(np.int64))
     numbers = np.setdiff1d(np.arange(count + len(lost)), lost)[:count]
     return np.asarray(numbers / rate)
+
+
+def compare_pace(rate: float, known: float | None) -> str:
+    """Hold the rate that times tell against the one that files say; say how they differ, else "".
+
+    Raises
+    ------
+    SettingsError
+        If times are a thousand times, or more often, what they should be: no seconds.
+
+    Examples
+    --------
+    >>> compare_pace(6.1, 30)
+    'by their times there are 6.1 frames/s, the files say 30: the times count'
+    """
+    if known is None or abs(rate / known - 1) < _PACE:
+        return ""
+    for much, unit in ((1e3, "ms"), (1e6, "µs"), (1e9, "ns")):
+        if abs(known / rate / much - 1) < _PACE:
+            raise SettingsError(
+                f"times: wanted seconds, these seem to be {unit}: by them there are {rate:g} "
+                f"frames/s, the files say {known:g}; divide them by {much:,.0f}"
+            )
+    return f"by their times there are {rate:g} frames/s, the files say {known:g}: the times count"
 
 
 def align_times(views: Mapping[str, Poses], times: Mapping[str, Floats]) -> dict[str, Poses]:

@@ -338,14 +338,16 @@ def find_individuals(views: Mapping[str, Poses]) -> tuple[str, ...] | None:
         If a view has several individuals without names.
     """
     counts = {name: poses.array.shape[1] for name, poses in views.items()}
-    slots = [n for n, p in views.items() if p.individuals is None and counts[n] > 1]
+    several = max(counts.values()) > 1
+    slots = [n for n, p in views.items() if p.individuals is None and several]
     if slots:
+        what = "several individuals" if max(counts[n] for n in slots) > 1 else "one of several"
         raise ShapeError(
-            f"views: {', '.join(slots)}: several individuals without names; let them be matched, "
-            "or track and name them first"
+            f"views: {', '.join(slots)}: {what} without names; let them be matched, or track and "
+            "name them first"
         )
     named = [poses.names for poses in views.values() if poses.individuals is not None]
-    if max(counts.values()) == 1:
+    if not several:
         # One animal in every view is the same animal, whatever the views call it.
         return tuple(named[0]) if named else None
     return tuple(dict.fromkeys(name for names in named for name in names))

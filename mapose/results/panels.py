@@ -86,6 +86,7 @@ def render_views(
             )
         views = {name: find_view(result, name) for name in videos}
         cameras = list(result.cameras or ())
+        names = [camera.name for camera in cameras]
     options = choose_drawing(scene, drawing)
     claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
     with claimed, ExitStack() as stack:
@@ -93,7 +94,9 @@ def render_views(
         for camera in cameras:
             if camera.name in sources:
                 source = sources[camera.name]
-                check_view(views[camera.name], camera.size, source, camera.name)
+                check_view(
+                    views[camera.name], camera.size, source, camera=camera.name, cameras=names
+                )
         start, stop, _ = (frames or slice(None)).indices(max(map(len, sources.values())))
         layout = _Layout.fit([source.size for source in sources.values()])
         still = plots.make_stage(scene, layout.last, cameras=cameras)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 # Share of points outside of the picture from which on it is said.
 _MANY = 0.2
+# Rates that differ by less are the same.
+_PACE = 0.05
 
 
 def check_recording(result: Result, video: Video) -> None:
@@ -71,8 +75,35 @@ def check_recording(result: Result, video: Video) -> None:
         tell_outside(poses, video.size, f"{name} on {file.name}")
 
 
-def check_view(poses: Poses, size: tuple[int, int], video: Video, camera: str) -> None:
-    """Warn if a video has another size than its camera, or many points lie outside of it."""
+def find_bearer(file: str, camera: str, cameras: Collection[str]) -> str:
+    """Find the other camera whose name a file bears instead of its own; "" if it bears none.
+
+    Examples
+    --------
+    >>> find_bearer("monday_side.mp4", "top", ["top", "side"])
+    'side'
+    >>> find_bearer("top_of_side.mp4", "top", ["top", "side"])
+    ''
+    """
+    words = set(re.split(r"[^A-Za-z0-9]+", file))
+    return "" if camera in words else next((c for c in cameras if c in words), "")
+
+
+def check_view(
+    poses: Poses, size: tuple[int, int], video: Video, *, camera: str, cameras: Collection[str]
+) -> None:
+    """Warn if a video is not of its camera: by name, size, rate, or where points lie."""
+    if other := find_bearer(video.path.name, camera, cameras):
+        logger.warning(
+            "%s bears the name of camera %s, but is given for %s: files exchanged?",
+            video.path.name, other, camera,
+        )  # fmt: skip
+    if poses.rate and video.rate and abs(video.rate / poses.rate - 1) > _PACE:
+        logger.warning(
+            "%s has %.4g frames/s, the poses have %.4g: frames are drawn one by one; is it the "
+            "recording that they were found in?",
+            video.path.name, video.rate, poses.rate,
+        )  # fmt: skip
     if tuple(size) != tuple(video.size):
         logger.warning(
             "%s is %d x %d, but camera %s was calibrated with %d x %d: is it the video of another "

@@ -107,7 +107,8 @@ def render_video(
         if recorded is not None:
             check_recording(recorded, source)
             if camera is not None and recorded.cameras is not None:
-                check_view(poses, recorded.cameras[camera].size, source, camera)
+                group = recorded.cameras
+                check_view(poses, group[camera].size, source, camera=camera, cameras=group.names)
         start, stop, _ = (frames or slice(None)).indices(len(source))
         if start >= stop and frames is not None:
             raise SettingsError(

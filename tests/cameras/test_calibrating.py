@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -84,6 +85,19 @@ def test_wrong_board_or_folder(recordings, tmp_path):
     with pytest.raises(SettingsError, match="there is no folder"):
         calibrate_cameras(sources, "chessboard:9x6:30mm", output=tmp_path / "x" / "c.toml")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_recording_for_two_cameras(recordings, tmp_path, caplog):
+    photographs = recordings / "chessboard_stereo"
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in (1, 4, 7):
+            shutil.copy(photographs / f"left0{i}.jpg", tmp_path / name)
+    board, output = "chessboard:9x6:30mm", tmp_path / "c.toml"
+    with pytest.raises(SettingsError, match="left and right have the same recording"):
+        calibrate_cameras({"left": tmp_path / "a", "right": tmp_path / "a"}, board, output=output)
+    calibrate_cameras({"left": tmp_path / "a", "right": tmp_path / "b"}, board, output=output)
+    assert "left and right stand in one point" in caplog.text
 
 
 def test_board_is_written(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from calibration import CameraGroup
+from mapose.cameras.selfcalibrating import check_calibration
 from mapose.cameras.triangulating import ViewOptions, triangulate_files
 from mapose.cli import app
 from mapose.errors import SettingsError
@@ -110,3 +111,22 @@ def test_options_of_a_moved_camera_are_refused_where_they_mean_nothing(files, tm
     ):
         done = CliRunner().invoke(app, option)
         assert isinstance(done.exception, SettingsError) and word in str(done.exception)
+
+
+def test_a_calibration_from_the_first_frame_on_is_that_of_the_recording(scene, files, tmp_path):
+    later = (0, files["cam2"].with_name("after.toml"))
+    with pytest.raises(SettingsError, match="from frame 0 on is that of the whole recording"):
+        triangulate_files(
+            files,
+            scene.cameras,
+            output=tmp_path / "o.mapose.h5",
+            views=ViewOptions(later=later),
+        )
+
+
+def test_a_check_of_exchanged_views_names_them(scene, files, caplog):
+    exchanged = {**files, "cam1": files["cam2"], "cam2": files["cam1"]}
+    drift = check_calibration(exchanged, files["cam1"].with_name("before.toml"))
+    assert not any(np.isfinite(own.visible) for own in drift.drifts)
+    (said,) = [record.message for record in caplog.records if "do not fit" in record.message]
+    assert said.startswith("cam1 (") and " px) and cam2 (" in said and "exchanged" in said

@@ -166,6 +166,33 @@ def test_what_sets_no_world_is_refused(rig, tmp_path, monkeypatch, by, message):
         place_world(rig[0] / "rig.toml", "w.toml", by=by)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--origin", "cam0=3.0.0:4,cam1=4:4"], "wanted the pixel in each camera"),
+        (["--origin", "cam0=nan:4,cam1=4:4"], "wanted the pixel in each camera"),
+        (["--origin", "cam0=-30:4,cam1=4:4"], "origin: -30:4 is outside of the"),
+        (["--origin", "0,0,0", "--length", "3.0.0mm"], "a length with its unit"),
+        (["--origin", "0,0,0", "--length", "300xyz"], "mm, cm, m, in"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(rig, tmp_path, words, message):
+    words = ["world", rig[0] / "rig.toml", "--x", "1,0,0", "--y", "0,1,0", *words]
+    place = str(tmp_path / "w.toml")
+    result = CliRunner().invoke(app, [*map(str, words), "-o", place])
+    assert result.exit_code == 1 and isinstance(result.exception, SettingsError)
+    assert message in str(result.exception)
+
+
+def test_a_board_of_another_size_is_told(rig, caplog):
+    folder, cameras, _ = rig
+    films = {name: folder / name for name in cameras.names}
+    check_calibration(films, folder / "rig.toml", board="chessboard:6x5:1.2cm")
+    assert not caplog.records
+    check_calibration(films, folder / "rig.toml", board="chessboard:6x5:13mm")
+    assert "measures 12" in caplog.text and "is said to measure 13 mm" in caplog.text
+
+
 def test_a_calibration_is_checked_by_a_board(rig):
     folder, cameras, _ = rig
     drift = check_calibration(

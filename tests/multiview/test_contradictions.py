@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from calibration import CameraGroup
 from mapose import triangulate
 from mapose.cameras.triangulating import question_files, triangulate_files
 from mapose.io import load_provenance, save
@@ -89,6 +90,35 @@ def test_all_views_changed_alike_are_told(scene, views, how, words):
     changed = {name: change(view, how) for name, view in views.items()}
     warnings = triangulate(changed, scene.cameras).warnings
     assert any(words in w for w in warnings), warnings
+
+
+def mean(camera, how):
+    """Write its pose as another tool means it."""
+    turn, shift = camera.rotation_matrix, camera.translation
+    if how == "camera to world":
+        return replace(camera, rotation=turn.T, translation=camera.centre)
+    if how == "place of the camera":
+        return replace(camera, translation=camera.centre)
+    flip = np.array([1.0, -1, -1])
+    return replace(camera, rotation=flip[:, None] * turn, translation=flip * shift)
+
+
+@pytest.mark.parametrize("how", ["camera to world", "place of the camera", "looks along -z"])
+def test_poses_that_other_tools_mean_otherwise_are_named(scene, views, how):
+    cameras = CameraGroup([mean(camera, how) for camera in scene.cameras], "mm")
+    said = triangulate(views, cameras, smooth=False).warnings
+    assert any("no view fits" in w and how in w for w in said), said
+    one = CameraGroup([mean(c, how) if c.name == "cam1" else c for c in scene.cameras], "mm")
+    (said,) = triangulate(views, one, smooth=False).warnings
+    assert said.startswith("cam1 does not fit") and how in said
+
+
+def test_rays_that_are_parallel_are_not_explained_by_anything(scene, views):
+    camera = scene.cameras["top"]
+    beside = replace(camera, name="b", translation=camera.translation + [0.01, 0, 0])
+    pair = CameraGroup([camera, beside], "mm")
+    said = triangulate({"top": views["top"], "b": views["top"]}, pair).warnings
+    assert said and not any("they would" in w for w in said)
 
 
 def test_keypoints_outside_the_picture_are_told_with_its_size(scene, views):

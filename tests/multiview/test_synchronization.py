@@ -111,6 +111,13 @@ def test_offsets_beyond_the_search_are_searched_further():
     assert found.reach >= 90 and not found.at_rim and "look further" not in str(found)
 
 
+def test_the_search_ends_where_the_recording_does():
+    scene = make_scene(1, 60, seed=3, cameras=2)
+    views = {name: scene.truth(name) for name in scene.cameras.names}
+    found = find_offsets(views, scene.cameras, max_offset=100_000)  # took more than 10 minutes
+    assert found.reach == 59 and found.offsets["cam1"] == 0
+
+
 def test_an_offset_that_nothing_tells_names_how_far_was_looked():
     scene = make_scene(1, 60, seed=3, cameras=2)
     rng = np.random.default_rng(0)

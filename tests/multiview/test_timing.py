@@ -9,7 +9,7 @@ from mapose import triangulate
 from mapose.cameras.triangulating import ViewOptions, triangulate_files
 from mapose.errors import FormatError, SettingsError
 from mapose.io import save
-from mapose.multiview.timing import align_times, read_times
+from mapose.multiview.timing import align_times, compare_pace, read_times
 from mapose.synthetic import make_scene
 
 
@@ -117,3 +117,26 @@ def test_files_of_times_that_do_not_fit(views, tmp_path, text, error, message):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(error, match=message):
         align_times({"top": views["top"]}, read_times(path, {"top": 200}))
+
+
+def test_times_that_are_no_seconds_are_refused(scene, views, tmp_path):
+    rows = [f"{n},{i * 1000 / 30}" for n in views for i in range(len(views[n]))]
+    (tmp_path / "ms.csv").write_text("camera,time\n" + "\n".join(rows), encoding="utf-8")
+    for name, view in views.items():
+        save(view, tmp_path / f"{name}.mapose.h5")
+    files = {name: tmp_path / f"{name}.mapose.h5" for name in views}
+    with pytest.raises(SettingsError, match=r"seem to be ms: .* 0\.03 frames/s, .* say 30"):
+        triangulate_files(
+            files,
+            scene.cameras,
+            output=tmp_path / "o.mapose.h5",
+            views=ViewOptions(times=tmp_path / "ms.csv"),
+        )
+    assert compare_pace(15, 30) and not compare_pace(29.97, 30) and not compare_pace(6, None)
+
+
+@pytest.mark.parametrize("number", ["-5", "5.5"])
+def test_dropped_frames_that_are_none(tmp_path, number):
+    (tmp_path / "d.csv").write_text(f"camera,dropped\ntop,{number}\n", encoding="utf-8")
+    with pytest.raises(FormatError, match=f"whole numbers from 0, came {number}"):
+        read_times(tmp_path / "d.csv", {"top": 60})

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,8 +108,19 @@ def test_points_outside_and_cameras_of_another_size(
     )
     camera = make_ring(2, seed=1)["cam0"]
     with Video(session / "top.mp4") as video:
-        check_view(poses, camera.size, video, camera.name)
-    assert f"camera {camera.name} was calibrated with" in caplog.text
+        check_view(poses, camera.size, video, camera="cam0", cameras=["cam0", "side"])
+    assert "camera cam0 was calibrated with" in caplog.text
+    assert "bears the name" not in caplog.text and "frames/s" not in caplog.text
+
+
+def test_a_video_called_like_another_camera_or_of_another_rate(
+    session: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fast = replace(make_poses(), rate=60.0)
+    with Video(session / "top.mp4") as video:
+        check_view(fast, (64, 48), video, camera="side", cameras=["top", "side"])
+    assert "top.mp4 bears the name of camera top, but is given for side" in caplog.text
+    assert f"top.mp4 has {video.rate:g} frames/s, the poses have 60" in caplog.text
 
 
 def test_what_is_made_of_a_slp_keeps_its_video_and_rate(tmp_path: Path) -> None:

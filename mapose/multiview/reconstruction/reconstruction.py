@@ -14,6 +14,7 @@ from mapose.arrays import AnyFloats, Bools, Floats, Image, Singles
 from mapose.errors import SettingsError, suggest_name
 from mapose.multiview.contradictions import find_contradictions
 from mapose.multiview.matching.identities import match_views
+from mapose.multiview.mismatches import find_mismatches
 from mapose.multiview.reconstruction.evidence import Recording
 from mapose.multiview.reconstruction.pixel_noise import compare_keypoints
 from mapose.multiview.reconstruction.refinement import refine_points
@@ -349,6 +350,7 @@ def _find_warnings(
     if never:
         warnings.append(f"never seen by two cameras that agree: {', '.join(never)}")
     warnings += find_contradictions(stack.cameras, stack.pixels, points, used)
+    warnings += find_mismatches(stack.cameras, stack.pixels, stack.skeleton.keypoints)
     for warning in warnings:
         log.warning(warning)
     return warnings

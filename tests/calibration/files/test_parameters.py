@@ -1,5 +1,6 @@
 """One rule for what is a camera, whichever file it comes from."""
 
+import json
 import logging
 from dataclasses import replace
 
@@ -181,6 +182,70 @@ def test_toml_written_in_other_ways(tmp_path, changes):
     assert read_cameras(tmp_path / "a.toml", sizes=(640, 480)).cameras[0].size == (640, 480)
 
 
+def test_toml_takes_the_names_that_others_have(tmp_path):
+    write_toml(
+        tmp_path / "a.toml",
+        matrix=None,
+        distortions=None,
+        camera_matrix=lambda c: c.matrix.tolist(),
+        distortion_coefficients=lambda c: c.distortion.tolist(),
+        fisheye=lambda c: '"false"',
+        name=lambda c: f'" {c.name} "',
+    )
+    assert_projects(tmp_path / "a.toml")
+
+
+def test_cameras_nested_by_others_have_no_unit_of_caliscope(tmp_path):
+    write_toml(tmp_path / "a.toml")
+    text = (tmp_path / "a.toml").read_text(encoding="utf-8").replace("[cam", "[cameras.cam")
+    (tmp_path / "a.toml").write_text(text, encoding="utf-8")
+    assert_projects(tmp_path / "a.toml")
+    assert read_cameras(tmp_path / "a.toml").unit == "unknown"
+
+
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda each: {"cameras": list(each.values())},
+        lambda each: {"calibration": each},
+        lambda each: list(each.values()),
+    ],
+    ids=["list", "map", "bare list"],
+)
+def test_json_of_cameras_in_a_list_or_a_map(tmp_path, nest):
+    each = {
+        c.name: {
+            "name": c.name,
+            "K": c.matrix.tolist(),
+            "distCoef": c.distortion.tolist(),
+            "R": c.rotation_matrix.tolist(),
+            "t": c.translation[:, None].tolist(),
+            "resolution": list(c.size),
+        }
+        for c in RING
+    }
+    (tmp_path / "a.json").write_text(json.dumps(nest(each)), encoding="utf-8")
+    assert_projects(tmp_path / "a.json")
+
+
+def test_a_fisheye_with_the_distortion_of_a_pinhole_is_questioned(tmp_path, caplog):
+    write_toml(tmp_path / "a.toml", fisheye=lambda c: "true")
+    with caplog.at_level(logging.WARNING):
+        read_cameras(tmp_path / "a.toml")
+    assert "distortion has 4 numbers, but 5 are given" in caplog.text
+
+
+def test_files_of_other_kinds_say_what_is_wanted(tmp_path):
+    RING.save(tmp_path / "calibration.toml")
+    with pytest.raises(CalibrationError, match=r"name the file itself: calibration\.toml"):
+        read_cameras(tmp_path)
+    (tmp_path / "chain.yaml").write_text("cam0:\n  T:\n  - - 1.0\n    - 0.0\n", encoding="utf-8")
+    with pytest.raises(
+        CalibrationError, match=r"chain\.yaml is not a File.* \(line .*\): wanted maps"
+    ):
+        read_cameras(tmp_path / "chain.yaml")
+
+
 def test_few_distortion_coefficients_are_the_first_ones(tmp_path):
     write_toml(tmp_path / "a.toml", distortions=lambda c: [0.1, 0.01])
     camera = read_cameras(tmp_path / "a.toml").cameras[0]
@@ -200,6 +265,9 @@ def test_few_distortion_coefficients_are_the_first_ones(tmp_path):
         (Camera("a", (640, 480), [[500, 0, 0], [0, 500, 0], [0, 0, 1]]), "middle there"),
         (Camera("a", (640, 480), [[1.2, 0, 0.5], [0, 1.2, 0.4], [0, 0, 1]]), "in pixels"),
         (replace(RING.cameras[0], rotation=np.array([90.0, 0, 0])), "degrees"),
+        (replace(RING.cameras[0], size=(480, 640)), "middle of 640 x 480, not of its images"),
+        (Camera("a", (640, 480), [[600, 0, 320], [0, 1200, 240], [0, 0, 1]]), "no squares"),
+        (replace(RING.cameras[0], distortion=np.array([50.0, -3000, 0, 0, 0])), "folds the image"),
     ],
 )
 def test_numbers_of_hardly_any_camera_are_questioned(tmp_path, caplog, camera, doubt):
