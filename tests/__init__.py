@@ -1,1 +1,1 @@
-"""Tests of mapose and calibration; `python -m tests` runs all that has to pass."""
+"""Tests of mapose and calibration; `python -m tests` runs them, as README says."""

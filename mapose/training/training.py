@@ -330,9 +330,9 @@ def _make_trainer(run: _Run, folder: Path) -> Trainer:
         turns = choose_turns(seen, labels.videos)[run.split.train]
         if slanted := sorted({labels.videos[i] for i in run.split.train[turns < 180]}):
             logger.info(
-                "%s: seen aslant, views are rotated by 30 degrees at most (augment.rotation)",
-                ", ".join(slanted),
-            )
+                "%s: seen aslant, views are rotated by %g degrees at most (augment.rotation)",
+                ", ".join(slanted), turns.min(),
+            )  # fmt: skip
     block = choose_block(images.find_sizes(), factor=model.factor, channels=model.channels)
     return Trainer(
         model.network,

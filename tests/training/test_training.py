@@ -315,6 +315,25 @@ def test_effort_is_a_part_of_the_steps_that_are_chosen(project):
     assert count("train.effort=0.5", "train.steps=30") == 30
 
 
+def test_views_of_a_slanted_camera_are_hardly_rotated_unless_told(tmp_path, caplog):
+    labels, device = make_labels(tmp_path / "source"), torch.device("cpu")
+    labels.points[:, :, 1, 1] += 0.5 * (labels.points[:, :, 0, 1] - labels.points[:, :, 1, 1])
+    project = Project.create(tmp_path / "project", SKELETON, individuals=2)
+    import_labels(project, labels)
+
+    def find_turns(*overrides):
+        settings = load_settings("small", ["train.steps=2", *overrides])
+        run = training._prepare(project, project.load_labels(), settings, device)
+        trainer = training._make_trainer(run, tmp_path)
+        return run.split.train, trainer.data.turns
+
+    with caplog.at_level("INFO"):
+        rows, turns = find_turns()
+    assert turns.tolist() == [30.0] * len(rows)
+    assert "clip: seen aslant, views are rotated by 30 degrees" in caplog.text
+    assert find_turns("augment.rotation=90")[1] is None
+
+
 def test_a_run_is_resumed_as_it_was_begun_or_not_at_all(project):
     with pytest.raises(KeyboardInterrupt):
         train(project, "cut", overrides=QUICK, on_progress=stop_at(1))
