@@ -54,6 +54,8 @@ class Predictor:
         those in the whole image.
     frames : int
         How many images there will be: for many it pays to have onnxruntime run the network.
+    at_once : bool
+        They come one by one, each to be answered by all cores, see `find_at_once`.
     """
 
     def __init__(
@@ -64,10 +66,11 @@ class Predictor:
         device: str | None = None,
         crop: Crop | None = None,
         frames: int = 0,
+        at_once: bool = False,
     ) -> None:
         self.model = model
         self.device = find_device(device)
-        self.network, self.runner = open_runner(model, self.device, frames=frames)
+        self.network, self.runner = open_runner(model, self.device, frames=frames, at_once=at_once)
         animals = individuals or model.individuals
         self.single = animals == 1
         self.most = 5 if self.single else max(40, 3 * (animals or 0))
@@ -77,7 +80,14 @@ class Predictor:
         self.refiner = (
             None
             if model.refiner is None
-            else PoseRefiner(model, individuals=animals, device=self.device, threshold=THRESHOLD)
+            else PoseRefiner(
+                model,
+                individuals=animals,
+                device=self.device,
+                threshold=THRESHOLD,
+                frames=frames,
+                at_once=at_once,
+            )
         )
         self.crop = crop
         self.view = None if crop is None else self._find_view(crop)

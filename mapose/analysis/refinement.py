@@ -11,7 +11,7 @@ from mapose.arrays import Bools, Floats, Image, Ints, Singles
 from mapose.data import CropShape, draw_pose, find_middle
 from mapose.decode import assemble, find_peaks
 from mapose.grid import to_pixels
-from mapose.models import Model
+from mapose.models import Model, open_runner
 from mapose.poses import Peaks
 from mapose.similarity import find_oks
 
@@ -37,14 +37,23 @@ class PoseRefiner:
         Where to compute.
     threshold : float
         Lowest score of a keypoint.
+    frames, at_once
+        As for `mapose.models.open_runner`.
     """
 
     def __init__(
-        self, model: Model, *, individuals: int | None, device: torch.device, threshold: float
+        self,
+        model: Model,
+        *,
+        individuals: int | None,
+        device: torch.device,
+        threshold: float,
+        frames: int = 0,
+        at_once: bool = False,
     ) -> None:
         assert model.refiner is not None
         self.model, self.refiner = model, model.refiner
-        self.network = self.refiner.network.fused().to(device)
+        self.network, _ = open_runner(model, device, frames=frames, stage="second", at_once=at_once)
         self.device, self.threshold = device, threshold
         self.individuals = individuals
         self.landmarks = model.skeleton.landmark_index
@@ -115,10 +124,10 @@ class PoseRefiner:
                 threshold=self.threshold,
                 most=1,
                 best=self.individuals == 1,
-                radius=self.network.split,
+                radius=self.refiner.network.split,
             )
             crop, k = found.frame.cpu().numpy(), found.keypoint.cpu().numpy()
-            pixels = to_pixels(found.cells.cpu().numpy(), self.network.stride)
+            pixels = to_pixels(found.cells.cpu().numpy(), self.refiner.network.stride)
             at = (rows[crop], k)
             points[at] = self.shape.to_image(pixels, corners[crop])
             score[at] = found.score.cpu().numpy()

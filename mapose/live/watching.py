@@ -20,6 +20,9 @@ from mapose.models import Model
 from mapose.poses import Peaks, join_peaks
 from mapose.zoo import find_model
 
+#: Images that come, as far as one can know.
+_ENDLESS = 10**9
+
 
 class Watcher:
     """Turn sets of frames into answers.
@@ -52,7 +55,9 @@ class Watcher:
     ) -> None:
         self.model, self.individuals = model, individuals
         self.rows = tuple(f"track{i}" for i in range(individuals))
-        self.predictor = Predictor(model, individuals=individuals, device=device)
+        self.predictor = Predictor(
+            model, individuals=individuals, device=device, frames=_ENDLESS, at_once=True
+        )
         self.follower: FlatFollower | SpaceFollower
         if cameras is None:
             self.follower = FlatFollower(names[0], individuals)

@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 Kind = Literal["onnx", "torchscript"]
 Stage = Literal["first", "second"]
 ENDINGS: dict[str, str] = {"onnx": ".onnx", "torchscript": ".pt"}
-#: What goes in, and what comes out, in this order; the last of networks for tiny animals only.
-_INPUT, _OUTPUTS, _CENTRES = "images", ("scores", "offsets", "fields"), "centres"
+#: What goes in, and what comes out, in this order; what only some networks have stands at the end.
+_INPUT, _OUTPUTS, _SOME = "images", ("scores", "offsets", "fields"), ("marks", "centres")
 _AXES = {0: "batch", 1: "height", 2: "width"}
 _EXAMPLE = 4  # multiples of the network's own
 _ONNX = "ONNX needs libraries of its own: pip install 'mapose[onnx]'"
@@ -38,10 +38,14 @@ class _Plain(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Predict scores, offsets, fields and any centres of images, uint8 (B, H, W, C)."""
+        """Predict the maps that there are, of images, uint8 (B, H, W, C)."""
         maps = self.network.predict(images)
-        plain = (maps.scores, maps.offsets, maps.fields)
-        return plain if maps.centres is None else (*plain, maps.centres)
+        return tuple(getattr(maps, name) for name in _name_outputs(self.network))
+
+
+def _name_outputs(network: PoseNetwork) -> list[str]:
+    """Name the maps that a network has, as it has heads of these names for what only some have."""
+    return [*_OUTPUTS, *(name for name in _SOME if getattr(network, name) is not None)]
 
 
 def export_model(
@@ -76,9 +80,9 @@ def export_model(
     -------
     Path
         The file. In goes ``images``, uint8 (B, H, W, C), any B, with H and W multiples of
-        `PoseNetwork.multiple`; out come ``scores``, ``offsets`` and ``fields``, of tiny animals
-        also ``centres``, as in `Maps`. What they stand for is written in it as JSON under
-        ``mapose``: in ONNX among the metadata, in TorchScript as an extra file.
+        `PoseNetwork.multiple`; out come ``scores``, ``offsets`` and ``fields``, of animals with
+        names also ``marks``, of tiny ones ``centres``, as in `Maps`. What they stand for is written
+        in it as JSON under ``mapose``: in ONNX among the metadata, in TorchScript as an extra file.
 
     Raises
     ------
@@ -88,7 +92,12 @@ def export_model(
         If the output may not be written, or the model has no second stage.
     """
     path = Path(path)
-    chosen, channels = _choose_network(model, stage)
+    chosen, channels = choose_network(model, stage)
+    if stage == "first" and model.refiner is not None:
+        logger.warning(
+            "only the first stage is written; --stage second writes the other one to a file of "
+            "its own"
+        )
     which = None if stage == "first" else stage
     made = name_work("models export", [model.name or "model"], to=to, stage=which)
     about = json.dumps({**model.describe(), "made": make_mark(made)})
@@ -131,39 +140,39 @@ def write_network(
     """
     plain, side = _Plain(network.fused()).eval(), _EXAMPLE * network.multiple
     example = torch.zeros(2, side, side + network.multiple, channels, dtype=torch.uint8)
-    outputs = [*_OUTPUTS, *([] if network.centres is None else [_CENTRES])]
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of libraries, about their own future
         if to == "torchscript":
             traced = torch.jit.trace(plain, example, check_trace=False)
             traced.save(str(path), _extra_files={"mapose": about})
         else:
-            _write_onnx(plain, example, path, outputs, about)
+            _write_onnx(plain, example, path, about)
 
 
-def _choose_network(model: Model, stage: Stage) -> tuple[PoseNetwork, int]:
-    """Choose the network of a stage, with the number of its input channels."""
-    if stage == "second":
-        if model.refiner is None:
-            raise SettingsError(f"--stage: {model.name or 'the model'} has no second stage")
-        return model.refiner.network, model.refiner.architecture["channels"]
-    if model.refiner is not None:
-        logger.warning(
-            "only the first stage is written; --stage second writes the other one to a file of "
-            "its own"
-        )
-    return model.network, model.channels
+def choose_network(model: Model, stage: Stage) -> tuple[PoseNetwork, int]:
+    """Choose the network of a stage, with the number of its input channels.
+
+    Raises
+    ------
+    SettingsError
+        If the model has no second stage.
+    """
+    if stage == "first":
+        return model.network, model.channels
+    if model.refiner is None:
+        raise SettingsError(f"--stage: {model.name or 'the model'} has no second stage")
+    # Beside the image, a channel for each keypoint found there.
+    return model.refiner.network, model.channels + len(model.skeleton.keypoints)
 
 
-def _write_onnx(
-    network: nn.Module, example: Tensor, path: Path, outputs: list[str], about: str
-) -> None:
+def _write_onnx(plain: _Plain, example: Tensor, path: Path, about: str) -> None:
+    outputs = _name_outputs(plain.network)
     try:
         import onnx
     except ImportError as error:
         raise MissingExtraError(_ONNX) from error
     torch.onnx.export(
-        network,
+        plain,
         (example,),
         path,
         input_names=[_INPUT],
@@ -215,7 +224,7 @@ class OnnxNetwork:
         except Exception as error:  # onnxruntime raises kinds of its own for whatever is damaged
             raise FormatError(f"{path} cannot be opened as ONNX: {error}") from error
         names = [output.name for output in self.session.get_outputs()]
-        if names not in (list(_OUTPUTS), [*_OUTPUTS, _CENTRES]):
+        if names != [*_OUTPUTS, *(name for name in _SOME if name in names)]:
             raise FormatError(f"{path}: wanted the outputs {list(_OUTPUTS)}, found {names}")
         self.names = names
 

@@ -13,7 +13,7 @@ import torch
 from mapose.cores import count_cores
 from mapose.errors import MaposeError
 from mapose.models.checkpoint import Model
-from mapose.models.export import OnnxNetwork, write_network
+from mapose.models.export import OnnxNetwork, Stage, choose_network, write_network
 from mapose.models.network import PoseNetwork
 from mapose.models.shards import SHARES
 
@@ -28,9 +28,14 @@ _EXACT = 1e-3
 
 
 def open_runner(
-    model: Model, device: torch.device, *, frames: int
+    model: Model,
+    device: torch.device,
+    *,
+    frames: int,
+    stage: Stage = "first",
+    at_once: bool = False,
 ) -> tuple[PoseNetwork | OnnxNetwork, str]:
-    """Make a model's first network ready to predict many images.
+    """Make a network of a model ready to predict many images.
 
     What is chosen depends on what is installed, the device and the number of images, never on
     how fast something happened to be: an analysis that is repeated or resumed has the same one.
@@ -43,6 +48,10 @@ def open_runner(
         Where.
     frames : int
         How many images there are.
+    stage : {"first", "second"}
+        Which network, of a model with two.
+    at_once : bool
+        Each call has all cores, where otherwise there is one for each share of a batch.
 
     Returns
     -------
@@ -51,41 +60,45 @@ def open_runner(
     str
         What runs it, for the provenance: ``"torch 2.8.0, cpu"``.
     """
-    if device.type == "cpu" and frames >= WORTH and model.identity is None:
-        runner = _open_onnx(model) if find_spec("onnx") and find_spec("onnxruntime") else None
+    if device.type == "cpu" and frames >= WORTH:
+        runner = None
+        if find_spec("onnx") and find_spec("onnxruntime"):
+            cores = count_cores()
+            runner = _open_onnx(model, stage, cores if at_once else max(1, cores // SHARES))
         if runner is not None:
             import onnxruntime
 
             return runner, f"onnxruntime {onnxruntime.__version__}, cpu"
-    return model.network.fused().to(device), f"torch {torch.__version__}, {device.type}"
+    network, _ = choose_network(model, stage)
+    return network.fused().to(device), f"torch {torch.__version__}, {device.type}"
 
 
-def _open_onnx(model: Model) -> OnnxNetwork | None:
-    """Open a model in onnxruntime; None if it cannot be, or says something else than torch."""
-    key = model.hash
-    if key not in _opened():
-        _opened().clear()  # networks of one model at a time are kept
-        _opened()[key] = _try_onnx(model)
-    return _opened()[key]
+def _open_onnx(model: Model, stage: Stage, threads: int) -> OnnxNetwork | None:
+    """Open a network in onnxruntime; None if it cannot be, or says something else than torch."""
+    opened = _open_model(model.hash)
+    if (stage, threads) not in opened:
+        opened[stage, threads] = _try_onnx(model, stage, threads)
+    return opened[stage, threads]
 
 
-@lru_cache(maxsize=1)
-def _opened() -> dict[str, OnnxNetwork | None]:
+@lru_cache(maxsize=1)  # networks of one model at a time are kept
+def _open_model(mark: str) -> dict[tuple[Stage, int], OnnxNetwork | None]:
     return {}
 
 
 @torch.inference_mode()
-def _try_onnx(model: Model) -> OnnxNetwork | None:
+def _try_onnx(model: Model, stage: Stage, threads: int) -> OnnxNetwork | None:
+    network, channels = choose_network(model, stage)
     try:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "network.onnx"
-            write_network(model.network, place, channels=model.channels)
-            runner = OnnxNetwork(place, threads=max(1, count_cores() // SHARES))
-        side = 4 * model.network.multiple
+            write_network(network, place, channels=channels)
+            runner = OnnxNetwork(place, threads=threads)
+        side = 4 * network.multiple
         generator = torch.Generator().manual_seed(0)
-        shape = (2, side, side + model.network.multiple, model.channels)
+        shape = (2, side, side + network.multiple, channels)
         images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-        ours, theirs = model.network.fused().predict(images), runner.predict(images)
+        ours, theirs = network.fused().predict(images), runner.predict(images)
         pairs = ((getattr(ours, n), getattr(theirs, n)) for n in runner.names)
         apart = max((float((a - b).abs().max()) for a, b in pairs if a.numel()), default=0.0)
     except (MaposeError, RuntimeError, OSError) as fault:

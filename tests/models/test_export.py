@@ -17,33 +17,34 @@ from tests.untrained import make_untrained
 
 @pytest.mark.parametrize("to", ENDINGS)
 @pytest.mark.parametrize("shape", [(1, 32, 48, 1), (3, 64, 32, 1)])
-@pytest.mark.parametrize("centres", [False, True])
+@pytest.mark.parametrize("some", [[], ["centres"], ["marks", "centres"]])
 def test_maps_are_those_of_the_network(
-    tmp_path: Path, to: str, shape: tuple[int, ...], centres: bool
+    tmp_path: Path, to: str, shape: tuple[int, ...], some: list[str]
 ) -> None:
     if to == "onnx":
         pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     model = make_untrained(lively=True)
-    if centres:  # and finer maps
+    if some:  # and finer maps
         architecture = {**model.architecture, "stride": 2}
         network = build_network(**architecture).eval()
         network.add_centres()
+        network.add_marks(3 if "marks" in some else 0)
         model = replace(model, network=network, architecture=architecture)
     path = export_model(model, tmp_path / f"mice{ENDINGS[to]}", to=to)
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    names = ["scores", "offsets", "fields", *some]
     with torch.inference_mode():
         wanted = model.network.predict(images)
     if to == "onnx":
         maps = OnnxNetwork(path).predict(images)
-        found = [maps.scores, maps.offsets, maps.fields, *([maps.centres] if centres else [])]
+        found = [getattr(maps, name) for name in names]
     else:
         said = {"mapose": ""}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of torch, for those after 3.14
             found = torch.jit.load(str(path), _extra_files=said)(images)
         assert json.loads(said["mapose"])["skeleton"]["keypoints"] == ["a", "b"]
-    ours = [wanted.scores, wanted.offsets, wanted.fields, *([wanted.centres] if centres else [])]
-    for a, b in zip(found, ours, strict=True):
+    for a, b in zip(found, [getattr(wanted, name) for name in names], strict=True):
         assert a.shape == b.shape and len(a) == shape[0]
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
 

@@ -6,7 +6,7 @@ import torch
 
 import mapose
 from mapose.io import VideoWriter, load_provenance
-from mapose.models import open_runner, runners
+from mapose.models import Refiner, build_network, open_runner, runners
 from mapose.models.export import OnnxNetwork
 from tests.untrained import make_untrained
 
@@ -15,9 +15,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def forget():
-    runners._opened().clear()
+    runners._open_model.cache_clear()
     yield
-    runners._opened().clear()
+    runners._open_model.cache_clear()
 
 
 def test_many_images_on_a_processor_are_worth_onnxruntime():
@@ -33,6 +33,27 @@ def test_many_images_on_a_processor_are_worth_onnxruntime():
     np.testing.assert_allclose(ours.fields, theirs.fields, atol=1e-4)
     few, name = open_runner(model, CPU, frames=runners.WORTH - 1)
     assert not isinstance(few, OnnxNetwork) and name == f"torch {torch.__version__}, cpu"
+
+
+def test_each_stage_and_each_number_of_threads_has_its_own(monkeypatch):
+    pytest.importorskip("onnxruntime", reason="needs: pip install onnx onnxruntime")
+    monkeypatch.setattr(runners, "count_cores", lambda: 6)
+    architecture = {
+        "channels": 3, "keypoints": 2, "edges": 0, "widths": [8, 8, 8], "depths": [0, 0, 0],
+        "stride": 2,
+    }  # fmt: skip
+    second = build_network(**architecture).eval()
+    model = make_untrained(refiner=Refiner(second, architecture, 1, 64, np.ones(2)))
+    shared, _ = open_runner(model, CPU, frames=runners.WORTH)
+    alone, _ = open_runner(model, CPU, frames=runners.WORTH, at_once=True)
+    threads = [r.session.get_session_options().intra_op_num_threads for r in (shared, alone)]
+    assert threads == [3, 6]
+    runner, name = open_runner(model, CPU, frames=runners.WORTH, stage="second")
+    assert isinstance(runner, OnnxNetwork) and name.startswith("onnxruntime ")
+    crops = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        scores = second.fused().predict(crops).scores
+    np.testing.assert_allclose(scores, runner.predict(crops).scores, atol=1e-4)
 
 
 def test_torch_stays_where_the_other_is_not_there_or_not_exact(monkeypatch):
