@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from mapose.multiview import triangulate
 from mapose.multiview.reconstruction.bones import (
@@ -399,3 +400,23 @@ def test_a_keypoint_that_each_camera_sees_elsewhere_is_not_worse_than_all_views_
         off = np.linalg.norm(found.points[:, 0, k] - truth, axis=1)
         assert np.isfinite(off).all() and np.median(off) < 1.1 * np.median(plain)
     assert _hold(triangulate(views, scene.cameras).poses, scene.truth_3d())[k] > 0.9
+
+
+def test_errors_that_all_views_share_are_told_by_the_covariances_of_pixels(rng):
+    scene = make_scene(1, 300, seed=5, cameras=3)
+    truth = scene.truth_3d()
+    points = truth.points.astype(float)
+    spots = lfilter([0.19**0.5], [1, -0.9], rng.normal(0, 1, points.shape), axis=0)
+    views = {}
+    for name in scene.cameras.names:
+        view = scene.truth(name)
+        project = scene.cameras[name].project
+        off = project(points + 3 * spots) - project(points)
+        pixels = project(points) + off + rng.normal(0, 0.3, off.shape)
+        array = np.concatenate([pixels, np.ones((*pixels.shape[:-1], 1))], -1).astype(np.float32)
+        told = np.eye(2, dtype=np.float32) * ((off**2).mean() + 0.3**2)
+        covariance = np.broadcast_to(told, (*array.shape[:-1], 2, 2))
+        views[name] = replace(view, array=array, covariance=covariance)
+    inside = _hold(triangulate(views, scene.cameras).poses, truth).mean()
+    # 0.5 % by what the views disagree by.
+    assert 0.9 < inside < 0.99
