@@ -28,7 +28,7 @@ from mapose.edits import (
 from mapose.edits.records import find_body_length
 from mapose.io.store import PosesFile
 from mapose.poses import Poses
-from mapose.results.result import choose_own, find_recorded
+from mapose.results.result import arrange_support, choose_own, find_recorded
 
 #: Rows that `add_edit` looks at on either side of a frame.
 _AROUND = 5000
@@ -168,6 +168,17 @@ class Windows:
             moved = replace(moved, identity=rated)
         moved = edit_points(moved, settled.points) if points else moved
         return moved.take(individuals=settled.kept) if settled.left_out else moved
+
+    def read_support(self, rows: slice) -> dict[str, Any]:
+        """Read what the keypoints of some rows rest on, as `Result.support` has it."""
+        with self._lock:
+            found, frames = self._file.read_support(rows), self.frames[rows]
+            if not self.edits:
+                return found
+            moved = arrange_support(found, self.find_order(frames))
+            if self._settled.settlement.points:
+                moved["edited"] = self.find_edited(frames) | moved.get("edited", False)
+            return moved
 
     def read_around(self, frame: int) -> Poses:
         """Read the frames around one, as many as it takes to see who is who there; names only."""
