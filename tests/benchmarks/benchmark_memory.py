@@ -11,7 +11,6 @@ seconds that it took. What was measured is kept in FOLDER/memory.json, and is no
 
 import argparse
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -33,6 +32,13 @@ POINTS = ["nose", "left", "right", "neck", "centre", "tail"]
 EDGES = [("nose", "neck"), ("left", "neck"), ("right", "neck"), ("neck", "centre"),
          ("centre", "tail")]  # fmt: skip
 SKELETON = Skeleton(POINTS, EDGES, mirror=[("left", "right")])
+#: Begins a command from a small process: a child is held to be as large as its parent was.
+LAUNCH = """
+import os, subprocess, sys
+process = subprocess.Popen([sys.executable, "-m", "mapose", *sys.argv[1:]], stdout=2)
+_, status, usage = os.wait4(process.pid, 0)
+print(status, usage.ru_maxrss)
+"""
 #: Frames of the walk that is repeated, forth and back: no step is a jump.
 TURN = 500
 FORMATS = (("csv", "csv"), ("dlc-h5", "h5"), ("dlc-csv", "csv"), ("slp", "slp"), ("coco", "json"),
@@ -43,7 +49,6 @@ RESULTS = {
     "filter kalman": "filter {n}.mapose.h5 -o out.mapose.h5",
     "filter median": "filter {n}.mapose.h5 --method median -o out.mapose.h5",
     "kinematics": "kinematics {n}.mapose.h5 -o out.csv",
-    "refine": "refine project {n}.mapose.h5 --count 3",
     "swaps": "swaps {n}.mapose.h5",
     "swap": "swap {n}.mapose.h5 animal1 animal2 --frame 50",
     "name": "name {n}.mapose.h5 animal1 ann",
@@ -125,20 +130,19 @@ def draw_videos(folder: Path, frames: int) -> None:
 
 def measure(words: str, folder: Path) -> tuple[float, float, str]:
     """Run a command; gives its highest resident memory, MiB, its seconds, and what went wrong."""
-    for path in folder.glob("out*"):
-        path.unlink()
-    shutil.rmtree(folder / "plots", ignore_errors=True)
+    for path in [*folder.glob("out*"), folder / "plots"]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     began = time.monotonic()
     with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mapose", *shlex.split(words)],
-            cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", LAUNCH, *shlex.split(words)],
+            cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, check=True,
         )  # fmt: skip
-        _, status, usage = os.wait4(process.pid, 0)
+    status, peak = map(int, done.stdout.split())
     lines = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
     fault = "" if status == 0 else (lines or ["no word"])[-1]
     scale = 2**20 if sys.platform == "darwin" else 2**10
-    return usage.ru_maxrss / scale, time.monotonic() - began, fault
+    return peak / scale, time.monotonic() - began, fault
 
 
 def prepare(folder: Path, results: list[int], videos: list[int]) -> None:
