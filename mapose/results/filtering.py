@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
-from mapose.doubts import Doubt
 from mapose.edits import find_edits_path
 from mapose.files import RESULT, claim_output, cut_suffix, name_work
 from mapose.io import PosesWriter
@@ -21,10 +19,9 @@ from mapose.kinematics.filters import (
     filter_parts,
     find_filled,
 )
-from mapose.poses import Poses
 from mapose.results.correcting import carry_origin, find_rate, set_foreign_edits_aside
 from mapose.results.result import Result
-from mapose.results.windows import Windows
+from mapose.results.windows import open_parts
 
 
 def filter_file(
@@ -78,7 +75,7 @@ def filter_file(
     made = name_work("filter", [file], **used)
     inputs = [file, find_edits_path(file)]
     claimed = claim_output(target, inputs=inputs, suffixes=[RESULT], made=made, force=force)
-    with claimed, Result(file) as result, _open(result) as source:
+    with claimed, Result(file) as result, open_parts(result) as source:
         rate = result.rate or find_rate(result)
         provenance: dict[str, Any] = {"source": result.path.name, "made": made, "filter": used}
         provenance |= carry_origin(result, target)
@@ -106,35 +103,6 @@ def filter_file(
                 writer.add_cameras(result.calibration)
             writer.add_doubts(source.find_doubts())
     return target
-
-
-@contextmanager
-def _open(result: Result) -> Iterator[Windows | _Whole]:
-    """Open a result so that a part of it is in memory at a time, of other tools all of it."""
-    if not result.ours:
-        yield _Whole(result)
-        return
-    with Windows(result.path) as windows:
-        yield windows
-
-
-class _Whole:
-    """A result that is in memory, read as `Windows` are."""
-
-    def __init__(self, result: Result) -> None:
-        self.result = result
-
-    def __len__(self) -> int:
-        return len(self.result.poses)
-
-    def read_rows(self, rows: slice) -> Poses:
-        return self.result.poses.take(rows)
-
-    def read_support(self, rows: slice) -> dict[str, Any]:
-        return {name: values[rows] for name, values in self.result.support.items()}
-
-    def find_doubts(self) -> list[Doubt]:
-        return self.result.find_doubts()
 
 
 def find_filtered(file: str | os.PathLike[str]) -> Path:
