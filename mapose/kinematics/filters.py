@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -30,7 +30,7 @@ METHODS: tuple[Method, ...] = ("kalman", "median", "savgol")
 class FilterOptions(TypedDict, total=False):
     """Options of `filter_poses` that decide the result."""
 
-    method: Method
+    method: Any
     window: int
     order: int
     max_gap: int
@@ -178,8 +178,9 @@ def filter_parts(
         if method == "kalman":
             found = kalman.smooth(poses)
         else:
-            points = _fill_gaps(_list_points(poses, cutoff), poses.frames, max_gap)
-            seen = np.isfinite(_list_points(poses, cutoff)).all(-1)
+            measured = _list_points(poses, cutoff)
+            seen = np.asarray(np.isfinite(measured).all(-1))
+            points = _fill_gaps(measured, poses.frames, max_gap)
             points = _slide(points, poses.frames, method, window=window, order=order)
             found = _assemble(poses, points, seen, None)
         yield found.take(slice(inner.start - outer.start, inner.stop - outer.start))
@@ -268,13 +269,14 @@ def _assemble(poses: Poses, points: Floats, seen: Bools, covariance: Floats | No
     present = np.asarray(there.any(-1))
     confidence = np.where(seen, poses.confidence, np.float32(FILLED))
     array = np.concatenate([points, np.where(there, confidence, 0)[..., None]], -1)
+    if covariance is not None:
+        shape = (*points.shape[:-1], *covariance.shape[-2:])
+        covariance = covariance.reshape(shape).astype(np.float32)
     return replace(
         poses,
         array=array,
         identity=None if poses.identity is None else _carry_over(poses.identity, present),
-        covariance=None
-        if covariance is None
-        else covariance.reshape(*points.shape, points.shape[-1]).astype(np.float32),
+        covariance=covariance,
     )
 
 
