@@ -269,14 +269,15 @@ def _assemble(poses: Poses, points: Floats, seen: Bools, covariance: Floats | No
     present = np.asarray(there.any(-1))
     confidence = np.where(seen, poses.confidence, np.float32(FILLED))
     array = np.concatenate([points, np.where(there, confidence, 0)[..., None]], -1)
+    spread: Singles | None = None
     if covariance is not None:
         shape = (*points.shape[:-1], *covariance.shape[-2:])
-        covariance = covariance.reshape(shape).astype(np.float32)
+        spread = covariance.reshape(shape).astype(np.float32)
     return replace(
         poses,
         array=array,
         identity=None if poses.identity is None else _carry_over(poses.identity, present),
-        covariance=covariance,
+        covariance=spread,
     )
 
 
