@@ -16,7 +16,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import yaml
 
@@ -31,7 +33,8 @@ MOST_NAME = 200
 
 # What data lead to that are not as expected, in our own code and in libraries. NameError,
 # AttributeError, AssertionError and ImportError are not among them: they are faults of ours.
-_DAMAGE: tuple[type[Exception], ...] = (csv.Error, struct.error, zlib.error)
+_DAMAGE: tuple[type[Exception], ...] = (csv.Error, struct.error, zlib.error, BadZipFile)
+_DAMAGE += (SyntaxError, TokenError)  # of the head of an array, which is Python
 _DAMAGE += (OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError)
 # What leads to another folder, or what a terminal acts upon.
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]|^\.*$")
@@ -115,7 +118,7 @@ def load_columns(path: Path) -> dict[str, list[float]]:
     >>> load_columns(file)
     {'step': [10.0, 20.0], 'loss': [0.5, nan]}
     """
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+    with explain_damage(path), path.open(encoding="utf-8", errors="replace", newline="") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
         names = [name for name in reader.fieldnames or [] if name]

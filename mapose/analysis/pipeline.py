@@ -50,7 +50,7 @@ from mapose.io.cutting import check_crop
 from mapose.io.recordings import find_path, fingerprint, name_beside
 from mapose.models import Identity, Model, TopDown, find_device, open_model
 from mapose.poses import Peaks, Poses, join_peaks
-from mapose.reading import load_json
+from mapose.reading import explain_damage, load_json
 from mapose.results.correcting import set_foreign_edits_aside
 from mapose.tracking import ChunkTracker, Rows
 from mapose.zoo import find_model
@@ -390,11 +390,11 @@ class _Parts:
                 poses = load(path)
                 load_peaks(path)
                 marks = self.read_marks(self.count) if marked else None
-            except (FormatError, ShapeError, OSError, ValueError):
+            except (FormatError, ShapeError):
                 break
             if poses.frames.tolist() != list(range(start, min(start + CHUNK, frames))):
                 break
-            if marks is not None and marks.shape[:2] != poses.array.shape[:2]:
+            if marks is not None and (marks.ndim, *marks.shape[:2]) != (3, *poses.array.shape[:2]):
                 break
             self.count += 1
             yield poses, marks
@@ -404,7 +404,9 @@ class _Parts:
 
     def read_marks(self, number: int) -> Singles:
         """Read whose each animal of a chunk is."""
-        found: Singles = np.load(self._name_marks(number), allow_pickle=False)
+        path = self._name_marks(number)
+        with explain_damage(path):
+            found: Singles = np.load(path, allow_pickle=False)
         return found
 
     def read(self) -> Iterator[Poses]:

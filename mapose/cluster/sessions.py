@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from mapose.config import SessionSettings, parse_settings
-from mapose.errors import SettingsError
+from mapose.errors import SettingsError, suggest_name
 from mapose.files import is_drawn
+from mapose.io.formats import ENDINGS
 from mapose.io.sources import VIDEO_SUFFIXES, find_files
 from mapose.reading import explain_damage, load_yaml
 
 FILE = "session.yaml"
 CALIBRATION = "calibration.toml"
 _PROJECT = "mapose.yaml"
+_EXPORTS = [format for format in ENDINGS if format != "mapose"]
 
 
 @dataclass(frozen=True)
@@ -179,9 +181,15 @@ def read_settings(folder: Path) -> tuple[SessionSettings, Path]:
             f"{folder}: no {FILE} in it or above; write one that says at least 'model: ../mice'"
         )
     try:
-        return parse_settings(SessionSettings, raw), places[0]
+        settings = parse_settings(SessionSettings, raw)
+        for format in settings.export:  # or it would be told after hours, by the last step
+            if format not in _EXPORTS:
+                raise SettingsError(
+                    f"export: no format {format!r}; {suggest_name(format, _EXPORTS)}"
+                )
     except SettingsError as fault:
         raise SettingsError(f"{places[-1] / FILE}: {fault}") from fault
+    return settings, places[0]
 
 
 def _resolve(said: dict[str, Any], place: Path) -> dict[str, Any]:

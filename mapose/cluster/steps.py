@@ -66,7 +66,7 @@ class Ledger:
         self.entries: dict[str, dict[str, Any]] = {}
         if self.path.is_file():
             found = load_json(self.path)
-            if not isinstance(found, dict) or not all(isinstance(e, dict) for e in found.values()):
+            if not isinstance(found, dict) or not all(map(_is_entry, found.values())):
                 raise FormatError(f"{self.path}: it does not say which steps were done; delete it")
             self.entries = found
 
@@ -117,6 +117,12 @@ class Ledger:
 
     def _name(self, path: Path) -> str:
         return find_path(path, self.folder).as_posix()
+
+
+def _is_entry(entry: object) -> bool:
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(key, {}), dict) for key in ("inputs", "outputs", "settings")
+    )
 
 
 def fingerprint_file(path: Path) -> str:

@@ -343,12 +343,48 @@ def _find_last_words(folder: Path, manifest: Mapping[str, Any], name: str) -> st
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     found = load_json(path)
-    if not isinstance(found, dict) or not set(found) >= _KEYS:
+    if not isinstance(found, dict) or not _is_manifest(found):
         raise FormatError(f"{path}: it does not say what was handed in")
     return found
 
 
-_KEYS = {"kind", "words", "items", "attempts", "array", "sbatch", "setup"}
+_KINDS = {
+    "words": list,
+    "items": list,
+    "attempts": list,
+    "array": int,
+    "sbatch": dict,
+    "setup": str,
+}
+
+
+def _is_manifest(found: dict[str, Any]) -> bool:
+    if found.get("kind") not in ("analyze", "train"):
+        return False
+    if not all(isinstance(found.get(key), kind) for key, kind in _KINDS.items()):
+        return False
+    pairs = all(isinstance(item, list) and len(item) == 2 for item in found["items"])
+    texts = [*found["words"], *(text for item in found["items"] for text in item)] if pairs else []
+    wanted = 4 if found["kind"] == "train" else 1
+    known = found["kind"] == "train" or isinstance(found.get("model"), str)
+    return (
+        pairs
+        and all(isinstance(text, str) and "\0" not in text for text in texts)
+        and len(found["words"]) >= wanted
+        and found["array"] > 0
+        and known
+        and all(map(_is_attempt, found["attempts"]))
+    )
+
+
+def _is_attempt(one: object) -> bool:
+    return (
+        isinstance(one, dict)
+        and isinstance(one.get("job"), str)
+        and isinstance(one.get("size"), int)
+        and one["size"] > 0
+        and isinstance(one.get("names"), list)
+    )
 
 
 def _write(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -181,6 +181,8 @@ def pick_stream(container: av.container.InputContainer, path: Path) -> Any:
     form = container.format.name
     if form == "tty" or form == "image2" or form.endswith("_pipe"):
         raise VideoError(f"{path} is not a video but a single picture or a text")
+    if stream is not None and stream.codec_context is None:
+        raise VideoError(f"{path} is coded in a way that FFmpeg here does not know, or is damaged")
     if stream is None or not stream.width or not stream.height:
         raise VideoError(f"{path} holds no video stream, or none with a picture in it")
     if stream.width * stream.height > PIXELS:

@@ -47,16 +47,20 @@ def read_nwb_poses(path: Path) -> Poses:
     with open_hdf5(path) as file:
         ours = json.loads(file.attrs[OURS]) if OURS in file.attrs else {}
         processing = file.get("processing", {})
+        if not isinstance(ours, dict) or isinstance(processing, h5py.Dataset):
+            raise FormatError(f"{path}: damaged, or of another kind than it seems")
         modules = sorted(processing, key=lambda name: name != MODULE)
         found = next((m for n in modules if (m := _list_estimations(processing[n]))), None)
         if not found:
             raise FormatError(f"{path}: holds no PoseEstimation in any processing module")
-        whose = ours.get("individuals") or {n: n.removeprefix("track=") for n in found}
+        whose = ours.get("individuals")
+        if not whose or not isinstance(whose, dict):
+            whose = {n: n.removeprefix("track=") for n in found}
         found = {title: found[title] for title in whose}
         first = next(iter(found.values()))
         skeleton, series = _read_skeleton(first)
         frames, rate = _read_frames(first[series[0]], ours)
-        one = first[series[0]]["data"]
+        one = get_dataset(first[series[0]], "data")
         shape = (len(frames), len(found), len(series), one.shape[1] + 1)
         check_room(shape, one.size * len(series) * len(found), what=path)
         array = np.full(shape, np.nan, np.float32)
@@ -78,7 +82,8 @@ def read_nwb_poses(path: Path) -> Poses:
 
 
 def _list_estimations(module: h5py.Group) -> dict[str, h5py.Group]:
-    return {n: g for n, g in module.items() if _read_kind(g) in _KINDS}
+    groups = module.items() if isinstance(module, h5py.Group) else ()
+    return {n: g for n, g in groups if _read_kind(g) in _KINDS}
 
 
 def _read_kind(group: Any) -> str:
@@ -124,12 +129,12 @@ def _read_points(estimation: h5py.Group, series: list[str], count: int, path: Pa
     """Read points and confidences, (F, K, d + 1)."""
     parts = []
     for name in series:
-        if name not in estimation or len(estimation[name]["data"]) != count:
+        if name not in estimation or len(get_dataset(estimation[name], "data")) != count:
             raise FormatError(f"{path}: individuals differ in their keypoints or frames")
-        points = np.asarray(estimation[name]["data"][()], np.float32)
+        points = np.asarray(get_dataset(estimation[name], "data")[()], np.float32)
         score = np.ones(count, np.float32)
         if "confidence" in estimation[name]:
-            score = np.asarray(estimation[name]["confidence"][()], np.float32)
+            score = np.asarray(get_dataset(estimation[name], "confidence")[()], np.float32)
         parts.append(np.concatenate([points, score[:, None]], 1))
     return np.stack(parts, 1)
 

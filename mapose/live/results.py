@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from mapose.live.answers import Answer
 from mapose.live.gathering import FrameSet
 from mapose.locks import is_locked
 from mapose.poses import Poses
+
+log = logging.getLogger(__name__)
 
 #: Seconds of answers in a part, and answers that wait for a part that cannot be written.
 _PART, _MOST = 5.0, 100_000
@@ -76,7 +79,10 @@ class ResultOutput:
 
     def _has_made(self, part: Path) -> bool:
         made = self._provenance.get("made")
-        return made is not None and load_provenance(part).get("made") == made
+        try:
+            return made is not None and load_provenance(part).get("made") == made
+        except FormatError:  # damaged: whose it was is not known
+            return False
 
     def send(self, answer: Answer) -> None:
         """Keep it; every few seconds a part is written."""
@@ -178,8 +184,19 @@ def _list_parts(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{RESULT}"))
 
 
+def _is_sound(part: Path) -> bool:
+    """Tell whether a part can be read; of one that a disk has lost some of, seconds are missing."""
+    try:
+        load(part)
+        load_provenance(part)
+    except FormatError as fault:
+        log.warning("a part is left out, and stays in its folder: %s", fault)
+        return False
+    return True
+
+
 def _join(path: Path, folder: Path) -> Path:
-    parts = _list_parts(folder)
+    parts = [part for part in _list_parts(folder) if _is_sound(part)]
     if not parts:
         raise FormatError(f"{folder}: wanted parts of a live run of {path.name}, found none")
     first, provenance = load(parts[0]), load_provenance(parts[0])
@@ -196,5 +213,6 @@ def _join(path: Path, folder: Path) -> Path:
             writer.append(load(part))
         if cameras:
             writer.add_cameras(cameras)
-    shutil.rmtree(folder)
+    if parts == _list_parts(folder):
+        shutil.rmtree(folder)
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +13,14 @@ from torch import Tensor, nn
 from mapose.arrays import Bools, Floats, Image, Ints
 from mapose.errors import SettingsError
 from mapose.models.hub import fetch_file, fetch_model
+from mapose.reading import load_json
 
 #: Detectors whose scores compete, the last of them for nothing at all; of others each stands alone.
 _COMPETING = ("detr", "table-transformer", "yolos")
 #: Overlap from which two boxes, whatever their kinds, are around one animal.
 _OVERLAP = 0.7
+#: Longest side of the pictures that a detector is shown.
+_LARGEST = 8192
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -55,8 +57,7 @@ class Detector:
         self.competing = config.model_type in _COMPETING
         self.threshold = threshold
         path = fetch_file(name, "preprocessor_config.json")
-        said = json.loads(path.read_text(encoding="utf-8")) if path else {}
-        self.prepare = _Preparation(said)
+        self.prepare = _Preparation(load_json(path) if path else {})
 
     @torch.inference_mode()
     def find(self, images: Sequence[Image], *, most: int = 20) -> list[Floats]:
@@ -134,11 +135,14 @@ class _Preparation:
     def __init__(self, said: dict[str, Any]) -> None:
         self.size = said.get("size", {"height": 640, "width": 640})
         self.resize = said.get("do_resize", True)
-        self.factor = said.get("rescale_factor", 1 / 255) if said.get("do_rescale", True) else 1.0
+        factor = said.get("rescale_factor", 1 / 255) if said.get("do_rescale", True) else 1.0
+        self.factor = float(factor)
         self.mean, self.spread = np.zeros(3), np.ones(3)
         if said.get("do_normalize", False):
-            self.mean = np.array(said.get("image_mean") or _MEAN)
-            self.spread = np.array(said.get("image_std") or _SPREAD)
+            self.mean = np.array(said.get("image_mean") or _MEAN, np.float64).reshape(3)
+            self.spread = np.array(said.get("image_std") or _SPREAD, np.float64).reshape(3)
+        if not all(0 < side <= _LARGEST for side in self.find_size(640, 480)):
+            raise ValueError("a detector is to be shown pictures of no size, or of a huge one")
 
     def __call__(self, image: Image) -> Tensor:
         """Prepare an image, uint8 (H, W, 3): float32 (3, h, w)."""

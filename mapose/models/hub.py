@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mapose.errors import MissingExtraError, SettingsError
+from mapose.errors import FormatError, MissingExtraError, SettingsError
+from mapose.reading import load_json
 
 #: How an encoder of the hub is told from our own ones in the settings.
 PREFIX = "hub:"
@@ -159,7 +160,7 @@ def read_config(name: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _tell_missing(name, error) from error
     if processor is not None:
-        said = json.loads(Path(processor).read_text(encoding="utf-8"))
+        said = load_json(Path(processor))
         for key in ("image_mean", "image_std"):
             value = said.get(key)
             if isinstance(value, list) and len(value) == 3:
@@ -199,6 +200,8 @@ def fetch_model(kind: str, name: str) -> nn.Module:
             f"the weights of {name!r} cannot be had ({tell_reason(error)}): they come from the "
             "hub; get the model where there is network, and 'mapose zoo add -o' packs it for others"
         ) from error
+    except Exception as error:  # what transformers raises for a damaged description is its own
+        raise FormatError(f"{name} holds no such model ({tell_reason(error)})") from error
     return model.eval()
 
 

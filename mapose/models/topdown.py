@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mapose.arrays import Image, Singles
-from mapose.errors import FormatError, SettingsError
+from mapose.errors import FormatError, MaposeError, SettingsError
 from mapose.models.checkpoint import DESCRIPTION, Model, find_device
 from mapose.models.detector import Detector
 from mapose.models.hub import save_model
@@ -87,7 +87,9 @@ class TopDown:
         path = folder / DESCRIPTION
         try:
             return cls(_read(folder), folder=folder, head=head)
-        except (LookupError, TypeError, AttributeError) as error:
+        except MaposeError:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
             raise FormatError(f"{path}: not a complete description ({error})") from error
 
     def save(self, folder: Path) -> None:

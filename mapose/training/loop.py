@@ -42,7 +42,7 @@ from mapose.models import (
     save_tensors,
     spare_cores,
 )
-from mapose.reading import load_yaml
+from mapose.reading import explain_damage, load_yaml
 from mapose.training.ahead import draw_ahead
 from mapose.training.memory import Gradients
 from mapose.training.repeatable import repeat_exactly
@@ -402,11 +402,12 @@ class Trainer:
         """
         for state in _read_states(self.folder / STATE):
             try:
-                tensors = load_tensors(self.folder / f"step-{state['step']}.safetensors")
-            except (FormatError, OSError) as fault:
+                with explain_damage(self.folder):
+                    tensors = load_tensors(self.folder / f"step-{state['step']}.safetensors")
+                    self._take(state, tensors)
+            except FormatError as fault:
                 logger.warning("goes on from an earlier state, as the last is damaged: %s", fault)
                 continue
-            self._take(state, tensors)
             _trim_log(self.folder / "training.csv", self.step)
             return
         raise SettingsError(
@@ -436,13 +437,14 @@ class Trainer:
                     state_of[key] = torch.empty_like(flat[i]).copy_(value)
         saved = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**saved, "state": moments})
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.best, self.waited = state["best"], state["waited"]
-        self.best_step, self.parts = state.get("best_step", 0), state.get("parts", 1)
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.best, self.waited = float(state["best"]), int(state["waited"])
+        self.best_step, self.parts = int(state.get("best_step", 0)), int(state.get("parts", 1))
         before = [step for step in list_snapshots(self.folder) if step <= self.step]
         keep_snapshots(self.folder, before)
-        self.errors = tuple(state["errors"])
-        self.losses = [np.array(row) for row in state.get("losses", [])]
+        on_train, on_others = map(float, state["errors"])
+        self.errors = (on_train, on_others)
+        self.losses = [np.array(row, np.float64) for row in state.get("losses", [])]
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -480,7 +482,7 @@ def _read_states(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, FormatError):
         return []
     states = found if isinstance(found, list) else [found]  # an older mapose wrote one
-    return [s for s in states if isinstance(s, dict) and "step" in s]
+    return [s for s in states if isinstance(s, dict) and isinstance(s.get("step"), int)]
 
 
 def _trim_log(path: Path, step: int) -> None:
@@ -495,7 +497,7 @@ def _read_log(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = [row for row in csv.DictReader(file) if set(row) == set(COLUMNS)]
-    return [row for row in rows if (row["step"] or "").isdigit() and None not in row.values()]
+    return [row for row in rows if (row["step"] or "").isdecimal() and None not in row.values()]
 
 
 def _write_log(rows: list[dict[str, str]], path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,7 @@ from mapose.labels import Labels
 from mapose.models import Model, load_tensors, restore_network, save_tensors
 from mapose.plots import plot_snapshots, save_figure
 from mapose.project.project import Project
+from mapose.reading import explain_damage, load_columns
 from mapose.training.calibration import (
     calibrate_confidence,
     calibrate_variance,
@@ -103,10 +105,9 @@ def read_errors(folder: Path) -> dict[int, float]:
     path = folder / "training.csv"
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = [row for row in csv.DictReader(file) if (row.get("step") or "").isdigit()]
-    texts = {int(row["step"]): row.get("validation_error") or "nan" for row in rows}
-    return {step: float(text) for step, text in texts.items() if text != "nan"}
+    columns = load_columns(path)
+    pairs = zip(columns.get("step", []), columns.get("validation_error", []), strict=True)
+    return {int(step): error for step, error in pairs if math.isfinite(step) and error == error}
 
 
 def load_snapshot(folder: str | os.PathLike[str], step: int) -> Model:
@@ -132,10 +133,11 @@ def load_snapshot(folder: str | os.PathLike[str], step: int) -> Model:
         raise SettingsError(
             f"{folder}: its training has not ended: --resume it, then its snapshots can be opened"
         )
-    model = Model.load(folder)
-    links = tuple((a, b) for a, b in model.record.get(LINKS, model.links))
-    architecture = {**model.architecture, "edges": len(links)}
-    network = restore_network(architecture, load_tensors(name_snapshot(folder, step)))
+    model, place = Model.load(folder), name_snapshot(folder, step)
+    with explain_damage(place):
+        links = tuple((a, b) for a, b in model.record.get(LINKS, model.links))
+        architecture = {**model.architecture, "edges": len(links)}
+        network = restore_network(architecture, load_tensors(place))
     whole = replace(
         model,
         network=network.eval(),

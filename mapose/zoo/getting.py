@@ -11,7 +11,7 @@ import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 
 from mapose import __version__
@@ -217,28 +217,40 @@ def unpack_model(archive: Path, folder: Path) -> None:
     FormatError
         If the file is damaged, unsafe, too large, or holds no model.
     """
-    try:
-        with explain_damage(archive), zipfile.ZipFile(archive) as file:
-            entries = [entry for entry in file.infolist() if not entry.is_dir()]
-            _check_entries(entries, archive)
-            roots = [
-                PurePosixPath(e.filename).parent
-                for e in entries
-                if PurePosixPath(e.filename).name == DESCRIPTION
-            ]
-            if len(roots) != 1:
-                found = "none" if not roots else f"{len(roots)} models"
-                raise FormatError(f"{archive}: wanted one model in the zip file, found {found}")
-            for entry in entries:
-                path = PurePosixPath(entry.filename)
-                part = path.relative_to(roots[0]).as_posix() if roots[0] in path.parents else ""
-                if is_part(part):
-                    place = folder / part
-                    place.parent.mkdir(exist_ok=True)
-                    with file.open(entry) as source, place.open("wb") as target:
-                        shutil.copyfileobj(source, target, _STEP)
-    except zipfile.BadZipFile as fault:
-        raise FormatError(f"{archive} is no zip file, or only part of one ({fault})") from fault
+    if not zipfile.is_zipfile(archive):
+        raise FormatError(f"{archive} is no zip file, or only part of one")
+    with explain_damage(archive):
+        file = zipfile.ZipFile(archive)
+        entries = [entry for entry in file.infolist() if not entry.is_dir()]
+    with file:
+        _check_entries(entries, archive)
+        roots = [
+            PurePosixPath(e.filename).parent
+            for e in entries
+            if PurePosixPath(e.filename).name == DESCRIPTION
+        ]
+        if len(roots) != 1:
+            found = "none" if not roots else f"{len(roots)} models"
+            raise FormatError(f"{archive}: wanted one model in the zip file, found {found}")
+        for entry in entries:
+            path = PurePosixPath(entry.filename)
+            part = path.relative_to(roots[0]).as_posix() if roots[0] in path.parents else ""
+            if is_part(part):
+                _unpack(file, entry, folder / part)
+
+
+def _unpack(file: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Path) -> None:
+    """Unpack an entry; faults of reading are the archive's, those of writing the disk's."""
+    place.parent.mkdir(exist_ok=True)
+    with place.open("wb") as target, ExitStack() as stack:
+        with explain_damage(file.filename or ""):
+            source = stack.enter_context(file.open(entry))
+        while True:
+            with explain_damage(file.filename or ""):
+                part = source.read(_STEP)
+            if not part:
+                return
+            target.write(part)
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], archive: Path) -> None:

@@ -229,7 +229,7 @@ def damage_png(data: bytes, rng: random.Random) -> bytes:
     return data[:12] + head + zlib.crc32(head).to_bytes(4, "big") + data[33:]
 
 
-_TEXTS = (".csv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".xml", ".txt", ".trc")
+_TEXTS = (".csv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".xml", ".txt", ".trc", ".md")
 
 
 def damage(path: Path, rng: random.Random) -> None:

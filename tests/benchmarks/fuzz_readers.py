@@ -2,10 +2,11 @@
 
 Run: python tests/benchmarks/fuzz_readers.py [--inputs 5000] [--seed 0] [--workers 2] [--only coco]
 
-Small valid files of every kind that mapose reads (`fuzz_specimens.py`) are damaged in one to
-three ways each: bits flipped, cut, holes, numbers replaced by 2^36, -1, nan or 1e308, texts by
-lists, deep nesting, keys removed, names such as ``..``, datasets of another shape, sizes that are
-not true, code where only data belong. Each is read by a worker process, which counts
+Small valid files of every kind that mapose reads (`fuzz_specimens.py`, `fuzz_workings.py`) are
+damaged in one to three ways each: bits flipped, cut, holes, numbers replaced by 2^36, -1, nan or
+1e308, texts by lists, deep nesting, keys removed, names such as ``..``, datasets of another shape,
+sizes that are not true, code where only data belong. Each is read by one of the readers of
+`fuzz_doors.py` in a worker process, which counts
 
     read        as if nothing was wrong
     refused     one of our own errors, in one line
@@ -36,107 +37,15 @@ import tempfile
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from fuzz_damage import CANARY, STRAY, damage
+from fuzz_doors import READERS
 
 SECONDS, BYTES = 20, 2 << 30
 FINE = ("read", "refused")
-
-
-# ------------------------------------------------------------------------------------ readers
-def _read_labels(path: Path, out: Path) -> None:
-    from mapose.io import read_labels
-
-    str(read_labels(path))
-
-
-def _read_images(path: Path, out: Path) -> None:
-    from mapose.io import read_embedded_images, read_labels
-
-    for _ in read_embedded_images(path, read_labels(path)):
-        pass
-
-
-def _read_own(path: Path, out: Path) -> None:
-    from mapose.io.store import PosesFile
-
-    with PosesFile(path) as file:
-        file.read_poses()
-        file.read_peaks()
-        file.read_support()
-        file.read_doubts()
-        file.read_provenance()
-        file.read_cameras()
-
-
-def _read_project(path: Path, out: Path) -> None:
-    from mapose.project import Project
-
-    # Opening a project puts in order what was interrupted: that may be written, in a copy.
-    project = Project.load(shutil.copytree(path, out / "project", dirs_exist_ok=True))
-    project.load_labels()
-    for name in project.videos:
-        project.find_video(name)
-
-
-def _read_proposals(path: Path, out: Path) -> None:
-    from mapose.project import Project
-    from mapose.project.proposals import load_proposals
-
-    load_proposals(Project.load(path))
-
-
-def _import(path: Path, out: Path) -> None:
-    from mapose.project import import_project
-
-    project, report = import_project(out / "project", path)
-    str(report)
-    project.load_labels()
-
-
-def _call(module: str, name: str) -> Callable[[Path, Path], None]:
-    def read(path: Path, out: Path) -> None:
-        function: Any = sys.modules.get(module) or __import__(module, fromlist=["_"])
-        for part in name.split("."):
-            function = getattr(function, part)
-        str(function(path))
-
-    return read
-
-
-def _read_stills(path: Path, out: Path) -> None:
-    from mapose.io import Video
-
-    with Video(path, gray=True) as video:
-        for image in video:
-            assert image is None or image.ndim == 2
-
-
-READERS: dict[str, Callable[[Path, Path], None]] = {
-    "read": _call("mapose.io", "read"),
-    "support": _call("mapose.io", "read_support"),
-    "mapose": _read_own,
-    "labels": _read_labels,
-    "images": _read_images,
-    "import": _import,
-    "project": _read_project,
-    "proposals": _read_proposals,
-    "edits": _call("mapose.edits", "load_edits"),
-    "settings": _call("mapose.config", "load_settings"),
-    "model": _call("mapose.models", "Model.load"),
-    "appearance": _call("mapose.recognition.appearance", "load_appearance"),
-    "gallery": _call("mapose.recognition.gallery", "load_gallery"),
-    "cameras": _call("calibration", "read_cameras"),
-    "group": _call("calibration", "CameraGroup.load"),
-    "board": _call("calibration", "read_board"),
-    "image": _call("mapose.io", "read_image"),
-    "zones": _call("mapose.io.zones", "read_zones"),
-    "stills": _read_stills,
-}
 
 
 # ------------------------------------------------------------------------------------- worker
@@ -352,6 +261,7 @@ def main() -> None:
         return work()
     if given.replay:
         return replay(given.replay)
+    import fuzz_workings  # noqa: F401 - its specimens join those of other tools
     from fuzz_specimens import make_specimens
 
     base = given.keep or Path(tempfile.mkdtemp(prefix="mapose-fuzz-"))

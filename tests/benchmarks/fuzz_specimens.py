@@ -67,9 +67,9 @@ class Specimen:
 _MAKERS: list[tuple[Specimen, Callable[[Path], None]]] = []
 
 
-def _specimen(main: str, *readers: str, parts: tuple[str, ...] = ()) -> Callable:
+def specimen(main: str, *readers: str, parts: tuple[str, ...] = ()) -> Callable:
     def keep(make: Callable[[Path], None]) -> Callable[[Path], None]:
-        name = make.__name__.removeprefix("_make_")
+        name = make.__name__.removeprefix("_").removeprefix("make_")
         _MAKERS.append((Specimen(name, main, readers, parts or (main,)), make))
         return make
 
@@ -86,17 +86,17 @@ def make_specimens(folder: Path) -> list[Specimen]:
     return [specimen for specimen, _ in _MAKERS]
 
 
-def _picture(number: int = 0) -> np.ndarray:
+def draw_picture(number: int = 0) -> np.ndarray:
     return np.random.default_rng(number).integers(0, 255, (48, 64, 3), np.uint8)
 
 
-def _film(path: Path) -> None:
+def draw_film(path: Path) -> None:
     with VideoWriter(path, 25) as writer:
         for i in range(6):
-            writer.write(_picture(i))
+            writer.write(draw_picture(i))
 
 
-def _poses(dimensions: int = 2, frames: int = 6) -> Poses:
+def draw_poses(dimensions: int = 2, frames: int = 6) -> Poses:
     rng = np.random.default_rng(0)
     array = rng.uniform(5, 40, (frames, 2, 2, dimensions + 1))
     array[..., -1] = 0.9
@@ -104,7 +104,7 @@ def _poses(dimensions: int = 2, frames: int = 6) -> Poses:
     return Poses(array, SKELETON, ["ann", "bob"], 25, unit)
 
 
-@_specimen("r.mapose.h5", "read", "mapose")
+@specimen("r.mapose.h5", "read", "mapose")
 def _make_own_file(folder: Path) -> None:
     n = 12
     peaks = Peaks(
@@ -119,12 +119,12 @@ def _make_own_file(folder: Path) -> None:
         n_frames=6,
     )
     doubts = [Doubt(1, 3, ("ann", "bob"), 0.2)]
-    save(_poses(), folder / "r.mapose.h5", peaks=peaks, provenance={"made": "x"}, doubts=doubts)
+    save(draw_poses(), folder / "r.mapose.h5", peaks=peaks, provenance={"made": "x"}, doubts=doubts)
 
 
-@_specimen("r3.mapose.h5", "read", "mapose")
+@specimen("r3.mapose.h5", "read", "mapose")
 def _make_own_file_in_space(folder: Path) -> None:
-    poses = _poses(3)
+    poses = draw_poses(3)
     shape = poses.array.shape[:3]
     support = {
         "error": np.ones(shape, np.float32),
@@ -136,7 +136,7 @@ def _make_own_file_in_space(folder: Path) -> None:
 
 def _make_written(name: str, format: str, dimensions: int = 2) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
-        write(_poses(dimensions), folder / name, format)
+        write(draw_poses(dimensions), folder / name, format)
 
     make.__name__ = f"_make_{format.replace('-', '_')}_poses"
     return make
@@ -150,20 +150,20 @@ for _name, _format, _dimensions in (
     ("r.csv", "csv", 2),
     ("r.trc", "trc", 3),
 ):
-    _specimen(_name, "read")(_make_written(_name, _format, _dimensions))
+    specimen(_name, "read")(_make_written(_name, _format, _dimensions))
 
 
-@_specimen("r.csv", "read", "support")
+@specimen("r.csv", "read", "support")
 def _make_anipose_csv(folder: Path) -> None:
-    write(_poses(3), folder / "r.csv", "csv")
+    write(draw_poses(3), folder / "r.csv", "csv")
 
 
-@_specimen("r.nc", "read")
+@specimen("r.nc", "read")
 def _make_netcdf3(folder: Path) -> None:
-    _poses().to_xarray().to_netcdf(folder / "r.nc", engine="scipy")
+    draw_poses().to_xarray().to_netcdf(folder / "r.nc", engine="scipy")
 
 
-@_specimen("r.analysis.h5", "read", "labels", "import")
+@specimen("r.analysis.h5", "read", "labels", "import")
 def _make_sleap_analysis(folder: Path) -> None:
     with h5py.File(folder / "r.analysis.h5", "w") as file:
         file["tracks"] = np.random.default_rng(0).uniform(5, 40, (2, 2, 2, 6))
@@ -172,10 +172,10 @@ def _make_sleap_analysis(folder: Path) -> None:
         file["track_names"] = [b"ann", b"bob"]
         file["edge_names"] = np.array([[b"snout", b"tail"]])
         file["video_path"] = "clip.mp4"
-    _film(folder / "clip.mp4")
+    draw_film(folder / "clip.mp4")
 
 
-@_specimen("people", "read", parts=("people/f_000001.json", "people/f_000000.json"))
+@specimen("people", "read", parts=("people/f_000001.json", "people/f_000000.json"))
 def _make_openpose(folder: Path) -> None:
     (folder / "people").mkdir()
     points = np.random.default_rng(0).uniform(1, 99, 54).tolist()
@@ -184,7 +184,7 @@ def _make_openpose(folder: Path) -> None:
         (folder / "people" / f"f_{frame:06d}.json").write_text(text)
 
 
-def _frames() -> tuple[sio.Video, sio.Skeleton, list[sio.LabeledFrame]]:
+def list_frames() -> tuple[sio.Video, sio.Skeleton, list[sio.LabeledFrame]]:
     skeleton = sio.Skeleton(["snout", "tail"], edges=[(0, 1)])
     video = sio.Video("clip.mp4", open_backend=False)
     frames = [
@@ -193,21 +193,21 @@ def _frames() -> tuple[sio.Video, sio.Skeleton, list[sio.LabeledFrame]]:
     return video, skeleton, frames
 
 
-@_specimen("l.slp", "labels", "import")
+@specimen("l.slp", "labels", "import")
 def _make_sleap_labels(folder: Path) -> None:
-    video, skeleton, frames = _frames()
+    video, skeleton, frames = list_frames()
     labels = sio.Labels(frames, videos=[video], skeletons=[skeleton])
     sio.save_slp(labels, str(folder / "l.slp"), embed=False, verbose=False)
-    _film(folder / "clip.mp4")
+    draw_film(folder / "clip.mp4")
 
 
-@_specimen("l.pkg.slp", "labels", "images", "import")
+@specimen("l.pkg.slp", "labels", "images", "import")
 def _make_sleap_package(folder: Path) -> None:
     files = [str(folder / f"img{i}.png") for i in range(3)]
     for i, file in enumerate(files):
-        write_image(_picture(i), Path(file))
+        write_image(draw_picture(i), Path(file))
     video = sio.Video.from_filename(files)
-    _, skeleton, _ = _frames()
+    _, skeleton, _ = list_frames()
     frames = [
         sio.LabeledFrame(video, i, [sio.Instance.from_numpy(XY + i, skeleton)]) for i in range(3)
     ]
@@ -217,20 +217,20 @@ def _make_sleap_package(folder: Path) -> None:
         Path(file).unlink()
 
 
-@_specimen("set.h5", "labels", "images", "import", parts=("set.h5", "names.csv"))
+@specimen("set.h5", "labels", "images", "import", parts=("set.h5", "names.csv"))
 def _make_deepposekit(folder: Path) -> None:
     with h5py.File(folder / "set.h5", "w") as file:
-        file["images"] = np.stack([_picture(i)[..., :1] for i in range(3)])
+        file["images"] = np.stack([draw_picture(i)[..., :1] for i in range(3)])
         file["annotations"] = np.tile(XY, (3, 1, 1))
         file["annotated"] = np.ones((3, 2), bool)
         file["skeleton"] = np.array([[-1, -1], [0, -1]])
     (folder / "names.csv").write_text("name,parent,swap\nsnout,,\ntail,snout,\n")
 
 
-@_specimen("l.json", "labels", "import", parts=("l.json", "l.json", "images/a1.png"))
-def _make_coco(folder: Path) -> None:
+@specimen("l.json", "labels", "import", parts=("l.json", "l.json", "images/a1.png"))
+def make_coco(folder: Path) -> None:
     for i in range(3):
-        write_image(_picture(i), folder / "images" / f"a{i}.png")
+        write_image(draw_picture(i), folder / "images" / f"a{i}.png")
     document = {
         "images": [{"id": i, "file_name": f"a{i}.png"} for i in range(3)],
         "annotations": [
@@ -244,11 +244,11 @@ def _make_coco(folder: Path) -> None:
     (folder / "l.json").write_text(json.dumps(document))
 
 
-@_specimen("annotations.xml", "labels", "import")
+@specimen("annotations.xml", "labels", "import")
 def _make_cvat(folder: Path) -> None:
     sheets = ""
     for i in range(3):
-        write_image(_picture(i), folder / "images" / f"a{i}.png")
+        write_image(draw_picture(i), folder / "images" / f"a{i}.png")
         points = "".join(
             f'<points label="{name}" occluded="{i % 2}" outside="0" points="{i + 1}.0,2.0"/>'
             for name in ("snout", "tail")
@@ -261,7 +261,7 @@ def _make_cvat(folder: Path) -> None:
     (folder / "annotations.xml").write_text(text)
 
 
-@_specimen("tasks.json", "labels")
+@specimen("tasks.json", "labels")
 def _make_labelstudio(folder: Path) -> None:
     value = {"x": 10, "y": 20, "width": 1, "keypointlabels": ["snout"]}
     region = {"type": "keypointlabels", "original_width": 40, "original_height": 30, "value": value}
@@ -276,7 +276,7 @@ def _make_labelstudio(folder: Path) -> None:
     (folder / "tasks.json").write_text(json.dumps(tasks))
 
 
-@_specimen("a0.json", "labels")
+@specimen("a0.json", "labels")
 def _make_labelme(folder: Path) -> None:
     shape = {"label": "snout", "points": [[1.0, 2.0]], "group_id": None, "shape_type": "point"}
     size = {"imageHeight": 30, "imageWidth": 40}
@@ -284,15 +284,15 @@ def _make_labelme(folder: Path) -> None:
     (folder / "a0.json").write_text(json.dumps(document))
 
 
-@_specimen("data.yaml", "labels", parts=("data.yaml", "labels/a0.txt", "images/a0.png"))
+@specimen("data.yaml", "labels", parts=("data.yaml", "labels/a0.txt", "images/a0.png"))
 def _make_yolo(folder: Path) -> None:
-    write_image(_picture(0), folder / "images" / "a0.png")
+    write_image(draw_picture(0), folder / "images" / "a0.png")
     (folder / "labels").mkdir()
     (folder / "labels" / "a0.txt").write_text("0 0.5 0.5 0.2 0.2 0.1 0.2 2 0.3 0.4 1\n")
     (folder / "data.yaml").write_text("kpt_shape: [2, 3]\nflip_idx: [1, 0]\nnames: {0: mouse}\n")
 
 
-@_specimen("at.json", "labels")
+@specimen("at.json", "labels")
 def _make_alphatracker(folder: Path) -> None:
     point = [{"class": "point", "x": 3.0, "y": 4.0}]
     face = {"class": "Face", "height": 10, "width": 10, "x": 1.0, "y": 2.0}
@@ -308,7 +308,7 @@ _DLC = ("labeled-data/clip/CollectedData_me.csv", "config.yaml", "labeled-data/c
 def _dlc_table(folder: Path) -> pd.DataFrame:
     place = folder / "labeled-data" / "clip"
     for i in range(3):
-        write_image(_picture(i), place / f"img{i}.png")
+        write_image(draw_picture(i), place / f"img{i}.png")
     config = {"scorer": "me", "bodyparts": ["snout", "tail"], "skeleton": [["snout", "tail"]]}
     config["video_sets"] = {"/rec/clip.mp4": {"crop": "0, 9, 0, 9"}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -319,46 +319,46 @@ def _dlc_table(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(np.tile(XY.ravel(), (3, 1)), rows, columns)
 
 
-@_specimen(".", "labels", "import", parts=_DLC)
+@specimen(".", "labels", "import", parts=_DLC)
 def _make_deeplabcut_project(folder: Path) -> None:
     _dlc_table(folder).to_csv(folder / _DLC[0])
 
 
-@_specimen(".", "labels", "import", parts=("labeled-data/clip/CollectedData_me.h5",))
+@specimen(".", "labels", "import", parts=("labeled-data/clip/CollectedData_me.h5",))
 def _make_deeplabcut_project_h5(folder: Path) -> None:
     _dlc_table(folder).to_hdf(
         folder / "labeled-data/clip/CollectedData_me.h5", key="df_with_missing"
     )
 
 
-@_specimen("t.csv", "labels", "import")
+@specimen("t.csv", "labels", "import")
 def _make_long_table(folder: Path) -> None:
     lines = ["image,individual,keypoint,x,y"]
     for i in range(3):
-        write_image(_picture(i), folder / f"p{i}.png")
+        write_image(draw_picture(i), folder / f"p{i}.png")
         lines += [f"p{i}.png,ann,{part},{i + 1}.5,{i + 2}" for part in ("snout", "tail")]
     (folder / "t.csv").write_text("\n".join(lines) + "\n")
 
 
-@_specimen("t.csv", "labels", "read")
+@specimen("t.csv", "labels", "read")
 def _make_wide_table(folder: Path) -> None:
     rows = [f"{i},{i}.5,2,{i},4" for i in range(4)]
     (folder / "t.csv").write_text("\n".join(["frame,snout_x,snout_y,tail_x,tail_y", *rows]) + "\n")
 
 
-@_specimen("tables", "labels", parts=("tables/p1.csv",))
+@specimen("tables", "labels", parts=("tables/p1.csv",))
 def _make_folder_of_tables(folder: Path) -> None:
     (folder / "tables").mkdir()
     for i in range(3):
         (folder / "tables" / f"p{i}.csv").write_text(f"keypoint,x,y\nsnout,{i},2\ntail,3,4\n")
 
 
-@_specimen("p", "project", parts=("p/mapose.yaml", "p/labels/clip/labels.csv"))
-def _make_project(folder: Path) -> None:
+@specimen("p", "project", parts=("p/mapose.yaml", "p/labels/clip/labels.csv"))
+def make_project(folder: Path) -> None:
     project = Project.create(folder / "p", SKELETON, individuals=["ann"])
     images = [project.path / "labels" / "clip" / f"frame{i:06d}.png" for i in range(2)]
     for image in images:
-        write_image(_picture(), image)
+        write_image(draw_picture(), image)
     points = np.tile(XY, (2, 1, 1, 1))
     save_labels(
         Labels(points, SKELETON, ("clip",) * 2, np.arange(2), tuple(images), ("ann",), True),
@@ -366,12 +366,12 @@ def _make_project(folder: Path) -> None:
     )
 
 
-@_specimen("w", "proposals", parts=("w/labels/clip/proposals.csv",))
+@specimen("w", "proposals", parts=("w/labels/clip/proposals.csv",))
 def _make_waiting(folder: Path) -> None:
     project = Project.create(folder / "w", SKELETON, individuals=["ann"])
     images = [project.path / "labels" / "clip" / f"frame{i:06d}.png" for i in range(2)]
     for image in images:
-        write_image(_picture(), image)
+        write_image(draw_picture(), image)
     labels = Labels(
         np.tile(XY, (2, 1, 1, 1)), SKELETON, ("clip",) * 2, np.arange(2), tuple(images), ("ann",)
     )
@@ -381,9 +381,9 @@ def _make_waiting(folder: Path) -> None:
     save_proposals(waiting, project.path / "labels")
 
 
-@_specimen("p", "project", parts=("p/labels/journal.jsonl", "p/labels/journal.snapshot.json"))
+@specimen("p", "project", parts=("p/labels/journal.jsonl", "p/labels/journal.snapshot.json"))
 def _make_project_with_a_past(folder: Path) -> None:
-    _make_project(folder)
+    make_project(folder)
     project = Project.load(folder / "p")
     project = project.set_points("clip", 0, {SKELETON.keypoints[0]: (1, 2)})
     project = project.rename_keypoint(SKELETON.keypoints[0], "nose").add_keypoint("new")
@@ -393,43 +393,43 @@ def _make_project_with_a_past(folder: Path) -> None:
     project.undo()
 
 
-@_specimen("r.edits.csv", "edits")
+@specimen("r.edits.csv", "edits")
 def _make_edits(folder: Path) -> None:
     seen = (Sighting(2, (3.0, 4.0)),)
     edits = [Edit(3, ("ann", "bob"), "swap", (seen, seen), (seen, seen))] * 3
     save_edits(edits, folder / "r.edits.csv")
 
 
-@_specimen("zones.yaml", "zones")
+@specimen("zones.yaml", "zones")
 def _make_zones(folder: Path) -> None:
     (folder / "zones.yaml").write_text(yaml.safe_dump({"nest": [[0, 0], [9, 0], [9, 9.5]]}))
 
 
-@_specimen("zones.csv", "zones")
+@specimen("zones.csv", "zones")
 def _make_table_of_zones(folder: Path) -> None:
     (folder / "zones.csv").write_text("zone,x,y\nnest,0,0\nnest,9,0\nnest,9,9.5\n")
 
 
-@_specimen("stack.tif", "stills")
+@specimen("stack.tif", "stills")
 def _make_stack(folder: Path) -> None:
-    pages = [PIL.Image.fromarray(_picture(i)) for i in range(3)]
+    pages = [PIL.Image.fromarray(draw_picture(i)) for i in range(3)]
     pages[0].save(folder / "stack.tif", save_all=True, append_images=pages[1:])
 
 
-@_specimen("stills", "stills", parts=("stills/i1.png", "stills/i0.png"))
+@specimen("stills", "stills", parts=("stills/i1.png", "stills/i0.png"))
 def _make_stills(folder: Path) -> None:
     for i in range(3):
-        write_image(_picture(i), folder / "stills" / f"i{i}.png")
+        write_image(draw_picture(i), folder / "stills" / f"i{i}.png")
 
 
-@_specimen("settings.yaml", "settings")
+@specimen("settings.yaml", "settings")
 def _make_settings(folder: Path) -> None:
     text = yaml.safe_dump(load_settings("small").model_dump(mode="json"))
     (folder / "settings.yaml").write_text(text)
 
 
-@_specimen("m", "model", parts=("m/model.yaml", "m/model.yaml", "m/weights.safetensors"))
-def _make_model(folder: Path) -> None:
+@specimen("m", "model", parts=("m/model.yaml", "m/model.yaml", "m/weights.safetensors"))
+def make_model(folder: Path) -> None:
     architecture = {
         "channels": 1,
         "keypoints": 2,
@@ -449,12 +449,12 @@ def _appearance() -> Appearance:
     return Appearance(network, template, ("snout", "tail"), 1, {"steps": 3})
 
 
-@_specimen("a.safetensors", "appearance")
+@specimen("a.safetensors", "appearance")
 def _make_appearance(folder: Path) -> None:
     _appearance().save(folder / "a.safetensors")
 
 
-@_specimen("g.gallery", "gallery")
+@specimen("g.gallery", "gallery")
 def _make_gallery(folder: Path) -> None:
     gallery = Gallery(_appearance())
     for i, name in enumerate(("ann", "bob")):
@@ -462,12 +462,12 @@ def _make_gallery(folder: Path) -> None:
     gallery.save(folder / "g.gallery")
 
 
-@_specimen("c.toml", "cameras", "group")
+@specimen("c.toml", "cameras", "group")
 def _make_anipose_cameras(folder: Path) -> None:
     make_ring(2).save(folder / "c.toml")
 
 
-@_specimen("c.toml", "cameras")
+@specimen("c.toml", "cameras")
 def _make_caliscope_cameras(folder: Path) -> None:
     matrix = [[900.0, 0, 320], [0, 900, 240], [0, 0, 1]]
     lines = []
@@ -478,7 +478,7 @@ def _make_caliscope_cameras(folder: Path) -> None:
     (folder / "c.toml").write_text("\n".join(lines) + "\n")
 
 
-@_specimen("c.qca.txt", "cameras")
+@specimen("c.qca.txt", "cameras")
 def _make_qualisys_cameras(folder: Path) -> None:
     turn = " ".join(f'r{i}{j}="{float(i == j)}"' for i in (1, 2, 3) for j in (1, 2, 3))
     camera = (
@@ -497,7 +497,7 @@ def _dannce() -> dict[str, np.ndarray]:
     return {"K": matrix.T, "r": np.eye(3), "t": np.ones((1, 3)), **lens}
 
 
-@_specimen("c.mat", "cameras")
+@specimen("c.mat", "cameras")
 def _make_dannce_cameras(folder: Path) -> None:
     params = np.empty((2, 1), object)
     params[:, 0] = [_dannce(), _dannce()]
@@ -505,7 +505,7 @@ def _make_dannce_cameras(folder: Path) -> None:
     scipy.io.savemat(folder / "c.mat", {"params": params, "camnames": names})
 
 
-@_specimen("c.mat", "cameras")
+@specimen("c.mat", "cameras")
 def _make_dannce_hdf5(folder: Path) -> None:
     with h5py.File(folder / "c.mat", "w", userblock_size=512) as file:
         for name, value in _dannce().items():
@@ -522,29 +522,29 @@ def _storage(folder: Path, name: str) -> None:
     storage.release()
 
 
-@_specimen("c.yml", "cameras")
+@specimen("c.yml", "cameras")
 def _make_opencv_yml(folder: Path) -> None:
     _storage(folder, "c.yml")
 
 
-@_specimen("c.xml", "cameras")
+@specimen("c.xml", "cameras")
 def _make_opencv_xml(folder: Path) -> None:
     _storage(folder, "c.xml")
 
 
-@_specimen("c.json", "cameras")
+@specimen("c.json", "cameras")
 def _make_opencv_json(folder: Path) -> None:
     _storage(folder, "c.json")
 
 
-@_specimen("cams", "cameras", parts=("cams/intri.yml",))
+@specimen("cams", "cameras", parts=("cams/intri.yml",))
 def _make_opencv_folder(folder: Path) -> None:
     (folder / "cams").mkdir()
     _storage(folder / "cams", "intri.yml")
     shutil.copy(folder / "cams" / "intri.yml", folder / "cams" / "cam2.yml")
 
 
-@_specimen("ros.yaml", "cameras")
+@specimen("ros.yaml", "cameras")
 def _make_ros_camera(folder: Path) -> None:
     matrix = {"rows": 3, "cols": 3, "data": [900.0, 0.0, 320.0, 0.0, 900.0, 240.0, 0.0, 0.0, 1.0]}
     lens = {"rows": 1, "cols": 5, "data": [0.0] * 5}
@@ -553,7 +553,7 @@ def _make_ros_camera(folder: Path) -> None:
     (folder / "ros.yaml").write_text(yaml.safe_dump(table, default_flow_style=None))
 
 
-@_specimen("b.toml", "board")
+@specimen("b.toml", "board")
 def _make_anipose_board(folder: Path) -> None:
     lines = ['board_type = "charuco"', "board_size = [8, 11]", "board_marker_bits = 4"]
     lines += ["board_marker_dict_number = 50", "board_marker_length = 18.75"]
@@ -561,7 +561,7 @@ def _make_anipose_board(folder: Path) -> None:
     (folder / "b.toml").write_text("\n".join(lines) + "\n")
 
 
-@_specimen("b.toml", "board")
+@specimen("b.toml", "board")
 def _make_caliscope_board(folder: Path) -> None:
     lines = ["columns = 4", "rows = 5", "board_height = 11", "board_width = 8.5"]
     lines += ['dictionary = "DICT_4X4_50"', 'units = "inch"', "aruco_scale = 0.75"]
@@ -571,7 +571,7 @@ def _make_caliscope_board(folder: Path) -> None:
 
 def _make_image(suffix: str) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
-        data = cv2.imencode(suffix, _picture())[1]
+        data = cv2.imencode(suffix, draw_picture())[1]
         (folder / f"i{suffix}").write_bytes(data.tobytes())
 
     make.__name__ = f"_make_image_{suffix[1:]}"
@@ -579,4 +579,4 @@ def _make_image(suffix: str) -> Callable[[Path], None]:
 
 
 for _suffix in (".png", ".jpg", ".bmp", ".tif", ".webp"):
-    _specimen(f"i{_suffix}", "image")(_make_image(_suffix))
+    specimen(f"i{_suffix}", "image")(_make_image(_suffix))

@@ -265,7 +265,8 @@ PROTECTED = [
 ]  # fmt: skip
 #: What is typed where the project's folder has moved away from its videos.
 MOVED = [
-    "info elsewhere/mice", "extract elsewhere/mice --count 3", "train elsewhere/mice --set train.steps=1",
+    "info elsewhere/mice", "extract elsewhere/mice --count 3",
+    "train elsewhere/mice --init elsewhere/mice/models/old --set train.steps=1",
     "propose elsewhere/mice --model old", "analyze elsewhere/mice", "crop elsewhere/mice walk 4,4,40,40",
     "zip elsewhere/mice --videos", "export elsewhere/mice --to dlc -o dlc", "plot elsewhere/mice",
     "submit elsewhere/mice", "render elsewhere/mice",

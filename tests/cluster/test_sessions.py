@@ -193,6 +193,7 @@ def test_steps_follow_from_what_there_is(tree):
         (["cameras: [top, side]"], "one video of camera 'side'.*came none"),
         (["cameras: [m1]"], "came m1-cam1.mp4, m1-cam2.mp4, m1-top.mp4"),
         (["cameras: [top]", "exprot: [csv]"], "export"),
+        (["cameras: [top]", "export: [csv, excel]"], "no format 'excel'; known: dlc-h5, dlc-csv"),
         (["individuals: 2"], "model"),
         (["cameras: [top]", "steps: [triangulate]"], "wants two cameras"),
     ],
