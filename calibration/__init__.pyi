@@ -14,6 +14,7 @@ from .files.readers import read_cameras
 from .group import UNKNOWN_UNIT, CameraGroup
 from .selfcalibration.calibrating import KnownLength, calibrate_from_points, guess_lens
 from .selfcalibration.drift import Drift, find_drift
+from .selfcalibration.lenses import find_undistorted
 from .selfcalibration.report import SelfCalibrationReport
 from .session.calibrating import calibrate, calibrate_detections
 from .session.report import CalibrationReport
@@ -71,6 +72,7 @@ __all__ = [
     "find_moments",
     "find_reprojection_errors",
     "find_similarity",
+    "find_undistorted",
     "guess_lens",
     "invert_normal",
     "join_calibrations",
