@@ -1,4 +1,10 @@
-from .alignment import align_to_board, align_to_points, find_board_pose, find_similarity
+from .alignment import (
+    align_to_board,
+    align_to_points,
+    find_board_pose,
+    find_similarity,
+    find_world_change,
+)
 from .boards.board import Board
 from .boards.charuco import CharucoBoard
 from .boards.chessboard import Chessboard
@@ -73,6 +79,7 @@ __all__ = [
     "find_reprojection_errors",
     "find_similarity",
     "find_undistorted",
+    "find_world_change",
     "guess_lens",
     "invert_normal",
     "join_calibrations",
