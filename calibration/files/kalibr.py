@@ -58,7 +58,8 @@ def read_kalibr(path: Path, sizes: Sizes) -> tuple[list[Camera], str]:
     }
     if not chain:
         raise CalibrationError(f"{path} holds no camera: wanted cam0 with its intrinsics")
-    found, pose = [], np.eye(4)
+    found: list[Parameters] = []
+    pose = np.eye(4)
     for name in sorted(chain, key=_find_number):
         table = chain[name]
         if found and _POSE not in table:

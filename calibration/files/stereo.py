@@ -90,10 +90,15 @@ def _read_bouguet(data: dict[str, Any], path: Path) -> list[Parameters]:
         focal, centre = np.ravel(data[f"fc_{side}"]), np.ravel(data[f"cc_{side}"])
         skew = float(np.ravel(data.get(f"alpha_c_{side}", 0.0))[0])
         matrix = [[focal[0], skew * focal[0], centre[0]], [0, focal[1], centre[1]], [0, 0, 1]]
-        pose = (np.zeros(3), np.zeros(3)) if side == "left" else (data["om"], data["T"])
+        first = side == "left"
         found.append(
             Parameters(
-                side, matrix, data.get(f"kc_{side}"), *pose, size if len(size) == 2 else None
+                side,
+                matrix,
+                data.get(f"kc_{side}"),
+                np.zeros(3) if first else data["om"],
+                np.zeros(3) if first else data["T"],
+                size if len(size) == 2 else None,
             )
         )
     return found
@@ -119,6 +124,7 @@ def _read_parameters(name: str, fields: Any, path: Path, *, pose: tuple[Any, Any
         name,
         matrix,
         np.concatenate([radial[:2], tangential, radial[2:]]),
-        *pose,
+        pose[0],
+        pose[1],
         size[::-1] if size.size == 2 else None,
     )
