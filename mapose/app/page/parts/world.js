@@ -83,7 +83,7 @@ function Clicks({ project, session, corners, setCorners, frame, setFrame }) {
   return html`<div class="row"><div class="animals" role="group" aria-label="point">${CORNERS.map(([corner, words, colour]) => html`<button aria-pressed=${String(corner === at)} onClick=${() => setAt(corner)}>
         <span style=${{ color: colour }}>●</span> ${words} <span class="facts">${Object.keys(corners[corner]).length} of ${session.cameras.length}</span></button>`)}
         <button class="quiet" disabled=${!Object.keys(corners[at]).length} onClick=${() => setCorners({ ...corners, [at]: {} })}>Clear</button></div>
-      <span class="space"></span><label class="check">Frame <input type="number" min="0" value=${frame} onInput=${(e) => setFrame(Math.max(0, Math.round(+e.target.value)))} /></label></div>
+      <span class="space"></span><label class="check">Frame <input type="number" min="0" style=${{ width: "96px" }} value=${frame} onInput=${(e) => setFrame(Math.max(0, Math.round(+e.target.value)))} /></label></div>
     <div class="shots">${session.cameras.map((c, n) => html`<div key=${c.name} class="half"><div class="stage" ref=${hosts[n]} tabindex="0" role="application" aria-label=${`camera ${c.name}`}
         onPointerDown=${(e) => press(e, n)} onKeyDown=${(e) => nudge(e, n)} onWheel=${(e) => { e.preventDefault(); views.current[n].zoom(Math.exp(-e.deltaY / 400), ...views.current[n].place(e)); }}></div>
       <span class=${`tag ${faults[c.name] ? "off" : ""}`}>${c.name}${faults[c.name] ? `: ${faults[c.name]}` : ""}</span></div>`)}</div>
