@@ -513,7 +513,7 @@ def _make_dannce_hdf5(folder: Path) -> None:
             file[name].attrs["MATLAB_class"] = np.bytes_("double")
 
 
-@_specimen("c.mat", "cameras")
+@specimen("c.mat", "cameras")
 def _make_stereo_parameters(folder: Path) -> None:
     lens = {"RadialDistortion": np.zeros((1, 2)), "TangentialDistortion": np.zeros((1, 2))}
     lens |= {"K": _dannce()["K"].T, "ImageSize": np.array([[480.0, 640]]), "WorldUnits": "mm"}
@@ -522,7 +522,7 @@ def _make_stereo_parameters(folder: Path) -> None:
     scipy.io.savemat(folder / "c.mat", {"stereoParams": data})
 
 
-@_specimen("c.mat", "cameras")
+@specimen("c.mat", "cameras")
 def _make_bouguet_pair(folder: Path) -> None:
     data = {"om": np.ones((3, 1)), "T": np.ones((3, 1)), "nx": 640.0, "ny": 480.0}
     for side in ("left", "right"):
@@ -531,7 +531,7 @@ def _make_bouguet_pair(folder: Path) -> None:
     scipy.io.savemat(folder / "c.mat", data)
 
 
-@_specimen("c.yaml", "cameras")
+@specimen("c.yaml", "cameras")
 def _make_kalibr(folder: Path) -> None:
     lens = (
         "  camera_model: pinhole\n  distortion_coeffs: [0.1, 0.01, 0.0, 0.0]\n"
