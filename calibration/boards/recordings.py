@@ -20,7 +20,10 @@ _logger = logging.getLogger(__name__)
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 _IMAGES = frozenset(".bmp .jpg .jpeg .png .tif .tiff .webp .pgm .ppm".split())
-_VIDEOS = frozenset(".avi .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ts .webm .wmv".split())
+_VIDEOS = frozenset(
+    ".mp4 .avi .mov .mkv .m4v .webm .wmv .mpg .mpeg .mts .ts "
+    ".m2ts .flv .3gp .asf .mxf .ogv .vob".split()
+)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,10 @@ from mapose.arrays import Ints
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".wmv", ".mpg", ".mpeg", ".mts")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".wmv", ".mpg", ".mpeg", ".mts", ".ts"),
+    *(".m2ts", ".flv", ".3gp", ".asf", ".mxf", ".ogv", ".vob"),
+)
 # So many folders of a stored path are looked for beside the labels.
 _MOST_FOLDERS = 12
 # Folder names that say nothing about the video their images come from.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,9 @@ PREFIX = "hub:"
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # What a description says of the classifier that is left out, and of where it was made.
 _UNUSED = ("id2label", "label2id", "architectures", "transformers_version", "dtype", "torch_dtype")
+# What says in a description how many layers there are, and the most of them and of all else.
+_OF_LAYERS = re.compile("depth|layer|block|stage|expert")
+_MOST_LAYERS, _MOST = 1000, 1 << 20
 # What `normalise` takes from grey levels, and divides them by.
 _GREY, _LEVELS = 128.0, 64.0
 
@@ -189,12 +193,16 @@ def fetch_model(kind: str, name: str) -> nn.Module:
     """
     transformers = _import_transformers()
     try:
+        if described := fetch_file(name, "config.json"):
+            _check_counts(load_json(described), described)
         with _keep_quiet():
             model: nn.Module = getattr(transformers, kind).from_pretrained(
                 name, use_safetensors=True
             )
     except ImportError as error:
         raise MissingExtraError(f"{name}: {str(error).strip().splitlines()[0]}") from error
+    except FormatError:
+        raise
     except (OSError, ValueError, RuntimeError) as error:
         raise SettingsError(
             f"the weights of {name!r} cannot be had ({tell_reason(error)}): they come from the "
@@ -203,6 +211,26 @@ def fetch_model(kind: str, name: str) -> nn.Module:
     except Exception as error:  # what transformers raises for a damaged description is its own
         raise FormatError(f"{name} holds no such model ({tell_reason(error)})") from error
     return model.eval()
+
+
+def _check_counts(value: Any, path: Path, name: str = "") -> None:
+    """Refuse a description that asks for more than any network has, before it takes hours.
+
+    Raises
+    ------
+    FormatError
+        If there is such a number.
+    """
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _check_counts(part, path, str(key))
+    elif isinstance(value, list):
+        for part in value:
+            _check_counts(part, path, name)
+    elif isinstance(value, int | float):
+        most = _MOST_LAYERS if _OF_LAYERS.search(name) else _MOST
+        if value > most:
+            raise FormatError(f"{path}: {name} may be {most} at most, came {value:g}")
 
 
 def save_model(model: nn.Module, folder: Path) -> None:

@@ -73,7 +73,7 @@ def _read_size(path: Path) -> tuple[int, int]:
     try:
         with PIL.Image.open(path) as image:
             return image.size
-    except (PIL.UnidentifiedImageError, OSError, ValueError):  # what OpenCV alone can read
+    except Exception:  # Pillow raises whatever there is: what OpenCV alone can read, huge sizes
         with explain_damage(path):
             high, wide = read_image(path).shape[:2]
         return wide, high

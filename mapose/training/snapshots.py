@@ -106,7 +106,7 @@ def read_errors(folder: Path) -> dict[int, float]:
     if not path.is_file():
         return {}
     columns = load_columns(path)
-    pairs = zip(columns.get("step", []), columns.get("validation_error", []), strict=True)
+    pairs = zip(columns.get("step", []), columns.get("validation_error", []), strict=False)
     return {int(step): error for step, error in pairs if math.isfinite(step) and error == error}
 
 

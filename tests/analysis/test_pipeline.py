@@ -22,7 +22,9 @@ from mapose.errors import FormatError, SettingsError, VideoError
 from mapose.io import Video, VideoWriter, load, load_peaks, load_provenance
 from mapose.io.recordings import fingerprint
 from mapose.models import Model
+from mapose.poses import Poses
 from mapose.results.result import Result
+from mapose.skeleton import Skeleton
 from tests.untrained import make_untrained
 
 CHUNK = 64
@@ -241,6 +243,26 @@ def test_damaged_chunks_are_made_anew(folder, whole, tmp_path, damage):
     assert seen[0].resumed == CHUNK
     assert_same_file(whole, target)
     assert not parts.exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\3\4", b"\x93NUMPY\1\0\x10\0{'descr': (((   \n", None])
+def test_a_chunk_whose_names_are_damaged_is_made_anew(tmp_path, damage):
+    poses = Poses(np.ones((CHUNK, 2, 1, 3)), Skeleton(["a"]))
+    marks = np.ones((CHUNK, 2, 2), np.float32)
+
+    def open_parts():
+        return pipeline._Parts(tmp_path / "parts", {"a": 1}, made="this", force=False)
+
+    parts = open_parts()
+    parts.add(poses, None, marks)
+    parts.add(replace(poses, frames=poses.frames + CHUNK), None, marks)
+    assert len(list(open_parts().check(2 * CHUNK, marked=True))) == 2
+    path = tmp_path / "parts" / "000001.marks.npy"
+    if damage is None:
+        np.save(path, np.ones((CHUNK, 2)))
+    else:
+        path.write_bytes(damage)
+    assert len(list(open_parts().check(2 * CHUNK, marked=True))) == 1
 
 
 def test_a_damaged_result_and_a_damaged_description_are_made_anew(folder, whole, tmp_path):

@@ -4,10 +4,12 @@
 
 Each command that writes is run where no file may grow beyond so many bytes (at random sizes up to
 the largest that it writes), on a disk that is full, one that is full after so many kilobytes, one
-that is read-only, and one that is taken away while it works. It has to end well or with one line
-and no traceback, all files that were there must still be as they were, and the same command must
-then end well where there is room. The disks are mounted, which only root of a Linux machine may
-do; without, only the first kind is tried. Seeded.
+that is read-only, one that is taken away while it works, and on a share that is gone of a sudden,
+with all files that are open on it, and comes back. It has to end well or with one line and no
+traceback, all files that were there must still be as they were, and the same command must then end
+well where there is room; on the share that has come back, with the files of an uninterrupted run
+and no others. The disks are mounted, which only root of a Linux machine may do; without, only the
+first kind is tried. For the share bindfs has to be installed. Seeded.
 """
 
 import argparse
@@ -20,10 +22,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from commands import COMMANDS, Run, clock, copy_start, make_start, read_tree, run, start
+from kill_commands import make_ends, repeat
+
+KINDS = ("limits", "full", "read_only", "vanishing", "unplugged")
 
 
 def main() -> None:
@@ -31,12 +36,15 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--rooms", type=int, default=6, help="tries of each kind and command")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
     options = parser.parse_args()
     rng, faults = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
         make_start(work / "start")
         kinds = [try_limits, try_full, try_read_only, try_vanishing]
+        kinds += [try_unplugged] if shutil.which("bindfs") else []
+        kinds = [kind for kind in kinds if kind.__name__.removeprefix("try_") in options.kinds]
         print(f"{'command':<18} {'runs':>5} {'ended well':>11} {'one line':>9} {'wrong':>6}")
         for name in options.names or COMMANDS:
             told: list[str] = []
@@ -115,6 +123,51 @@ def try_vanishing(name: str, work: Path, rng: random.Random, rooms: int) -> list
     return told
 
 
+def try_unplugged(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
+    """A share is gone at a random moment, as if its cable were pulled, and comes back."""
+    command, folder, share, told = COMMANDS[name], work / "folder", work / "share", []
+    ends, seconds = make_ends(command, work)
+    for _ in range(rooms):
+        moment = rng.uniform(0, seconds)
+        copy_start(work / "start", share)
+        with mount_share(share, folder) as server:
+            begun = start(command.words, folder)
+            time.sleep(moment)
+            server.kill()
+            server.wait()
+            begun.wait()
+        how = "well" if begun.wait() == 0 else "line"
+        if not begun.is_told:
+            told.append(f"unplugged at {moment:.2f} s: status {begun.status}, {begun.said[-300:]}")
+            continue
+        if lost := [n for n in read_names(work / "start") - read_names(share) if n not in ends[0]]:
+            told.append(f"unplugged at {moment:.2f} s: lost {lost[:3]}")
+            continue
+        with mount_share(share, folder):
+            faults = repeat(command, folder, ends)
+        told.append(f"unplugged at {moment:.2f} s, then {faults}" if faults else how)
+    shutil.rmtree(share)
+    return told
+
+
+def read_names(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+@contextlib.contextmanager
+def mount_share(share: Path, folder: Path) -> Iterator[subprocess.Popen]:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    server = subprocess.Popen(["bindfs", "-f", share, folder])
+    while not folder.is_mount():
+        time.sleep(0.02)
+    try:
+        yield server
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+        server.wait()
+
+
 def judge(what: str, done: Run, name: str, folder: Path, work: Path) -> str:
     """Say how a run ended; whether all is there still, and the command ends well with room."""
     if not done.is_told:
@@ -172,8 +225,6 @@ def mount(work: Path) -> Iterator[Path]:
             subprocess.run(["umount", "-l", folder], check=True)
             time.sleep(0.05)
 
-
-Kind = Callable[[str, Path, random.Random, int], list[str]]
 
 if __name__ == "__main__":
     main()

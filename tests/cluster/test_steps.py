@@ -1,6 +1,5 @@
 """Steps are done once, and again only if what they depend on has changed."""
 
-import json
 import shutil
 
 import pytest
@@ -109,9 +108,10 @@ def test_a_folder_that_is_moved_is_still_done(folder, tmp_path):
 
 
 def test_a_ledger_that_is_none_is_told(folder):
-    (folder / LEDGER).write_text(json.dumps([1]))
-    with pytest.raises(FormatError, match="delete it"):
-        run_steps(folder, make_steps(folder))
+    for text in ("[1]", '{"a": 1}', '{"analyze": {"inputs": [1]}}', '{"a": {"outputs": null}}'):
+        (folder / LEDGER).write_text(text)
+        with pytest.raises(FormatError, match="delete it"):
+            run_steps(folder, make_steps(folder))
 
 
 def test_edits_belong_to_a_result(tmp_path):

@@ -15,7 +15,7 @@ import mapose
 from mapose.cli import app
 from mapose.cluster.slurm import find_states, read_sbatch
 from mapose.cluster.submitting import QueueOptions, list_submissions
-from mapose.errors import SettingsError
+from mapose.errors import FormatError, SettingsError
 from mapose.io import VideoWriter
 from mapose.locks import lock_output
 from mapose.project.project import Project
@@ -161,6 +161,21 @@ def test_a_mistake_is_told_before_anything_is_handed_in(bin_, project, words, me
     done = run(*words.format(p=project.path).split())
     assert isinstance(done.exception, SettingsError) and message in str(done.exception)
     assert not list_submissions(project.path) and not Path(f"{project.path}x").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attempts": [[]]}, {"attempts": [{"job": 1}]}, {"items": ["a.mp4"]}, {"items": [["a", 1]]},
+        {"array": 0}, {"words": [2]}, {"kind": "x"}, {"model": None}, {"sbatch": []},
+    ],
+)  # fmt: skip
+def test_a_damaged_manifest_is_told(bin_, project, change):
+    run("submit", project.path)
+    place = find_folder(project) / "manifest.json"
+    place.write_text(json.dumps(json.loads(place.read_text("utf-8")) | change), encoding="utf-8")
+    with pytest.raises(FormatError, match="does not say what was handed in"):
+        list_submissions(project.path)
 
 
 def test_what_another_model_has_made_is_not_done(bin_, project):

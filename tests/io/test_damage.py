@@ -3,6 +3,7 @@
 `tests/benchmarks/fuzz_readers.py` looks for more of them; what it found is here by kind.
 """
 
+import io
 import json
 import struct
 import time
@@ -10,6 +11,8 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from tokenize import TokenError
+from zipfile import BadZipFile
 
 import h5py
 import numpy as np
@@ -105,6 +108,29 @@ def test_lists_that_lead_nowhere_end(
     wanted = r"a\.h5: values of varying length .* damaged"
     with pytest.raises(FormatError, match=wanted), open_hdf5(path):
         pass
+
+
+def _say_otherwise(file: h5py.File) -> None:
+    file.attrs[next(name for name in file.attrs if "mapose" in name)] = "[1]"
+
+
+def _lose_groups(file: h5py.File) -> None:
+    del file["processing"]
+    file["processing"] = 1
+
+
+def _lose_points(file: h5py.File) -> None:
+    del file["processing/behavior/ann/snout/data"]
+    file.create_group("processing/behavior/ann/snout/data")
+
+
+@pytest.mark.parametrize("change", [_say_otherwise, _lose_groups, _lose_points])
+def test_wrong_kinds_in_nwb_are_told(tmp_path: Path, change: Callable[[h5py.File], None]) -> None:
+    write(make_poses(), tmp_path / "x.nwb")
+    with h5py.File(tmp_path / "x.nwb", "r+") as file:
+        change(file)
+    with pytest.raises(FormatError, match=r"x\.nwb"):
+        read(tmp_path / "x.nwb")
 
 
 @pytest.mark.parametrize("name", ["poses/array", "individuals", "provenance", "skeleton/keypoints"])
@@ -334,6 +360,9 @@ FAULTS: dict[type[Exception], Callable[[], object]] = {
     TypeError: lambda: len(3),  # type: ignore[arg-type]
     OverflowError: lambda: np.array([10**400], np.int64),
     MemoryError: lambda: np.ones(2**50),
+    BadZipFile: lambda: np.load(io.BytesIO(b"PK\3\4")),
+    EOFError: lambda: np.load(io.BytesIO(b"")),
+    TokenError: lambda: np.load(io.BytesIO(b"\x93NUMPY\1\0\x10\0{'descr': (((   \n")),
 }
 
 

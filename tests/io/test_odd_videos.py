@@ -9,11 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
+from calibration import open_recording
 from mapose.errors import VideoError
 from mapose.io import container
 from mapose.io.container import open_container
 from mapose.io.images import read_image
+from mapose.io.sources import list_videos
 from mapose.io.video import _LATE, HELD, Video, VideoWriter, prefetch
+from mapose.project.overview import describe
 
 COUNT, WIDTH, HEIGHT = 80, 160, 96
 
@@ -107,6 +110,22 @@ def test_damaged_frames_are_those_of_a_plain_decode_from_every_start(tmp_path, k
             assert all(same(image, images[n]) for n, image in run.items()), start
             if images[start] is not None:
                 np.testing.assert_array_equal(video[start], images[start])
+
+
+def test_a_codec_that_nobody_knows_is_told(tmp_path):
+    path = encode(tmp_path / "a.mkv", "libx264", {})
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ"))
+    with pytest.raises(VideoError, match="coded in a way"):
+        Video(path)
+
+
+@pytest.mark.parametrize("ending", [".ts", ".m2ts", ".flv", ".3gp", ".asf", ".mxf", ".vob"])
+def test_videos_of_rare_endings_are_found_in_folders(tmp_path, ending):
+    codec = {".flv": "flv1", ".3gp": "mpeg4", ".asf": "wmv2"}.get(ending, "mpeg2video")
+    path = encode(tmp_path / f"a{ending}", codec, {}, numbers=range(5))
+    assert len(list(Video(path))) == 5
+    assert list_videos(tmp_path) == [path] and describe(path).kind == "video"
+    assert len(list(open_recording("a", path).read_frames())) == 5
 
 
 def test_a_sound_video_is_entered_at_keyframes(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from calibration import add_station
 from mapose.cli import app
 from mapose.errors import FormatError, SettingsError, VideoError
+from mapose.files import RESULT
 from mapose.io import Video, VideoWriter, load
 from mapose.io.cutting import Cut, cut_video
 from mapose.live import (
@@ -355,6 +356,12 @@ def test_parts_of_a_run_that_crashed_are_joined(in_picture, tmp_path, monkeypatc
     join_parts(kept)
     shutil.copytree(tmp_path / "copy", crashed.folder)  # killed before they were removed
     assert join_parts(kept) == kept
+    other = tmp_path / "other.mapose.h5"  # a disk has lost one part of it
+    shutil.copytree(tmp_path / "copy", parts.find_parts(other))
+    lost = parts.find_parts(other) / f"000001{RESULT}"
+    lost.write_bytes(lost.read_bytes()[:2000])
+    assert len(load(join_parts(other))) == len(load(kept)) - 6
+    assert lost.exists()  # for whoever can mend it
     assert len(load(kept)) == FRAMES // 6 * 6 and not parts.find_parts(kept).exists()
     points = np.stack([answer.points for answer in in_picture[: len(load(kept))]])
     np.testing.assert_array_equal(load(kept).points, points.astype(np.float32))

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from mapose.analysis.pipeline import analyze
-from mapose.errors import FormatError, SettingsError
+from mapose.errors import FormatError, MaposeError, SettingsError
 from mapose.io import VideoWriter, load
 from mapose.models import TopDown, open_model
 from mapose.models.detector import Detector
@@ -227,6 +227,30 @@ def test_without_weights_the_message_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(SettingsError, match=r"weights of 'PekingU.*cannot be had"):
         open_model(find_model("zoo:quadrupeds"))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("detector/config.json", "depths", {"depths": [1, 2**36, 1, 1]}, "depths may be 1000"),
+        ("detector/config.json", "decoder_layers", "many", "no such model"),
+        ("detector/preprocessor_config.json", None, "[", "not json"),
+        ("detector/preprocessor_config.json", None, "[1]", "not a complete description"),
+        ("detector/preprocessor_config.json", "size", {"height": -1, "width": 1}, "no size"),
+        ("pose/config.json", "backbone_config", 3, "no such model|cannot be had"),
+    ],
+)
+def test_a_damaged_description_is_told(saved, tmp_path, file, old, new, told):
+    folder = shutil.copytree(saved, tmp_path / "beasts")
+    text = new
+    if old is not None:
+        found = json.loads((folder / file).read_text(encoding="utf-8"))
+        inside = found["backbone_config"] if old == "depths" else found
+        inside.update(new if old == "depths" else {old: new})
+        text = json.dumps(found)
+    (folder / file).write_text(text, encoding="utf-8")
+    with pytest.raises(MaposeError, match=told):
+        open_model(folder)
 
 
 def test_the_fingerprint_is_of_the_weights(saved, tmp_path):

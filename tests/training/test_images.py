@@ -14,6 +14,7 @@ from mapose.project.importing import import_labels
 from mapose.project.project import Project
 from mapose.training.ahead import draw_ahead
 from mapose.training.images import LabelledImages
+from tests.io.test_damage import make_png
 from tests.training.test_training import SKELETON, make_labels
 
 
@@ -37,6 +38,9 @@ def test_images_are_read_each_time_they_are_asked_for(images, monkeypatch):
     assert len(list(images)) == 6 and len(looked) == 8
     images.entries[3][0].unlink()
     with pytest.raises(FormatError, match="found no file"):
+        images.find_sizes()
+    images.entries[3][0].write_bytes(make_png(60_000, 60_000))
+    with pytest.raises(FormatError, match="wanted an image of at most"):
         images.find_sizes()
 
 

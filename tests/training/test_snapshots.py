@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mapose.errors import SettingsError
+from mapose.errors import FormatError, SettingsError
 from mapose.models import load_tensors
 from mapose.project.importing import import_labels
 from mapose.project.project import Project
@@ -17,6 +17,7 @@ from mapose.training.snapshots import (
     list_snapshots,
     load_snapshot,
     name_snapshot,
+    read_errors,
     write_snapshots,
 )
 from tests.training.test_training import QUICK, SKELETON, make_labels, make_trainer, stop_at, train
@@ -75,6 +76,13 @@ def test_snapshots_are_whole_models_and_evaluated_side_by_side(project):
     place = write_snapshots(found, folder / "evaluation")
     assert json.loads((place / "snapshots.json").read_text("utf-8"))["best"] == found.best
     assert "best on validation frames" in str(found)
+    log = folder / "training.csv"
+    log.write_text("step,validation_error\n20,[]\n\u00b2,3\n40,2.5\n", encoding="utf-8")
+    assert read_errors(folder) == {40: 2.5}
+    place = folder / "snapshots" / "step-20.safetensors"
+    place.write_bytes(place.read_bytes().replace(b"neck.1.bias", b"neck.2.bias"))
+    with pytest.raises(FormatError, match=r"step-20\.safetensors cannot be read"):
+        load_snapshot(folder, 20)
     assert len(choose_snapshots(folder, "best")) == len(choose_snapshots(folder, "last")) == 1
     with pytest.raises(SettingsError, match="has 20, 40"):
         evaluate_snapshots(project, "first", which="15")

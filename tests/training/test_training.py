@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+import yaml
 
 from mapose.analysis.prediction import Predictor
 from mapose.config import TrainSettings, load_settings
@@ -302,6 +303,22 @@ def test_a_damaged_state_is_made_anew_from_the_one_before(tmp_path, damage, capl
     again.load()
     assert again.step == 0 and "earlier state" in caplog.text
     expect_equal(again.run(lambda _: (1.0, 1.0)), whole)
+
+
+@pytest.mark.parametrize("key", ["seconds", "best", "waited", "errors", "losses", "step"])
+def test_a_state_that_lacks_something_is_made_anew_as_well(tmp_path, key):
+    trainer = make_trainer(tmp_path)
+    trainer.save()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(lambda _: (1.0, 1.0), stop_at(10))
+    file = tmp_path / "run" / "state.yaml"
+    states = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for state in states[:2]:
+        state[key] = "[]"
+    file.write_text(yaml.safe_dump(states), encoding="utf-8")
+    again = make_trainer(tmp_path)
+    again.load()
+    assert again.step == 0
 
 
 def test_effort_is_a_part_of_the_steps_that_are_chosen(project):

@@ -1,5 +1,6 @@
 """Models that travel: handed on, got from everywhere, and refused where something is wrong."""
 
+import errno
 import http.server
 import json
 import shutil
@@ -191,6 +192,20 @@ def test_nothing_but_a_models_own_files_is_taken(model, tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == [
         "SHA256SUMS", "model.yaml", "weights.safetensors"
     ]  # fmt: skip
+
+
+def test_a_full_disk_is_no_damage_of_the_archive(packed, monkeypatch):
+    real = Path.open
+
+    def fail(self, mode="r", *args, **options):
+        if self.name == "weights.safetensors" and "w" in mode:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(self, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(SettingsError, match="No space left"):
+        get_model(packed)
+    assert list_left() == []
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", ".hidden", "C:x", ""])
