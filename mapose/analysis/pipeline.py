@@ -405,8 +405,8 @@ class _Parts:
     def read_marks(self, number: int) -> Singles:
         """Read whose each animal of a chunk is."""
         path = self._name_marks(number)
-        with explain_damage(path):
-            found: Singles = np.load(path, allow_pickle=False)
+        with explain_damage(path), path.open("rb") as file:
+            found: Singles = np.load(file, allow_pickle=False)
         return found
 
     def read(self) -> Iterator[Poses]:

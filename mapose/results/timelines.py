@@ -210,7 +210,11 @@ def _read(file: Path, mark: Ints) -> Timelines | None:
     if not file.is_file():
         return None
     try:
-        with explain_damage(file), np.load(file, allow_pickle=False) as held:
+        with (
+            explain_damage(file),
+            file.open("rb") as opened,
+            np.load(opened, allow_pickle=False) as held,
+        ):
             if not np.array_equal(held["mark"], mark):
                 return None
             count = int(held["count"])

@@ -120,8 +120,9 @@ def _lose_groups(file: h5py.File) -> None:
 
 
 def _lose_points(file: h5py.File) -> None:
-    del file["processing/behavior/ann/snout/data"]
-    file.create_group("processing/behavior/ann/snout/data")
+    data = "processing/behavior/PoseEstimation/snout/data"
+    del file[data]
+    file.create_group(data)
 
 
 @pytest.mark.parametrize("change", [_say_otherwise, _lose_groups, _lose_points])
