@@ -1,4 +1,10 @@
-from .alignment import align_to_board, align_to_points, find_board_pose, find_similarity
+from .alignment import (
+    align_to_board,
+    align_to_points,
+    find_board_pose,
+    find_similarity,
+    find_world_change,
+)
 from .boards.board import Board
 from .boards.charuco import CharucoBoard
 from .boards.chessboard import Chessboard
@@ -14,6 +20,7 @@ from .files.readers import read_cameras
 from .group import UNKNOWN_UNIT, CameraGroup
 from .selfcalibration.calibrating import KnownLength, calibrate_from_points, guess_lens
 from .selfcalibration.drift import Drift, find_drift
+from .selfcalibration.lenses import find_undistorted
 from .selfcalibration.report import SelfCalibrationReport
 from .session.calibrating import calibrate, calibrate_detections
 from .session.report import CalibrationReport
@@ -71,6 +78,8 @@ __all__ = [
     "find_moments",
     "find_reprojection_errors",
     "find_similarity",
+    "find_undistorted",
+    "find_world_change",
     "guess_lens",
     "invert_normal",
     "join_calibrations",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from calibration.arrays import Floats
 from calibration.boardposes import find_board_poses
 from calibration.boards.board import Board
+from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.group import CameraGroup
 from calibration.rotations import turn
@@ -23,6 +24,8 @@ from calibration.triangulation.points import triangulate_points
 
 # Corners that fix where a board lies.
 _CORNERS = 4
+# Numbers of one calibration differ by less than this in two files, relative to their size.
+_SAME = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +121,54 @@ def find_similarity(
     rotation = (u * signs) @ vt
     factor = float((sizes * signs).sum() / (a**2).sum()) if scale else 1.0
     return Similarity(rotation, middle_b - factor * rotation @ middle_a, factor)
+
+
+def find_world_change(before: CameraGroup, after: CameraGroup) -> Similarity | None:
+    """Find the change of world between two files of the same calibration.
+
+    Parameters
+    ----------
+    before, after : CameraGroup
+        Cameras that have names in common.
+
+    Returns
+    -------
+    Similarity or None
+        From the world of `before` to that of `after`; None if lenses differ, or the cameras do not
+        stand alike to each other: then it is another calibration.
+
+    Examples
+    --------
+    >>> from calibration import make_ring
+    >>> moved, change = align_to_points(make_ring(3), origin=[1, 2, 3], x=[4, 2, 3], y=[1, 9, 4])
+    >>> np.allclose(find_world_change(make_ring(3), moved).move([5, 6, 7]), change.move([5, 6, 7]))
+    True
+    >>> find_world_change(make_ring(3), make_ring(3, seed=1)) is None
+    True
+    """
+    names = [name for name in before.names if name in after]
+    pairs = [(before[name], after[name]) for name in names]
+    if not pairs or not all(_have_one_lens(a, b) for a, b in pairs):
+        return None
+    old, new = (np.stack([pair[i].centre for pair in pairs]) for i in (0, 1))
+    size = float(np.linalg.norm(old - old[0], axis=1).max())
+    scale = float(np.linalg.norm(new - new[0], axis=1).max()) / size if size else 1.0
+    rotation = pairs[0][1].rotation_matrix.T @ pairs[0][0].rotation_matrix
+    change = Similarity(rotation, new[0] - scale * rotation @ old[0], scale)
+    turned = [b.rotation_matrix @ rotation - a.rotation_matrix for a, b in pairs]
+    apart = np.abs(change.move(old) - new).max()
+    same = np.abs(turned).max() < _SAME and apart <= _SAME * scale * size
+    return change if same else None
+
+
+def _have_one_lens(a: Camera, b: Camera) -> bool:
+    return (
+        a.model == b.model
+        and a.size == b.size
+        and a.distortion.shape == b.distortion.shape
+        and np.allclose(a.matrix, b.matrix, rtol=_SAME)
+        and np.allclose(a.distortion, b.distortion, rtol=_SAME, atol=_SAME)
+    )
 
 
 def find_board_pose(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mapose.arrays import Ints, Singles
+from mapose.arrays import AnyFloats, Ints, Singles
 from mapose.errors import ShapeError
 from mapose.skeleton import LANDMARKS, Skeleton
 
@@ -270,6 +270,33 @@ def _join_animals(rows: Singles) -> tuple[Singles, bool]:
     return np.stack(joined), same
 
 
+def list_distinct(points: AnyFloats, rows: Ints) -> list[int]:
+    """List the animals that do not repeat all places of one before in their frame.
+
+    Parameters
+    ----------
+    points : float, (N, K, 2)
+        NaN = not marked. Animals with one point only are never twins: they may share it.
+    rows : int, (N,)
+        Frame of each.
+
+    Examples
+    --------
+    >>> points = np.array([[[1, 2], [3, 4.0]], [[1, 2], [3, 4]], [[1, 2], [3, 4]]])
+    >>> list_distinct(points, np.array([0, 0, 1]))
+    [0, 2]
+    """
+    several = np.isfinite(points).all(-1).sum(-1) > 1
+    seen: set[tuple[int, bytes]] = set()
+    kept = []
+    for n, row in enumerate(rows.tolist()):
+        key = (row, points[n].tobytes())
+        if key not in seen or not several[n]:
+            kept.append(n)
+        seen.add(key)
+    return kept
+
+
 def drop_twins(labels: Labels) -> Labels:
     """Keep one of several animals of a frame that have all their points at the same places.
 
@@ -277,19 +304,14 @@ def drop_twins(labels: Labels) -> Labels:
     Of animals that are known the first keeps its points. Columns that nobody is left in at the end
     are taken away where they are slots.
     """
-    points, dropped, first = labels.points.copy(), 0, ""
-    marked = np.isfinite(points).all(-1).sum(-1) > 1
-    for row in np.flatnonzero(marked.sum(1) > 1):
-        seen: set[bytes] = set()
-        for i in np.flatnonzero(marked[row]):
-            key = points[row, i].tobytes()
-            if key in seen:
-                points[row, i] = np.nan
-                dropped, first = dropped + 1, first or labels.row_names[row]
-            seen.add(key)
-    if not dropped:
+    points = labels.points.copy()
+    rows, columns = np.nonzero(np.isfinite(points).all(-1).any(-1))
+    twins = np.delete(np.arange(len(rows)), list_distinct(points[rows, columns], rows))
+    if not len(twins):
         return labels
-    told = f"{dropped} animals lie exactly upon another one and are left out, first in {first}"
+    points[rows[twins], columns[twins]] = np.nan
+    first = labels.row_names[rows[twins[0]]]
+    told = f"{len(twins)} animals lie exactly upon another one and are left out, first in {first}"
     labels = replace(labels, points=points, left_out=(*labels.left_out, told))
     there = np.isfinite(points).reshape(len(points), points.shape[1], -1).any(-1).any(0)
     used = int(np.flatnonzero(there).max(initial=0)) + 1

@@ -179,16 +179,20 @@ class Skeleton:
         return {**plain, "landmarks": list(self.landmarks)} if self.landmarks else plain
 
 
-_SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
+#: Words for the sides, as users of several languages name them; whichever of them stands first.
+_SIDES = (
+    *(("left", "right"), ("links", "rechts"), ("linke", "rechte"), ("gauche", "droite")),
+    *(("gauche", "droit"), ("izquierd", "derech"), ("sinistr", "destr"), ("esquerd", "direit")),
+)
 _LETTERS = (("L", "R"), ("l", "r"))
 
 
 def find_mirror(keypoints: Sequence[str]) -> list[Pair]:
     """Guess left/right pairs from keypoint names.
 
-    A pair is two names that become equal when *left* is replaced by *right*, or an ``L`` that
-    stands alone at the start or end of a word (``wingL``, ``Ear_L``, ``L_ear``, ``forelegL4``)
-    by ``R``. A name with more than one candidate partner is left alone.
+    A pair is two names that become equal when *left* is replaced by *right* (or so in other
+    languages), or an ``L`` that stands alone at the start or end of a word (``wingL``, ``Ear_L``,
+    ``L_ear``, ``forelegL4``) by ``R``. A name with more than one candidate partner is left alone.
 
     Examples
     --------
@@ -206,7 +210,10 @@ def find_mirror(keypoints: Sequence[str]) -> list[Pair]:
 
 
 def _mirrored_names(name: str) -> set[str]:
-    found = {name.replace(left, right, 1) for left, right in _SIDES if left in name}
+    found = set()
+    for left, right in _SIDES:
+        for case in (str, str.capitalize, str.upper):
+            found.add(name.replace(case(left), case(right), 1))
     for left, right in _LETTERS:
         for i, char in enumerate(name):
             if char == left and _stands_alone(name, i):

@@ -58,4 +58,6 @@ def test_mirror_pairs_of_real_skeletons():
         ("Ear_L", "Ear_R"),
         ("Haunch_left", "Haunch_right"),
     ]
+    names = ["oreille_gauche", "oreille_droite", "PfoteLinks", "PfoteRechts"]
+    assert find_mirror(names) == [tuple(names[:2]), tuple(names[2:])]
     assert find_mirror(["tail", "lamp", "ramp", "Leg", "Reg"]) == []

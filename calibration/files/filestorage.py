@@ -77,18 +77,20 @@ def read_opencv(path: Path, sizes: Sizes) -> tuple[list[Camera], str]:
 
 
 def _load_with_partner(path: Path) -> Document:
-    document = _load_document(path)
+    document = load_document(path)
     for one, other in _PARTNERS.items():
         for mine, theirs in ((one, other), (other, one)):
             partner = path.with_name(path.name.replace(mine, theirs))
             if path.stem == mine and partner.exists():
-                return document | _load_document(partner)
+                return document | load_document(partner)
     return document
 
 
-def _load_document(path: Path) -> Document:
+def load_document(path: Path) -> Document:
     """Load a file as dicts, lists, arrays, texts and numbers."""
     text = read_text(path)
+    if path.suffix.lower() in (".yml", ".yaml"):
+        text = _indent_lists(text)
     if path.suffix.lower() in (".yml", ".yaml") and not text.startswith("%YAML"):
         text = "%YAML:1.0\n---\n" + text.removeprefix("---\n")
     try:
@@ -106,6 +108,23 @@ def _load_document(path: Path) -> Document:
     if not isinstance(document, dict):
         raise CalibrationError(f"{path} is empty: wanted the parameters of cameras")
     return document
+
+
+def _indent_lists(text: str) -> str:
+    """Indent lists that begin in the column of their key: YAML allows that, OpenCV does not."""
+    lines, waiting, moved = text.splitlines(), -1, -1
+    for n, line in enumerate(lines):
+        bare, column = line.strip(), len(line) - len(line.lstrip(" "))
+        if not bare or bare.startswith("#"):
+            continue
+        listed = bare.startswith("- ")
+        if listed and column == waiting:
+            moved = column
+        if moved >= 0 and (column > moved or (listed and column == moved)):
+            lines[n] = f"  {line}"
+        else:
+            moved, waiting = -1, column if bare.endswith(":") else -1
+    return "\n".join([*lines, ""])
 
 
 def _simplify(node: Any) -> Any:

@@ -59,7 +59,9 @@ def _read_file(path: Path) -> list[Parameters]:
     if "params" not in data:
         if "K" not in data:
             raise CalibrationError(
-                f"{path} has no calibration of DANNCE: wanted the variable params, or K, r and t"
+                f"{path} has no calibration of DANNCE: wanted the variable params, or K, r and t; "
+                "of MATLAB's stereoParameters its structure: "
+                "s = toStruct(stereoParams); save('stereo.mat', '-struct', 's')"
             )
         return [_read_parameters(path.stem, data, path)]
     params = _as_list(data["params"])

@@ -16,10 +16,12 @@ from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.files.damage import explain_damage, parse_toml, read_text
 from calibration.files.filestorage import read_opencv
+from calibration.files.kalibr import KALIBR, read_kalibr
 from calibration.files.keys import name_fields, read_flag
 from calibration.files.matlab import read_dannce
 from calibration.files.parameters import Parameters, make_cameras
 from calibration.files.sizes import Sizes, list_parameter_files, round_rotation
+from calibration.files.stereo import is_stereo, read_stereo
 from calibration.group import UNKNOWN_UNIT, CameraGroup
 
 Tables = dict[str, Any]
@@ -50,19 +52,20 @@ def read_cameras(
     ----------
     path : path
         TOML of this package, Anipose, Pose2Sim or caliscope; ``.qca.txt`` of Qualisys; ``.mat``
-        of DANNCE or Label3D (``*_dannce.mat``); yaml, xml or json of OpenCV's FileStorage, as
-        also written by ROS and EasyMocap. A folder with one ``.mat`` or FileStorage file per
+        of DANNCE or Label3D (``*_dannce.mat``), of Bouguet's toolbox or MATLAB's stereoParameters
+        as a structure; ``camchain.yaml`` of Kalibr; yaml, xml or json of OpenCV's FileStorage,
+        as also written by ROS and EasyMocap. A folder with one ``.mat`` or FileStorage file per
         camera is a group as well: cameras are then called by their files.
     format : str, optional
-        ``anipose``, ``caliscope``, ``pose2sim``, ``qualisys``, ``dannce`` or ``opencv``; by
-        default found by looking into the file.
+        ``anipose``, ``caliscope``, ``pose2sim``, ``qualisys``, ``dannce``, ``matlab``,
+        ``kalibr`` or ``opencv``; by default found by looking into the file.
     sizes : (int, int) or dict of str to (int, int), optional
         Width and height of the images, of all cameras or by name, for files that do not say.
         Without it the principal point is taken for the middle of the image, with a warning;
         projection does not depend on the size.
     unit : str, optional
-        Unit of the world. By default metres for Pose2Sim and caliscope, mm for Qualisys, for
-        others what the file says, or ``"unknown"``.
+        Unit of the world. By default metres for Pose2Sim, caliscope and Kalibr, mm for Qualisys,
+        for others what the file says, or ``"unknown"``.
 
     Returns
     -------
@@ -131,7 +134,7 @@ def _detect_format(path: Path, tables: Tables) -> str:
     if suffix == ".toml":
         return _detect_toml(tables)
     if suffix == ".mat":
-        return "dannce"
+        return "matlab" if is_stereo(path) else "dannce"
     if suffix in (".pickle", ".pkl"):
         raise CalibrationError(
             f"{path.name}: pickles are never opened, as they can run anything; calibrate again "
@@ -141,6 +144,8 @@ def _detect_format(path: Path, tables: Tables) -> str:
         start = file.read(2000).decode("utf-8", errors="replace")
     if re.search(r"<calibration\b|<QTM_Parameters", start):
         return "qualisys"
+    if suffix in (".yml", ".yaml") and KALIBR.search(start):
+        return "kalibr"
     if suffix in _STORAGE:
         return "opencv"
     raise CalibrationError(
@@ -287,4 +292,6 @@ _READERS: dict[str, Callable[[Path, Sizes], Found]] = {
     "qualisys": _read_qualisys,
     "dannce": read_dannce,
     "opencv": read_opencv,
+    "kalibr": read_kalibr,
+    "matlab": read_stereo,
 }

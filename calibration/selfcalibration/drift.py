@@ -12,6 +12,7 @@ from calibration.arrays import Floats, Ints
 from calibration.camera import Camera
 from calibration.errors import CalibrationError
 from calibration.group import CameraGroup
+from calibration.selfcalibration.lenses import find_undistorted
 from calibration.selfcalibration.movement import (
     CLEARLY,
     FEWEST,
@@ -198,6 +199,9 @@ def find_drift(
 
     Notes
     -----
+    Pixels of pictures whose distortion was taken out before are recognised (`find_undistorted`),
+    and judged by cameras without distortion, which `cameras` and `repaired` then are.
+
     Labels err alike in neighbouring frames, and each keypoint in its own way. The standard
     deviation of a shift is taken by leaving out tenths of the time and groups of keypoints in
     turn (jackknife), so that such errors are not taken for a movement.
@@ -216,6 +220,9 @@ def find_drift(
         )
     numbers = np.arange(array.shape[1]) if frames is None else np.asarray(frames, np.int64)
     scene = _choose_points(array)
+    # A lens that is not that of the pixels would be taken for a movement.
+    undistorted = find_undistorted(cameras, array)
+    cameras = undistorted[0] if undistorted else cameras
     left_out = [_leave_out(cameras, scene, v) for v in range(len(cameras))]
     rivals = dict[int, list[int]]()
     group, scene, moved = _place_known(cameras, scene, known or {}, numbers)
@@ -247,7 +254,14 @@ def find_drift(
     repaired = cameras
     for v in moved:
         repaired = add_station(repaired, group.cameras[v], drifts[v].since)
-    return Drift(drifts, group, _say(drifts, cameras, least_shift), repaired)
+    verdict = _say(drifts, cameras, least_shift)
+    if undistorted:
+        verdict = (
+            "The pixels are those of pictures whose distortion was taken out: they fit to "
+            f"{undistorted[2]:.2f} px without the distortion of the lenses, to "
+            f"{undistorted[1]:.2f} px with it. Judged without it: {verdict}"
+        )
+    return Drift(drifts, group, verdict, repaired)
 
 
 def _place_known(

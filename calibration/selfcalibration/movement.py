@@ -102,6 +102,16 @@ def find_movement(
             placed, equations = resect(camera, target.take(target.frame >= since))
             around = (since - n_frames // n_blocks, since + n_frames // n_blocks)
             since = _find_moment(camera, placed, target, around, noise=equations.noise)
+        found = _place(camera, target, over_time, since)
+        # A step that is no larger than what parts of time differ by is none.
+        if since == 0 or found.is_clear(0.0):
+            return found
+        since = 0
+    return _place(camera, target, over_time, since)
+
+
+def _place(camera: Camera, target: Target, over_time: Floats, since: int) -> Movement:
+    """Find where a camera stands from a frame on, and how sure that is."""
     late = target.take(target.frame >= since)
     if len(late.points) < FEWEST:
         return Movement(camera, np.nan, np.nan, np.nan, len(late.points), over_time, since)
@@ -109,6 +119,15 @@ def find_movement(
     shift = equations.find_shift(camera, placed, late)
     parts = np.arange(len(late.points)) * N_PARTS // len(late.points)
     deviation = max(equations.find_deviation(parts), equations.find_deviation(late.group))
+    if since > 0:
+        # Of a short piece of time its own parts do not tell what such pieces differ by: those
+        # before it do, in which the camera stood where it was calibrated.
+        share = len(over_time) * since / (int(target.frame.max()) + 1)
+        before = over_time[: int(share)]
+        before = before[np.isfinite(before)]
+        if len(before):
+            chance = np.sqrt((before**2).mean() / max(len(over_time) - share, 1))
+            deviation = max(deviation, float(chance))
     return Movement(placed, shift, deviation, equations.noise, len(target.points), over_time, since)
 
 

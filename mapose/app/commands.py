@@ -10,13 +10,14 @@ from pydantic import Field
 from mapose.app.endpoints import Call
 from mapose.app.projects import OpenProject
 from mapose.app.responses import Body
-from mapose.app.sessions import find_board, prepare_calibration
+from mapose.app.sessions import find_board, prepare_calibration, prepare_world
 from mapose.errors import SettingsError
 from mapose.files import RESULT
 from mapose.io.proposals import name_images
 from mapose.project.calibrations import (
     check_session,
     find_calibration,
+    find_measured,
     find_views,
     name_space,
 )
@@ -26,6 +27,8 @@ from mapose.results.result import Result
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Name = Annotated[str, Field(max_length=200)]
 Names = Annotated[list[Name], Field(max_length=1000)]
+Pixel = Annotated[tuple[float, float], Field(strict=False)]
+Corner = Name | Annotated[dict[Name, Pixel], Field(min_length=2, max_length=100)]
 
 
 class Extract(Body):
@@ -137,6 +140,22 @@ class Calibrate(Body):
     replace: bool = False
 
 
+class World(Body):
+    """The world of a session's cameras, by three points.
+
+    Each is the name of a keypoint of its 3D result, or by camera the pixel at which it was clicked.
+    """
+
+    kind: Literal["world"]
+    session: Name
+    origin: Corner
+    x: Corner
+    y: Corner
+    frame: Annotated[int, Field(ge=0, le=2**31)] | None = None
+    animal: Name = ""
+    length: Annotated[str, Field(max_length=40)] = ""
+
+
 class Triangulate(Body):
     """The views of a session in space."""
 
@@ -160,6 +179,7 @@ Request = (
     | Plot
     | Export
     | Calibrate
+    | World
     | Triangulate
 )
 
@@ -293,6 +313,27 @@ def _calibrate(opened: OpenProject, request: Calibrate) -> tuple[list[str], str,
     return words, f"Calibrate {request.session}", request.session
 
 
+def _world(opened: OpenProject, request: World) -> tuple[list[str], str, str]:
+    project, session = opened.project, _check_plain(request.session, "name of a session")
+    calibration = opened.workspace.allow(find_measured(project, session))
+    words = ["world", "-o", prepare_world(opened, session), "--force"]
+    corners = {"origin": request.origin, "x": request.x, "y": request.y}
+    if any(isinstance(corner, str) for corner in corners.values()):
+        words += ["--points", str(opened.find_result(name_space(project, session)))]
+    # One word each: no keypoint or camera is an option, whatever it is called.
+    words += [f"--{name}={_tell_corner(corner)}" for name, corner in corners.items()]
+    words += [] if request.frame is None else ["--frame", str(request.frame)]
+    words += [f"--animal={request.animal}"] if request.animal else []
+    words += [f"--length={request.length}"] if request.length else []
+    return [*words, "--", str(calibration)], f"Place the world of {session}", session
+
+
+def _tell_corner(corner: Corner) -> str:
+    if isinstance(corner, str):
+        return corner
+    return ",".join(f"{name}={x}:{y}" for name, (x, y) in corner.items())
+
+
 def _triangulate(opened: OpenProject, request: Triangulate) -> tuple[list[str], str, str]:
     project, session = opened.project, request.session
     calibration = opened.workspace.allow(find_calibration(project, session))
@@ -327,6 +368,7 @@ _WORDS: dict[str, Callable[..., tuple[list[str], str, str]]] = {
     "plot": _plot,
     "export": _export,
     "calibrate": _calibrate,
+    "world": _world,
     "triangulate": _triangulate,
 }
 

@@ -15,9 +15,11 @@ from mapose.errors import MaposeError, SettingsError
 from mapose.files import RESULT
 from mapose.project.calibrations import (
     find_calibration,
+    find_measured,
     find_views,
     name_space,
     place_calibration,
+    place_world_of,
 )
 from mapose.reading import is_plain_name, load_json
 
@@ -57,6 +59,7 @@ def _describe(opened: OpenProject, session: str) -> dict[str, Any]:
         ],
         "fault": _find_fault(opened, session),
         "report": load_report(opened, session),
+        "placed": place_world_of(project, session).is_file(),
         "result": result,
         "done": (opened.path / "results" / f"{result}{RESULT}").is_file(),
     }
@@ -90,7 +93,7 @@ def _load_cameras(place: str, changed: int) -> CameraGroup:
 def load_report(opened: OpenProject, session: str) -> dict[str, Any] | None:
     """Load what was written down when the cameras were calibrated; None if nothing was."""
     try:
-        place = find_calibration(opened.project, session)
+        place = find_measured(opened.project, session)
         found = load_json(opened.workspace.allow(place.with_suffix(".report.json")))
     except (MaposeError, OSError):
         return None
@@ -140,6 +143,13 @@ def prepare_calibration(opened: OpenProject, session: str) -> str:
     """Make the folder for the calibration of a session; give the place of its file."""
     place = place_calibration(opened.project, session)
     place.parent.mkdir(exist_ok=True)
+    return str(opened.workspace.allow(place))
+
+
+def prepare_world(opened: OpenProject, session: str) -> str:
+    """Make the folder for a session's calibration in a world of its own; give the file's place."""
+    place = place_world_of(opened.project, session)
+    place.parent.mkdir(parents=True, exist_ok=True)
     return str(opened.workspace.allow(place))
 
 

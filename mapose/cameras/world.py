@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,10 @@ from calibration import (
     align_to_points,
     find_board_pose,
     find_sighting,
+    find_world_change,
     read_board,
     read_cameras,
+    select_stations,
 )
 from mapose.arrays import Floats
 from mapose.edits import find_edits_path
@@ -48,7 +50,8 @@ class WorldPoints:
     poses : path, optional
         3D result in which keypoints are looked up: where they are in the median over time.
     frame : int, optional
-        Its only frame that counts.
+        Its only frame that counts; of pixels the one in which they were clicked, if a camera was
+        moved within the recording.
     individual : str, optional
         Whose keypoints, where there are several animals; landmarks need none.
     length : float, optional
@@ -137,16 +140,34 @@ def place_world(
 
 
 def _place_points(cameras: CameraGroup, by: WorldPoints) -> CameraGroup:
-    poses = None if by.poses is None else Result(by.poses).poses
+    poses = None if by.poses is None else _read_poses(cameras, by.poses)
+    standing = select_stations(cameras, by.frame or 0)
     places = {}
     for name in ("origin", "x", "y"):
         place = getattr(by, name)
         places[name] = (
-            _meet(cameras, place, name)
+            _meet(standing, place, name)
             if isinstance(place, Mapping)
             else _find_place(place, poses, by)
         )
     return align_to_points(cameras, **places, length=by.length, unit=by.unit)[0]
+
+
+def _read_poses(cameras: CameraGroup, path: str | os.PathLike[str]) -> Poses:
+    """Read poses, and bring them into the world of the cameras, if they were made in another."""
+    result = Result(path)
+    poses, own = result.poses, result.cameras
+    if own is None or poses.dimensions != 3:
+        return poses
+    change = find_world_change(own, cameras)
+    if change is None:
+        raise SettingsError(
+            f"{Path(path).name} was reconstructed with other cameras than these: reconstruct it "
+            "with this calibration first"
+        )
+    array = poses.array.copy()
+    array[..., :3] = change.move(array[..., :3])
+    return replace(poses, array=array, covariance=None, unit=cameras.unit)
 
 
 def _meet(cameras: CameraGroup, pixels: Mapping[str, tuple[float, float]], what: str) -> Floats:

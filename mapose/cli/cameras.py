@@ -165,7 +165,7 @@ def world(
     sources: Sources = None,
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("world.toml"),
     board: BoardSpec = "",
-    frame: Annotated[int | None, whole(help="of the videos, or of --points")] = None,
+    frame: Annotated[int | None, whole(help="of the videos, of --points or of the pixels")] = None,
     unit: Unit = None,
     origin: Annotated[str, typer.Option(help=PLACE)] = "",
     x: Annotated[str, typer.Option("--x", help="a point on the x axis, likewise")] = "",

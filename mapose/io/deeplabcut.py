@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mapose.arrays import Singles
-from mapose.errors import FormatError, MissingExtraError
-from mapose.files import leave_mark, write_atomically
+from mapose.errors import FormatError
 from mapose.io.cells import (
     EMPTY,
     TextTable,
     find_blank,
     read_first_rows,
     read_numbers,
-    write_table,
 )
 from mapose.io.conventions import SINGLE, settle_points
 from mapose.io.deeplabcut_config import (
@@ -522,77 +519,3 @@ def _find_project_videos(
             if found:
                 named[stem] = found
     return named | find_sources([v for v in videos if v not in named], folder)
-
-
-def write_deeplabcut_h5(
-    poses: Poses, path: Path, *, scorer: str = "mapose", made: str = ""
-) -> None:
-    """Write an h5 as DeepLabCut's analysis does: key ``df_with_missing``, format table.
-
-    What made it becomes an attribute of the file.
-
-    Raises
-    ------
-    MissingExtraError
-        If PyTables is not installed.
-    """
-    try:
-        import tables
-    except ImportError as error:
-        raise MissingExtraError(
-            'writing DeepLabCut h5 needs PyTables: pip install "mapose[dlc]" (dlc-csv works '
-            "without)"
-        ) from error
-    frame = _make_table(poses, scorer).astype(np.float64)
-    with write_atomically(path, error=FormatError) as partial:
-        try:
-            store_frame(frame, partial, layout="table")
-        except tables.exceptions.HDF5ExtError:
-            # A table keeps its column names in an attribute of at most 64 KB, which some 900
-            # keypoints of all animals together fill. DeepLabCut opens the other format as well.
-            store_frame(frame, partial, layout="fixed")
-        leave_mark(partial, made)
-
-
-def store_frame(frame: pd.DataFrame, path: Path, *, layout: str) -> None:
-    """Write a table of pandas so that DeepLabCut opens it; needs PyTables.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-    path : Path
-        An h5 file, replaced.
-    layout : {"table", "fixed"}
-        Of `pandas.DataFrame.to_hdf`.
-    """
-    import tables
-
-    frame.to_hdf(path, key="df_with_missing", format=layout, mode="w")
-    with tables.open_file(path, "a") as file:
-        # pandas 3 no longer writes the version of its layout, without which pandas 2, and
-        # so DeepLabCut, takes the file for one of before 2012 and fails.
-        file.root.df_with_missing._v_attrs["pandas_version"] = "0.15.2"
-
-
-def write_deeplabcut_csv(poses: Poses, path: Path, *, scorer: str = "mapose") -> None:
-    """Write a csv with DeepLabCut's header rows."""
-    write_table(_make_table(poses, scorer), path, index=True)
-
-
-def _make_table(poses: Poses, scorer: str) -> pd.DataFrame:
-    """Lay out poses as DeepLabCut does."""
-    table = poses.to_pandas(scorer)
-    return part_owners(table, poses.skeleton) if LANDMARKS in poses.names else table
-
-
-def part_owners(table: pd.DataFrame, skeleton: Skeleton) -> pd.DataFrame:
-    """Give a table with columns of all individuals and body parts those that DeepLabCut has.
-
-    Landmarks are body parts of `SINGLE` alone, and it has no others.
-    """
-    if not skeleton.landmarks:
-        return table
-    owner = table.columns.get_level_values("individuals")
-    part = table.columns.get_level_values("bodyparts")
-    table = table.loc[:, (owner == LANDMARKS) == part.isin(skeleton.landmarks)]
-    return table.rename(columns={LANDMARKS: SINGLE}, level="individuals")

@@ -16,7 +16,7 @@ import pandas as pd
 from mapose.errors import FormatError, SettingsError
 from mapose.files import make_folder, write_atomically, write_yaml
 from mapose.io.cells import write_table
-from mapose.io.deeplabcut import part_owners, store_frame
+from mapose.io.deeplabcut_writing import part_owners, store_frame
 from mapose.io.images import read_image
 from mapose.labels import Labels
 from mapose.locks import is_locked, lock_output

@@ -97,7 +97,7 @@ def _read_names(path: Path, n: int) -> list[str]:
 def _make_skeleton(names: list[str], tree: npt.NDArray[np.integer]) -> Skeleton:
     n = len(names)
     edges = [(names[p], names[k]) for k, p in enumerate(tree[:, 0]) if 0 <= p < n and p != k]
-    # A pair counts only if both name each other.
+    # A pair counts only if both name each other; of the others it is guessed from names.
     partners = list(enumerate(tree[:, 1]))
     mirror = [(names[k], names[m]) for k, m in partners if k < m < n and tree[m, 1] == k]
     return Skeleton(names, edges, mirror)

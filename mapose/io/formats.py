@@ -58,8 +58,8 @@ _NAMED_VIDEOS: dict[str, str] = {
     "sleap-h5": "sleap_analysis.find_analysis_video",
 }
 _WRITERS: dict[str, str] = {
-    "dlc-h5": "deeplabcut.write_deeplabcut_h5",
-    "dlc-csv": "deeplabcut.write_deeplabcut_csv",
+    "dlc-h5": "deeplabcut_writing.write_deeplabcut_h5",
+    "dlc-csv": "deeplabcut_writing.write_deeplabcut_csv",
     "csv": "table.write_csv",
     "movement": "movement.write_movement",
     "slp": "sleap.write_slp",

@@ -134,14 +134,16 @@ class PosesWriter:
             self._file["cameras"] = text
 
     def add_support(self, support: Mapping[str, Any]) -> None:
-        """Store what the keypoints of all runs rest on.
+        """Store what the keypoints of all runs rest on, or after each run those of that run.
 
         Parameters
         ----------
         support : dict of str to array, (F, I, K)
             Some or all of ``error``, ``n_views``, ``filled`` and ``edited``.
         """
-        shape = self._file["poses"]["array"].shape[:3]
+        count, *rest = self._file["poses"]["array"].shape[:3]
+        there = [len(data) for data in self._file.get("support", {}).values()]
+        shape = (count - max(there, default=0), *rest)
         arrays: dict[str, Any] = {}
         faults = []
         for name, values in support.items():
@@ -155,6 +157,14 @@ class PosesWriter:
             raise ShapeError(f"{self.path.name}: " + "; ".join(faults))
         with self._explain():
             self._append(self._file.require_group("support"), arrays)
+
+    def add_provenance(self, more: Mapping[str, Any]) -> None:
+        """Say more of where the poses come from, known only in the end."""
+        told = {**json.loads(self._provenance), **more}
+        self._provenance = json.dumps(told, ensure_ascii=False, default=str)
+        with self._explain():
+            del self._file["provenance"]
+            self._file["provenance"] = self._provenance
 
     def add_doubts(self, doubts: Iterable[Doubt]) -> None:
         """Store the moments in which names were in doubt; none, where nobody looked for them."""

@@ -30,7 +30,7 @@ from mapose.io.instances import (
 from mapose.io.picture_sizes import hold_sizes
 from mapose.io.sleap_videos import find_recordings
 from mapose.io.sources import find_frame_numbers, find_images, name_videos
-from mapose.labels import ORIGINS, Labels
+from mapose.labels import ORIGINS, Labels, list_distinct
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -152,7 +152,7 @@ def read_slp_poses(path: Path) -> Poses:
     numbers, place = np.unique(taken.number, return_inverse=True)
     # A frame that is listed twice, as merged projects have it, is one.
     rows = place[taken.row]
-    kept = _list_distinct(taken.xy, rows)
+    kept = list_distinct(taken.xy, rows)
     if len(kept) < len(rows):
         log.warning(
             "%s: %d animals lie exactly upon another one and are left out",
@@ -182,19 +182,6 @@ def read_slp_poses(path: Path) -> Poses:
         rate=recordings.rates.get(used[0]),
         frames=numbers,
     )
-
-
-def _list_distinct(xy: Singles, rows: Ints) -> list[int]:
-    """List the instances, (N, K, 2), that do not repeat all places of one before in their row."""
-    several = np.isfinite(xy).all(-1).sum(-1) > 1  # one point may be shared
-    seen: set[tuple[int, bytes]] = set()
-    kept = []
-    for n, row in enumerate(rows.tolist()):
-        key = (row, xy[n].tobytes())
-        if key not in seen or not several[n]:
-            kept.append(n)
-        seen.add(key)
-    return kept
 
 
 def find_slp_video(path: Path) -> Path | None:

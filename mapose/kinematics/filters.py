@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -13,11 +13,33 @@ from scipy.signal import savgol_filter
 
 from mapose.arrays import Bools, Floats, Ints, Singles
 from mapose.errors import SettingsError, ShapeError, suggest_name
-from mapose.kinematics.kalman import find_spread, smooth_tracks
-from mapose.poses import FILLED, Poses
+from mapose.kinematics.kalman import (
+    LEARNED,
+    find_spread,
+    find_usual,
+    learn_scale,
+    smooth_tracks,
+)
+from mapose.poses import FILLED, Poses, join_poses
+from mapose.smoothing import cut_windows
 
 Method = Literal["kalman", "median", "savgol"]
 METHODS: tuple[Method, ...] = ("kalman", "median", "savgol")
+
+
+class FilterOptions(TypedDict, total=False):
+    """Options of `filter_poses` that decide the result."""
+
+    method: Any
+    window: int
+    order: int
+    max_gap: int
+    cutoff: float
+
+
+DEFAULTS: FilterOptions = {
+    "method": "kalman", "window": 5, "order": 2, "max_gap": 10, "cutoff": 0.0
+}  # fmt: skip
 
 
 def filter_poses(
@@ -92,32 +114,116 @@ def filter_poses(
     >>> np.flatnonzero(find_filled(smooth)).tolist()
     [4]
     """
-    check_filter(method, window=window, order=order, max_gap=max_gap)
-    _check_poses(poses, method)
-    count = len(poses)
-    poor = poses.confidence < cutoff
-    measured = np.where(poor[..., None], np.nan, poses.points.astype(np.float64))
-    f, i, k, d = measured.shape
-    points: Floats = measured.reshape(f, i * k, d)
-    covariance: Floats | None = None
-    seen = np.asarray(np.isfinite(points).all(-1))
-    if method == "kalman":
-        given = poses.covariance
-        wide = None if given is None else given.astype(np.float64)
-        spread = find_spread(poses.confidence.astype(np.float64), wide, d)
-        points, covariance, seen = smooth_tracks(
-            points,
-            spread.reshape(f, i * k, d, d),
-            frames=poses.frames,
-            max_gap=max_gap,
-            on_progress=on_progress,
+    if not isinstance(poses, Poses):
+        raise ShapeError(
+            f"filter: wanted poses, came {poses!r}: mapose.load(FILE) gives those of a file"
         )
-        covariance = covariance.reshape(f, i, k, d, d)
-    elif count:
-        points = _fill_gaps(points, poses.frames, max_gap)
-        points = _slide(points, poses.frames, method, window=window, order=order)
+    parts = filter_parts(
+        poses.take,
+        len(poses),
+        method=method,
+        window=window,
+        order=order,
+        max_gap=max_gap,
+        cutoff=cutoff,
+        on_progress=on_progress,
+    )
+    return join_poses(list(parts))
+
+
+def filter_parts(
+    read: Callable[[slice], Poses],
+    count: int,
+    *,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    **options: Unpack[FilterOptions],
+) -> Iterator[Poses]:
+    """Filter poses of which a part is in memory at a time, see `filter_poses`.
+
+    Parameters
+    ----------
+    read : function of slice
+        Gives the poses of some rows.
+    count : int
+        Rows that there are.
+    on_progress, **options
+        As for `filter_poses`.
+
+    Yields
+    ------
+    Poses
+        Run after run, together all frames.
+    """
+    chosen: FilterOptions = {**DEFAULTS, **options}
+    method, max_gap, cutoff = chosen["method"], chosen["max_gap"], chosen["cutoff"]
+    window, order = chosen["window"], chosen["order"]
+    check_filter(method, window=window, order=order, max_gap=max_gap)
+    parts = cut_windows(count, max_gap if method == "kalman" else max(max_gap, window))
+    kalman = _Kalman(max_gap, cutoff)
+    learned = parts[:: -(-len(parts) // LEARNED)] if method == "kalman" else []
+    done, steps = 0, 2 * len(learned) + len(parts)
+
+    def look(rows: slice) -> Poses:
+        nonlocal done
+        poses = read(rows)
+        _check_poses(poses, method, count)
+        on_progress(done * count // steps, count)
+        done += 1
+        return poses
+
+    if method == "kalman":
+        kalman.learn(look, [outer for outer, _ in learned])
+    for outer, inner in parts:
+        poses = look(outer)
+        if method == "kalman":
+            found = kalman.smooth(poses)
+        else:
+            measured = _list_points(poses, cutoff)
+            seen = np.asarray(np.isfinite(measured).all(-1))
+            points = _fill_gaps(measured, poses.frames, max_gap)
+            points = _slide(points, poses.frames, method, window=window, order=order)
+            found = _assemble(poses, points, seen, None)
+        yield found.take(slice(inner.start - outer.start, inner.stop - outer.start))
     on_progress(count, count)
-    return _assemble(poses, points.reshape(measured.shape), seen.reshape(f, i, k), covariance)
+
+
+class _Kalman:
+    """The smoother: what it has learned of how exact the points of a recording are."""
+
+    def __init__(self, max_gap: int, cutoff: float) -> None:
+        self.max_gap, self.cutoff = max_gap, cutoff
+
+    def learn(self, read: Callable[[slice], Poses], parts: Sequence[slice]) -> None:
+        """Learn from some parts of a recording."""
+        covariances = [read(part).covariance for part in parts]
+        known = [c.reshape(-1, *c.shape[-2:]) for c in covariances if c is not None]
+        self.usual = find_usual(np.concatenate(known).astype(np.float64) if known else None)
+        self.scale = learn_scale(map(self._look, map(read, parts)), max_gap=self.max_gap)
+
+    def smooth(self, poses: Poses) -> Poses:
+        """Smooth a part."""
+        points, spread, frames = self._look(poses)
+        spread = spread * self.scale[:, None, None]
+        points, covariance, seen = smooth_tracks(
+            points, spread, frames=frames, max_gap=self.max_gap
+        )
+        return _assemble(poses, points, seen, covariance)
+
+    def _look(self, poses: Poses) -> tuple[Floats, Floats, Ints]:
+        points = _list_points(poses, self.cutoff)
+        given, d = poses.covariance, points.shape[-1]
+        wide = None if given is None else given.astype(np.float64)
+        confidence = poses.confidence.astype(np.float64)
+        spread = find_spread(confidence, wide, d, usual=self.usual)
+        return points, spread.reshape(*points.shape, d), poses.frames
+
+
+def _list_points(poses: Poses, cutoff: float) -> Floats:
+    """List the points (F, I K, d) that are confident enough; NaN = missing."""
+    poor = poses.confidence < cutoff
+    points = np.where(poor[..., None], np.nan, poses.points.astype(np.float64))
+    f, i, k, d = points.shape
+    return np.asarray(points.reshape(f, i * k, d))
 
 
 def find_filled(poses: Poses) -> Bools:
@@ -146,31 +252,32 @@ def check_filter(method: str, *, window: int, order: int, max_gap: int) -> None:
         raise SettingsError("filter: " + "; ".join(faults))
 
 
-def _check_poses(poses: Poses, method: str) -> None:
-    if not isinstance(poses, Poses):
-        raise ShapeError(
-            f"filter: wanted poses, came {poses!r}: mapose.load(FILE) gives those of a file"
-        )
+def _check_poses(poses: Poses, method: str, count: int) -> None:
     if poses.individuals is None and poses.array.shape[1] > 1:
         raise ShapeError(
             "filter: these poses are unordered slots, which change places from frame to frame: "
             "track them first, 'mapose track FILE'"
         )
-    if method == "kalman" and len(poses) < 3:
-        raise ShapeError(f"filter: wanted at least 3 frames to smooth, came {len(poses)}")
+    if method == "kalman" and count < 3:
+        raise ShapeError(f"filter: wanted at least 3 frames to smooth, came {count}")
 
 
 def _assemble(poses: Poses, points: Floats, seen: Bools, covariance: Floats | None) -> Poses:
-    """Put filtered points into poses; those that were not seen are marked."""
+    """Put filtered points (F, I K, d) into poses; those that were not seen are marked."""
+    points, seen = points.reshape(poses.points.shape), seen.reshape(poses.confidence.shape)
     there = np.asarray(np.isfinite(points).all(-1))
     present = np.asarray(there.any(-1))
     confidence = np.where(seen, poses.confidence, np.float32(FILLED))
     array = np.concatenate([points, np.where(there, confidence, 0)[..., None]], -1)
+    spread: Singles | None = None
+    if covariance is not None:
+        shape = (*points.shape[:-1], *covariance.shape[-2:])
+        spread = covariance.reshape(shape).astype(np.float32)
     return replace(
         poses,
         array=array,
         identity=None if poses.identity is None else _carry_over(poses.identity, present),
-        covariance=None if covariance is None else covariance.astype(np.float32),
+        covariance=spread,
     )
 
 

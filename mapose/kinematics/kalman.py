@@ -9,7 +9,7 @@ sense, and nothing that only looks at one view can see them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -18,14 +18,13 @@ from scipy.special import chdtri
 from mapose.arrays import Bools, Floats, Ints
 from mapose.process_noise import ProcessNoise, estimate_process_noise, estimate_scale
 from mapose.smoothing import (
-    cut_windows,
     find_links,
     find_segments,
     smooth_points,
 )
 
-# Windows of about 2000 frames from which the noise is learned, at most.
-_LEARNED = 6
+#: Windows of about 2000 frames from which the noise is learned, at most.
+LEARNED = 6
 # One measured point in so many may be further off than is believed, if it is only noise.
 _RARE = 1e-5
 # A point is a stray if it is so many times further than usual from where its neighbours foretell.
@@ -36,28 +35,42 @@ _MOST_STRAYS = 0.1
 _LEAST_CONFIDENCE = 0.05
 
 
+def learn_scale(windows: Iterable[tuple[Floats, Floats, Ints]], *, max_gap: int) -> Floats:
+    """Learn from some windows of a recording how exact its points are.
+
+    Parameters
+    ----------
+    windows : iterable of (float64 (F, T, d), float64 (F, T, d, d), int64 (F,))
+        Points as measured, NaN = missing; the covariance of each but for a factor; frame numbers.
+    max_gap : int
+        Longest gap in frames that is bridged.
+
+    Returns
+    -------
+    float64, (T,)
+        That factor for each of the points.
+    """
+    scales = [
+        _Window(points, spread, frames, max_gap).learn_scale() for points, spread, frames in windows
+    ]
+    return _settle_scales(np.array(scales))
+
+
 def smooth_tracks(
-    points: Floats,
-    spread: Floats,
-    *,
-    frames: Ints,
-    max_gap: int,
-    on_progress: Callable[[int, int], None],
+    points: Floats, spread: Floats, *, frames: Ints, max_gap: int
 ) -> tuple[Floats, Floats, Bools]:
-    """Smooth tracks of single points through time.
+    """Smooth tracks of single points through a window of time.
 
     Parameters
     ----------
     points : float64, (F, T, d)
         As measured; NaN = missing.
     spread : float64, (F, T, d, d)
-        Covariance of each but for a factor, which is learned for each of the T points.
+        Covariance of each.
     frames : int64, (F,)
         Frame numbers.
     max_gap : int
         Longest gap in frames that is bridged.
-    on_progress : callable
-        Called with the number of windows done and of all.
 
     Returns
     -------
@@ -68,29 +81,27 @@ def smooth_tracks(
     used : bool, (F, T)
         Which measured points count: those that no neighbour contradicts.
     """
-    smooth, covariance = np.full(points.shape, np.nan), np.full(spread.shape, np.nan)
-    used = np.asarray(np.isfinite(points).all(-1))
-    windows = cut_windows(len(points), max_gap)
-    learned = windows[:: -(-len(windows) // _LEARNED)]
-    steps = len(learned) + len(windows)
-    scales = []
-    for n, (outer, _) in enumerate(learned):
-        window = _Window(points[outer], spread[outer], frames[outer], max_gap)
-        scales.append(window.learn_scale())
-        on_progress(n + 1, steps)
-    scale = _settle_scales(np.array(scales))
-    for n, (outer, inner) in enumerate(windows):
-        window = _Window(
-            points[outer], spread[outer] * scale[:, None, None], frames[outer], max_gap
-        )
-        part = slice(inner.start - outer.start, inner.stop - outer.start)
-        found = window.smooth()
-        smooth[inner], covariance[inner], used[inner] = (values[part] for values in found)
-        on_progress(len(learned) + n + 1, steps)
-    return smooth, covariance, used
+    return _Window(points, spread, frames, max_gap).smooth()
 
 
-def find_spread(confidence: Floats, covariance: Floats | None, dimensions: int) -> Floats:
+def find_usual(covariance: Floats | None) -> float:
+    """Find how large covariances (..., d, d) usually are, unit²; 1 if none is known."""
+    if covariance is None:
+        return 1.0
+    known = _find_known(covariance)
+    usual = np.median(np.linalg.det(covariance[known])) if known.any() else 1.0
+    return float(usual ** (1 / covariance.shape[-1]))
+
+
+def _find_known(covariance: Floats) -> Bools:
+    known = np.asarray(np.isfinite(covariance).all((-2, -1)))
+    known[known] = np.linalg.eigvalsh(covariance[known]).min(-1) > 0
+    return known
+
+
+def find_spread(
+    confidence: Floats, covariance: Floats | None, dimensions: int, *, usual: float
+) -> Floats:
     """Find how exact points are, but for a factor: float64 (..., d, d).
 
     Where the poses have a covariance, that is it. Else a confidence is taken for one over a
@@ -104,14 +115,14 @@ def find_spread(confidence: Floats, covariance: Floats | None, dimensions: int) 
         NaN = not known.
     dimensions : int
         d.
+    usual : float
+        As of `find_usual`.
     """
     variance = 1 / np.maximum(confidence, _LEAST_CONFIDENCE) ** 2
     spread = variance[..., None, None] * np.eye(dimensions)
     if covariance is None:
         return spread
-    known = np.asarray(np.isfinite(covariance).all((-2, -1)))
-    known[known] = np.linalg.eigvalsh(covariance[known]).min(-1) > 0
-    usual = np.median(np.linalg.det(covariance[known])) ** (1 / dimensions) if known.any() else 1
+    known = _find_known(covariance)
     return np.asarray(np.where(known[..., None, None], covariance / usual, spread))
 
 

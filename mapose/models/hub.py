@@ -223,7 +223,8 @@ def _check_counts(value: Any, path: Path, name: str = "") -> None:
     """
     if isinstance(value, dict):
         for key, part in value.items():
-            _check_counts(part, path, str(key))
+            if key not in _UNUSED:  # among them names of classes, of which one may be a block
+                _check_counts(part, path, str(key))
     elif isinstance(value, list):
         for part in value:
             _check_counts(part, path, name)

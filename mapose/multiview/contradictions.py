@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 
-from calibration import Camera, CameraGroup, triangulate_points
+from calibration import Camera, CameraGroup, find_undistorted, triangulate_points
 from mapose.arrays import Bools, Floats
 
 # Median distance in px between a view and the points, over the diagonal of the picture, that
@@ -24,6 +24,9 @@ _FAR = 0.011
 _SHARE, _WORSE, _LEAST = 0.55, 8.0, 0.003
 # Share of keypoints outside the picture, by this much of its size; people reach over the rim.
 _OUTSIDE, _BEYOND = 0.15, 0.02
+# Distortion that was taken out of the pictures is told if it moves pixels by this much, over the
+# diagonal: less hardly moves points.
+_STRAIGHT = 0.002
 # Frames that are looked at.
 _FRAMES = 200
 # A change explains a view if it lowers the distance to this share, and below `_FAR`; a shift
@@ -70,7 +73,7 @@ def find_contradictions(
     list of str
         One sentence for each contradiction; empty for views that fit.
     """
-    said = list(_list_outside(cameras, pixels))
+    said = [*_list_outside(cameras, pixels), *_list_undistorted(cameras, pixels)]
     names = cameras.names
     rows = np.unique(np.linspace(0, pixels.shape[1] - 1, _FRAMES).astype(int))
     rows = rows if pixels.shape[1] else rows[:0]
@@ -138,6 +141,18 @@ def _list_outside(cameras: CameraGroup, pixels: Floats) -> Iterator[str]:
                 f"{size[0]} x {size[1]} pixels of its camera, as far as ({far[0]:.0f}, "
                 f"{far[1]:.0f}): was it recorded at another size than it was calibrated?"
             )
+
+
+def _list_undistorted(cameras: CameraGroup, pixels: Floats) -> Iterator[str]:
+    """Say that the distortion of the lenses is not in the pixels."""
+    found = find_undistorted(cameras, pixels)
+    size = np.mean([np.hypot(*camera.size) for camera in cameras])
+    if found and found[1] - found[2] > _STRAIGHT * size:
+        yield (
+            f"the views fit to {found[1]:.1f} px with the lenses as calibrated, to {found[2]:.1f} "
+            "px without their distortion: was it taken out of the pictures before? Then the "
+            "calibration should have none either"
+        )
 
 
 def measure_views(

@@ -145,15 +145,20 @@ def compare_pace(rate: float, known: float | None) -> str:
     >>> compare_pace(6.1, 30)
     'by their times there are 6.1 frames/s, the files say 30: the times count'
     """
-    if known is None or abs(rate / known - 1) < _PACE:
+    if known is None or is_same_rate(rate, known):
         return ""
     for much, unit in ((1e3, "ms"), (1e6, "µs"), (1e9, "ns")):
-        if abs(known / rate / much - 1) < _PACE:
+        if is_same_rate(known, rate * much):
             raise SettingsError(
                 f"times: wanted seconds, these seem to be {unit}: by them there are {rate:g} "
                 f"frames/s, the files say {known:g}; divide them by {much:,.0f}"
             )
     return f"by their times there are {rate:g} frames/s, the files say {known:g}: the times count"
+
+
+def is_same_rate(rate: float, other: float) -> bool:
+    """Tell whether two rates in frames/s are the same but for what clocks and headers differ by."""
+    return abs(rate / other - 1) < _PACE
 
 
 def align_times(views: Mapping[str, Poses], times: Mapping[str, Floats]) -> dict[str, Poses]:

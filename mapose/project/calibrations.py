@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from mapose.errors import SettingsError, suggest_name
 from mapose.files import RESULT
 from mapose.project.project import Project
 
-FOLDER, FILE = "calibration", "calibration.toml"
+FOLDER, FILE, WORLDS = "calibration", "calibration.toml", "worlds"
 
 
 def find_calibration(project: Project, session: str) -> Path:
-    """Find the calibration of the cameras of a session.
+    """Find the calibration of the cameras of a session, in the world that was chosen for it.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such session, or no calibration of it.
+    """
+    from calibration import CalibrationError, find_world_change, read_cameras
+
+    measured, chosen = find_measured(project, session), place_world_of(project, session)
+    if chosen.is_file():
+        # That of a calibration that has been made anew since is no longer true.
+        with suppress(CalibrationError, OSError):
+            if find_world_change(read_cameras(measured), read_cameras(chosen)) is not None:
+                return chosen
+    return measured
+
+
+def find_measured(project: Project, session: str) -> Path:
+    """Find the calibration of the cameras of a session as it was measured.
 
     It is ``calibration/SESSION.toml`` of the project, else ``calibration/calibration.toml`` or
     ``calibration.toml``; its cameras have the names that the session gives them.
@@ -49,6 +69,11 @@ def check_session(project: Project, session: str) -> None:
 def place_calibration(project: Project, session: str) -> Path:
     """Say where the calibration of a session's cameras is to be written."""
     return project.path / FOLDER / f"{session}.toml"
+
+
+def place_world_of(project: Project, session: str) -> Path:
+    """Say where the calibration of a session is to be written in the world chosen for it."""
+    return project.path / FOLDER / WORLDS / f"{session}.toml"
 
 
 def name_space(project: Project, session: str) -> str:

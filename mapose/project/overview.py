@@ -23,8 +23,11 @@ from mapose.project.project import Project
 from mapose.project.proposals import load_proposals
 from mapose.reading import explain_damage, load_yaml
 from mapose.results.result import Result
+from mapose.results.windows import iterate_parts, open_parts
 
 _LAST, _MODEL = 1, "model.yaml"
+#: Steps in which confidences are counted for their median.
+_SCORES = 1000
 
 
 @dataclass
@@ -210,17 +213,28 @@ def _describe_video(path: Path) -> Overview:
 
 
 def _describe_result(result: Result) -> Overview:
-    poses = result.poses
     made = result.provenance.get("made")
-    with_score = poses.confidence[np.isfinite(poses.points).all(-1)]
+    with open_parts(result) as source:
+        poses, ends = source.read_rows(slice(0, 1)), list[int]()
+        scores, total = np.zeros(_SCORES + 1, np.int64), 0
+        for part in iterate_parts(source):
+            seen = part.confidence[np.isfinite(part.points).all(-1)]
+            scores += np.bincount(
+                (_SCORES * np.clip(np.nan_to_num(seen), 0, 1)).round().astype(int),
+                minlength=len(scores),
+            )
+            total += part.confidence.size
+            ends += part.frames[[0, -1]].tolist() if len(part) else []
+    seen_at_all = scores.sum()
+    median = np.searchsorted(np.cumsum(scores), (seen_at_all + 1) // 2) / _SCORES
     facts: dict[str, Any] = {
-        "frames": f"{len(poses)}, {poses.frames[0]} to {poses.frames[-1]}" if len(poses) else 0,
+        "frames": f"{len(result)}, {ends[0]} to {ends[-1]}" if ends else 0,
         "animals": ", ".join(poses.names),
         "keypoints": ", ".join(poses.skeleton.keypoints),
-        "rate": None if poses.rate is None else round(poses.rate, 3),
+        "rate": None if result.rate is None else round(result.rate, 3),
         "unit": f"{poses.unit}, {poses.dimensions}D",
-        "seen": f"{with_score.size / max(poses.confidence.size, 1):.1%} of all keypoints, median "
-        f"confidence {np.median(with_score) if with_score.size else float('nan'):.2f}",
+        "seen": f"{seen_at_all / max(total, 1):.1%} of all keypoints, median "
+        f"confidence {median if seen_at_all else float('nan'):.2f}",
         "corrections": len(result.edits),
     }
     if made:

@@ -94,7 +94,7 @@ class Project(Labelling):
         path : path
             A folder that does not exist yet or is empty.
         skeleton : Skeleton
-            Keypoints, limbs, mirror pairs; mirror pairs are guessed from names if none.
+            Keypoints, limbs, mirror pairs; of keypoints without a pair it is guessed from names.
         individuals : int or sequence of str
             How many animals there are at most, or their names.
         videos : iterable of path
@@ -109,9 +109,9 @@ class Project(Labelling):
         """
         path = Path(path)
         check_free(path)
-        if not skeleton.mirror:
-            pairs = find_mirror(skeleton.keypoints)
-            skeleton = replace(skeleton, mirror=tuple(pairs))
+        paired = {name for pair in skeleton.mirror for name in pair}
+        pairs = find_mirror([name for name in skeleton.keypoints if name not in paired])
+        skeleton = replace(skeleton, mirror=(*skeleton.mirror, *pairs))
         count = individuals if isinstance(individuals, int) else tuple(individuals)
         if not count or (isinstance(count, int) and count < 1):
             raise SettingsError(f"individuals: wanted at least one animal, came {individuals!r}")

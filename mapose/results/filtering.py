@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
 from mapose.edits import find_edits_path
 from mapose.files import RESULT, claim_output, cut_suffix, name_work
-from mapose.io import save
-from mapose.kinematics.filters import check_filter, filter_poses, find_filled
+from mapose.io import PosesWriter
+from mapose.kinematics.filters import (
+    DEFAULTS,
+    FilterOptions,
+    check_filter,
+    filter_parts,
+    find_filled,
+)
 from mapose.results.correcting import carry_origin, find_rate, set_foreign_edits_aside
 from mapose.results.result import Result
-
-
-class FilterOptions(TypedDict, total=False):
-    """Options of `mapose.filter_poses` that decide the result."""
-
-    method: Any
-    window: int
-    order: int
-    max_gap: int
-    cutoff: float
-
-
-_DEFAULTS: FilterOptions = {
-    "method": "kalman", "window": 5, "order": 2, "max_gap": 10, "cutoff": 0.0
-}  # fmt: skip
+from mapose.results.windows import open_parts
 
 
 def filter_file(
@@ -72,7 +63,7 @@ def filter_file(
     ShapeError
         If the poses are not tracked.
     """
-    chosen: FilterOptions = {**_DEFAULTS, **options}
+    chosen: FilterOptions = {**DEFAULTS, **options}
     check_filter(
         chosen["method"],
         window=chosen["window"],
@@ -84,24 +75,33 @@ def filter_file(
     made = name_work("filter", [file], **used)
     inputs = [file, find_edits_path(file)]
     claimed = claim_output(target, inputs=inputs, suffixes=[RESULT], made=made, force=force)
-    with claimed, Result(file) as result:
-        poses = replace(result.poses, rate=result.rate or find_rate(result))
-        filtered = filter_poses(poses, on_progress=on_progress, **chosen)
-        filled = find_filled(filtered)
+    with claimed, Result(file) as result, open_parts(result) as source:
+        rate = result.rate or find_rate(result)
         provenance: dict[str, Any] = {"source": result.path.name, "made": made, "filter": used}
         provenance |= carry_origin(result, target)
-        provenance["filled"] = int(filled.sum())
-        support = dict(result.support)
-        support["filled"] = filled | np.asarray(support.get("filled", False))
         set_foreign_edits_aside(target, provenance["recording"])
-        save(
-            filtered,
+        first = source.read_rows(slice(0, 1))
+        filled, rows = 0, slice(0, 0)
+        with PosesWriter(
             target,
+            first.skeleton,
+            first.individuals,
+            rate=rate,
+            unit=first.unit,
             provenance=provenance,
-            cameras=result.calibration,
-            support=support,
-            doubts=result.find_doubts(),
-        )
+        ) as writer:
+            parts = filter_parts(source.read_rows, len(source), on_progress=on_progress, **chosen)
+            for part in parts:
+                writer.append(part)
+                rows = slice(rows.stop, rows.stop + len(part))
+                support, found = dict(source.read_support(rows)), find_filled(part)
+                filled += int(found.sum())
+                support["filled"] = found | np.asarray(support.get("filled", False))
+                writer.add_support(support)
+            writer.add_provenance({"filled": filled})
+            if result.calibration is not None:
+                writer.add_cameras(result.calibration)
+            writer.add_doubts(source.find_doubts())
     return target
 
 

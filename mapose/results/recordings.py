@@ -14,6 +14,7 @@ from mapose.files import cut_suffix
 from mapose.io import Video
 from mapose.io.recordings import fingerprint
 from mapose.io.sources import list_videos
+from mapose.multiview.timing import is_same_rate
 from mapose.poses import Poses
 from mapose.results.result import Result
 
@@ -21,8 +22,6 @@ logger = logging.getLogger(__name__)
 
 # Share of points outside of the picture from which on it is said.
 _MANY = 0.2
-# Rates that differ by less are the same.
-_PACE = 0.05
 
 
 def check_recording(result: Result, video: Video) -> None:
@@ -98,7 +97,7 @@ def check_view(
             "%s bears the name of camera %s, but is given for %s: files exchanged?",
             video.path.name, other, camera,
         )  # fmt: skip
-    if poses.rate and video.rate and abs(video.rate / poses.rate - 1) > _PACE:
+    if poses.rate and video.rate and not is_same_rate(video.rate, poses.rate):
         logger.warning(
             "%s has %.4g frames/s, the poses have %.4g: frames are drawn one by one; is it the "
             "recording that they were found in?",

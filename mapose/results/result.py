@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mapose import io
-from mapose.arrays import Bools
+from mapose.arrays import Bools, Ints
 from mapose.doubts import Doubt, find_swaps
 from mapose.edits import (
     Edit,
@@ -166,11 +166,7 @@ class Result:
         if not self.edits:
             return found
         settled, poses = self.settlement, self.found
-        order = settled.order[:, settled.kept]
-        part = np.arange(len(order))[:, None], np.maximum(order, 0)
-        moved = {name: values[part] for name, values in found.items()}
-        for values in moved.values():
-            values[order < 0] = np.nan if values.dtype.kind == "f" else 0
+        moved = arrange_support(found, settled.order[:, settled.kept])
         if settled.points:
             keypoints = poses.skeleton.keypoints
             shape = (len(poses), len(settled.names), len(keypoints))
@@ -500,3 +496,12 @@ def _list_own(project: Path, video: str) -> list[Path]:
         return []
     videos = load_description(project).videos
     return [project / videos[video]] if video in videos else []
+
+
+def arrange_support(support: Mapping[str, Any], order: Ints) -> dict[str, Any]:
+    """Put what keypoints rest on, (F, I, K) each, into other rows (F, N); -1 = nobody's."""
+    part = np.arange(len(order))[:, None], np.maximum(order, 0)
+    moved = {name: values[part] for name, values in support.items()}
+    for values in moved.values():
+        values[order < 0] = np.nan if values.dtype.kind == "f" else 0
+    return moved

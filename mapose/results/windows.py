@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +29,7 @@ from mapose.edits import (
 from mapose.edits.records import find_body_length
 from mapose.io.store import PosesFile
 from mapose.poses import Poses
-from mapose.results.result import choose_own, find_recorded
+from mapose.results.result import Result, arrange_support, choose_own, find_recorded
 
 #: Rows that `add_edit` looks at on either side of a frame.
 _AROUND = 5000
@@ -169,6 +170,17 @@ class Windows:
         moved = edit_points(moved, settled.points) if points else moved
         return moved.take(individuals=settled.kept) if settled.left_out else moved
 
+    def read_support(self, rows: slice) -> dict[str, Any]:
+        """Read what the keypoints of some rows rest on, as `Result.support` has it."""
+        with self._lock:
+            found, frames = self._file.read_support(rows), self.frames[rows]
+            if not self.edits:
+                return found
+            moved = arrange_support(found, self.find_order(frames))
+            if self._settled.settlement.points:
+                moved["edited"] = self.find_edited(frames) | moved.get("edited", False)
+            return moved
+
     def read_around(self, frame: int) -> Poses:
         """Read the frames around one, as many as it takes to see who is who there; names only."""
         row = int(np.searchsorted(self.frames, frame))
@@ -243,6 +255,44 @@ class Windows:
             identity=None,
             covariance=None,
         )
+
+
+class Whole:
+    """A result of another tool, which is in memory, read as `Windows` are."""
+
+    def __init__(self, result: Result) -> None:
+        self._result = result
+
+    def __len__(self) -> int:
+        return len(self._result.poses)
+
+    def read_rows(self, rows: slice) -> Poses:
+        """Read some rows as corrected."""
+        return self._result.poses.take(rows)
+
+    def read_support(self, rows: slice) -> dict[str, Any]:
+        """Read what the keypoints of some rows rest on."""
+        return {name: values[rows] for name, values in self._result.support.items()}
+
+    def find_doubts(self) -> list[Doubt]:
+        """Rank the moments in which names are still in doubt."""
+        return self._result.find_doubts()
+
+
+@contextmanager
+def open_parts(result: Result) -> Iterator[Windows | Whole]:
+    """Open a result to be read in parts: of ours a few frames are in memory at a time."""
+    if not result.ours:
+        yield Whole(result)
+        return
+    with Windows(result.path) as windows:
+        yield windows
+
+
+def iterate_parts(source: Windows | Whole) -> Iterator[Poses]:
+    """Read a result from end to end, some thousand frames at a time; an empty one once."""
+    for start in range(0, max(1, len(source)), _PART):
+        yield source.read_rows(slice(start, start + _PART))
 
 
 @lru_cache(maxsize=4)

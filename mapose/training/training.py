@@ -370,7 +370,7 @@ def _prepare(
     channels = net.channels or (1 if is_grey(_pick_some(images)) else 3)
     shown = poses / np.float32(net.factor or 1)
     longest = int(max(map(max, sizes)) / (net.factor or 1))
-    settings, view, augmentation = choose_views(settings, shown, longest)
+    settings, view, augmentation = choose_views(settings, shown, longest, labels=labels)
     links = _propose_links(project, points[train_rows], net.links)
     network, architecture = _build_network(settings, labels.skeleton, channels, links, init)
     names = choose_names(project, labels, settings.train.identity)

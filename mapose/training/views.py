@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 
+from mapose.anatomy import find_sided
 from mapose.arrays import Floats, Singles
 from mapose.config import Settings
 from mapose.data import (
@@ -16,6 +18,10 @@ from mapose.data import (
     find_view_size,
     is_slanted,
 )
+from mapose.labels import Labels
+from mapose.skeleton import Skeleton
+
+logger = logging.getLogger(__name__)
 
 #: Share of views at a random place, and where animals are tiny in their images: there, views at
 #: animals show too little of what is no animal.
@@ -27,7 +33,7 @@ _SLANTED = 30.0
 
 
 def choose_views(
-    settings: Settings, poses: Singles, largest: int
+    settings: Settings, poses: Singles, largest: int, *, labels: Labels
 ) -> tuple[Settings, int, Augmentation]:
     """Choose views by the labels: how large, how many in a step, and how they are changed.
 
@@ -39,6 +45,8 @@ def choose_views(
         Labelled poses at the network's scale, pixels; NaN = missing.
     largest : int
         Longer side of the largest image, pixels at the network's scale.
+    labels : Labels
+        With the landmarks, and with the names of left and right.
 
     Returns
     -------
@@ -52,10 +60,15 @@ def choose_views(
     augment, train = settings.augment, settings.train
     view = train.view or find_view_size(poses, largest)
     tiny, rotation = are_tiny(poses, largest), find_rotation(poses)
+    landmarks = np.concatenate(labels.points)[:, labels.skeleton.landmark_index]
+    if (np.isfinite(landmarks).all(-1).sum(-1) >= 2).any():
+        # Which corner of an arena is which is told by where it stands in the picture.
+        rotation = min(rotation, find_rotation(landmarks))
     usual = _MUCH if tiny else _LITTLE
+    flip = rotation > 90 if augment.flip is None else augment.flip
     augmentation = Augmentation(
         rotation=rotation if augment.rotation is None else augment.rotation,
-        flip=rotation > 90 if augment.flip is None else augment.flip,
+        flip=flip and _can_flip(poses, labels.skeleton, wanted=bool(augment.flip)),
         background=usual if augment.background is None else augment.background,
         lengths=find_lengths_to_show(poses),
         **augment.model_dump(exclude={"rotation", "flip", "background"}),
@@ -63,6 +76,19 @@ def choose_views(
     if tiny and "batch" not in train.model_fields_set:
         train = train.model_copy(update={"batch": choose_batch(view, batch=train.batch)})
     return settings.model_copy(update={"train": train}), view, augmentation
+
+
+def _can_flip(poses: Singles, skeleton: Skeleton, *, wanted: bool) -> bool:
+    """Tell whether mirrored views show what could be there; those that are wanted are made."""
+    sided = [skeleton.keypoints[k] for k in np.flatnonzero(find_sided(poses, skeleton.flip_order))]
+    if sided:
+        logger.warning(
+            "%s: on one side of the body, without a partner on the other, so that mirrored views "
+            "%s; name the pairs: mapose skeleton DIR --mirror LEFT-RIGHT",
+            ", ".join(sided),
+            "teach the wrong side" if wanted else "are left out",
+        )
+    return wanted or not sided
 
 
 def choose_turns(points: Singles, videos: Sequence[str]) -> Floats:

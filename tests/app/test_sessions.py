@@ -126,6 +126,32 @@ def test_views_are_brought_into_space_when_all_are_there(client, opened, words):
     assert "analyse side first" in start(client, opened, **request)[1]["error"]
 
 
+def test_the_world_is_set_by_three_points(client, opened, words):
+    make_session(client, opened)
+    pixels = {"up": [3, 4.5], "beside": [5, 6]}
+    request = {"kind": "world", "session": "may", "origin": pixels, "x": pixels, "y": pixels}
+    assert "is not calibrated" in start(client, opened, **request)[1]["error"]
+    place = opened.path / "calibration" / "may.toml"
+    place.parent.mkdir(exist_ok=True)
+    make_ring(2).save(place)
+    status, job = start(client, opened, **request, frame=2, length="300mm")
+    assert status == 200 and job["title"] == "Place the world of may"
+    output = str(opened.path / "calibration" / "worlds" / "may.toml")
+    corner = "up=3.0:4.5,beside=5.0:6.0"
+    corners = [f"--origin={corner}", f"--x={corner}", f"--y={corner}"]
+    options = ["--frame", "2", "--length=300mm", "--", str(place)]
+    assert words == ["world", "-o", output, "--force", *corners, *options]
+    names = {"origin": "--force", "x": "tail", "y": "snout"}
+    assert start(client, opened, kind="world", session="may", **names)[0] == 404  # no 3D result
+    file = opened.path / "results" / "may.mapose.h5"
+    file.write_bytes((opened.path / "results" / "top.mapose.h5").read_bytes())
+    assert start(client, opened, kind="world", session="may", **names, animal="ann")[0] == 200
+    corners = ["--origin=--force", "--x=tail", "--y=snout", "--animal=ann", "--", str(place)]
+    assert words == ["world", "-o", output, "--force", "--points", str(file), *corners]
+    for wrong in ({"origin": {"up": [1, 2]}}, {"x": {"up": [1], "beside": [2]}}, {"frame": -1}):
+        assert start(client, opened, **{**request, **wrong})[0] == 422
+
+
 def test_a_hostile_name_of_a_camera_is_no_option(client, opened, words):
     """A project from somebody else calls its cameras what it likes."""
     file = opened.path / "mapose.yaml"

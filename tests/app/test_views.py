@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration import CameraGroup, add_station, make_ring
+from calibration import CameraGroup, add_station, align_to_points, make_ring
 from mapose.io import VideoWriter
 from mapose.poses import Poses
+from mapose.project.calibrations import find_calibration, find_measured, place_world_of
 from mapose.project.project import Project
 from mapose.results.result import save
 from mapose.skeleton import Skeleton
@@ -92,3 +93,18 @@ def test_animals_are_proposed_by_the_names_that_they_have_in_all_views(client, o
         save(poses, file)
         views = client.get(f"/api/p/{opened.name}/moment/may/2")[1]["views"]
         assert [point[2] for point in views["cam1"]["proposal"]] == [x, x]
+
+
+def test_the_world_that_was_chosen_counts_until_cameras_are_calibrated_again(opened, ring):
+    project = opened.project
+    measured = find_calibration(project, "may")
+    chosen = place_world_of(project, "may")
+    chosen.parent.mkdir()
+    moved = align_to_points(ring, origin=[1, 2, 3], x=[90, 2, 3], y=[1, 80, 9], length=1, unit="m")
+    moved[0].save(chosen)
+    assert find_calibration(project, "may") == chosen
+    assert find_measured(project, "may") == measured
+    make_ring(3, seed=4).save(measured)
+    assert find_calibration(project, "may") == measured
+    chosen.write_text("nonsense", encoding="utf-8")
+    assert find_calibration(project, "may") == measured

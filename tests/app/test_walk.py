@@ -1,10 +1,12 @@
 """A browser goes through the pages, by mouse and by keyboard, and all of it is on the disk."""
 
+import os
 import shutil
 
 import numpy as np
 import pytest
 
+from calibration import CameraGroup, align_to_points, make_ring
 from mapose.app.live import LiveView
 from mapose.edits import find_edits_path, load_edits
 from mapose.io import VideoWriter
@@ -271,6 +273,49 @@ def test_videos_are_grouped_and_a_result_is_exported_by_mouse(page, workspace, w
     page.get_by_text("film.slp").wait_for(timeout=30_000)
     page.locator(".line", has_text="Done: Export film to slp").wait_for()
     assert (mice.path / "results" / "film.slp").is_file()
+
+
+def test_the_world_of_a_session_is_clicked(page, workspace, mice, tmp_path):
+    ring, rng = make_ring(2), np.random.default_rng(0)
+    corners = {"origin": [0.0, 0, 0], "x": [60.0, 0, 0], "y": [0.0, 60, 0]}
+    for camera in ring:
+        picture = rng.integers(60, 90, (*camera.size[::-1], 3), np.uint8)
+        for place in corners.values():
+            x, y = np.round(camera.project([place])[0]).astype(int)
+            picture[y - 4 : y + 5, x - 4 : x + 5] = 255
+        with VideoWriter(tmp_path / f"{camera.name}.mp4", 25) as writer:
+            for _ in range(3):
+                writer.write(picture)
+    mice.add_session("may", {name: tmp_path / f"{name}.mp4" for name in ring.names})
+    (mice.path / "calibration").mkdir(exist_ok=True)
+    ring.save(mice.path / "calibration" / "may.toml")
+    opened = workspace.open_project(mice.path)
+    page.evaluate(f"location.hash = '/p/{opened.name}'")
+    page.get_by_role("button", name="World…").click()
+    dialog = page.get_by_role("dialog")
+    set_world = dialog.get_by_role("button", name="Set the world")
+    dialog.get_by_label("Frame").fill("1")
+    page.wait_for_timeout(500)
+    assert dialog.get_by_label("Frame").input_value() == "1"
+    for name, words in (("origin", "● origin"), ("x", "● on the x"), ("y", "● on the side")):
+        assert set_world.is_disabled()
+        dialog.get_by_role("button", name=words).click()
+        for camera in ring:
+            box = dialog.get_by_label(f"camera {camera.name}").bounding_box()
+            scale = min((box["width"] - 16) / camera.size[0], (box["height"] - 16) / camera.size[1])
+            x, y = (camera.project([corners[name]])[0] + 0.5 - np.divide(camera.size, 2)) * scale
+            page.mouse.click(box["x"] + box["width"] / 2 + x, box["y"] + box["height"] / 2 + y)
+    dialog.get_by_label("True distance").fill("6")
+    dialog.get_by_label("Its unit").select_option("cm")
+    if shots := os.environ.get("MAPOSE_SHOTS"):
+        page.screenshot(path=f"{shots}/world.png")
+    set_world.click()
+    page.get_by_role("button", name="World set…").wait_for()
+    placed = CameraGroup.load(mice.path / "calibration" / "worlds" / "may.toml")
+    assert placed.unit == "cm"
+    wanted = align_to_points(ring, **corners, length=6, unit="cm")[0]
+    for found, right in zip(placed, wanted, strict=True):
+        assert np.linalg.norm(found.centre - right.centre) < 0.03 * np.linalg.norm(right.centre)
 
 
 def test_two_tabs_show_each_others_changes(page, workspace, mice):

@@ -513,6 +513,36 @@ def _make_dannce_hdf5(folder: Path) -> None:
             file[name].attrs["MATLAB_class"] = np.bytes_("double")
 
 
+@specimen("c.mat", "cameras")
+def _make_stereo_parameters(folder: Path) -> None:
+    lens = {"RadialDistortion": np.zeros((1, 2)), "TangentialDistortion": np.zeros((1, 2))}
+    lens |= {"K": _dannce()["K"].T, "ImageSize": np.array([[480.0, 640]]), "WorldUnits": "mm"}
+    pose = {"RotationOfCamera2": np.eye(3), "TranslationOfCamera2": np.ones((1, 3))}
+    data = {"CameraParameters1": lens, "CameraParameters2": lens, **pose}
+    scipy.io.savemat(folder / "c.mat", {"stereoParams": data})
+
+
+@specimen("c.mat", "cameras")
+def _make_bouguet_pair(folder: Path) -> None:
+    data = {"om": np.ones((3, 1)), "T": np.ones((3, 1)), "nx": 640.0, "ny": 480.0}
+    for side in ("left", "right"):
+        lens = {"fc": np.full((2, 1), 900.0), "cc": np.full((2, 1), 300.0), "kc": np.zeros((5, 1))}
+        data |= {f"{name}_{side}": value for name, value in lens.items()}
+    scipy.io.savemat(folder / "c.mat", data)
+
+
+@specimen("c.yaml", "cameras")
+def _make_kalibr(folder: Path) -> None:
+    lens = (
+        "  camera_model: pinhole\n  distortion_coeffs: [0.1, 0.01, 0.0, 0.0]\n"
+        "  distortion_model: radtan\n  intrinsics: [900.0, 900.0, 320.0, 240.0]\n"
+        "  resolution: [640, 480]\n"
+    )
+    rows = "".join(f"  - {row}\n" for row in np.eye(4).tolist())
+    text = f"cam0:\n{lens}cam1:\n  T_cn_cnm1:\n{rows}{lens}"
+    (folder / "c.yaml").write_text(text, encoding="utf-8")
+
+
 def _storage(folder: Path, name: str) -> None:
     storage = cv2.FileStorage(str(folder / name), cv2.FILE_STORAGE_WRITE)
     storage.write("image_width", 640)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from calibration import (
     CameraGroup,
     Chessboard,
+    add_station,
     align_to_board,
     align_to_points,
     find_board_pose,
@@ -202,3 +203,37 @@ def test_a_calibration_is_checked_by_a_board(rig):
     )
     assert {d.name for d in drift.drifts} == set(cameras.names)
     assert not drift.moved and max(d.shift for d in drift.drifts) < 1
+
+
+def test_keypoints_of_a_result_in_another_world_are_brought_into_this_one(rig, tmp_path):
+    """A result that was made after the world was set: its keypoints are those of that world."""
+    folder, cameras, _ = rig
+    placed, change = align_to_points(cameras, **CORNERS, length=20, unit="cm")
+    array = np.ones((5, 1, 3, 4), np.float32)
+    array[..., :3] = change.move(list(CORNERS.values()))
+    poses = Poses(array, Skeleton(["corner1", "corner2", "corner3"]), unit="cm")
+    file = tmp_path / "s.mapose.h5"
+    by = WorldPoints("corner1", "corner2", "corner3", poses=file)
+    save(poses, file, cameras=placed.to_toml())
+    found = place_world(folder / "rig.toml", tmp_path / "cage.toml", by=by)
+    assert_same(found, align_to_points(cameras, **CORNERS)[0], atol=1e-4)
+    save(poses, file, cameras=make_ring(3, seed=9).to_toml())
+    with pytest.raises(SettingsError, match="reconstructed with other cameras"):
+        place_world(folder / "rig.toml", tmp_path / "other.toml", by=by)
+
+
+def test_pixels_are_those_of_cameras_as_they_stood_in_the_frame(rig, tmp_path):
+    cameras = rig[1]
+    last = cameras["cam2"]
+    pushed = replace(last, translation=last.translation + [4, -3, 2])
+    add_station(cameras, pushed, 50).save(tmp_path / "moved.toml")
+    standing = CameraGroup([*list(cameras)[:2], pushed], cameras.unit)
+    corners = {
+        name: {c.name: tuple(c.project([place])[0]) for c in standing}
+        for name, place in CORNERS.items()
+    }
+    by = WorldPoints(**corners, frame=60)
+    found = place_world(tmp_path / "moved.toml", tmp_path / "cage.toml", by=by)
+    assert_same(
+        CameraGroup(list(found)[:3], "mm"), align_to_points(cameras, **CORNERS)[0], atol=1e-6
+    )

@@ -253,6 +253,15 @@ def test_a_damaged_description_is_told(saved, tmp_path, file, old, new, told):
         open_model(folder)
 
 
+def test_a_class_may_be_called_after_a_block_whatever_its_number(saved, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "beasts")
+    place = folder / "detector/config.json"
+    found = json.loads(place.read_text(encoding="utf-8"))
+    found["label2id"] = {**found.get("label2id", {}), "cinder block": 20_000}
+    place.write_text(json.dumps(found), encoding="utf-8")
+    assert isinstance(open_model(folder), TopDown)
+
+
 def test_the_fingerprint_is_of_the_weights(saved, tmp_path):
     model = TopDown.load(saved)
     assert model.hash == TopDown.load(saved).hash

@@ -146,3 +146,21 @@ def test_what_files_say_is_held_against_the_cameras(scene, views, tmp_path):
     assert not any(
         "other" in w for w in question_files(alone, scene.cameras, provenance=provenance)
     )
+
+
+def test_distortion_that_was_taken_out_of_all_pictures_is_told(scene, views):
+    bent = [replace(camera, distortion=[-2.0, 0.1, 0, 0, 0]) for camera in scene.cameras]
+    said = triangulate(views, CameraGroup(bent, "mm")).warnings
+    assert any("without their distortion: was it taken out" in w for w in said), said
+    rng = np.random.default_rng(0)
+    seen = {}
+    for camera in bent:
+        pixels = camera.project(scene.truth_3d().points)
+        there = np.isfinite(scene.truth(camera.name).points)
+        seen[camera.name] = change(
+            scene.truth(camera.name),
+            lambda p, pixels=pixels, there=there: np.where(
+                there, pixels + rng.normal(0, 0.7, p.shape), np.nan
+            ),
+        )
+    assert triangulate(seen, CameraGroup(bent, "mm")).warnings == ()

@@ -207,3 +207,10 @@ def test_projects_read_before_another_program_added_videos_lose_none(tmp_path, c
     one.add_videos([clip])
     two.add_videos([tmp_path / "other.mp4"])
     assert set(Project.load(tmp_path / "p").videos) == {"clip", "other"}
+
+
+def test_pairs_that_are_missing_are_guessed_from_names(tmp_path):
+    names = ["head", "wingL", "wingR", "legL", "legR", "near", "far"]
+    skeleton = Skeleton(names, mirror=[("near", "far"), ("wingR", "wingL")])
+    project = Project.create(tmp_path / "flies", skeleton)
+    assert project.skeleton.mirror == (("near", "far"), ("wingR", "wingL"), ("legL", "legR"))

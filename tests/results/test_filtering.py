@@ -9,10 +9,11 @@ from mapose.doubts import Doubt
 from mapose.edits import Edit, save_edits
 from mapose.errors import SettingsError, ShapeError
 from mapose.io import load, load_doubts, load_provenance, load_support, save
-from mapose.kinematics import filter_poses
+from mapose.kinematics import filter_poses, find_filled
 from mapose.poses import Poses
-from mapose.results import Result, filter_file
+from mapose.results import Result, add_edit, filter_file
 from mapose.results.rendering import read_view
+from mapose.results.windows import Windows
 from mapose.skeleton import Skeleton
 
 
@@ -72,3 +73,34 @@ def test_slots_are_refused(file):
     with pytest.raises(ShapeError, match="mapose track"):
         filter_file(file)
     assert not file.with_name("walk.filtered.mapose.h5").exists()
+
+
+@pytest.mark.parametrize("method", ["kalman", "median", "savgol"])
+def test_a_long_result_is_filtered_in_parts_as_in_one(tmp_path, rng, monkeypatch, method):
+    monkeypatch.setattr("mapose.smoothing._WINDOW", 300)
+    monkeypatch.setattr("mapose.results.windows._SHORT", 100)
+    steps = np.cumsum(rng.normal(0, 1, (1500, 2, 1, 2)), 0) + [[[100, 50]], [[900, 700]]]
+    array = np.ones((1500, 2, 1, 3), np.float32)
+    array[..., :2] = steps + rng.normal(0, 1, steps.shape)
+    array[rng.random((1500, 2, 1)) < 0.05] = np.nan
+    poses = Poses(array, Skeleton(["nose"]), ["x", "y"], rate=25)
+    file = tmp_path / "walk.mapose.h5"
+    save(poses, file, support={"filled": np.arange(1500)[:, None, None] == [[[7], [8]]]})
+    save_edits([Edit(400, ("x", "y"), "swap")], tmp_path / "walk.edits.csv")
+    add_edit(file, ["x"], kind="delete", frame=700, last=710)
+    lengths = []
+    read = Windows.read_rows
+    monkeypatch.setattr(
+        Windows, "read_rows", lambda self, rows: lengths.append(p := read(self, rows)) or p
+    )
+    place = filter_file(file, method=method)
+    assert max(map(len, lengths)) <= 300 + 2 * 100
+    monkeypatch.undo()
+    monkeypatch.setattr("mapose.smoothing._WINDOW", 300)
+    wanted = filter_poses(Result(file).poses, method)
+    np.testing.assert_array_equal(load(place).array, wanted.array)
+    filled = find_filled(wanted)
+    assert load_provenance(place)["filled"] == filled.sum() > 50
+    told = load_support(place)
+    np.testing.assert_array_equal(told["filled"], filled | Result(file).support["filled"])
+    np.testing.assert_array_equal(told["edited"], Result(file).support["edited"])

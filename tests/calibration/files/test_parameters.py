@@ -239,7 +239,7 @@ def test_files_of_other_kinds_say_what_is_wanted(tmp_path):
     RING.save(tmp_path / "calibration.toml")
     with pytest.raises(CalibrationError, match=r"name the file itself: calibration\.toml"):
         read_cameras(tmp_path)
-    (tmp_path / "chain.yaml").write_text("cam0:\n  T:\n  - - 1.0\n    - 0.0\n", encoding="utf-8")
+    (tmp_path / "chain.yaml").write_text("cam0:\n  T:\n  - [1.0\n", encoding="utf-8")
     with pytest.raises(
         CalibrationError, match=r"chain\.yaml is not a File.* \(line .*\): wanted maps"
     ):

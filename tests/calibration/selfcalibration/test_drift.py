@@ -1,3 +1,4 @@
+import csv
 from dataclasses import replace
 
 import cv2
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from calibration import CalibrationError, CameraGroup
+from calibration.files.readers import read_cameras
 from calibration.selfcalibration.drift import find_drift
 from calibration.synthetic import make_ring
 from tests.calibration.walkers import bump, read_person, walk, watch
@@ -144,3 +146,52 @@ def test_each_camera_is_judged_by_what_the_others_predict(rng):
     spoilt = find_drift(cameras, seen)
     assert spoilt["cam2"].left_out > 20 and spoilt.moved == ("cam2",)
     assert np.isnan(find_drift(CameraGroup(list(cameras)[:2]), seen[:2])["cam0"].left_out)
+
+
+def test_pixels_whose_distortion_was_taken_out_are_no_movement(rng):
+    ring = make_ring(4, seed=2)
+    bent = CameraGroup([replace(c, distortion=[-0.8, 0.1, 0, 0, 0]) for c in ring], "mm")
+    seen = watch(ring, walk(rng, 100) + [60, 0, 0], rng, noise=0.1, false=0, bias=0.05)
+    drift = find_drift(bent, seen)
+    assert drift.fits and "distortion was taken out" in drift.verdict, str(drift)
+    assert not any(camera.distortion.any() for camera in drift.repaired)
+    # Lenses as they are get no such sentence, whether a camera moved or not.
+    seen = watch(bent, walk(rng, 100) + [60, 0, 0], rng, noise=0.1, false=0, bias=0.05)
+    for cameras in (bent, bump(bent, "cam1", turned=(0.5, 0, 0))):
+        assert "distortion" not in find_drift(cameras, seen).verdict
+
+
+def test_a_person_drawn_without_distortion_moves_no_camera(recordings):
+    """The second person of two_people was projected without the lenses' distortion."""
+    people = [read_person(recordings, "two_people", person) for person in ("P1", "P2")]
+    cameras = people[0][0]
+    for pixels in (people[0][2], np.stack([seen for _, _, seen in people], 2)):
+        drift = find_drift(cameras, pixels)
+        assert drift.fits and "distortion was taken out" in drift.verdict, str(drift)
+    assert "distortion" not in find_drift(cameras, people[1][2]).verdict
+
+
+def test_errors_that_last_for_a_while_are_no_movement():
+    """A network errs alike in neighbouring frames: most in the last tenth of the recording."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        ring = make_ring(3, seed=seed)
+        seen = watch(ring, walk(rng, 500), rng, bias=0.5)
+        size = np.r_[np.full(9, 3.0), 6.0]
+        angle = rng.uniform(0, 6.3, 10)
+        errors = (size * [np.cos(angle), np.sin(angle)]).T.repeat(50, 0)
+        seen[2] += errors[:, None, None]
+        assert find_drift(ring, seen).fits, str(find_drift(ring, seen))
+
+
+@pytest.mark.parametrize("network", [0, 1, 2])
+def test_networks_that_err_alike_for_a_while_move_no_camera(recordings, network):
+    folder = recordings / "fly_3cam_points"
+    pixels = []
+    for camera in "ABC":
+        path = folder / f"05272019_fly4_0_R1C24_Cam-{camera}_rot-ccw-0.06_sec.rng={network}.csv"
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = np.array(list(csv.reader(file))[3:], float)
+        pixels.append(rows[:, 1:].reshape(len(rows), -1, 3)[..., :2])
+    drift = find_drift(read_cameras(folder / "calibration.toml"), np.stack(pixels))
+    assert drift.fits, str(drift)

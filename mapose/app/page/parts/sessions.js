@@ -4,6 +4,7 @@ import { api, get, post } from "./api.js";
 import { sayFault } from "./store.js";
 import { Dialog } from "./shortcuts.js";
 import { Folders } from "./folders.js";
+import { World } from "./world.js";
 
 const BOARDS = { charuco: "ChArUco: squares with markers in the white ones", chessboard: "chessboard", aruco: "markers on a grid" };
 const MARKERS = ["4x4_50", "4x4_100", "4x4_250", "4x4_1000", "5x5_50", "5x5_100", "5x5_250", "5x5_1000", "6x6_250", "6x6_1000", "april_36h11"];
@@ -26,10 +27,12 @@ export function Sessions({ project, overview, start, version }) {
         ${!s.report && html`<span class="facts">${s.fault ? "not calibrated" : "calibrated"}</span>`}</div>
       <div class="row"><span class="space"></span>
         <button onClick=${() => setDialog({ kind: "calibrate", session: s })}>Calibrate…</button>
+        <button disabled=${!!s.fault} title="origin, axes and floor" onClick=${() => setDialog({ kind: "world", session: s })}>${s.placed ? "World set…" : "World…"}</button>
         <button disabled=${!!s.fault || s.cameras.some((c) => !c.analysed)} title=${s.cameras.some((c) => !c.analysed) ? "analyse all its videos first" : ""}
           onClick=${() => setDialog({ kind: "triangulate", session: s })}>3D…</button></div></div>`)}
     ${dialog?.kind === "new" && html`<${NewSession} project=${project} overview=${overview} taken=${sessions} onClose=${close} onDone=${(found) => { setSessions(found.sessions); close(); }} />`}
     ${dialog?.kind === "calibrate" && html`<${Calibrate} session=${dialog.session} start=${run} onClose=${close} />`}
+    ${dialog?.kind === "world" && html`<${World} project=${project} session=${dialog.session} keypoints=${overview.keypoints} start=${run} onClose=${close} />`}
     ${dialog?.kind === "triangulate" && html`<${Triangulate} session=${dialog.session} start=${run} onClose=${close} />`}
     ${dialog?.kind === "report" && html`<${Dialog} title=${`Calibration of ${dialog.session.name}`} onClose=${close} wide><div><${Report} report=${dialog.session.report} /></div></${Dialog}>`}
   </section>`;
