@@ -19,7 +19,6 @@ import yaml
 
 from mapose.errors import MaposeError, SettingsError
 from mapose.locks import is_locked, lock_output
-from mapose.reading import check_heaps
 
 #: How names of our own files end: poses, and what a person said of them.
 RESULT, EDITS = ".mapose.h5", ".edits.csv"
@@ -510,7 +509,6 @@ def _read_attribute(path: Path) -> str | None:
     """Read the mark of an HDF5 file: an attribute, or in our own file part of the provenance."""
     import h5py
 
-    check_heaps(path)
     with h5py.File(path, "r") as file:
         if file.attrs.get("format") != "mapose":
             made = file.attrs.get("made_by")

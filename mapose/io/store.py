@@ -36,7 +36,7 @@ from mapose.files import RESULT
 from mapose.io.hdf5 import check_sizes, get_dataset
 from mapose.io.poses_writer import OF_PAIR, OF_PEAK, SCHEMA, PosesWriter
 from mapose.poses import Peaks, Poses
-from mapose.reading import check_heaps, explain_damage
+from mapose.reading import explain_damage
 from mapose.skeleton import Skeleton
 
 __all__ = [
@@ -83,7 +83,6 @@ class PosesFile:
             hint = suggest_name(self.path.name, beside) if beside else "there is no result there"
             raise FormatError(f"no file {self.path.name} in {folder}; {hint}")
         with self._explain():
-            check_heaps(self.path)
             self._file = h5py.File(self.path, "r")
         try:
             with self._explain():
