@@ -116,6 +116,8 @@ class Grabber:
                 self.failures[camera] += 1
                 if self.failures[camera] == 1:
                     logger.warning("camera %s fails, the others go on: %s", camera, fault)
+                if not getattr(source, "is_lasting", True):
+                    break
                 self._stopped.wait(_AGAIN)
         with self._condition:
             self._running.discard(camera)

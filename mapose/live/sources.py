@@ -116,6 +116,8 @@ class Replay:
             raise SettingsError(f"rate: wanted frames per second above 0, came {self.rate}")
         self.drops, self.jitter, self.seed, self.repeat = drops, jitter, seed, repeat
         self.start: float | None = None
+        #: A file that is gone does not come back by itself, as a camera does.
+        self.is_lasting = False
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:

@@ -29,6 +29,8 @@ from mapose.live import (
     run_live,
 )
 from mapose.live import results as parts
+from mapose.live.gathering import Gatherer
+from mapose.live.grabbing import Grabber
 from mapose.live.hardware import OpenCVCamera
 from mapose.live.recording import Recorder, find_times, keep_cut_recording
 from mapose.live.watching import make_watcher
@@ -193,6 +195,17 @@ def test_a_camera_that_fails_is_tried_again_while_the_others_go_on(recording, ca
     assert broken.tries == 2 and report.lost[f"failures of {second}"] == 1
     assert caplog.text.count("unplugged") == 1
     assert any(set(a.frames.frames) == {first} for a in answers)
+
+
+def test_a_video_that_is_gone_is_not_waited_for(recording, tmp_path, caplog):
+    _, videos, _ = recording
+    place = shutil.copy(next(iter(videos.values())), tmp_path / "gone.mp4")
+    source = Replay(place)
+    place.unlink()
+    grabber = Grabber({"a": source}, Gatherer(["a"], rate=15, wait=0.05))
+    grabber.start()
+    assert grabber.take(20) is None and grabber.is_over
+    assert grabber.failures == {"a": 1} and "gone.mp4" in caplog.text
 
 
 def test_what_does_not_fit_is_told_before_any_camera_starts(recording):
