@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mapose.models import Model, build_network
+from mapose.models import Model, Refiner, build_network
 from mapose.skeleton import Skeleton
 
 
@@ -43,3 +43,13 @@ def make_untrained(individuals: int | None = 2, *, lively: bool = False, **field
         "variance": np.ones(2),
     }
     return Model(**given | fields)
+
+
+def make_two_stages() -> Model:
+    """Make such a model with a second network, shown a map of each keypoint beside grey."""
+    architecture = {
+        "channels": 3, "keypoints": 2, "edges": 0, "widths": [8, 8, 8], "depths": [0, 0, 0],
+        "stride": 2,
+    }  # fmt: skip
+    second = build_network(**architecture).eval()
+    return make_untrained(refiner=Refiner(second, architecture, 1, 64, np.ones(2)))

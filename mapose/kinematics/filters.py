@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -24,6 +24,7 @@ from mapose.poses import FILLED, Poses, join_poses
 from mapose.smoothing import cut_windows
 
 Method = Literal["kalman", "median", "savgol"]
+Item = TypeVar("Item")
 METHODS: tuple[Method, ...] = ("kalman", "median", "savgol")
 
 
@@ -158,23 +159,22 @@ def filter_parts(
     method, max_gap, cutoff = chosen["method"], chosen["max_gap"], chosen["cutoff"]
     window, order = chosen["window"], chosen["order"]
     check_filter(method, window=window, order=order, max_gap=max_gap)
+    _check_poses(read(slice(0, 1)), method, count)
     parts = cut_windows(count, max_gap if method == "kalman" else max(max_gap, window))
-    kalman = _Kalman(max_gap, cutoff)
     learned = parts[:: -(-len(parts) // LEARNED)] if method == "kalman" else []
-    done, steps = 0, 2 * len(learned) + len(parts)
+    steps = len(learned) + len(parts)
 
-    def look(rows: slice) -> Poses:
-        nonlocal done
-        poses = read(rows)
-        _check_poses(poses, method, count)
-        on_progress(done * count // steps, count)
-        done += 1
-        return poses
+    def tick(items: Iterable[Item], before: int) -> Iterator[Item]:
+        for done, item in enumerate(items, before):
+            on_progress(done * count // steps, count)
+            yield item
 
-    if method == "kalman":
-        kalman.learn(look, [outer for outer, _ in learned])
-    for outer, inner in parts:
-        poses = look(outer)
+    kalman = _Kalman(max_gap, cutoff)
+    if learned:
+        samples = [read(outer) for outer, _ in learned]
+        kalman.learn(samples, tick(samples, 0))
+    for outer, inner in tick(parts, len(learned)):
+        poses = read(outer)
         if method == "kalman":
             found = kalman.smooth(poses)
         else:
@@ -193,12 +193,12 @@ class _Kalman:
     def __init__(self, max_gap: int, cutoff: float) -> None:
         self.max_gap, self.cutoff = max_gap, cutoff
 
-    def learn(self, read: Callable[[slice], Poses], parts: Sequence[slice]) -> None:
-        """Learn from some parts of a recording."""
-        covariances = [read(part).covariance for part in parts]
-        known = [c.reshape(-1, *c.shape[-2:]) for c in covariances if c is not None]
+    def learn(self, samples: Sequence[Poses], one_by_one: Iterable[Poses]) -> None:
+        """Learn from some parts of a recording, which come once more while they are looked at."""
+        known = [p.covariance.reshape(-1, *p.covariance.shape[-2:])
+                 for p in samples if p.covariance is not None]  # fmt: skip
         self.usual = find_usual(np.concatenate(known).astype(np.float64) if known else None)
-        self.scale = learn_scale(map(self._look, map(read, parts)), max_gap=self.max_gap)
+        self.scale = learn_scale(map(self._look, one_by_one), max_gap=self.max_gap)
 
     def smooth(self, poses: Poses) -> Poses:
         """Smooth a part."""

@@ -14,7 +14,7 @@ import numpy as np
 from mapose.errors import FormatError, MaposeError, SettingsError
 from mapose.files import RESULT, cut_suffix
 from mapose.io import Video, read_labels
-from mapose.io.formats import check_there, detect_format
+from mapose.io.formats import check_there
 from mapose.io.sources import VIDEO_SUFFIXES
 from mapose.io.stills import is_recording
 from mapose.labels import ORIGINS, STATES, Labels
@@ -215,7 +215,7 @@ def _describe_video(path: Path) -> Overview:
 def _describe_result(result: Result) -> Overview:
     made = result.provenance.get("made")
     with open_parts(result) as source:
-        poses, ends = source.read_rows(slice(0, 1)), list[int]()
+        poses, ends, corrections = source.read_rows(slice(0, 1)), list[int](), len(source.edits)
         scores, total = np.zeros(_SCORES + 1, np.int64), 0
         for part in iterate_parts(source):
             seen = part.confidence[np.isfinite(part.points).all(-1)]
@@ -235,11 +235,11 @@ def _describe_result(result: Result) -> Overview:
         "unit": f"{poses.unit}, {poses.dimensions}D",
         "seen": f"{seen_at_all / max(total, 1):.1%} of all keypoints, median "
         f"confidence {median if seen_at_all else float('nan'):.2f}",
-        "corrections": len(result.edits),
+        "corrections": corrections,
     }
     if made:
         facts["made by"] = str(made)
-    return Overview(result.path, f"poses ({detect_format(result.path)})", facts)
+    return Overview(result.path, f"poses ({result.format})", facts)
 
 
 def _describe_labels(labels: Labels) -> dict[str, Any]:

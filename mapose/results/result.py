@@ -122,8 +122,8 @@ class Result:
     def found(self) -> Poses:
         """Poses as they are in the file: what the tracker found."""
         if not self.ours:
-            return io.read(self.path, self._format)
-        with self._open() as file:
+            return io.read(self.path, self.format)
+        with self.open_file() as file:
             return file.read_poses()
 
     @cached_property
@@ -159,10 +159,10 @@ class Result:
         In 3D ``error``, ``n_views`` and ``filled``; ``edited`` where a person changed points.
         """
         if self.ours:
-            with self._open() as file:
+            with self.open_file() as file:
                 found = file.read_support()
         else:
-            found = io.read_support(self.path, self._format)
+            found = io.read_support(self.path, self.format)
         if not self.edits:
             return found
         settled, poses = self.settlement, self.found
@@ -184,7 +184,7 @@ class Result:
         """The cameras as TOML text, if the file holds any."""
         if not self.ours:
             return None
-        with self._open() as file:
+        with self.open_file() as file:
             return file.read_cameras()
 
     @cached_property
@@ -200,7 +200,7 @@ class Result:
         """Where the poses come from; empty if the file does not say."""
         if not self.ours:
             return {}
-        with self._open() as file:
+        with self.open_file() as file:
             return file.read_provenance()
 
     def find_doubts(self, *, min_probability: float = 0.0) -> list[Doubt]:
@@ -243,7 +243,7 @@ class Result:
             if not places or not is_result(places[-1]) or not places[-1].is_file():
                 break
             given = Result(places[-1]).provenance
-        if not self.ours and (named := io.find_named_video(self.path, self._format)):
+        if not self.ours and (named := io.find_named_video(self.path, self.format)):
             places.append(named)
         stem = _MADE.sub("", cut_suffix(self.path.name))
         places += _list_own(folder.resolve().parent, stem)
@@ -272,29 +272,31 @@ class Result:
         """
         if not self.ours or "found" in vars(self):
             return self.found.take(rows)
-        with self._open() as file:
+        with self.open_file() as file:
             return file.read_poses(rows)
 
     @cached_property
     def _header(self) -> tuple[int, float | None, tuple[str, ...]]:
         if not self.ours:
             return len(self.found), self.found.rate, self.found.names
-        with self._open() as file:
+        with self.open_file() as file:
             return len(file), file.rate, file.names
 
     @cached_property
     def _doubts(self) -> list[Doubt]:
         if not self.ours:
             return []
-        with self._open() as file:
+        with self.open_file() as file:
             return find_swaps(file.read_doubts())
 
     @cached_property
-    def _format(self) -> str:
-        return detect_format(self.path)
+    def format(self) -> str:
+        """Name of the file's format, as `mapose.read` knows it."""
+        return "mapose" if self.ours else detect_format(self.path)
 
     @contextmanager
-    def _open(self) -> Iterator[PosesFile]:
+    def open_file(self) -> Iterator[PosesFile]:
+        """Open the file, one of ours; in a ``with`` block of the result it is open already."""
         if self._file is not None:
             yield self._file
             return

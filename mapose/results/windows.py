@@ -45,6 +45,8 @@ class Windows:
     ----------
     path : path
         A ``NAME.mapose.h5``.
+    file : PosesFile, optional
+        The same, if it is open already; whoever opened it closes it.
 
     Raises
     ------
@@ -62,9 +64,9 @@ class Windows:
     (50, [10, 11, 12, 13, 14])
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], file: PosesFile | None = None) -> None:
         self.path = Path(path)
-        self._file = PosesFile(self.path)
+        self._borrowed, self._file = file is not None, file or PosesFile(self.path)
         self._lock = threading.RLock()
         self.frames: Ints = self._file.read_frames()
         self.recording = find_recorded(self._file.read_provenance())
@@ -83,8 +85,9 @@ class Windows:
         return len(self.frames)
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file, if it was opened here."""
+        if not self._borrowed:
+            self._file.close()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -262,6 +265,7 @@ class Whole:
 
     def __init__(self, result: Result) -> None:
         self._result = result
+        self.edits: list[Edit] = []
 
     def __len__(self) -> int:
         return len(self._result.poses)
@@ -285,8 +289,8 @@ def open_parts(result: Result) -> Iterator[Windows | Whole]:
     if not result.ours:
         yield Whole(result)
         return
-    with Windows(result.path) as windows:
-        yield windows
+    with result.open_file() as file:
+        yield Windows(result.path, file)
 
 
 def iterate_parts(source: Windows | Whole) -> Iterator[Poses]:

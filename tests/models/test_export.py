@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from mapose.errors import FormatError, SettingsError
-from mapose.models import Refiner, build_network
+from mapose.models import build_network
 from mapose.models.export import ENDINGS, OnnxNetwork, export_model
-from tests.untrained import make_untrained
+from tests.untrained import make_two_stages, make_untrained
 
 
 @pytest.mark.parametrize("to", ENDINGS)
@@ -52,12 +52,8 @@ def test_maps_are_those_of_the_network(
 def test_each_stage_is_exported_on_its_own(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    architecture = {
-        "channels": 3, "keypoints": 2, "edges": 0, "widths": [8, 8, 8], "depths": [0, 0, 0],
-        "stride": 2,
-    }  # fmt: skip
-    second = build_network(**architecture).eval()
-    model = make_untrained(refiner=Refiner(second, architecture, 1, 64, np.ones(2)))
+    model = make_two_stages()
+    second = model.refiner.network
     export_model(model, tmp_path / "first.pt", to="torchscript")
     assert "only the first stage is written" in caplog.text
     path = export_model(model, tmp_path / "second.pt", to="torchscript", stage="second")

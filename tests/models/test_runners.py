@@ -6,9 +6,9 @@ import torch
 
 import mapose
 from mapose.io import VideoWriter, load_provenance
-from mapose.models import Refiner, build_network, open_runner, runners
+from mapose.models import open_runner, runners
 from mapose.models.export import OnnxNetwork
-from tests.untrained import make_untrained
+from tests.untrained import make_two_stages, make_untrained
 
 CPU = torch.device("cpu")
 
@@ -38,12 +38,8 @@ def test_many_images_on_a_processor_are_worth_onnxruntime():
 def test_each_stage_and_each_number_of_threads_has_its_own(monkeypatch):
     pytest.importorskip("onnxruntime", reason="needs: pip install onnx onnxruntime")
     monkeypatch.setattr(runners, "count_cores", lambda: 6)
-    architecture = {
-        "channels": 3, "keypoints": 2, "edges": 0, "widths": [8, 8, 8], "depths": [0, 0, 0],
-        "stride": 2,
-    }  # fmt: skip
-    second = build_network(**architecture).eval()
-    model = make_untrained(refiner=Refiner(second, architecture, 1, 64, np.ones(2)))
+    model = make_two_stages()
+    second = model.refiner.network
     shared, _ = open_runner(model, CPU, frames=runners.WORTH)
     alone, _ = open_runner(model, CPU, frames=runners.WORTH, at_once=True)
     threads = [r.session.get_session_options().intra_op_num_threads for r in (shared, alone)]
