@@ -6,6 +6,7 @@ import torch
 
 import mapose
 from mapose.io import VideoWriter, load_provenance
+from mapose.live.watching import make_watcher
 from mapose.models import open_runner, runners
 from mapose.models.export import OnnxNetwork
 from tests.untrained import make_two_stages, make_untrained
@@ -77,3 +78,11 @@ def test_an_analysis_says_what_ran_it_and_finds_the_same(tmp_path, monkeypatch):
         assert load_provenance(place)["runner"].startswith(name)
     np.testing.assert_allclose(found["torch"], found["onnxruntime"], atol=0.01)
     assert np.isfinite(found["torch"]).any()
+
+
+def test_what_is_live_has_each_image_on_all_cores(monkeypatch):
+    pytest.importorskip("onnxruntime", reason="needs: pip install onnx onnxruntime")
+    monkeypatch.setattr(runners, "count_cores", lambda: 6)
+    predictor = make_watcher(make_untrained(), {"top": 30.0}).predictor
+    assert predictor.runner.startswith("onnxruntime ")
+    assert predictor.network.session.get_session_options().intra_op_num_threads == 6
