@@ -144,7 +144,8 @@ def write_network(
         warnings.simplefilter("ignore")  # of libraries, about their own future
         if to == "torchscript":
             traced = torch.jit.trace(plain, example, check_trace=False)
-            traced.save(str(path), _extra_files={"mapose": about})
+            with path.open("wb") as file:  # by its name it would be another archive each time
+                torch.jit.save(traced, file, _extra_files={"mapose": about})
         else:
             _write_onnx(plain, example, path, about)
 

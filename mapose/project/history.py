@@ -19,6 +19,7 @@ from typing import Any
 
 from mapose.errors import FormatError, MaposeError, SettingsError
 from mapose.files import make_folder, write_atomically
+from mapose.io.proposals import rename_waiting
 from mapose.locks import is_locked, lock_output
 from mapose.project.changes import (
     LabelState,
@@ -297,6 +298,7 @@ class History:
                 _check_conflicts(steps, foreign)
             entry = self._append(what, steps, kind) if steps else None
             if entry is not None:
+                self._rename_waiting(entry)
                 self._show(find_touched(steps))
                 self._save_snapshot()
             return entry
@@ -354,9 +356,27 @@ class History:
         steps = [] if by_hand is None else find_steps(self._state, by_hand)
         entry = self._append("edited by hand", steps, "change") if steps else None
         if by_hand is not None or self._is_behind():
+            self._finish_renaming()
             self.tables.write(self._state, self.number, None)
             self._owed = set()
         return {} if entry is None else _note_spots(entry)
+
+    def _finish_renaming(self) -> None:
+        """Rename what waits where a killed program did not come to it."""
+        shown = self.tables.number
+        found = None if shown is None else self.journal.find(shown + 1)
+        for entry, _ in self.journal.read(found[1]) if found else ():
+            self._rename_waiting(entry)
+
+    def _rename_waiting(self, entry: Entry) -> None:
+        """Let what waits to be labelled follow the names of keypoints."""
+        for step in entry.steps:
+            kind, *names = step.get("rename", ("",))
+            if kind == "keypoint":
+                try:
+                    rename_waiting(self.labels, *names)
+                except FormatError as fault:  # which is told again to whoever reads it
+                    logger.warning("%s", fault)
 
     def _append(self, what: str, steps: list[Step], kind: str) -> Entry:
         last, number = self._last, self.number + 1

@@ -14,7 +14,6 @@ import numpy as np
 from mapose.errors import SettingsError
 from mapose.io import Video, write_image
 from mapose.io.labels import name_image
-from mapose.io.proposals import rename_waiting
 from mapose.labels import ABSENT, ORIGINS, STATES, Labels
 from mapose.project.changes import (
     LabelState,
@@ -319,7 +318,6 @@ class Labelling:
             return [{"rename": ["keypoint", old, new]}] if old != new else []
 
         self._past.change(f"rename keypoint {old} to {new}", make)
-        rename_waiting(self.path / "labels", old, new)
         return self._renew()
 
     def remove_keypoint(self, name: str) -> Self:
@@ -431,7 +429,8 @@ class Labelling:
         SettingsError
             If there is none.
         """
-        return self._rename_waiting(self._past.undo(since=since))
+        self._past.undo(since=since)
+        return self._renew()
 
     def redo(self, *, since: int | None = None) -> Self:
         """Make the change again that was taken back last.
@@ -446,7 +445,8 @@ class Labelling:
         SettingsError
             If there is none, or something was changed since.
         """
-        return self._rename_waiting(self._past.redo(since=since))
+        self._past.redo(since=since)
+        return self._renew()
 
     def restore(self, at: int | str) -> Self:
         """Bring back the labels as they were after a change, or at a time; undo takes it back.
@@ -484,14 +484,6 @@ class Labelling:
             return find_steps(state, new)
 
         self._past.change(what, make)
-        return self._renew()
-
-    def _rename_waiting(self, entry: Entry) -> Self:
-        """Let what waits to be labelled follow the names of keypoints that came back."""
-        for step in entry.steps:
-            kind, *names = step.get("rename", ("",))
-            if kind == "keypoint":
-                rename_waiting(self.path / "labels", *names)
         return self._renew()
 
     def _renew(self) -> Self:

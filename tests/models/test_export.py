@@ -2,6 +2,7 @@
 
 import json
 import warnings
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def test_maps_are_those_of_the_network(
     for a, b in zip(found, [getattr(wanted, name) for name in names], strict=True):
         assert a.shape == b.shape and len(a) == shape[0]
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+
+
+def test_an_archive_is_not_named_by_the_process_that_wrote_it(tmp_path: Path) -> None:
+    path = export_model(make_untrained(), tmp_path / "a.pt", to="torchscript")
+    with zipfile.ZipFile(path) as archive:
+        assert {name.partition("/")[0] for name in archive.namelist()} == {"archive"}
 
 
 def test_each_stage_is_exported_on_its_own(

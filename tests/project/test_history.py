@@ -225,6 +225,29 @@ def test_tables_follow_the_journal_after_a_kill(mice, monkeypatch, moment):
     assert again.undo().skeleton.keypoints[0] == "snout"
 
 
+def test_what_waits_follows_a_new_name_after_a_kill(mice, monkeypatch):
+    mice = mice.set_points("film", 1, {"snout": (1, 1)}, individual="ann")
+    waiting = mice.path / "labels/film/proposals.csv"
+    waiting.write_text("image,frame,individual,keypoint,x,y\na.png,3,ann,snout,1,2\n")
+
+    class Kill(BaseException):
+        pass
+
+    def kill(*_):
+        raise Kill
+
+    for moment in ("history.rename_waiting", "tables.write_atomically"):
+        with monkeypatch.context() as patch, pytest.raises(Kill):
+            patch.setattr(f"mapose.project.{moment}", kill)
+            mice.rename_keypoint("snout", "nose")
+        again = Project.load(mice.path)
+        assert "nose,1,2" in waiting.read_text()
+        mice = again.undo()
+        assert "snout,1,2" in waiting.read_text()
+    waiting.write_bytes(b"\xff\xfe,")  # damaged: told, and in nobody's way
+    assert mice.rename_keypoint("snout", "nose").skeleton.keypoints[0] == "nose"
+
+
 def test_what_a_person_edits_is_taken_up_as_a_change(mice):
     mice = mice.set_points("film", 1, {"snout": (1, 1)}, individual="ann")
     table = mice.path / "labels/film/labels.csv"
