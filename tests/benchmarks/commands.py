@@ -430,9 +430,12 @@ def read_plainly(path: Path) -> object:
             return video.size, sum(image is not None for image in video)
     if path.name == "training.png":  # it has an axis in minutes
         return "a picture"
-    if path.suffix == ".zip":  # which keeps the times of its files
+    if path.suffix in (".zip", ".pt"):
+        # A zip keeps the times of its files, TorchScript who called it: this script, line by line.
+        told = (".debug_pkl", "serialization_id")
         with zipfile.ZipFile(path) as archive:
-            return {name: archive.read(name) for name in archive.namelist()}
+            names = [name for name in archive.namelist() if not name.endswith(told)]
+            return {name: archive.read(name) for name in names}
     if path.suffix == ".jsonl":  # the journal of labels
         return [json.loads(line) | {"when": ""} for line in path.read_bytes().splitlines()]
     if path.suffix == ".json":
