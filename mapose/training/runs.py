@@ -139,7 +139,8 @@ def begin_run(
 
 def remove_state(folder: Path) -> None:
     """Remove from the folder of a run what only a run that is not finished needs."""
-    for leftover in [*folder.glob("step-*.safetensors"), folder / STATE]:
+    # The state first: with it and without its tensors, a run would seem to be damaged.
+    for leftover in [folder / STATE, *folder.glob("step-*.safetensors")]:
         leftover.unlink(missing_ok=True)
     shutil.rmtree(folder / SECOND, ignore_errors=True)
 

@@ -29,6 +29,7 @@ from mapose.training import training
 from mapose.training.evaluation import evaluate, find_candidate_errors
 from mapose.training.loop import COLUMNS, Trainer, has_bfloat16
 from mapose.training.reports import write_evaluation
+from mapose.training.runs import remove_state
 from mapose.training.training import _prepare, find_known, find_reach, finds_nothing
 from tests.untrained import make_untrained
 
@@ -427,6 +428,22 @@ def test_a_limit_of_minutes_says_what_it_cut(tmp_path, monkeypatch, caplog):
     assert trainer.step < 10 and trainer.was_cut
     assert f"after {trainer.step} of 1000 steps" in caplog.text
     assert trainer.optimizer.param_groups[0]["lr"] < 0.5 * trainer.settings.rate
+
+
+def test_a_run_that_was_killed_while_it_tidied_up_does_not_seem_damaged(tmp_path, monkeypatch):
+    for name in ("step-3.safetensors", "state.yaml", "step-9.safetensors"):
+        (tmp_path / name).touch()
+    removed = []
+
+    def kill(self, missing_ok=False):
+        if removed:
+            raise KeyboardInterrupt
+        removed.append(self.name)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("pathlib.Path.unlink", kill)
+        remove_state(tmp_path)
+    assert removed == ["state.yaml"]  # what is left of others goes with the next training
 
 
 def test_a_run_that_was_killed_at_once_goes_on(project, monkeypatch):
