@@ -172,11 +172,12 @@ def join_parts(path: str | os.PathLike[str], *, force: bool = False) -> Path:
 def remove_joined(path: str | os.PathLike[str]) -> bool:
     """Remove parts that are in the result already: of a run that was killed when all was done."""
     path = Path(path)
-    parts = _list_parts(find_parts(path))
-    done = bool(parts) and path.is_file() and not is_locked(path)
-    if not done or any(part.stat().st_mtime > path.stat().st_mtime for part in parts):
+    folder = find_parts(path)
+    if not folder.is_dir() or not path.is_file() or is_locked(path):
         return False
-    shutil.rmtree(find_parts(path))
+    if any(part.stat().st_mtime > path.stat().st_mtime for part in _list_parts(folder)):
+        return False
+    shutil.rmtree(folder)
     return True
 
 

@@ -369,6 +369,8 @@ def test_parts_of_a_run_that_crashed_are_joined(in_picture, tmp_path, monkeypatc
     join_parts(kept)
     shutil.copytree(tmp_path / "copy", crashed.folder)  # killed before they were removed
     assert join_parts(kept) == kept
+    crashed.folder.mkdir()  # killed when all of them were removed but their folder
+    assert join_parts(kept) == kept and not crashed.folder.exists()
     other = tmp_path / "other.mapose.h5"  # a disk has lost one part of it
     shutil.copytree(tmp_path / "copy", parts.find_parts(other))
     lost = parts.find_parts(other) / f"000001{RESULT}"
