@@ -19,6 +19,7 @@ import yaml
 
 from mapose.errors import MaposeError, SettingsError
 from mapose.locks import is_locked, lock_output
+from mapose.reading import check_heaps
 
 #: How names of our own files end: poses, and what a person said of them.
 RESULT, EDITS = ".mapose.h5", ".edits.csv"
@@ -510,6 +511,7 @@ def _read_attribute(path: Path) -> str | None:
     import h5py
 
     with h5py.File(path, "r") as file:
+        check_heaps(file.id.get_vfd_handle(), path)
         if file.attrs.get("format") != "mapose":
             made = file.attrs.get("made_by")
             return made if isinstance(made, str) else None

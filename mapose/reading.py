@@ -36,6 +36,8 @@ MOST_NAME = 200
 _DAMAGE: tuple[type[Exception], ...] = (csv.Error, struct.error, zlib.error, BadZipFile)
 _DAMAGE += (SyntaxError, TokenError)  # of the head of an array, which is Python
 _DAMAGE += (OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError)
+# How a heap of HDF5 begins, and how many bytes at both ends of a file are searched for heaps.
+_HEAP, _END = b"GCOL\1\0\0\0", 1 << 21
 # What leads to another folder, or what a terminal acts upon.
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]|^\.*$")
 
@@ -90,6 +92,52 @@ def explain_damage(
             f"{path} cannot be read, it is damaged or of another kind than it seems "
             f"({type(fault).__name__}: {fault})"
         ) from fault
+
+
+def check_heaps(handle: int, path: Path) -> None:
+    """Refuse an HDF5 file whose texts are damaged such that HDF5 would look for them for ever.
+
+    Texts of varying length lie in heaps, lists of lengths, of which the last is what is free. They
+    are looked for in the first and the last 2 MiB, where files of ours have them.
+
+    Parameters
+    ----------
+    handle : int
+        Of the opened file, as ``h5py.File.id.get_vfd_handle`` gives it.
+    path : Path
+        The file's name, for the message.
+
+    Raises
+    ------
+    FormatError
+        If a length in a heap cannot be.
+    """
+    size, stood = os.fstat(handle).st_size, os.lseek(handle, 0, os.SEEK_CUR)
+    starts = [0] if size <= _END else [0, max(_END, size - _END)]
+    try:
+        for start in starts:
+            os.lseek(handle, start, os.SEEK_SET)
+            raw = os.read(handle, _END)
+            at = raw.find(_HEAP)
+            while at >= 0:
+                if not _is_heap(raw, at):
+                    raise FormatError(f"{path}: texts in it cannot be read; it is damaged")
+                at = raw.find(_HEAP, at + len(_HEAP))
+    finally:
+        os.lseek(handle, stood, os.SEEK_SET)
+
+
+def _is_heap(raw: bytes, at: int) -> bool:
+    """Tell whether the lengths in a heap add up, as far as it lies in these bytes."""
+    (size,) = struct.unpack("<Q", raw[at + 8 : at + 16].ljust(8, b"\xff"))
+    place, end = at + 16, at + size
+    while place + 16 <= min(end, len(raw)):
+        number, _, length = struct.unpack_from("<HHxxxxQ", raw, place)
+        step = 16 + -(-length // 8) * 8 if number else length
+        if step < 16 or place + step > end:
+            return False
+        place += step
+    return True
 
 
 def load_json(path: Path) -> Any:

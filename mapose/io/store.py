@@ -36,7 +36,7 @@ from mapose.files import RESULT
 from mapose.io.hdf5 import check_sizes, get_dataset
 from mapose.io.poses_writer import OF_PAIR, OF_PEAK, SCHEMA, PosesWriter
 from mapose.poses import Peaks, Poses
-from mapose.reading import explain_damage
+from mapose.reading import check_heaps, explain_damage
 from mapose.skeleton import Skeleton
 
 __all__ = [
@@ -86,6 +86,7 @@ class PosesFile:
             self._file = h5py.File(self.path, "r")
         try:
             with self._explain():
+                check_heaps(self._file.id.get_vfd_handle(), self.path)
                 check_sizes(self._file, self.path)
             with self._explain():
                 _check_kind(self._file, self.path)

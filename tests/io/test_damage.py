@@ -6,6 +6,8 @@
 import io
 import json
 import struct
+import subprocess
+import sys
 import time
 import tracemalloc
 import zlib
@@ -132,6 +134,22 @@ def test_wrong_kinds_in_nwb_are_told(tmp_path: Path, change: Callable[[h5py.File
         change(file)
     with pytest.raises(FormatError, match=r"x\.nwb"):
         read(tmp_path / "x.nwb")
+
+
+@pytest.mark.parametrize("length", [0, 2**64 - 16, 2**40])
+def test_texts_that_lead_nowhere_end_in_our_own_file_as_well(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "a.mapose.h5"
+    save(make_poses(), path, provenance={"made": "x"})
+    raw = bytearray(path.read_bytes())
+    last = raw.index(b"GCOL") + 16
+    while struct.unpack_from("<H", raw, last)[0]:  # what is free comes last
+        last += 16 + -(-struct.unpack_from("<Q", raw, last + 8)[0] // 8) * 8
+    struct.pack_into("<Q", raw, last + 8, length)
+    path.write_bytes(raw)
+    look = f"from mapose.files import read_mark; assert read_mark({str(path)!r}) is None;"
+    look += f"from mapose.io import load; load({str(path)!r})"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60)
+    assert "FormatError" in done.stderr and "it is damaged" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["poses/array", "individuals", "provenance", "skeleton/keypoints"])
