@@ -14,6 +14,7 @@ from mapose.errors import MaposeError
 from mapose.files import list_debris
 from mapose.io import Video, VideoWriter
 from mapose.live.sources import Frame
+from mapose.locks import is_locked
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ def keep_cut_recording(path: Path) -> None:
 
     The table of its times goes with it. What holds no picture is removed.
     """
+    is_locked(find_times(path))  # the lock of a killed run is removed, also if all is refused then
     for leftover in list_debris(path):
         names = (f"{path.stem}.cut{'' if n == 1 else n}{path.suffix}" for n in itertools.count(1))
         kept = next(k for k in map(path.with_name, names) if not k.exists())

@@ -320,7 +320,10 @@ def test_what_a_killed_run_has_recorded_is_kept_beside_the_next_one(tmp_path, ca
         assert len(video) >= 30
     # One that ended before its first picture leaves nothing, and nothing of a person goes.
     path.with_name("side.times.csv").write_text("mine", encoding="utf-8")
+    lock = path.with_name("side.times.csv.lock")
+    lock.touch()
     keep_cut_recording(path.with_name("side.mkv"))
+    assert not lock.exists()
     assert path.with_name("side.times.csv").read_text(encoding="utf-8") == "mine"
 
 
