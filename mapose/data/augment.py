@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -62,6 +62,13 @@ class Augmentation:
     dropout: int = 3
     background: float = 0.1
     lengths: tuple[float, ...] = ()
+
+
+def limit_rotation(augmentation: Augmentation, turns: Floats | None, row: int) -> Augmentation:
+    """Rotate no further than the row of `turns` says: degrees, float64 (N,); None = as far."""
+    if turns is None:
+        return augmentation
+    return replace(augmentation, rotation=min(augmentation.rotation, float(turns[row])))
 
 
 def draw_view(

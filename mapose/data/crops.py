@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mapose.arrays import AnyFloats, Bools, Floats, Image, Ints, Singles
-from mapose.data.augment import OUTSIDE, Augmentation, draw_view
+from mapose.data.augment import OUTSIDE, Augmentation, draw_view, limit_rotation
 from mapose.data.dataset import prepare_image
 from mapose.grid import round_up, to_cells, to_pixels
 from mapose.similarity import find_lengths
@@ -333,6 +333,9 @@ class CropSet:
         Channel that each keypoint takes in a mirrored image.
     errors : PoseErrors
         How wrong the poses are that the network is told.
+    turns : float64, (N,), optional
+        How far views of each patch are rotated at most, degrees to either side, where that is
+        less than the augmentation's.
     """
 
     patches: Sequence[Image]
@@ -341,6 +344,7 @@ class CropSet:
     known: Bools
     flip_order: Ints
     errors: PoseErrors = PoseErrors()
+    turns: Floats | None = None
 
     def draw_batch(
         self, step: int, *, batch: int, size: int, augmentation: Augmentation, seed: int
@@ -371,7 +375,7 @@ class CropSet:
                 self.patches[i],
                 np.stack([told, truth]),
                 size,
-                augmentation=near,
+                augmentation=limit_rotation(near, self.turns, i),
                 flip_order=self.flip_order,
                 rng=rng,
             )

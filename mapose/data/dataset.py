@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mapose.arrays import Bools, Floats, Image, Ints, Singles
-from mapose.data.augment import OUTSIDE, Augmentation, draw_view, find_lengths_to_show
+from mapose.data.augment import (
+    OUTSIDE,
+    Augmentation,
+    draw_view,
+    find_lengths_to_show,
+    limit_rotation,
+)
 from mapose.grid import round_up, to_cells
 from mapose.similarity import find_lengths
 
@@ -361,14 +367,11 @@ class TrainingSet:
         views, points, known = [], [], []
         for n in range(step * batch, (step + 1) * batch):
             i = self._find_image(n, seed)
-            own = augmentation
-            if self.turns is not None:
-                own = replace(own, rotation=min(own.rotation, float(self.turns[i])))
             view, moved = draw_view(
                 self.images[i],
                 self.points[i],
                 size,
-                augmentation=own,
+                augmentation=limit_rotation(augmentation, self.turns, i),
                 flip_order=self.flip_order,
                 rng=np.random.default_rng([seed, n, 1]),
             )

@@ -13,7 +13,7 @@ import torch
 
 from mapose.analysis.prediction import THRESHOLD, Predictor
 from mapose.analysis.refinement import PoseRefiner
-from mapose.arrays import Bools, Image, Ints
+from mapose.arrays import Bools, Floats, Image, Ints
 from mapose.config import Settings
 from mapose.data import Augmentation, CropShape, find_crop_size, make_crop_set
 from mapose.decode import assemble
@@ -60,6 +60,8 @@ class Lesson:
         Which of them are trained on, and which decide whether it is any good.
     augmentation : Augmentation
         Limits of random views.
+    turns : float64, (N,), or None
+        How far views of each image trained on are rotated at most, degrees, as of the first stage.
     device : torch.device
         Where to compute.
     """
@@ -70,6 +72,7 @@ class Lesson:
     known: Bools
     split: Split
     augmentation: Augmentation
+    turns: Floats | None
     device: torch.device
 
 
@@ -209,6 +212,9 @@ def _make_trainer(
         flip_order=labels.skeleton.flip_order,
         shape=shape,
     )
+    if lesson.turns is not None:
+        there = np.isfinite(points).all(-1).any(-1)
+        crops = replace(crops, turns=np.repeat(lesson.turns, there.sum(1)))
     steps = refine.steps or choose_steps(
         len(crops.patches),
         channels=3 * network.keypoints,

@@ -535,7 +535,7 @@ def _finish(
     if run.settings.refine.when != "never":
         given = (run.settings, labels, run.images, run.known, run.split)
         augmentation = replace(run.augmentation, lengths=())  # crops have the size of the animal
-        lesson = Lesson(*given, augmentation, trainer.device)
+        lesson = Lesson(*given, augmentation, trainer.data.turns, trainer.device)
         model, refined = add_refiner(model, peaks, lesson, folder=folder, on_progress=on_progress)
         if model.refiner is not None:
             variance = calibrate_variance(refined.take(held_out), labels.points[held_out])

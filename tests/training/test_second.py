@@ -1,5 +1,6 @@
 """The second stage is told which animal is meant, and trained, stopped and kept as the first is."""
 
+from dataclasses import replace
 from functools import partial
 
 import cv2
@@ -114,6 +115,32 @@ def test_both_stages_are_trained_by_one_command_and_are_one_model(project):
     plain = Predictor(Model.load(folder).__class__(**{**vars(loaded), "refiner": None}))
     images = [np.zeros((80, 100), np.uint8)]
     assert plain.refiner is None and len(Predictor(loaded).find_images(images)) == 0
+
+
+def test_crops_of_a_slanted_camera_are_hardly_rotated_either(project, monkeypatch):
+    def choose(points, videos):
+        return np.arange(len(points)) + 0.25
+
+    trained = []
+    make = Trainer.__init__
+    monkeypatch.setattr("mapose.training.training.choose_turns", choose)
+    monkeypatch.setattr(
+        Trainer,
+        "__init__",
+        lambda self, *args, **more: make(self, *args, **more) or trained.append(self),
+    )
+    train(project, "slanted", overrides=BOTH)
+    first, second = (trainer.data.turns for trainer in trained)
+    assert len(first) > 1 and set(second) == set(first)
+
+    crops = replace(trained[1].data, turns=np.zeros(len(second)))
+    freely = Augmentation(180, 1.0, 0.0, False, 0, 0, 0, 0, 0, 0)
+    _, shown, _ = crops.draw_batch(0, batch=8, size=64, augmentation=freely, seed=0)
+    view, own = (np.diff(points[:, 0], axis=1) for points in (shown, crops.poses))
+    view = view[np.isfinite(view).all((1, 2))]  # both ends in view
+    assert (
+        np.abs(view - own[:, 0]).max(-1).min(1).max() < 1e-3
+    )  # each view shows one animal as it lies
 
 
 def test_a_second_stage_that_was_killed_goes_on_as_if_it_had_not_been(project):
