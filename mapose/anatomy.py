@@ -23,6 +23,13 @@ _ROUNDS = 20
 #: body's. Of animals whose pairs are known 0.44 at most (the tail of mice that bend it, 20 labels);
 #: of ears, legs and wings without their partners 0.4 to 3, one of each skeleton beyond 0.8.
 _ASIDE = 0.5
+#: How keypoints move together: learned from so many poses at most, in so many rounds; labels count
+#: as if in so many poses more each keypoint had moved alone.
+_MOST, _LEARNING, _ALONE = 300, 10, 2.0
+#: No place is known better, body sizes. With 0.03, 0.05, 0.07 and 0.1, learned on other frames, of
+#: 1,081 keypoints of a mouse and its mirror image 32 are wrong (if each moves alone 59), of 2,400
+#: of a fly 85, 86, 85 and 87 (93), of 5,089 of two flies 543, 544, 548 and 552 (549).
+_LOOSE = 0.05
 #: Degrees of freedom of the distribution of a keypoint about its place: wide tails, so that one
 #: wrong keypoint neither turns the body nor is impossible. 2 to 8 differ by less than 0.2 %.
 FREEDOM = 4.0
@@ -41,6 +48,10 @@ class Anatomy:
         Mean place of each keypoint, body sizes; NaN = not known.
     covariance : float64, (K, 2, 2)
         Spread of each keypoint about the place that the others give it, body sizes squared.
+    joint : float64, (2 K, 2 K), optional
+        Covariance of all keypoints about their mean places, body sizes squared, in the order
+        x0, y0, x1, ...: legs that step in turn, a paw and its image in a mirror. By default, as in
+        older models, each moves alone.
 
     Raises
     ------
@@ -50,6 +61,7 @@ class Anatomy:
 
     mean: Floats
     covariance: Floats
+    joint: Floats | None = None
 
     def __post_init__(self) -> None:
         k = len(self.mean)
@@ -57,6 +69,10 @@ class Anatomy:
             raise ShapeError(
                 "anatomy: wanted a mean (K, 2) and a covariance (K, 2, 2), came "
                 f"{self.mean.shape} and {self.covariance.shape}"
+            )
+        if self.joint is not None and self.joint.shape != (2 * k, 2 * k):
+            raise ShapeError(
+                f"anatomy: wanted a joint covariance {(2 * k, 2 * k)}, came {self.joint.shape}"
             )
 
 
@@ -80,7 +96,9 @@ def learn_anatomy(points: AnyFloats, *, flip_order: Ints | None = None) -> Anato
     References
     ----------
     Generalised Procrustes analysis (Gower 1975) with missing points; the spread is that about the
-    place given by a fit to the other keypoints, less the uncertainty of that fit.
+    place given by a fit to the other keypoints, less the uncertainty of that fit. The joint
+    covariance is that of a point distribution model (Cootes et al. 1995), learned by expectation
+    and maximisation where keypoints are missing.
 
     Examples
     --------
@@ -113,9 +131,50 @@ def learn_anatomy(points: AnyFloats, *, flip_order: Ints | None = None) -> Anato
         if not np.isfinite(mean).all():
             return None
         spread = _find_spread(z, there, spread, mean)
-    places = np.stack([mean.real, mean.imag], -1)
+    joint = _learn_joint(z, there, mean, spread)
+    places = to_real(mean)
     places[~known] = spread[~known] = np.nan
-    return Anatomy(places, spread)
+    return Anatomy(places, spread, joint)
+
+
+def _learn_joint(z: Complexes, there: Bools, mean: Complexes, spread: Floats) -> Floats:
+    """Learn the covariance of all keypoints (2 K, 2 K) about their mean places."""
+    few = np.unique(np.linspace(0, len(z) - 1, _MOST).astype(np.int64))
+    z, there = z[few], there[few]
+    weight = there * 2 / np.trace(spread, axis1=1, axis2=2)
+    turn, shift, doubt = fit_shape(z, weight, mean, others=False)
+    gap = np.where(there & np.isfinite(doubt), (z - shift) / turn - mean, np.nan)
+    gap = gap[np.isfinite(gap).any(1)]
+    return _find_covariance(to_real(gap).reshape(len(gap), -1))
+
+
+def _find_covariance(values: Floats) -> Floats:
+    """Find the covariance of columns (N, C) about 0, some missing (NaN), never quite sure."""
+    there = np.isfinite(values)
+    own = np.where(there, values, 0)
+    variance = (own**2).sum(0) / np.maximum(there.sum(0), 1)
+    variance = np.where(there.any(0), variance, 1) + _LOOSE**2
+    far = 4 * np.sqrt(variance)
+    own = np.clip(own, -far, far)  # a wrong label does not count without limit
+    covariance = np.diag(variance)
+    patterns, which = np.unique(there, axis=0, return_inverse=True)
+    alone = _ALONE / (_ALONE + len(values))
+    for _ in range(_LEARNING):
+        total = np.zeros_like(covariance)
+        for number, seen in enumerate(patterns):
+            rows, lost = own[which.ravel() == number], ~seen
+            if lost.any():
+                slope = np.linalg.solve(
+                    covariance[np.ix_(seen, seen)], covariance[np.ix_(seen, lost)]
+                )
+                rows[:, lost] = rows[:, seen] @ slope
+                rest = covariance[np.ix_(lost, lost)] - covariance[np.ix_(lost, seen)] @ slope
+                total[np.ix_(lost, lost)] += len(rows) * rest
+            total += rows.T @ rows
+        covariance = total / max(len(values), 1)
+        covariance = (1 - alone) * covariance + alone * np.diag(np.diag(covariance))
+        covariance += _LOOSE**2 * np.eye(len(covariance))
+    return covariance
 
 
 def find_sided(points: AnyFloats, flip_order: Ints) -> Bools:
@@ -293,3 +352,8 @@ def to_complex(points: AnyFloats) -> Complexes:
     points = np.asarray(points, np.float64)
     points = np.where(np.isfinite(points).all(-1, keepdims=True), points, np.nan)
     return np.asarray(points[..., 0] + 1j * points[..., 1])
+
+
+def to_real(z: Complexes) -> Floats:
+    """Write complex numbers as points (..., 2)."""
+    return np.stack([z.real, z.imag], -1)

@@ -6,9 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mapose.anatomy import FREEDOM, Anatomy, find_mahalanobis, lay_bodies, to_complex
-from mapose.arrays import Bools, Complexes, Floats, Ints, Singles
+from mapose.anatomy import (
+    FREEDOM,
+    Anatomy,
+    find_mahalanobis,
+    to_complex,
+)
+from mapose.arrays import Complexes, Floats, Ints, Singles
 from mapose.decode.links import choose_links
+from mapose.decode.places import FOUND, place_keypoints
 from mapose.poses import Peaks
 
 #: Weight of the place against the logarithm of the score. Percentage of keypoints right without
@@ -55,20 +61,15 @@ def choose_peaks(peaks: Peaks, slot: Ints, anatomy: Anatomy, individuals: int) -
     Notes
     -----
     The value is log(score) less `PLACE` times the negative logarithm of Student's density about
-    the place. That is where a fit of the mean shape to the animal's other keypoints puts it, a fit
-    that is weighted by score and spread and robust by the same density (iteratively reweighted).
+    the place where the animal's other keypoints put it, see `mapose.decode.places.place_keypoints`.
     """
-    mean = to_complex(anatomy.mean)
-    known = np.isfinite(mean)
-    spread = np.where(known[:, None, None], anatomy.covariance, np.eye(2))
-    body = _Body(np.where(known, mean, 0), spread, known)
     xy = to_complex(peaks.xy)
     slot, rows = slot.copy(), np.arange(len(peaks))
     for _ in range(_ROUNDS):
         # Only frames in which something changed can change again.
         frame = np.unique(peaks.frame[rows], return_inverse=True)[1]
         found = _Found(frame, peaks.keypoint[rows], xy[rows], peaks.score[rows])
-        chosen = _choose_once(found, slot[rows], body, individuals)
+        chosen = _choose_once(found, slot[rows], anatomy, individuals)
         changed = np.zeros(peaks.n_frames, bool)
         changed[peaks.frame[rows[chosen != slot[rows]]]] = True
         slot[rows] = chosen
@@ -76,14 +77,6 @@ def choose_peaks(peaks: Peaks, slot: Ints, anatomy: Anatomy, individuals: int) -
         if not len(rows):
             break
     return slot
-
-
-class _Body(NamedTuple):
-    """An anatomy in complex numbers; what is not known has a place, but no say."""
-
-    mean: Complexes
-    spread: Floats
-    known: Bools
 
 
 class _Found(NamedTuple):
@@ -95,39 +88,41 @@ class _Found(NamedTuple):
     score: Singles
 
 
-def _choose_once(found: _Found, slot: Ints, body: _Body, individuals: int) -> Ints:
+def _choose_once(found: _Found, slot: Ints, anatomy: Anatomy, individuals: int) -> Ints:
     """Choose anew with the bodies as the present slots lay them."""
-    turn, shift, doubt = _lay_bodies(found, slot, body, individuals)
+    place, turn, spread = _place_all(found, slot, anatomy, individuals)
     # One candidate each: a peak, and an animal of its frame that may take it.
-    row, who = np.nonzero(np.isfinite(doubt[found.frame, :, found.keypoint]))
-    k = found.keypoint[row]
-    at = (found.frame[row], who, k)
-    gap = (found.xy[row] - shift[at]) / turn[at] - body.mean[k]
-    far = find_mahalanobis(gap, body.spread[k], doubt[at])
+    row, who = np.nonzero(np.isfinite(place[found.frame, :, found.keypoint]))
+    at = (found.frame[row], who, found.keypoint[row])
+    gap = (found.xy[row] - place[at]) / turn[at]
+    far = find_mahalanobis(gap, spread[at], np.full(len(row), FOUND**2))
     own = slot[row] == who
     able = own | (far <= FARTHEST)
     row, who, far, own = row[able], who[able], far[able], own[able]
     value = np.log(np.maximum(found.score[row], 1e-3)) - PLACE * _find_loss(far)
-    place = (found.frame[row] * individuals + who) * len(body.mean) + found.keypoint[row]
-    taken = choose_links(np.stack([place, row], 1), np.maximum(value - _EMPTY, 1e-3))
+    number = (found.frame[row] * individuals + who) * len(anatomy.mean) + found.keypoint[row]
+    taken = choose_links(np.stack([number, row], 1), np.maximum(value - _EMPTY, 1e-3))
     chosen = slot.copy()
     chosen[row[own]] = -1
     chosen[row[taken]] = who[taken]
     return chosen
 
 
-def _lay_bodies(
-    found: _Found, slot: Ints, body: _Body, individuals: int
+def _place_all(
+    found: _Found, slot: Ints, anatomy: Anatomy, individuals: int
 ) -> tuple[Complexes, Complexes, Floats]:
-    """Find how the body lies around each keypoint (F, I, K), whatever that keypoint says."""
-    held = (slot >= 0) & body.known[found.keypoint]
+    """Find where each keypoint (F, I, K) should be, whatever was found of it."""
+    known = np.isfinite(anatomy.mean).all(-1)
+    held = (slot >= 0) & known[found.keypoint]
     at = (found.frame[held], slot[held], found.keypoint[held])
-    z = np.zeros((found.frame.max(initial=-1) + 1, individuals, len(body.mean)), np.complex128)
-    score = np.zeros(z.shape)
+    shape = (found.frame.max(initial=-1) + 1, individuals, len(known))
+    z, score = np.zeros(shape, np.complex128), np.zeros(shape)
     z[at] = found.xy[held]
     score[at] = found.score[held] + 0.05
-    turn, shift, doubt = lay_bodies(z, score, body.mean, spread=body.spread)
-    return turn, shift, np.where(body.known, doubt, np.inf)
+    flat = (z.reshape(-1, len(known)), score.reshape(-1, len(known)))
+    place, turn, spread = place_keypoints(*flat, anatomy)
+    place = np.where(known, place, np.nan)
+    return place.reshape(shape), turn.reshape(shape), spread.reshape(*shape, 2, 2)
 
 
 def _find_loss(far: Floats) -> Floats:

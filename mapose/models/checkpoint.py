@@ -200,11 +200,7 @@ class Model:
             "individuals": self.individuals,
             "reach": _to_lists(self.reach),
             "variance": _to_lists(self.variance),
-            "anatomy": self.anatomy
-            and {
-                "mean": _to_lists(self.anatomy.mean),
-                "covariance": _to_lists(self.anatomy.covariance),
-            },
+            "anatomy": self.anatomy and _describe_anatomy(self.anatomy),
             **({"identity": self.identity.to_dict()} if self.identity else {}),
             **({"refiner": second} if second else {}),
             # Not named where there is none, so that models of before keep their fingerprint.
@@ -365,8 +361,18 @@ def count_gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def _describe_anatomy(anatomy: Anatomy) -> dict[str, Any]:
+    # What older models do not have is not named, so that they keep their fingerprint.
+    joint = {} if anatomy.joint is None else {"joint": _to_lists(anatomy.joint)}
+    own = {"mean": _to_lists(anatomy.mean), "covariance": _to_lists(anatomy.covariance)}
+    return {**own, **joint}
+
+
 def _read_anatomy(raw: dict[str, Any] | None) -> Anatomy | None:
-    return Anatomy(_to_array(raw["mean"]), _to_array(raw["covariance"])) if raw else None
+    if not raw:
+        return None
+    joint = _to_array(raw["joint"]) if "joint" in raw else None
+    return Anatomy(_to_array(raw["mean"]), _to_array(raw["covariance"]), joint)
 
 
 def _describe_confidence(confidence: Confidence) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Anatomy: where keypoints lie on a body, learned from labels, and peaks chosen by it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -163,6 +165,8 @@ def test_the_spread_is_that_of_the_keypoints_not_of_the_fit(rng):
 def test_shapes_that_do_not_fit_are_refused(anatomy):
     with pytest.raises(ShapeError, match="covariance"):
         Anatomy(anatomy.mean, anatomy.covariance[:3])
+    with pytest.raises(ShapeError, match="joint covariance"):
+        Anatomy(anatomy.mean, anatomy.covariance, anatomy.joint[:3])
     with pytest.raises(ShapeError, match="anatomy: wanted 2 keypoints, came 5"):
         assemble(make_peaks([]), Skeleton(list("ab")), anatomy=anatomy)
 
@@ -287,6 +291,41 @@ def test_a_stray_does_not_turn_the_animal(rng, score, share):
     scores[frame, stray] = score
     chosen = choose_in_frames(anatomy, xy, keypoint, slot, scores)
     assert ((chosen[frame, tried] == 0) & (chosen[:, 5] == -1)).mean() > share
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_moves_together_is_told_by_the_other(rng, turned):
+    """Two paws swing alone; below, a mirror shows which is where, and above both look alike."""
+
+    def draw(count):
+        still = np.array([[-60.0, -20], [60, -20], [-60, 40], [60, 40]]) + np.zeros((count, 1, 2))
+        swing = rng.uniform(-30, 30, (count, 2)) + [-10, 10]
+        lift = rng.uniform(-6, 0, (count, 2))
+        above = np.stack([swing, lift], -1)
+        below = np.stack([swing, np.full((count, 2), 40.0) + [-8, 8]], -1)
+        poses = np.concatenate([still, above, below], 1) + rng.normal(0, 1, (count, 8, 2))
+        angle = rng.uniform(0, 2 * np.pi, count) if turned else np.zeros(count)
+        return np.stack([turn(*pair, shift=(300, 200)) for pair in zip(poses, angle, strict=True)])
+
+    labels = draw(60)
+    labels[::7, 5] = np.nan
+    together = learn_anatomy(labels)
+    poses = draw(200)
+    xy = np.concatenate([poses, poses[:, [5, 4]]], 1)  # each paw is a peak of the other as well
+    wrong = rng.random(200) < 0.5
+    apart = np.linalg.norm(poses[:, 4] - poses[:, 5], axis=1) > 15
+    slot = np.zeros((200, 10), int)
+    slot[:, 8:] = np.where(wrong, 0, -1)[:, None]
+    slot[:, 4:6] = np.where(wrong, -1, 0)[:, None]
+    score = np.full((200, 10), 0.8)
+    score[:, [4, 5, 8, 9]] = rng.uniform(0.3, 0.5, (200, 4))
+    keypoint = [*range(8), 4, 5]
+    right = np.array([0] * 8 + [-1] * 2)
+    shares = []
+    for anatomy in (together, replace(together, joint=None)):
+        chosen = choose_in_frames(anatomy, xy, keypoint, slot, score)
+        shares.append((chosen == right).all(1)[apart].mean())
+    assert shares[0] > 0.87 and shares[1] < 0.5  # 91 to 92 %, and 32 to 38
 
 
 def choose_in_frames(anatomy, xy, keypoint, slot, score):

@@ -59,6 +59,11 @@ def test_anatomy_is_kept_and_may_be_missing(model, tmp_path):
     loaded = Model.load(tmp_path / "m").anatomy
     np.testing.assert_allclose(loaded.mean, mean, atol=1e-4)
     np.testing.assert_allclose(loaded.covariance, covariance, atol=1e-4)
+    assert loaded.joint is None  # of older models
+    joint = np.eye(6) / 50 + 0.01
+    replace(model, anatomy=Anatomy(mean, covariance, joint)).save(tmp_path / "joint")
+    together = Model.load(tmp_path / "joint").anatomy.joint
+    np.testing.assert_allclose(together, joint, atol=1e-4)
     # Models of before it was learned do not name it; a damaged one is told.
     text = (tmp_path / "bare" / "model.yaml").read_text(encoding="utf-8")
     assert "anatomy: null\n" in text
