@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-import time
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,8 +32,8 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     path = Path(os.path.realpath(path))  # a link stays one: its target is written
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
-        with suppress(OSError):  # of a process that was killed: this takes milliseconds
-            if time.time() - leftover.stat().st_mtime > 1:
+        if not _is_being_written(leftover):
+            with suppress(OSError):
                 leftover.unlink()
     try:
         with temporary.open("wb") as file:
@@ -49,3 +49,19 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _is_being_written(temporary: Path) -> bool:
+    """Tell whether the process that a temporary file is named by still runs."""
+    process = temporary.name.split(".")[-2]
+    if not process.isdecimal():
+        return True  # not one of ours
+    if sys.platform == "win32":
+        return False  # a file that is open cannot be removed there
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        pass
+    return True
