@@ -14,7 +14,7 @@ from mapose.anatomy import (
 )
 from mapose.arrays import Complexes, Floats, Ints, Singles
 from mapose.decode.links import choose_links
-from mapose.decode.places import FOUND, place_keypoints
+from mapose.places import FOUND, place_keypoints
 from mapose.poses import Peaks
 
 #: Weight of the place against the logarithm of the score. Percentage of keypoints right without
@@ -61,7 +61,7 @@ def choose_peaks(peaks: Peaks, slot: Ints, anatomy: Anatomy, individuals: int) -
     Notes
     -----
     The value is log(score) less `PLACE` times the negative logarithm of Student's density about
-    the place where the animal's other keypoints put it, see `mapose.decode.places.place_keypoints`.
+    the place where the animal's other keypoints put it, see `mapose.places.place_keypoints`.
     """
     xy = to_complex(peaks.xy)
     slot, rows = slot.copy(), np.arange(len(peaks))
@@ -119,10 +119,8 @@ def _place_all(
     z, score = np.zeros(shape, np.complex128), np.zeros(shape)
     z[at] = found.xy[held]
     score[at] = found.score[held] + 0.05
-    flat = (z.reshape(-1, len(known)), score.reshape(-1, len(known)))
-    place, turn, spread = place_keypoints(*flat, anatomy)
-    place = np.where(known, place, np.nan)
-    return place.reshape(shape), turn.reshape(shape), spread.reshape(*shape, 2, 2)
+    place, turn, spread = place_keypoints(z, score, anatomy)
+    return np.where(known, place, np.nan), turn, spread
 
 
 def _find_loss(far: Floats) -> Floats:

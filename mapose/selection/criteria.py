@@ -11,10 +11,11 @@ from itertools import combinations
 
 import numpy as np
 
-from mapose.anatomy import Anatomy, find_mahalanobis, lay_bodies, learn_anatomy, to_complex
+from mapose.anatomy import Anatomy, find_mahalanobis, learn_anatomy, to_complex
 from mapose.arrays import AnyFloats, Floats, Ints, Singles
 from mapose.assignment import assign
 from mapose.doubts import Doubt
+from mapose.places import FOUND, place_keypoints
 from mapose.poses import Poses
 from mapose.selection.outliers import Reason, compare_with_usual, find_peaks_in_time
 from mapose.similarity import find_distances, find_lengths
@@ -158,23 +159,20 @@ def find_places(poses: Poses, anatomy: Anatomy) -> tuple[Floats, Floats]:
     gap : float64, (F, I, K)
         Body sizes, see `Anatomy`.
     """
-    mean = to_complex(anatomy.mean)
-    known = np.isfinite(mean)
-    mean = np.where(known, mean, 0)
-    spread = np.where(known[:, None, None], anatomy.covariance, np.eye(2))
+    known = np.isfinite(anatomy.mean).all(-1)
     z = to_complex(poses.points)
     there = np.isfinite(z) & known
-    score = np.where(there, np.maximum(poses.confidence, 0.05), 0).astype(np.float64)
+    score = np.where(there, np.clip(poses.confidence, 0.05, 1), 0).astype(np.float64)
     z = np.where(there, z, 0)
-    turn, shift, doubt = lay_bodies(z, score, mean, spread=spread)
-    sure = there & np.isfinite(doubt)
-    gap = np.where(sure, (z - shift) / turn - mean, 0)
+    place, turn, spread = place_keypoints(z, score, anatomy)
+    sure = there & np.isfinite(place)
+    gap = np.where(sure, (z - place) / turn, 0)
     # A body that is laid very small, as around two keypoints that fell together, is no measure.
     size = np.abs(turn)
     usual = float(np.median(size[sure])) if sure.any() else 1.0
     shrunk = size / np.maximum(size, _SMALLEST * usual)
-    gap, doubt = gap * shrunk, doubt * shrunk**2
-    far = find_mahalanobis(gap, spread, np.where(sure, doubt, 0))
+    gap = gap * shrunk
+    far = find_mahalanobis(gap, spread, np.full(gap.shape, FOUND**2))
     return np.where(sure, np.sqrt(far), np.nan), np.where(sure, np.abs(gap), np.nan)
 
 

@@ -32,20 +32,20 @@ def place_keypoints(
 
     Parameters
     ----------
-    z : complex128, (N, K)
+    z : complex128, (..., K)
         Poses, x the real and y the imaginary part, image pixels; finite everywhere.
-    score : float64, (N, K)
+    score : float64, (..., K)
         How much each keypoint counts, 0 to 1; 0 = missing or not known to the anatomy.
     anatomy : Anatomy
         Of the K keypoints.
 
     Returns
     -------
-    place : complex128, (N, K)
+    place : complex128, (..., K)
         Image pixels; NaN where fewer than two other keypoints are there.
-    turn : complex128, (N, K)
+    turn : complex128, (..., K)
         How the body lies; its size is in pixels per body size.
-    covariance : float64, (N, K, 2, 2)
+    covariance : float64, (..., K, 2, 2)
         Of the keypoint about the place, body sizes squared, in the frame of the body.
 
     References
@@ -54,11 +54,12 @@ def place_keypoints(
     and resizes the whole body is part of it. An other that lies far off its own place counts less,
     by Student's density with `FREEDOM` degrees (iteratively reweighted).
     """
-    body = _make_body(anatomy)
+    body, shape = _make_body(anatomy), z.shape
+    z, score = z.reshape(-1, shape[-1]), score.reshape(-1, shape[-1])
     parts = [slice(n, n + _BLOCK) for n in range(0, max(len(z), 1), _BLOCK)]
     found = [_place_block(z[part], score[part], body) for part in parts]
     place, turn, covariance = (np.concatenate(each) for each in zip(*found, strict=True))
-    return place, turn, covariance
+    return place.reshape(shape), turn.reshape(shape), covariance.reshape(*shape, 2, 2)
 
 
 class _Body(NamedTuple):
