@@ -28,6 +28,7 @@ from mapose.edits import (
 )
 from mapose.edits.records import find_body_length
 from mapose.io.store import PosesFile
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.results.result import Result, arrange_support, choose_own, find_recorded
 
@@ -265,6 +266,7 @@ class Whole:
 
     def __init__(self, result: Result) -> None:
         self._result = result
+        self.frames = result.poses.frames
         self.edits: list[Edit] = []
 
     def __len__(self) -> int:
@@ -293,23 +295,19 @@ def open_parts(result: Result) -> Iterator[Windows | Whole]:
         yield Windows(result.path, file)
 
 
-def iterate_parts(source: Windows | Whole) -> Iterator[Poses]:
-    """Read a result from end to end, some thousand frames at a time; an empty one once."""
-    for start in range(0, max(1, len(source)), _PART):
-        yield source.read_rows(slice(start, start + _PART))
+def make_parts(source: Windows | Whole) -> Parts:
+    """Give a result as parts of some thousand frames, as corrected."""
+    return Parts(source.read_rows, source.frames, read_support=source.read_support)
 
 
 @lru_cache(maxsize=4)
 def _read_present(path: Path, mark: tuple[int, int]) -> Bools:
     """Read a file from end to end for who is there when; kept, as every later edit needs it."""
     with PosesFile(path) as file:
-        starts = range(0, max(1, len(file)), _PART)
-        parts = [file.read_poses(slice(s, s + _PART)).find_present() for s in starts]
+        parts = [part.find_present() for part in Parts(file.read_poses, file.read_frames())]
     return np.concatenate(parts)
 
 
-#: Rows that are looked through at a time.
-_PART = 4096
 #: Rows up to which a file is read as a whole: 10 animals with 15 keypoints are 4 MB.
 _SHORT = 2000
 #: Rows so near to each other are read in one go.
