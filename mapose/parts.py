@@ -31,7 +31,7 @@ class Parts:
 
     Attributes
     ----------
-    frames : int64, (F,)
+    read, frames
         As given.
     head : Poses
         The first row; of an empty recording none.
@@ -52,7 +52,7 @@ class Parts:
         read_support: Callable[[slice], Mapping[str, Any]] = lambda rows: {},
         size: int | None = None,
     ) -> None:
-        self._read, self._read_support = read, read_support
+        self.read, self._read_support = read, read_support
         self._size = PART if size is None else size
         self.frames = frames
         self.head = read(slice(0, 1))
@@ -105,7 +105,7 @@ class Parts:
 
     def __iter__(self) -> Iterator[Poses]:
         """Give part after part; an empty recording is one empty part."""
-        return (self._read(rows) for rows in self.cut())
+        return (self.read(rows) for rows in self.cut())
 
     def cut(self) -> Iterator[slice]:
         """List the rows of each part."""
@@ -116,17 +116,17 @@ class Parts:
         """Give part after part with so many rows before and after it, and where the part is."""
         for rows in self.cut():
             start = max(0, rows.start - margin)
-            wide = self._read(slice(start, min(rows.stop + margin, len(self))))
+            wide = self.read(slice(start, min(rows.stop + margin, len(self))))
             yield wide, slice(rows.start - start, rows.stop - start)
 
     def iterate_supported(self) -> Iterator[tuple[Poses, Mapping[str, Any]]]:
         """Give part after part with what its keypoints rest on."""
-        return ((self._read(rows), self._read_support(rows)) for rows in self.cut())
+        return ((self.read(rows), self._read_support(rows)) for rows in self.cut())
 
     def map(self, change: Callable[[Poses], Poses]) -> Parts:
         """Change every part: its values, never its rows."""
         return Parts(
-            lambda rows: change(self._read(rows)),
+            lambda rows: change(self.read(rows)),
             self.frames,
             read_support=self._read_support,
             size=self._size,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mapose.arrays import Bools, Floats
-from mapose.bouts import Bout
+from mapose.bouts import Bout, BoutGatherer
 from mapose.errors import SettingsError
 from mapose.kinematics.motion import (
     SPEED_OVER,
@@ -30,7 +30,6 @@ from mapose.kinematics.posture import (
     list_joints,
 )
 from mapose.kinematics.social import find_distances, gather_pairs
-from mapose.kinematics.thresholds import BoutGatherer
 from mapose.landmarks import hide_landmarks
 from mapose.parts import Parts
 from mapose.poses import Poses

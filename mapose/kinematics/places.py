@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from mapose.arrays import Bools, Floats
-from mapose.bouts import Bout
+from mapose.bouts import Bout, BoutGatherer
 from mapose.errors import SettingsError
 from mapose.kinematics.motion import find_distances_travelled, find_positions, find_rate
-from mapose.kinematics.thresholds import BoutGatherer
 from mapose.poses import Poses
 from mapose.zones import Zone
 

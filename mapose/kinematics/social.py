@@ -12,10 +12,9 @@ from itertools import combinations, permutations
 import numpy as np
 
 from mapose.arrays import Bools, Floats, Ints
-from mapose.bouts import Bout, Occupancy
+from mapose.bouts import TIMES, Bout, BoutGatherer, Occupancy
 from mapose.errors import SettingsError, suggest_name
 from mapose.kinematics.motion import find_rate, find_velocities
-from mapose.kinematics.thresholds import TIMES, BoutGatherer
 from mapose.poses import Poses
 from mapose.similarity import find_centres
 

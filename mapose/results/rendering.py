@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from mapose.poses import Poses
 from mapose.results.correcting import find_span
 from mapose.results.recordings import check_recording, check_view
 from mapose.results.result import Result
+from mapose.results.windows import find_around, make_parts, open_parts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -342,16 +344,20 @@ def save_swap_pictures(
     SettingsError
         If a file may not be replaced; nothing is drawn then.
     """
-    path, poses = result.path, result.poses
+    path = result.path
     made = name_work("swaps", [path])
-    with Video(result.find_video() if video is None else video) as source:
-        check_recording(result, source)
+    with ExitStack() as stack:
+        stack.enter_context(result)
+        parts = make_parts(stack.enter_context(open_parts(result)))
+        source = stack.enter_context(Video(result.find_video() if video is None else video))
+        check_recording(result, source, poses=parts)
         folder = make_folder(folder)
         places = [folder / _name_picture(rank, moment) for rank, moment in enumerate(moments, 1)]
         for place in places:
             inputs = [path, find_edits_path(path), source.path]
             check_output(place, inputs=inputs, made=made, force=force)
         for place, moment in zip(places, moments, strict=True):
+            poses = parts.read(find_around(parts.frames, moment.frame))
             first, last = find_span(poses, moment)
             middle = (moment.first + moment.last) // 2
             wanted = np.array([first, moment.first, middle, moment.last, last])
