@@ -352,7 +352,7 @@ class Poses:
             levels.pop(1)
             labels.pop(1)
         columns = pd.MultiIndex.from_product(levels, names=labels)
-        return pd.DataFrame(self.array.reshape(len(self), -1), self.frames, columns)
+        return pd.DataFrame(self.array.reshape(len(self), len(columns)), self.frames, columns)
 
     def to_xarray(self) -> xr.Dataset:
         """Make a dataset as the `movement` package defines it.

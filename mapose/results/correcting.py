@@ -35,7 +35,7 @@ from mapose.locks import lock_output
 from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.results.result import Result
-from mapose.results.windows import Windows
+from mapose.results.windows import Windows, make_parts, open_parts
 
 logger = logging.getLogger(__name__)
 
@@ -98,31 +98,29 @@ def export_result(
         made=made,
         force=force,
     )
-    with claimed, Result(source) as result:
+    with claimed, Result(source) as result, open_parts(result) as opened:
         if is_result(path):
             set_foreign_edits_aside(path, made)  # what is exported is corrected already
         if video is None:
             with suppress(VideoError):
                 video = result.find_video()
         write(
-            _say_unit(result, unit),
+            _say_unit(make_parts(opened), unit, source.name),
             path,
             format,
             made=made,
             video=None if video is None else Path(video),
-            support=result.support,
             cameras=result.calibration,
         )
 
 
-def _say_unit(result: Result, unit: str | None) -> Poses:
+def _say_unit(parts: Parts, unit: str | None, name: str) -> Parts:
     """Give poses in the unit that a person says they are in."""
-    poses = result.poses
-    if unit is None or unit == poses.unit:
-        return poses
-    if poses.unit != "unknown":
-        raise SettingsError(f"{result.path.name} is in {poses.unit}, not in {unit}")
-    return replace(poses, unit=unit)
+    if unit is None or unit == parts.unit:
+        return parts
+    if parts.unit != "unknown":
+        raise SettingsError(f"{name} is in {parts.unit}, not in {unit}")
+    return parts.map(lambda poses: replace(poses, unit=unit))
 
 
 def add_edit(

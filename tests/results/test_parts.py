@@ -76,6 +76,8 @@ def folder(tmp_path_factory):
 
 def read_values(item):
     values = item[()]
+    if isinstance(values, bytes):
+        return values
     return repr(values.tolist()) if values.dtype.hasobject else values.tobytes()
 
 
@@ -100,7 +102,7 @@ def list_hdf5(path):
 
 
 @pytest.fixture
-def run_both(folder, tmp_path, monkeypatch):
+def run_both(folder, tmp_path, monkeypatch, caplog):
     """Run a command in parts of a few frames and on the whole; gives what it said and wrote."""
 
     def run(words):
@@ -119,7 +121,9 @@ def run_both(folder, tmp_path, monkeypatch):
             files = sorted(p for p in Path().rglob("*") if p not in there and p.is_file())
             assert files or "-o" not in words
             read = [list_hdf5(p) if h5py.is_hdf5(p) else p.read_bytes() for p in files]
-            made.append((done.stdout, files, read))
+            told = [record.getMessage() for record in caplog.records]
+            caplog.clear()
+            made.append((told, done.stdout, files, read))
         return made
 
     return run
@@ -137,6 +141,18 @@ def test_parts_are_the_whole_once_more():
     assert [len(part) for part in Parts(poses.take, poses.frames[:0], size=7)] == [0]
 
 
+#: Formats that are written in parts, and by which ending.
+FORMATS = {
+    "two": {"csv": "csv", "dlc-csv": "csv", "dlc-h5": "h5", "coco": "json", "mapose": "mapose.h5"},
+    "three": {"csv": "csv", "dlc-h5": "h5", "trc": "trc", "mapose": "mapose.h5", "movement": "nc"},
+    "empty": {
+        "csv": "csv",
+        "dlc-csv": "csv",
+        "dlc-h5": "h5",
+        "coco": "json",
+        "mapose": "mapose.h5",
+    },
+}
 MANY = "--moving 90 --near 12 --zone 'a=0,0 200,0 200,150 0,150' --body nose,tail"
 COMMANDS = {
     "kinematics": f"kinematics two.mapose.h5 {MANY} -o a.csv",
@@ -148,6 +164,11 @@ COMMANDS = {
     "swaps of nobody": "swaps empty.mapose.h5",
     "name": "name two.mapose.h5 bob max",
     "name in a frame": "name noisy.mapose.h5 x max --frame 150",
+    **{
+        f"{file} as {to}": f"export {file}.mapose.h5 --to {to} -o a.{ending}"
+        for file, formats in FORMATS.items()
+        for to, ending in formats.items()
+    },
     "kinematics as a dataset": "kinematics two.mapose.h5 -o a.nc",
 }
 
@@ -159,7 +180,7 @@ def test_a_command_makes_of_parts_what_it_makes_of_the_whole(run_both, command):
 
 
 def test_a_summary_of_parts_is_that_of_the_whole(run_both):
-    part, whole = (json.loads(said) for said, *_ in run_both("kinematics two.mapose.h5 --json"))
+    part, whole = (json.loads(said) for _, said, *_ in run_both("kinematics two.mapose.h5 --json"))
     for one, other in zip(part.pop("individuals"), whole.pop("individuals"), strict=True):
         assert one.pop("mean_speed") == pytest.approx(other.pop("mean_speed"), rel=1e-12)
         assert one == other
