@@ -169,6 +169,9 @@ COMMANDS = {
         for file, formats in FORMATS.items()
         for to, ending in formats.items()
     },
+    "plot": "plot two.mapose.h5 -o figures",
+    "plot in 3D": "plot three.mapose.h5 -o figures",
+    "plot of nobody": "plot empty.mapose.h5 -o figures",
     "kinematics as a dataset": "kinematics two.mapose.h5 -o a.nc",
 }
 
@@ -177,6 +180,14 @@ COMMANDS = {
 def test_a_command_makes_of_parts_what_it_makes_of_the_whole(run_both, command):
     part, whole = run_both(COMMANDS[command])
     assert part == whole
+
+
+def test_a_long_result_is_plotted_in_bins_and_thinned_as_the_whole(run_both, monkeypatch):
+    for name, value in (("_MOST_BINS", 20), ("_MOST_POINTS", 40)):
+        monkeypatch.setattr(f"mapose.plots.trajectories.{name}", value)
+    monkeypatch.setattr("mapose.plots.social._MOST_BINS", 20)
+    part, whole = run_both("plot two.mapose.h5 -o figures")
+    assert part == whole and len([p for p in part[2] if p.suffix == ".png"]) == 5
 
 
 def test_a_summary_of_parts_is_that_of_the_whole(run_both):
