@@ -140,7 +140,8 @@ def find_touches(
         points = part.points.astype(np.float64)
         touching = [_find_near(points[:, a], points[:, b], near) for a, b in pairs]
         gatherer.add(part.frames, np.stack(touching, -1))
-    return sorted((b.first, b.last, *b.individuals) for b in gatherer.list_bouts())
+    bouts = gatherer.list_bouts()
+    return sorted((b.first, b.last, b.individuals[0], b.individuals[1]) for b in bouts)
 
 
 def _find_usual_length(parts: Parts) -> float:
