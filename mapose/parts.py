@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mapose.arrays import Ints
-from mapose.poses import Poses, join_poses
+from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
 #: Rows that are in memory at a time.
@@ -134,11 +134,5 @@ class Parts:
 
     def join(self) -> tuple[Poses, dict[str, Any]]:
         """Read all into memory: the poses and what they rest on."""
-        poses, supports = zip(*self.iterate_supported(), strict=True)
-        support = {
-            name: np.concatenate([part[name] for part in supports])
-            if len(supports) > 1
-            else supports[0][name]
-            for name in supports[0]
-        }
-        return join_poses(poses), support
+        rows = slice(0, len(self))
+        return self.read(rows), dict(self._read_support(rows))

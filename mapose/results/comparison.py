@@ -25,7 +25,7 @@ from mapose.metrics import (
     track_scores,
 )
 from mapose.parts import Parts
-from mapose.poses import Poses
+from mapose.poses import Poses, join_poses
 from mapose.results.result import Result
 from mapose.results.windows import open_parts
 
@@ -258,4 +258,4 @@ def _read_bare(result: Result) -> Poses:
     """Read all poses without their covariance, which is more than all the rest."""
     with open_parts(result) as source:
         parts = Parts(source.read_rows, source.frames)
-        return parts.map(lambda poses: replace(poses, covariance=None)).join()[0]
+        return join_poses([replace(part, covariance=None) for part in parts])
