@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mapose.arrays import Floats
+import numpy as np
+
+from mapose.arrays import Bools, Floats, Ints
+
+#: Seconds: the shortest bout that counts, the longest interruption that is passed over.
+TIMES = (0.5, 0.2)
 
 
 @dataclass(frozen=True)
@@ -57,3 +63,58 @@ class Occupancy:
     y: Floats
     individuals: tuple[str, ...]
     unit: str
+
+
+class BoutGatherer:
+    """Bouts, gathered from one run of frames after the other.
+
+    Parameters
+    ----------
+    whom : sequence of tuple of str
+        The individual or the two, column by column.
+    rate : float
+        Frames per second.
+    times : (float, float)
+        Seconds: shortest time that counts, longest interruption that is passed over.
+    directed : bool
+        As of `Bout`.
+    """
+
+    def __init__(
+        self,
+        whom: Sequence[tuple[str, ...]],
+        rate: float,
+        *,
+        times: tuple[float, float] = TIMES,
+        directed: bool = False,
+    ) -> None:
+        self._whom, self._rate, self._directed = whom, rate, directed
+        self._shortest, self._gap = (round(seconds * rate) for seconds in times)
+        self._spans: list[list[tuple[int, int]]] = [[] for _ in whom]
+
+    def add(self, frames: Ints, does: Bools) -> None:
+        """Add the run that follows: its frames, ascending, and who does it, bool (F, W)."""
+        for spans, doing in zip(self._spans, does.T, strict=True):
+            on = frames[doing]
+            if not len(on):
+                continue
+            cuts = np.flatnonzero(np.diff(on) > self._gap + 1)
+            firsts, lasts = on[np.r_[0, cuts + 1]].tolist(), on[np.r_[cuts, -1]].tolist()
+            if spans and firsts[0] - spans[-1][1] <= self._gap + 1:
+                firsts[0] = spans.pop()[0]
+            # One that was interrupted for too long is over; the last one may go on.
+            spans[-1:] = self._drop_short(spans[-1:])
+            joined = list(zip(firsts, lasts, strict=True))
+            spans += [*self._drop_short(joined[:-1]), joined[-1]]
+
+    def list_bouts(self) -> list[Bout]:
+        """List the bouts by time."""
+        bouts = [
+            Bout(first, last, who, (last - first + 1) / self._rate, self._directed)
+            for who, spans in zip(self._whom, self._spans, strict=True)
+            for first, last in self._drop_short(spans)
+        ]
+        return sorted(bouts, key=lambda b: (b.first, b.last, b.individuals))
+
+    def _drop_short(self, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        return [(first, last) for first, last in spans if last - first + 1 >= self._shortest]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from mapose.arrays import Bools, Floats
+from mapose.bouts import BoutGatherer
 from mapose.errors import ShapeError
+from mapose.medians import MedianFinder
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.similarity import find_lengths
 
@@ -102,12 +106,14 @@ def find_swaps(doubts: Iterable[Doubt], *, min_probability: float = 0.0) -> list
     return sorted(likely, key=lambda doubt: (-doubt.probability, doubt.frame, doubt.individuals))
 
 
-def find_touches(poses: Poses, *, within: float | None = None) -> list[tuple[int, int, str, str]]:
+def find_touches(
+    poses: Poses | Parts, *, within: float | None = None
+) -> list[tuple[int, int, str, str]]:
     """Find when keypoints of two animals lie on each other: meetings, whether in doubt or not.
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         Named or not.
     within : float, optional
         How near, in the unit of the poses; by default 5 % of the median length of a body.
@@ -125,20 +131,27 @@ def find_touches(poses: Poses, *, within: float | None = None) -> list[tuple[int
     >>> find_touches(Poses(pair, Skeleton(["nose", "tail"]), ["ann", "bob"]), within=2)
     [(0, 0, 'ann', 'bob')]
     """
-    points = poses.points.astype(np.float64)
-    if within is None:
-        lengths = find_lengths(points)
-        lengths = lengths[lengths > 0]
-        within = _NEAR * float(np.median(lengths)) if len(lengths) else 0.0
-    found = []
-    for a in range(points.shape[1]):
-        for b in range(a + 1, points.shape[1]):
-            rows = np.flatnonzero(_find_near(points[:, a], points[:, b], within))
-            for run in np.split(rows, np.flatnonzero(np.diff(poses.frames[rows]) > _APART) + 1):
-                if len(run):
-                    first, last = poses.frames[run[[0, -1]]].tolist()
-                    found.append((first, last, poses.names[a], poses.names[b]))
-    return sorted(found)
+    parts = Parts.of(poses)
+    near = _NEAR * _find_usual_length(parts) if within is None else within
+    pairs = list(combinations(range(len(parts.names)), 2))
+    whom = [(parts.names[a], parts.names[b]) for a, b in pairs]
+    gatherer = BoutGatherer(whom, 1.0, times=(0, _APART - 1))
+    for part in parts if pairs else ():
+        points = part.points.astype(np.float64)
+        touching = [_find_near(points[:, a], points[:, b], near) for a, b in pairs]
+        gatherer.add(part.frames, np.stack(touching, -1))
+    bouts = gatherer.list_bouts()
+    return sorted((b.first, b.last, b.individuals[0], b.individuals[1]) for b in bouts)
+
+
+def _find_usual_length(parts: Parts) -> float:
+    """Find the median length of a body; 0 if there is none."""
+    finder = MedianFinder()
+    for take in (finder.count, finder.sift):
+        for part in parts:
+            lengths = find_lengths(part.points.astype(np.float64))
+            take(lengths[lengths > 0])
+    return finder.find() if finder.total else 0.0
 
 
 def _find_near(one: Floats, other: Floats, within: float) -> Bools:

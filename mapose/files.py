@@ -354,6 +354,17 @@ def check_output(
         )
     remove_debris(path)
     check_writable(path)
+    check_replaceable(path, made=made, force=force)
+
+
+def check_replaceable(path: Path, *, made: str, force: bool) -> None:
+    """Make sure that a file which is there, if one is, may be replaced; see `check_output`.
+
+    Raises
+    ------
+    SettingsError
+        If something else made it.
+    """
     if force or not path.exists() or _is_damaged_result(path):
         return
     there = read_mark(path)

@@ -154,13 +154,17 @@ class Poses:
         return len(self.array)
 
     def __str__(self) -> str:
-        f, i, k, _ = self.array.shape
-        found = 100 * float((self.confidence > 0).mean()) if self.array.size else 0.0
+        found = float((self.confidence > 0).mean()) if self.array.size else 0.0
+        return self.describe(len(self), found)
+
+    def describe(self, frames: int, found: float) -> str:
+        """Describe a recording of which these are a part: its frames, and the share found."""
+        f, (i, k) = frames, self.array.shape[1:3]
         rate = f", {self.rate:g} frames/s" if self.rate else ""
         unit = f"in {self.unit}" if self.unit != "unknown" else "(unit not known)"
         counts = [(f, "frame"), (i, "individual"), (k, "keypoint")]
         sizes = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts)
-        return f"Poses: {sizes}, {self.dimensions}D {unit}{rate}, {found:.0f} % found"
+        return f"Poses: {sizes}, {self.dimensions}D {unit}{rate}, {100 * found:.0f} % found"
 
     def __repr__(self) -> str:
         return f"<{self}>"
@@ -348,7 +352,7 @@ class Poses:
             levels.pop(1)
             labels.pop(1)
         columns = pd.MultiIndex.from_product(levels, names=labels)
-        return pd.DataFrame(self.array.reshape(len(self), -1), self.frames, columns)
+        return pd.DataFrame(self.array.reshape(len(self), len(columns)), self.frames, columns)
 
     def to_xarray(self) -> xr.Dataset:
         """Make a dataset as the `movement` package defines it.
@@ -532,6 +536,7 @@ def join_peaks(parts: Sequence[Peaks]) -> Peaks:
         raise ShapeError("peaks: nothing to join, wanted at least one run")
     rows = np.cumsum([0] + [len(p) for p in parts])
     starts = np.cumsum([0] + [p.n_frames for p in parts])
+    marked = [p.marks for p in parts if p.marks is not None]  # runs without peaks have none
     return Peaks(
         frame=np.concatenate([p.frame + s for p, s in zip(parts, starts, strict=False)]),
         keypoint=np.concatenate([p.keypoint for p in parts]),
@@ -542,14 +547,8 @@ def join_peaks(parts: Sequence[Peaks]) -> Peaks:
         edge=np.concatenate([p.edge for p in parts]),
         affinity=np.concatenate([p.affinity for p in parts]),
         n_frames=int(starts[-1]),
-        marks=_join_marks([p.marks for p in parts]),
+        marks=np.concatenate(marked) if marked else None,
     )
-
-
-def _join_marks(parts: Sequence[Singles | None]) -> Singles | None:
-    """Join the marks of peaks; runs without peaks have none."""
-    there = [part for part in parts if part is not None]
-    return np.concatenate(there) if there else None
 
 
 def _describe_rows(poses: Poses) -> list[tuple[str, str, str]]:

@@ -46,11 +46,12 @@ def swaps(
     """
     from mapose.doubts import find_touches
     from mapose.results.result import Result
+    from mapose.results.windows import make_parts, open_parts
 
-    with Result(file) as result:
-        found = result.find_doubts(min_probability=min_probability)
+    with Result(file) as result, open_parts(result) as source:
+        found = source.find_doubts(min_probability=min_probability)
         shown, rate = (found[:top] if top > 0 else found), result.rate
-        touches = find_touches(result.poses)
+        touches = find_touches(make_parts(source))
         if pictures is not None and shown:
             _save_pictures(result, shown, pictures, video, force)
     rows = list_rows(shown, rate)

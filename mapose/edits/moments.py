@@ -11,6 +11,7 @@ from mapose.arrays import AnyFloats, Bools, Ints
 from mapose.doubts import Doubt
 from mapose.edits.records import Edit, Sighting, Sightings, find_body_length
 from mapose.errors import SettingsError, ShapeError, suggest_name
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.similarity import find_centres
 
@@ -95,12 +96,12 @@ def make_edit(
     return edit
 
 
-def name_individual(poses: Poses, old: str, *, new: str, frame: int | None = None) -> Edit:
+def name_individual(poses: Poses | Parts, old: str, *, new: str, frame: int | None = None) -> Edit:
     """Make an edit that gives an individual another name throughout.
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         With the edits made so far.
     old, new : str
         The name it has and the name it gets.
@@ -115,21 +116,31 @@ def name_individual(poses: Poses, old: str, *, new: str, frame: int | None = Non
     SettingsError
         If the name is taken, or the individual is never seen (in this frame).
     """
-    who = _find_row(poses, old)
-    if new in poses.names:
+    parts = Parts.of(poses)
+    who = _find_row(parts, old)
+    if new in parts.names:
         raise SettingsError(f"{new} is the name of another one already; swap them, or choose anew")
-    centres = find_centres(poses.points[:, who].astype(np.float64))
+    row = _find_surest(parts, who) if frame is None else _find_frame(parts, frame)
+    few = parts.read(slice(row, row + _SIGHTINGS))
+    centres = find_centres(few.points[:, who].astype(np.float64))
     seen = np.asarray(np.isfinite(centres).all(-1))
-    if frame is not None:
-        row = _find_frame(poses, frame)
-    else:
-        sure = np.ones(len(poses)) if poses.identity is None else poses.identity[:, who]
-        row = int(np.argmax(np.where(seen, np.nan_to_num(sure), -1.0))) if len(poses) else 0
-    if not seen[row : row + 1].any():
+    if not seen[:1].any():
         where = "in any frame" if frame is None else f"in frame {frame}"
         raise SettingsError(f"{old} is not seen {where}: choose another --frame")
-    rows = row + np.flatnonzero(seen[row : row + _SIGHTINGS])
-    return Edit(int(poses.frames[row]), (old, new), "name", after=(_see(poses, centres, rows), ()))
+    after = (_see(few, centres, np.flatnonzero(seen)), ())
+    return Edit(int(few.frames[0]), (old, new), "name", after=after)
+
+
+def _find_surest(parts: Parts, who: int) -> int:
+    """Find the first row in which the name of one is most likely right; 0 if it is never seen."""
+    best, most = 0, -1.0
+    for rows, part in zip(parts.cut(), parts, strict=True):
+        seen = np.isfinite(find_centres(part.points[:, who].astype(np.float64))).all(-1)
+        sure = np.ones(len(part)) if part.identity is None else part.identity[:, who]
+        sure = np.where(seen, np.nan_to_num(sure), -1.0)
+        if len(sure) and sure.max() > most:
+            best, most = rows.start + int(np.argmax(sure)), float(sure.max())
+    return best
 
 
 def split_track(poses: Poses, name: str, *, new: str, frame: int) -> Edit:
@@ -370,13 +381,13 @@ def _find_limits(
     return int(np.searchsorted(poses.frames, low)), int(np.searchsorted(poses.frames, high))
 
 
-def _find_row(poses: Poses, name: str) -> int:
+def _find_row(poses: Poses | Parts, name: str) -> int:
     if name not in poses.names:
         raise ShapeError(f"no individual {name!r} here: {suggest_name(name, poses.names)}")
     return poses.names.index(name)
 
 
-def _find_frame(poses: Poses, frame: int) -> int:
+def _find_frame(poses: Poses | Parts, frame: int) -> int:
     row = int(np.searchsorted(poses.frames, frame))
     if row == len(poses) or poses.frames[row] != frame:
         held = f"{poses.frames[0]} to {poses.frames[-1]}" if len(poses) else "none"

@@ -15,13 +15,16 @@ from mapose.io.cells import TextTable, find_blank, read_first_rows, read_numbers
 from mapose.io.conventions import settle_points
 from mapose.io.instances import unname_slots
 from mapose.io.marker_names import find_marker_names, split_marker_names
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
 _COLUMNS = ("x", "y", "z", "error", "ncams", "score")
 
 
-def write_anipose(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = None) -> None:
+def write_anipose(
+    poses: Poses | Parts, path: Path, *, support: Mapping[str, Any] | None = None
+) -> None:
     """Write 3D poses as the csv of Anipose's triangulation.
 
     Columns are ``<part>_x _y _z _error _ncams _score`` for each body part, then ``M_00`` to
@@ -31,7 +34,7 @@ def write_anipose(poses: Poses, path: Path, *, support: Mapping[str, Any] | None
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         3D.
     path : Path
         Replaced when all is written.
@@ -44,23 +47,25 @@ def write_anipose(poses: Poses, path: Path, *, support: Mapping[str, Any] | None
     FormatError
         If the poses are 2D.
     """
-    if poses.dimensions != 3:
+    parts = Parts.of(poses, support=support)
+    if parts.dimensions != 3:
         raise FormatError("Anipose's table holds points in space: wanted 3D poses, came 2D")
-    support = {name: np.asarray(values) for name, values in (support or {}).items()}
+    columns = [f"{part}_{column}" for part in find_marker_names(parts) for column in _COLUMNS]
+    write_table((_make_table(*part, columns) for part in parts.iterate_supported()), path)
+
+
+def _make_table(poses: Poses, support: Mapping[str, Any], columns: Sequence[str]) -> pd.DataFrame:
     found = np.asarray(np.isfinite(poses.points).all(-1))
     unknown = np.full(found.shape, np.nan)
     views = np.asarray(support.get("n_views", unknown), np.float64)
     values = [*np.moveaxis(poses.points, -1, 0), support.get("error", unknown), views]
     values.append(poses.confidence)
     table = np.where(found[..., None], np.stack(values, axis=-1), np.nan)
-    names = find_marker_names(poses)
-    columns = [f"{part}_{column}" for part in names for column in _COLUMNS]
     data = pd.DataFrame(table.reshape(len(poses), len(columns)), columns=columns)
     extra: dict[str, Any] = {f"M_{i}{j}": float(i == j) for i in range(3) for j in range(3)}
     extra |= {f"center_{i}": 0.0 for i in range(3)}
     extra["fnum"] = poses.frames
-    data = pd.concat([data, pd.DataFrame(extra, index=data.index)], axis=1)
-    write_table(data, path)
+    return pd.concat([data, pd.DataFrame(extra, index=data.index)], axis=1)
 
 
 def is_anipose_csv(path: Path) -> bool:

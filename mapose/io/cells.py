@@ -13,9 +13,10 @@ import itertools
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -191,20 +192,34 @@ def mend_decimals(cells: pd.DataFrame, table: TextTable) -> pd.DataFrame:
     return mended
 
 
-def write_table(table: pd.DataFrame, path: Path, *, index: bool = False) -> None:
-    """Write a csv that comes back the same: names may hold commas, quotes and line breaks."""
+def write_table(parts: Iterable[pd.DataFrame], path: Path, *, index: bool = False) -> None:
+    """Write a csv that comes back the same: names may hold commas, quotes and line breaks.
+
+    Parameters
+    ----------
+    parts : iterable of pandas.DataFrame
+        Run after run of rows with the same columns; texts are the same ones in all runs.
+    path : Path
+        Replaced when all is written.
+    index : bool
+        Write the index as well.
+    """
+    options: dict[str, Any] = {"index": index, "lineterminator": "\n"}
+    with (
+        write_atomically(path, error=FormatError) as partial,
+        partial.open("w", encoding="utf-8", newline="") as file,
+    ):
+        for number, table in enumerate(parts):
+            if not number:
+                options["quoting"] = csv.QUOTE_NONNUMERIC if _is_odd(table) else csv.QUOTE_MINIMAL
+            table.to_csv(file, header=not number, **options)
+
+
+def _is_odd(table: pd.DataFrame) -> bool:
+    """Tell whether a name holds the sign that Python by itself quotes only where it ends lines."""
     names = np.ravel([list(map(str, np.atleast_1d(name))) for name in table.columns])
     texts = [column.unique() for _, column in table.items() if column.dtype.kind not in "fiub"]
-    # By itself, Python quotes this sign only where it ends the lines.
-    odd = any("\r" in str(cell) for cells in (names, *texts) for cell in cells)
-    with write_atomically(path, error=FormatError) as partial:
-        table.to_csv(
-            partial,
-            index=index,
-            lineterminator="\n",
-            encoding="utf-8",
-            quoting=csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL,
-        )
+    return any("\r" in str(cell) for cells in (names, *texts) for cell in cells)
 
 
 def _is_numeric(column: pd.Series) -> bool:

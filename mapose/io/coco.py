@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mapose.arrays import AnyFloats, Bools
+from mapose.arrays import AnyFloats, Ints
 from mapose.errors import FormatError
 from mapose.files import make_mark, write_atomically
 from mapose.io.conventions import settle_visibility
@@ -29,6 +29,7 @@ from mapose.io.sources import (
 from mapose.io.stills import is_recording
 from mapose.io.video import Video
 from mapose.labels import OCCLUDED, VISIBLE, Labels
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.reading import load_json
 from mapose.skeleton import Skeleton
@@ -265,7 +266,7 @@ def _choose_plan(
 
 
 def write_coco(
-    poses: Poses,
+    poses: Poses | Parts,
     path: Path,
     *,
     video: str | Path | None = None,
@@ -288,37 +289,40 @@ def write_coco(
     FormatError
         If the poses are 3D.
     """
-    if poses.dimensions != 2:
+    parts = Parts.of(poses, support=support)
+    if parts.dimensions != 2:
         raise FormatError("coco: wanted poses in pixels, came 3D; export them as csv or movement")
-    head = _make_head(poses.skeleton, poses.individuals or (), made)
+    head = _make_head(parts.skeleton, parts.individuals or (), made)
     folder = Path(video).stem if video is not None else path.stem
-    seen = np.asarray(np.isfinite(poses.points).all(-1))
-    frames = poses.frames[seen.any((1, 2))].tolist()
-    names = {f: f"{folder}/frame_{f:06d}.png" for f in frames}
+    frames = parts.frames[np.concatenate([part.find_present().any(1) for part in parts])]
+
+    def name(frame: int) -> str:
+        return f"{folder}/frame_{frame:06d}.png"
+
     size = {}
     if video is not None and is_recording(Path(video)):
-        size = _write_images(Path(video), {f: path.parent / name for f, name in names.items()})
-    images = ({"id": f, "file_name": name, **size} for f, name in names.items())
-    _write_parts(path, head, images, _list_annotations(poses, seen, support or {}))
+        size = _write_images(Path(video), frames, lambda frame: path.parent / name(frame))
+    images = ({"id": f, "file_name": name(f), **size} for f in map(int, frames))
+    _write_parts(path, head, images, _list_annotations(parts))
 
 
-def _write_images(video: Path, places: dict[int, Path]) -> dict[str, int]:
+def _write_images(video: Path, frames: Ints, find_place: Callable[[int], Path]) -> dict[str, int]:
     """Write frames of a video as images, and give their size."""
     with Video(video) as source:
-        if beyond := [f for f in places if f >= len(source)]:
+        if len(beyond := frames[frames >= len(source)]):
             raise FormatError(
                 f"{video.name} has {len(source)} frames, the poses go to frame {beyond[-1]}: name "
                 "the video that they were found in"
             )
-        if len(places) > MOST_IMAGES:
+        if len(frames) > MOST_IMAGES:
             log.warning(
                 "%d images are named but not written, as they are more than %d: cut the video "
                 "first, or write them where these names say",
-                len(places), MOST_IMAGES,
+                len(frames), MOST_IMAGES,
             )  # fmt: skip
         else:
-            for frame, place in places.items():
-                if not place.exists():
+            for frame in frames.tolist():
+                if not (place := find_place(frame)).exists():
                     write_image(source.read(frame), place)
         return {"width": source.size[0], "height": source.size[1]}
 
@@ -398,21 +402,22 @@ def _write_parts(
         file.write("}\n")
 
 
-def _list_annotations(
-    poses: Poses, seen: Bools, support: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
-    by_hand = np.asarray(support.get("edited", np.zeros_like(seen)))
-    names = np.array(poses.skeleton.keypoints)
-    for number, (f, i) in enumerate(zip(*np.nonzero(seen.any(-1)), strict=True), start=1):
-        there, moved = seen[f, i], by_hand[f, i]
-        yield {
-            "id": number,
-            "image_id": int(poses.frames[f]),
-            **_make_annotation(poses.points[f, i], there * 2.0),
-            "score": round(float(poses.confidence[f, i][there].mean()), 4),
-            **({} if poses.individuals is None else {"track_id": int(i) + 1}),
-            **({"attributes": {"edited": names[moved].tolist()}} if moved.any() else {}),
-        }
+def _list_annotations(parts: Parts) -> Iterator[dict[str, Any]]:
+    names, number = np.array(parts.skeleton.keypoints), 0
+    for poses, support in parts.iterate_supported():
+        seen = np.asarray(np.isfinite(poses.points).all(-1))
+        by_hand = np.asarray(support.get("edited", np.zeros_like(seen)))
+        for f, i in zip(*np.nonzero(seen.any(-1)), strict=True):
+            number += 1
+            there, moved = seen[f, i], by_hand[f, i]
+            yield {
+                "id": number,
+                "image_id": int(poses.frames[f]),
+                **_make_annotation(poses.points[f, i], there * 2.0),
+                "score": round(float(poses.confidence[f, i][there].mean()), 4),
+                **({} if poses.individuals is None else {"track_id": int(i) + 1}),
+                **({"attributes": {"edited": names[moved].tolist()}} if moved.any() else {}),
+            }
 
 
 def _make_annotation(points: AnyFloats, flags: AnyFloats) -> dict[str, Any]:

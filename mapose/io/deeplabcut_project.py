@@ -16,7 +16,7 @@ import pandas as pd
 from mapose.errors import FormatError, SettingsError
 from mapose.files import make_folder, write_atomically, write_yaml
 from mapose.io.cells import write_table
-from mapose.io.deeplabcut_writing import part_owners, store_frame
+from mapose.io.deeplabcut_writing import part_owners, store_table
 from mapose.io.images import read_image
 from mapose.labels import Labels
 from mapose.locks import is_locked, lock_output
@@ -94,10 +94,10 @@ def _write_project(labels: Labels, folder: Path, final: Path, names: tuple[str, 
         images = _copy_images(part, place)
         table = _make_table(part, images, scorer)
         csv = place / f"CollectedData_{scorer}.csv"
-        write_table(table, csv, index=True)
+        write_table([table], csv, index=True)
         if with_h5:
             with write_atomically(csv.with_suffix(".h5"), error=FormatError) as partial:
-                store_frame(table, partial, layout="fixed")
+                store_table([table], partial)
         high, wide = read_image(place / images[0]).shape[:2]
         file = (labels.sources or {}).get(video)
         name = _place_video(video, file, make_folder(folder / "videos"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ from mapose.errors import FormatError, MissingExtraError
 from mapose.files import leave_mark, write_atomically
 from mapose.io.cells import write_table
 from mapose.io.conventions import SINGLE
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.skeleton import LANDMARKS, Skeleton
 
+_KEY = "df_with_missing"
+
 
 def write_deeplabcut_h5(
-    poses: Poses, path: Path, *, scorer: str = "mapose", made: str = ""
+    poses: Poses | Parts, path: Path, *, scorer: str = "mapose", made: str = ""
 ) -> None:
     """Write an h5 as DeepLabCut's analysis does: key ``df_with_missing``, format table.
 
@@ -28,46 +32,57 @@ def write_deeplabcut_h5(
         If PyTables is not installed.
     """
     try:
-        import tables
+        from tables import exceptions as tables_errors
     except ImportError as error:
         raise MissingExtraError(
             'writing DeepLabCut h5 needs PyTables: pip install "mapose[dlc]" (dlc-csv works '
             "without)"
         ) from error
-    frame = _make_table(poses, scorer).astype(np.float64)
+    parts = Parts.of(poses)
+    tables = (_make_table(part, scorer).astype(np.float64) for part in parts)
     with write_atomically(path, error=FormatError) as partial:
         try:
-            store_frame(frame, partial, layout="table")
-        except tables.exceptions.HDF5ExtError:
+            store_table(tables, partial, rows=len(parts) or None)
+        except tables_errors.HDF5ExtError:
             # A table keeps its column names in an attribute of at most 64 KB, which some 900
             # keypoints of all animals together fill. DeepLabCut opens the other format as well.
-            store_frame(frame, partial, layout="fixed")
+            store_table([_make_table(parts.join()[0], scorer).astype(np.float64)], partial)
         leave_mark(partial, made)
 
 
-def store_frame(frame: pd.DataFrame, path: Path, *, layout: str) -> None:
+def store_table(tables: Iterable[pd.DataFrame], path: Path, *, rows: int | None = None) -> None:
     """Write a table of pandas so that DeepLabCut opens it; needs PyTables.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
+    tables : iterable of pandas.DataFrame
+        Run after run of rows with the same columns.
     path : Path
         An h5 file, replaced.
-    layout : {"table", "fixed"}
-        Of `pandas.DataFrame.to_hdf`.
+    rows : int, optional
+        How many there are, for pandas' format ``table``; by default there is one run, and the
+        format is ``fixed``.
     """
-    import tables
+    from tables import open_file
 
-    frame.to_hdf(path, key="df_with_missing", format=layout, mode="w")
-    with tables.open_file(path, "a") as file:
+    with pd.HDFStore(path, mode="w") as store:
+        for table in tables:
+            if rows is None:
+                store.put(_KEY, table, format="fixed", track_times=False)
+            else:
+                # pandas' own guess of how many rows there will be, from those that it sees.
+                store.append(_KEY, table, index=False, expectedrows=max(rows, 10_000))
+        if rows:
+            store.create_table_index(_KEY, columns=True)
+    with open_file(path, "a") as file:
         # pandas 3 no longer writes the version of its layout, without which pandas 2, and
         # so DeepLabCut, takes the file for one of before 2012 and fails.
-        file.root.df_with_missing._v_attrs["pandas_version"] = "0.15.2"
+        file.root[_KEY]._v_attrs["pandas_version"] = "0.15.2"
 
 
-def write_deeplabcut_csv(poses: Poses, path: Path, *, scorer: str = "mapose") -> None:
+def write_deeplabcut_csv(poses: Poses | Parts, path: Path, *, scorer: str = "mapose") -> None:
     """Write a csv with DeepLabCut's header rows."""
-    write_table(_make_table(poses, scorer), path, index=True)
+    write_table((_make_table(part, scorer) for part in Parts.of(poses)), path, index=True)
 
 
 def _make_table(poses: Poses, scorer: str) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from mapose.files import RESULT, is_result
 from mapose.io.conventions import are_shares, find_padding, settle_landmarks
 from mapose.io.losses import find_losses
 from mapose.labels import Labels, drop_twins, join_double_frames
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.reading import explain_damage, load_json
 
@@ -68,6 +69,8 @@ _WRITERS: dict[str, str] = {
     "coco": "coco.write_coco",
     "mapose": "store.save",
 }
+# Their writers want all poses at once; those of the others take them in parts.
+_WHOLE = ("slp", "nwb", "movement")
 #: How names of files end, by format.
 ENDINGS = {
     "dlc-h5": ".h5",
@@ -291,7 +294,7 @@ def read_embedded_images(path: str | Path, labels: Labels) -> Iterator[tuple[int
 
 
 def write(
-    poses: Poses,
+    poses: Poses | Parts,
     path: str | Path,
     format: str | None = None,
     *,
@@ -304,7 +307,8 @@ def write(
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
+        Of parts, few are in memory at a time, but for ``slp``, ``nwb`` and ``movement``.
     path : str or Path
         Replaced when all is written.
     format : str, optional
@@ -342,10 +346,16 @@ def write(
         raise FormatError(
             f"cannot write {path.name} as {format}: wanted a name that ends in {ENDINGS[format]}"
         )
+    parts = Parts.of(poses, support=support)
+    if format in _WHOLE:
+        poses, support = parts.join()
+        parts = Parts.of(poses, support=support)
+    else:
+        poses, support = parts, None
     extras = {"video": video, "support": support, "cameras": cameras, "made": made}
     extras["provenance"] = {"made": made} if made else None
     writer(poses, path, **{name: extras[name] for name in _EXTRAS.get(format, ())})
-    lost = find_losses(poses, format, support=support, cameras=cameras)
+    lost = find_losses(parts, format, cameras=cameras)
     if lost:
         log.warning("%s: %s has no place for %s", path.name, format, ", ".join(lost.values()))
 

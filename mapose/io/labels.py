@@ -77,7 +77,7 @@ def save_labels(labels: Labels, folder: str | Path) -> list[Path]:
         part = labels.take(np.flatnonzero(videos == video))
         path = folder / video / FILE
         table = _keep_own(_make_table(part), path)
-        write_table(table, path)
+        write_table([table], path)
         paths.append(path)
     return paths
 

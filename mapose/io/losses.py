@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mapose.parts import Parts
 from mapose.poses import Poses
 
 _ALL = {"confidence", "rate", "unit", "identity", "covariance", "edges", "mirror", "slots", "name"}
@@ -47,7 +48,7 @@ _WORDS = {
 
 
 def find_losses(
-    poses: Poses,
+    poses: Poses | Parts,
     format: str,
     *,
     support: Mapping[str, Any] | None = None,
@@ -57,7 +58,7 @@ def find_losses(
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
     format : str
         As for `mapose.write`.
     support, cameras
@@ -76,22 +77,34 @@ def find_losses(
     {'rate': 'the rate'}
     """
     format = "anipose" if format == "csv" and poses.dimensions == 3 else format
-    skeleton, present = poses.skeleton, poses.find_present()
+    parts, skeleton = Parts.of(poses, support=support), poses.skeleton
+    seen, last = np.zeros(len(poses.names), bool), np.zeros(len(poses.names), bool)
+    unsure = named = spread = edited = False
+    rests: set[str] = set()
+    for part, support in parts.iterate_supported():
+        present, confidence = part.find_present(), part.confidence
+        seen |= present.any(0)
+        last = present[-1] if len(part) else last
+        unsure |= bool(((confidence > 0) & (confidence < 1)).any())
+        named |= part.identity is not None and bool(np.isfinite(part.identity).any())
+        spread |= part.covariance is not None
+        edited |= bool(np.any(support.get("edited", False)))
+        rests |= {*support}
     there = {
-        "confidence": bool(((poses.confidence > 0) & (poses.confidence < 1)).any()),
+        "confidence": unsure,
         "rate": poses.rate is not None,
         "unit": poses.unit != ("px" if poses.dimensions == 2 else "unknown"),
-        "identity": poses.identity is not None and bool(np.isfinite(poses.identity).any()),
-        "covariance": poses.covariance is not None,
+        "identity": named,
+        "covariance": spread,
         "edges": bool(skeleton.edges),
         "mirror": bool(skeleton.mirror),
         "slots": poses.individuals is None and len(poses.names) > 1,
         "name": poses.individuals is not None and len(poses.names) == 1,
         "gaps": len(poses) > 0 and int(poses.frames[-1]) >= len(poses),
-        "unseen": not present.any(0).all(),
-        "end": len(poses) > 0 and not present[-1].any(),
-        "support": bool(set(support or {}) - {"edited"}),
-        "edited": bool(np.any((support or {}).get("edited", False))),
+        "unseen": not seen.all(),
+        "end": len(poses) > 0 and not last.any(),
+        "support": bool(rests - {"edited"}),
+        "edited": edited,
         "cameras": cameras is not None,
         "untimed": poses.rate is None,
         "landmarks": bool(skeleton.landmarks) and poses.individuals is None,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mapose.errors import FormatError
+from mapose.parts import Parts
 from mapose.poses import Poses
 
 
-def find_marker_names(poses: Poses) -> list[str]:
+def find_marker_names(poses: Poses | Parts) -> list[str]:
     """Name all keypoints of all individuals, individual by individual.
 
     Returns
@@ -25,7 +26,7 @@ def find_marker_names(poses: Poses) -> list[str]:
     odd = [n for n in (*keypoints, *(poses.individuals or ())) if ":" in n]
     if odd:
         raise FormatError(f"names with a colon cannot be written here: {', '.join(odd)}")
-    if poses.array.shape[1] == 1:
+    if len(poses.names) == 1:
         return list(keypoints)
     return [f"{name}:{keypoint}" for name in poses.names for keypoint in keypoints]
 

@@ -35,6 +35,7 @@ from mapose.errors import FormatError, MaposeError, ShapeError, suggest_name
 from mapose.files import RESULT
 from mapose.io.hdf5 import check_sizes, get_dataset
 from mapose.io.poses_writer import OF_PAIR, OF_PEAK, SCHEMA, PosesWriter
+from mapose.parts import Parts
 from mapose.poses import Peaks, Poses
 from mapose.reading import check_heaps, explain_damage
 from mapose.skeleton import Skeleton
@@ -237,7 +238,7 @@ class PosesFile:
 
 
 def save(
-    poses: Poses,
+    poses: Poses | Parts,
     path: str | os.PathLike[str],
     *,
     peaks: Peaks | None = None,
@@ -250,8 +251,8 @@ def save(
 
     Parameters
     ----------
-    poses : Poses
-        With all their companions.
+    poses : Poses or Parts
+        With all their companions; parts also with what they rest on.
     path : str or Path
         Usually ``<video>.mapose.h5``; replaced if it exists.
     peaks : Peaks, optional
@@ -287,11 +288,13 @@ def save(
         unit=poses.unit,
         provenance=provenance,
     ) as writer:
-        writer.append(poses, peaks)
+        parts = Parts.of(poses, support=support)
+        for part, rests in parts.iterate_supported():
+            writer.append(part, peaks)
+            if rests or support is not None:
+                writer.add_support(rests)
         if cameras is not None:
             writer.add_cameras(cameras)
-        if support is not None:
-            writer.add_support(support)
         if doubts is not None:
             writer.add_doubts(doubts)
 

@@ -39,6 +39,7 @@ from mapose.io.sources import (
     name_videos,
 )
 from mapose.labels import Labels
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.reading import explain_damage
 from mapose.skeleton import Skeleton
@@ -261,7 +262,9 @@ def _find_instances(rows: pd.DataFrame, path: Path) -> _Instances:
     )
 
 
-def write_csv(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = None) -> None:
+def write_csv(
+    poses: Poses | Parts, path: Path, *, support: Mapping[str, Any] | None = None
+) -> None:
     """Write a table: of 2D poses a long one, of 3D poses that of Anipose.
 
     A long table has the columns frame, individual, keypoint, x, y, confidence[, identity][, edited]
@@ -269,9 +272,16 @@ def write_csv(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = N
     confidence 0; edited is 1 where a person moved or deleted it. For 3D see
     `mapose.io.anipose.write_anipose`.
     """
-    if poses.dimensions == 3:
-        write_anipose(poses, path, support=support)
-        return
+    parts = Parts.of(poses, support=support)
+    write = write_anipose if parts.dimensions == 3 else _write_long
+    write(parts, path)
+
+
+def _write_long(parts: Parts, path: Path) -> None:
+    write_table((_make_long(*part) for part in parts.iterate_supported()), path)
+
+
+def _make_long(poses: Poses, support: Mapping[str, Any]) -> pd.DataFrame:
     f, i, k, _ = poses.array.shape
     columns: dict[str, Any] = {
         "frame": np.repeat(poses.frames, i * k),
@@ -283,6 +293,6 @@ def write_csv(poses: Poses, path: Path, *, support: Mapping[str, Any] | None = N
         columns[name] = flat[:, axis]
     if poses.identity is not None:
         columns["identity"] = np.repeat(poses.identity.reshape(-1), k)
-    if support and "edited" in support:
+    if "edited" in support:
         columns["edited"] = np.asarray(support["edited"]).reshape(-1).astype(int)
-    write_table(pd.DataFrame(columns), path)
+    return pd.DataFrame(columns)

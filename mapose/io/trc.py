@@ -14,6 +14,7 @@ from mapose.errors import FormatError
 from mapose.files import write_atomically
 from mapose.io.instances import unname_slots
 from mapose.io.marker_names import find_marker_names, split_marker_names
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -26,7 +27,7 @@ _HEADER = (
 )  # fmt: skip
 
 
-def write_trc(poses: Poses, path: Path) -> None:
+def write_trc(poses: Poses | Parts, path: Path) -> None:
     """Write 3D poses as a .trc file.
 
     Missing points are empty, and each cell ends in a tab: OpenSim drops an empty last one
@@ -37,7 +38,7 @@ def write_trc(poses: Poses, path: Path) -> None:
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         3D. Frames are counted from one in this format; if the rate is not known it is written as
         1, so that times are frames, with a warning.
     path : Path
@@ -66,12 +67,16 @@ def write_trc(poses: Poses, path: Path) -> None:
         "\t\t" + "\t".join(f"{axis}{i}" for i in range(1, len(names) + 1) for axis in "XYZ"),
         "",
     ]
-    points = (poses.points.reshape(len(poses), -1) * scale).tolist()
-    for frame, row in zip(poses.frames.tolist(), points, strict=True):
-        cells = ("" if x != x else f"{x:.6f}" for x in row)
-        lines.append(f"{frame + 1}\t{frame / rate:.6f}\t" + "\t".join(cells) + "\t")
-    with write_atomically(path, error=FormatError) as partial:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    with (
+        write_atomically(path, error=FormatError) as partial,
+        partial.open("w", encoding="utf-8", newline="\n") as file,
+    ):
+        file.writelines(f"{line}\n" for line in lines)
+        for part in Parts.of(poses):
+            points = (part.points.reshape(len(part), len(names) * 3) * scale).tolist()
+            for frame, row in zip(part.frames.tolist(), points, strict=True):
+                cells = ("" if x != x else f"{x:.6f}" for x in row)
+                file.write(f"{frame + 1}\t{frame / rate:.6f}\t" + "\t".join(cells) + "\t\n")
 
 
 def _choose_unit(unit: str) -> tuple[float, str]:

@@ -2,7 +2,14 @@
 
 from mapose.bouts import Bout, Occupancy
 from mapose.kinematics.filters import filter_poses, find_filled
-from mapose.kinematics.measures import Kinematics, MeasureOptions, measure_poses, scale_poses
+from mapose.kinematics.measures import (
+    Kinematics,
+    MeasureOptions,
+    Measuring,
+    Summary,
+    measure_poses,
+    scale_poses,
+)
 from mapose.kinematics.motion import (
     find_accelerations,
     find_distances_travelled,
@@ -32,7 +39,9 @@ __all__ = [
     "Bout",
     "Kinematics",
     "MeasureOptions",
+    "Measuring",
     "Occupancy",
+    "Summary",
     "Zone",
     "ZoneUse",
     "filter_poses",

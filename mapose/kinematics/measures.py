@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mapose.arrays import Bools, Floats
-from mapose.bouts import Bout
+from mapose.bouts import Bout, BoutGatherer
 from mapose.errors import SettingsError
 from mapose.kinematics.motion import (
     SPEED_OVER,
+    Odometer,
     find_accelerations,
-    find_distances_travelled,
+    find_half,
     find_positions,
     find_rate,
     find_speeds,
 )
-from mapose.kinematics.places import ZoneUse, find_in_zones, find_visits, find_zone_use
+from mapose.kinematics.places import UseGatherer, ZoneUse, find_in_zones, gather_visits
 from mapose.kinematics.posture import (
     Joint,
     find_body_coordinates,
@@ -28,9 +29,9 @@ from mapose.kinematics.posture import (
     find_limb_lengths,
     list_joints,
 )
-from mapose.kinematics.social import find_distances, find_proximity
-from mapose.kinematics.thresholds import find_bouts
+from mapose.kinematics.social import find_distances, gather_pairs
 from mapose.landmarks import hide_landmarks
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.zones import Zone
 
@@ -69,6 +70,84 @@ class MeasureOptions:
     zones: Sequence[Zone] = ()
     moving: float | None = None
     near: float | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a recording as a whole; prints itself as a short table.
+
+    Parameters
+    ----------
+    title : str
+        What was measured, in a line.
+    unit : str
+        Of the poses.
+    rate : float
+        Frames per second.
+    animals : list of dict
+        As `summarise` gives them, without the behaviours.
+    uses : list of ZoneUse
+        How zones were used.
+    behaviours : dict of str to list of Bout
+        ``moving`` and ``resting``, ``near``, and ``in ZONE``.
+    """
+
+    title: str
+    unit: str
+    rate: float
+    animals: list[dict[str, Any]]
+    uses: list[ZoneUse]
+    behaviours: dict[str, list[Bout]]
+
+    def summarise(self) -> list[dict[str, Any]]:
+        """Sum up each animal: time seen, way, mean and highest speed, and of behaviours the time.
+
+        Returns
+        -------
+        list of dict
+            One per animal; None where nothing was seen.
+        """
+        rows = []
+        for animal in self.animals:
+            row = dict(animal)
+            for what, bouts in self.behaviours.items():
+                own = [b.duration for b in bouts if row["individual"] in b.individuals]
+                row |= {f"{what} seconds": float(sum(own)), f"{what} bouts": len(own)}
+            rows.append(row)
+        return rows
+
+    def __str__(self) -> str:
+        unit = self.unit
+        rows = [["individual", "seen s", f"way {unit}", f"mean {unit}/s", f"max {unit}/s"]]
+        for row in self.animals:
+            values = [row[key] for key in ("seconds", "distance", "mean_speed", "max_speed")]
+            rows.append([row["individual"], *("" if v is None else f"{v:.1f}" for v in values)])
+        lines = [self.title, *_align(rows, texts=1)]
+        if self.uses:
+            head = ["zone", "individual", "in it s", "share", "entries", "latency s", f"way {unit}"]
+            lines += _align([head, *map(_list_use, self.uses)], texts=2)
+        for what, bouts in self.behaviours.items():
+            total = sum(bout.duration for bout in bouts)
+            lines.append(f"{what}: {len(bouts)} bouts, {total:.1f} s")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the summary as plain values, for JSON."""
+        return {
+            "unit": self.unit,
+            "individuals": self.summarise(),
+            "zones": [use.to_dict() for use in self.uses],
+        }
+
+    def list_bouts(self) -> list[dict[str, Any]]:
+        """List all bouts by time: behaviour, individuals, first and last frame, start, duration."""
+        rows = [
+            {"behaviour": what, "individuals": bout.label, "first": bout.first, "last": bout.last,
+             "start": bout.first / self.rate, "duration": bout.duration}
+            for what, bouts in self.behaviours.items()
+            for bout in bouts
+        ]  # fmt: skip
+        return sorted(rows, key=lambda row: (row["first"], row["behaviour"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,53 +195,27 @@ class Kinematics:
     uses: list[ZoneUse] = field(default_factory=list)
     behaviours: dict[str, list[Bout]] = field(default_factory=dict)
 
-    def summarise(self) -> list[dict[str, Any]]:
-        """Sum up each animal: time seen, way, mean and highest speed, and of behaviours the time.
+    @property
+    def summary(self) -> Summary:
+        """What came of it as a whole."""
+        totals = _Totals(self.poses)
+        totals.add(self)
+        return totals.sum_up(self.uses, self.behaviours)
 
-        Returns
-        -------
-        list of dict
-            One per animal; None where nothing was seen.
-        """
-        rows = []
-        seen = np.asarray(np.isfinite(self.position).all(-1))
-        for i, name in enumerate(self.poses.names):
-            speed = self.speed[np.isfinite(self.speed[:, i]), i]
-            row: dict[str, Any] = {
-                "individual": name,
-                "seconds": float(seen[:, i].sum() / find_rate(self.poses)),
-                "distance": float(self.distance[-1, i]) if len(self.distance) else 0.0,
-                "mean_speed": float(speed.mean()) if len(speed) else None,
-                "max_speed": float(speed.max()) if len(speed) else None,
-            }
-            for what, bouts in self.behaviours.items():
-                own = [bout.duration for bout in bouts if name in bout.individuals]
-                row |= {f"{what} seconds": float(sum(own)), f"{what} bouts": len(own)}
-            rows.append(row)
-        return rows
+    def summarise(self) -> list[dict[str, Any]]:
+        """Sum up each animal, see `Summary.summarise`."""
+        return self.summary.summarise()
 
     def __str__(self) -> str:
-        unit = self.poses.unit
-        rows = [["individual", "seen s", f"way {unit}", f"mean {unit}/s", f"max {unit}/s"]]
-        for row in self.summarise():
-            values = [row[key] for key in ("seconds", "distance", "mean_speed", "max_speed")]
-            rows.append([row["individual"], *("" if v is None else f"{v:.1f}" for v in values)])
-        lines = [str(self.poses), *_align(rows, texts=1)]
-        if self.uses:
-            head = ["zone", "individual", "in it s", "share", "entries", "latency s", f"way {unit}"]
-            lines += _align([head, *map(_list_use, self.uses)], texts=2)
-        for what, bouts in self.behaviours.items():
-            total = sum(bout.duration for bout in bouts)
-            lines.append(f"{what}: {len(bouts)} bouts, {total:.1f} s")
-        return "\n".join(lines)
+        return str(self.summary)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the summary as plain values, for JSON."""
-        return {
-            "unit": self.poses.unit,
-            "individuals": self.summarise(),
-            "zones": [use.to_dict() for use in self.uses],
-        }
+        return self.summary.to_dict()
+
+    def list_bouts(self) -> list[dict[str, Any]]:
+        """List all bouts by time, see `Summary.list_bouts`."""
+        return self.summary.list_bouts()
 
     def to_pandas(self) -> pd.DataFrame:
         """Make a table with one row per frame and animal.
@@ -199,17 +252,6 @@ class Kinematics:
                     columns[f"{keypoint} {side}"] = self.own.points[:, :, k, axis].ravel()
         columns |= {f"in {zone}": inside.ravel() for zone, inside in self.inside.items()}
         return pd.DataFrame(columns)
-
-    def list_bouts(self) -> list[dict[str, Any]]:
-        """List all bouts by time: behaviour, individuals, first and last frame, start, duration."""
-        rate = find_rate(self.poses)
-        rows = [
-            {"behaviour": what, "individuals": bout.label, "first": bout.first, "last": bout.last,
-             "start": bout.first / rate, "duration": bout.duration}
-            for what, bouts in self.behaviours.items()
-            for bout in bouts
-        ]  # fmt: skip
-        return sorted(rows, key=lambda row: (row["first"], row["behaviour"]))
 
     def to_xarray(self) -> xr.Dataset:
         """Make a dataset as the `movement` package defines it, with further variables.
@@ -271,29 +313,150 @@ def measure_poses(poses: Poses, options: MeasureOptions | None = None) -> Kinema
     >>> found.summarise()[0]["mean_speed"], found.to_pandas().shape
     (10.0, (50, 8))
     """
-    options = options or MeasureOptions()
-    find_rate(poses)
-    at = poses if options.centre is None else poses.sel(keypoint=list(options.centre))
-    over = options.seconds
-    joints = list_joints(poses.skeleton) if options.joints is None else list(options.joints)
-    front, back = options.body or ("", "")
-    animals = hide_landmarks(at)  # nobody is near a corner
-    return Kinematics(
-        poses,
-        position=find_positions(at),
-        speed=find_speeds(at, seconds=over),
-        acceleration=np.linalg.norm(find_accelerations(at, seconds=over), axis=-1),
-        distance=find_distances_travelled(at),
-        joints=joints,
-        angles=find_joint_angles(poses, joints),
-        lengths=find_limb_lengths(poses),
-        apart=find_distances(animals),
-        heading=find_headings(poses, front, back=back) if options.body else None,
-        own=find_body_coordinates(poses, front, back=back) if options.body else None,
-        inside=find_in_zones(at, options.zones),
-        uses=find_zone_use(at, options.zones),
-        behaviours=_find_behaviours(animals, options),
-    )
+    measuring = Measuring(Parts.of(poses), options)
+    (found,) = measuring
+    return replace(found, uses=measuring.list_uses(), behaviours=measuring.list_behaviours())
+
+
+class Measuring:
+    """A recording measured part after part: gives the `Kinematics` of each, then their summary.
+
+    Zones and behaviours are those of the whole, so that no part has any.
+
+    Parameters
+    ----------
+    parts : Parts
+        As for `measure_poses`.
+    options : MeasureOptions, optional
+
+    Raises
+    ------
+    SettingsError, ShapeError
+        As `measure_poses`, the latter when the first part is measured.
+    """
+
+    def __init__(self, parts: Parts, options: MeasureOptions | None = None) -> None:
+        self._parts, self._options = parts, options or MeasureOptions()
+        self._rate = find_rate(parts.head)
+        self._begin()
+
+    def __iter__(self) -> Iterator[Kinematics]:
+        self._begin()
+        _, margin = find_half(self._parts.head, self._options.seconds)
+        for wide, inner in self._parts.iterate_wide(margin):
+            found = self._measure(wide, inner)
+            self._totals.add(found)
+            yield found
+
+    def list_uses(self) -> list[ZoneUse]:
+        """List how zones were used in all that was measured."""
+        return self._uses.list_uses()
+
+    def list_behaviours(self) -> dict[str, list[Bout]]:
+        """List the bouts in all that was measured."""
+        return {what: gatherer.list_bouts() for what, gatherer in self._bouts.items()}
+
+    def sum_up(self) -> Summary:
+        """Sum up all that was measured."""
+        return self._totals.sum_up(self.list_uses(), self.list_behaviours())
+
+    def _begin(self) -> None:
+        """Forget what was measured."""
+        names, options, rate = self._parts.names, self._options, self._rate
+        each = [(name,) for name in names]
+        self._odometer, self._totals = Odometer(), _Totals(self._parts.head)
+        self._bouts: dict[str, BoutGatherer] = {}
+        if options.moving is not None:
+            self._bouts |= {what: BoutGatherer(each, rate) for what in ("moving", "resting")}
+        near, self._pairs = gather_pairs(names, rate)
+        if options.near is not None:
+            self._bouts["near"] = near
+        visits = gather_visits(options.zones, names, rate=rate)
+        self._bouts |= {f"in {zone}": gatherer for zone, gatherer in visits.items()}
+        self._uses = UseGatherer(options.zones, names, rate=rate)
+
+    def _measure(self, wide: Poses, inner: slice) -> Kinematics:
+        options, over = self._options, self._options.seconds
+        poses = wide.take(inner)
+        centre = None if options.centre is None else list(options.centre)
+        wide_at, at = (p if centre is None else p.sel(keypoint=centre) for p in (wide, poses))
+        skeleton = poses.skeleton
+        joints = list_joints(skeleton) if options.joints is None else list(options.joints)
+        front, back = options.body or ("", "")
+        animals = hide_landmarks(at)  # nobody is near a corner
+        acceleration = np.linalg.norm(find_accelerations(wide_at, seconds=over), axis=-1)
+        position, inside = find_positions(at), find_in_zones(at, options.zones)
+        distance = self._odometer.add(position)
+        self._uses.add(at, inside, distance)
+        self._gather(animals, find_speeds(hide_landmarks(wide_at), seconds=over)[inner])
+        return Kinematics(
+            poses,
+            position=position,
+            speed=find_speeds(wide_at, seconds=over)[inner],
+            acceleration=acceleration[inner],
+            distance=distance,
+            joints=joints,
+            angles=find_joint_angles(poses, joints),
+            lengths=find_limb_lengths(poses),
+            apart=find_distances(animals),
+            heading=find_headings(poses, front, back=back) if options.body else None,
+            own=find_body_coordinates(poses, front, back=back) if options.body else None,
+            inside=inside,
+        )
+
+    def _gather(self, animals: Poses, speed: Floats) -> None:
+        """Gather what animals do, float64 (F, I) their speed."""
+        does: dict[str, Bools] = {}
+        if (limit := self._options.moving) is not None:
+            does |= {"moving": speed >= limit, "resting": speed <= np.nextafter(limit, 0)}
+        if (within := self._options.near) is not None:
+            does["near"] = (find_distances(animals, between="nearest") <= within)[:, *self._pairs]
+        visited = find_in_zones(animals, self._options.zones)
+        does |= {f"in {zone}": there for zone, there in visited.items()}
+        for what, doing in does.items():
+            self._bouts[what].add(animals.frames, doing)
+
+
+class _Totals:
+    """Sums over all parts of a recording."""
+
+    def __init__(self, head: Poses) -> None:
+        count = len(head.names)
+        self._head, self._frames, self._found, self._points = head, 0, 0, 0
+        self._seen, self._way = np.zeros(count, np.int64), np.zeros(count)
+        self._moved, self._sum = np.zeros(count, np.int64), np.zeros(count)
+        self._most = np.full(count, -np.inf)
+
+    def add(self, found: Kinematics) -> None:
+        """Add the part that follows."""
+        confidence = found.poses.confidence
+        self._frames += len(confidence)
+        self._found += int((confidence > 0).sum())
+        self._points += confidence.size
+        self._seen += np.isfinite(found.position).all(-1).sum(0)
+        self._way = found.distance[-1] if len(found.distance) else self._way
+        known = np.isfinite(found.speed)
+        self._moved += known.sum(0)
+        for i, speed in enumerate(found.speed.T):
+            self._sum[i] += speed[known[:, i]].sum()
+            self._most[i] = max(self._most[i], speed[known[:, i]].max(initial=-np.inf))
+
+    def sum_up(self, uses: list[ZoneUse], behaviours: dict[str, list[Bout]]) -> Summary:
+        """Sum up what was added."""
+        rate = find_rate(self._head)
+        animals = [
+            {
+                "individual": name,
+                "seconds": float(self._seen[i] / rate),
+                "distance": float(self._way[i]),
+                "mean_speed": float(self._sum[i] / self._moved[i]) if self._moved[i] else None,
+                "max_speed": float(self._most[i]) if self._moved[i] else None,
+            }
+            for i, name in enumerate(self._head.names)
+        ]
+        share = self._found / self._points if self._points else 0.0
+        title = self._head.describe(self._frames, share)
+        return Summary(title, self._head.unit, rate, animals, uses, behaviours)
 
 
 def scale_poses(poses: Poses, factor: float, *, unit: str = "mm") -> Poses:
@@ -333,18 +496,6 @@ def _list_use(use: ZoneUse) -> list[str]:
     share = "" if np.isnan(use.share) else f"{100 * use.share:.1f} %"
     own = [use.zone, use.individual, f"{use.seconds:.1f}", share, str(use.entries)]
     return [*own, latency, f"{use.distance:.1f}"]
-
-
-def _find_behaviours(poses: Poses, options: MeasureOptions) -> dict[str, list[Bout]]:
-    found: dict[str, list[Bout]] = {}
-    if options.moving is not None:
-        speed, limit = find_speeds(poses, seconds=options.seconds), options.moving
-        found["moving"] = find_bouts(poses, speed, at_least=limit)
-        found["resting"] = find_bouts(poses, speed, at_most=np.nextafter(limit, 0))
-    if options.near is not None:
-        found["near"] = find_proximity(poses, within=options.near)
-    visits = find_visits(poses, options.zones)
-    return found | {f"in {zone}": bouts for zone, bouts in visits.items()}
 
 
 def _align(rows: Sequence[Sequence[str]], *, texts: int) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mapose.arrays import Floats, Ints
@@ -49,7 +51,7 @@ def find_velocities(poses: Poses, *, of: str = "centres", seconds: float = SPEED
     >>> find_velocities(poses)[:, 0].tolist()
     [[nan, nan], [30.0, 0.0], [nan, nan]]
     """
-    rate, half = _find_half(poses, seconds)
+    rate, half = find_half(poses, seconds)
     points = _pick_points(poses, of)
     before, after = (_shift(points, poses.frames, by) for by in (-half, half))
     return np.asarray((after - before) * rate / (2 * half))
@@ -96,7 +98,7 @@ def find_accelerations(poses: Poses, *, of: str = "centres", seconds: float = SP
     >>> find_accelerations(Poses(walk, Skeleton(["nose"]), rate=10))[1, 0].tolist()
     [200.0, 0.0]
     """
-    rate, half = _find_half(poses, seconds)
+    rate, half = find_half(poses, seconds)
     points = _pick_points(poses, of)
     before, after = (_shift(points, poses.frames, by) for by in (-half, half))
     return np.asarray((after - 2 * points + before) * (rate / half) ** 2)
@@ -118,13 +120,31 @@ def find_distances_travelled(poses: Poses, *, of: str = "centres") -> Floats:
         In the unit of the poses, never less than before; across gaps the straight line counts,
         from when it is seen again. 0 before it is first seen.
     """
-    points = _pick_points(poses, of)
-    flat = points.reshape(len(points), -1, points.shape[-1])
-    steps = np.zeros(flat.shape[:2])
-    for t in range(flat.shape[1]):
-        known = np.flatnonzero(np.isfinite(flat[:, t]).all(-1))
-        steps[known[1:], t] = np.linalg.norm(np.diff(flat[known, t], axis=0), axis=-1)
-    return np.cumsum(steps, axis=0).reshape(points.shape[:-1])
+    return Odometer().add(_pick_points(poses, of))
+
+
+class Odometer:
+    """Counts how far points have come, from one run of frames after the other."""
+
+    def __init__(self) -> None:
+        self._last: Floats | None = None
+        self._way: Floats | None = None
+
+    def add(self, points: Floats) -> Floats:
+        """Add the points (F, ..., d) that follow; gives their ways since the first frame."""
+        flat = points.reshape(len(points), math.prod(points.shape[1:-1]), points.shape[-1])
+        if self._last is None or self._way is None:
+            self._last = np.full((1, *flat.shape[1:]), np.nan)
+            self._way = np.zeros((1, flat.shape[1]))
+        flat = np.concatenate([self._last, flat])
+        steps = np.concatenate([self._way, np.zeros((len(points), flat.shape[1]))])
+        for t in range(flat.shape[1]):
+            known = np.flatnonzero(np.isfinite(flat[:, t]).all(-1))
+            steps[known[1:], t] = np.linalg.norm(np.diff(flat[known, t], axis=0), axis=-1)
+            self._last[0, t] = flat[known[-1], t] if len(known) else np.nan
+        ways = np.cumsum(steps, axis=0)
+        self._way = ways[-1:]
+        return np.asarray(ways[1:].reshape(points.shape[:-1]))
 
 
 def find_rate(poses: Poses) -> float:
@@ -148,7 +168,8 @@ def find_positions(poses: Poses) -> Floats:
     return np.asarray(find_centres(poses.points.astype(np.float64)), np.float64)
 
 
-def _find_half(poses: Poses, seconds: float) -> tuple[float, int]:
+def find_half(poses: Poses, seconds: float) -> tuple[float, int]:
+    """Give the rate, and the frames before and after one from which its speed is measured."""
     rate = find_rate(poses)
     return rate, max(1, round(seconds * rate / 2))
 
@@ -163,6 +184,8 @@ def _pick_points(poses: Poses, of: str) -> Floats:
 def _shift(points: Floats, frames: Ints, by: int) -> Floats:
     """Give the points of so many frames later; NaN where that frame is missing."""
     shifted = np.full(points.shape, np.nan)
+    if not len(points):
+        return shifted
     # Frames may be missing from the recording: a row counts only if it is the one wanted.
     rows = np.minimum(np.searchsorted(frames, frames + by), len(frames) - 1)
     there = frames[rows] == frames + by

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from mapose.arrays import Bools
-from mapose.bouts import Bout
+from mapose.arrays import Bools, Floats
+from mapose.bouts import Bout, BoutGatherer
 from mapose.errors import SettingsError
 from mapose.kinematics.motion import find_distances_travelled, find_positions, find_rate
-from mapose.kinematics.thresholds import find_bouts
 from mapose.poses import Poses
 from mapose.zones import Zone
+
+#: Seconds: the shortest visit that counts, the longest absence that is passed over.
+TIMES = (0.2, 0.2)
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,18 @@ def find_visits(
     dict of str to list of Bout
         By zone and time.
     """
-    return {
-        name: find_bouts(
-            poses, inside.astype(float), at_least=1, min_duration=min_duration, max_gap=max_gap
-        )
-        for name, inside in find_in_zones(poses, zones).items()
-    }
+    times = min_duration, max_gap
+    gatherers = gather_visits(zones, poses.names, rate=find_rate(poses), times=times)
+    for name, inside in find_in_zones(poses, zones).items():
+        gatherers[name].add(poses.frames, inside)
+    return {name: gatherer.list_bouts() for name, gatherer in gatherers.items()}
+
+
+def gather_visits(
+    zones: Sequence[Zone], names: Sequence[str], *, rate: float, times: tuple[float, float] = TIMES
+) -> dict[str, BoutGatherer]:
+    """Prepare to gather the visits to each zone, run after run of frames."""
+    return {zone.name: BoutGatherer([(who,) for who in names], rate, times=times) for zone in zones}
 
 
 def find_zone_use(
@@ -131,24 +139,76 @@ def find_zone_use(
     >>> use.seconds, use.entries, use.latency, use.distance
     (2.0, 1, 2.5, 3.0)
     """
-    rate, inside = find_rate(poses), find_in_zones(poses, zones)
-    visits = find_visits(poses, zones, min_duration=min_duration, max_gap=max_gap)
-    steps = np.diff(find_distances_travelled(poses), axis=0, prepend=0)
-    seen = poses.find_present().sum(0)
-    found = []
-    for name, (i, who) in product(inside, enumerate(poses.names)):
-        there = inside[name][:, i]
-        within = there & np.concatenate([[False], there[:-1]])
-        own = [bout for bout in visits[name] if bout.individuals == (who,)]
-        found.append(
-            ZoneUse(
-                name,
-                who,
-                seconds=float(there.sum() / rate),
-                share=float(there.sum() / seen[i]) if seen[i] else float("nan"),
-                entries=len(own),
-                latency=float((own[0].first - poses.frames[0]) / rate) if own else float("nan"),
-                distance=float(steps[within, i].sum()),
+    times = min_duration, max_gap
+    gatherer = UseGatherer(zones, poses.names, rate=find_rate(poses), times=times)
+    gatherer.add(poses, find_in_zones(poses, zones), find_distances_travelled(poses))
+    return gatherer.list_uses()
+
+
+class UseGatherer:
+    """How zones are used, gathered from one run of frames after the other.
+
+    Parameters
+    ----------
+    zones, times
+        As for `find_zone_use`, the times as (min_duration, max_gap).
+    names : sequence of str
+        Of the individuals.
+    rate : float
+        Frames per second.
+    """
+
+    def __init__(
+        self,
+        zones: Sequence[Zone],
+        names: Sequence[str],
+        *,
+        rate: float,
+        times: tuple[float, float] = TIMES,
+    ) -> None:
+        self._names, self._rate = names, rate
+        self._first: int | None = None
+        self._visits = gather_visits(zones, names, rate=rate, times=times)
+        count = len(names)
+        self._seen = np.zeros(count, np.int64)
+        self._way = np.zeros((1, count))
+        self._in = {zone.name: np.zeros((1, count), bool) for zone in zones}
+        self._frames = {zone.name: np.zeros(count, np.int64) for zone in zones}
+        self._ways = {zone.name: np.zeros(count) for zone in zones}
+
+    def add(self, poses: Poses, inside: Mapping[str, Bools], ways: Floats) -> None:
+        """Add the run that follows, with what `find_in_zones` and an `Odometer` say of it."""
+        if not len(poses):
+            return
+        if self._first is None:
+            self._first = int(poses.frames[0])
+        self._seen += poses.find_present().sum(0)
+        steps = np.diff(ways, axis=0, prepend=self._way)
+        self._way = ways[-1:]
+        for name, there in inside.items():
+            within = there & np.concatenate([self._in[name], there[:-1]])
+            self._in[name] = there[-1:]
+            self._frames[name] += there.sum(0)
+            self._ways[name] += [steps[on, i].sum() for i, on in enumerate(within.T)]
+            self._visits[name].add(poses.frames, there)
+
+    def list_uses(self) -> list[ZoneUse]:
+        """List them by zone, then by animal."""
+        found = []
+        for name, (i, who) in product(self._visits, enumerate(self._names)):
+            own = [b for b in self._visits[name].list_bouts() if b.individuals == (who,)]
+            frames, seen = self._frames[name][i], self._seen[i]
+            found.append(
+                ZoneUse(
+                    name,
+                    who,
+                    seconds=float(frames / self._rate),
+                    share=float(frames / seen) if seen else float("nan"),
+                    entries=len(own),
+                    latency=float((own[0].first - (self._first or 0)) / self._rate)
+                    if own
+                    else float("nan"),
+                    distance=float(self._ways[name][i]),
+                )
             )
-        )
-    return found
+        return found

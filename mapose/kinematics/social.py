@@ -11,11 +11,10 @@ from itertools import combinations, permutations
 
 import numpy as np
 
-from mapose.arrays import Bools, Floats
-from mapose.bouts import Bout, Occupancy
+from mapose.arrays import Bools, Floats, Ints
+from mapose.bouts import TIMES, Bout, BoutGatherer, Occupancy
 from mapose.errors import SettingsError, suggest_name
 from mapose.kinematics.motion import find_rate, find_velocities
-from mapose.kinematics.thresholds import join_frames
 from mapose.poses import Poses
 from mapose.similarity import find_centres
 
@@ -277,10 +276,20 @@ def _find_pair_bouts(
     poses: Poses, does: Bools, times: tuple[float, float], *, directed: bool
 ) -> list[Bout]:
     """Turn frames (F, I, I) into bouts, bridging gaps and dropping what is too short."""
-    rate, names = find_rate(poses), poses.names
-    bouts = []
-    for i, j in (permutations if directed else combinations)(range(len(names)), 2):
-        for first, last in join_frames(poses.frames[does[:, i, j]], rate, times):
-            duration = (last - first + 1) / rate
-            bouts.append(Bout(first, last, (names[i], names[j]), duration, directed))
-    return sorted(bouts, key=lambda b: (b.first, b.last, b.individuals))
+    gatherer, picked = gather_pairs(poses.names, find_rate(poses), times=times, directed=directed)
+    gatherer.add(poses.frames, does[:, *picked])
+    return gatherer.list_bouts()
+
+
+def gather_pairs(
+    names: Sequence[str],
+    rate: float,
+    *,
+    times: tuple[float, float] = TIMES,
+    directed: bool = False,
+) -> tuple[BoutGatherer, tuple[Ints, Ints]]:
+    """Prepare to gather bouts of two animals; gives where in (F, I, I) its columns are."""
+    pairs = list((permutations if directed else combinations)(range(len(names)), 2))
+    whom = [(names[i], names[j]) for i, j in pairs]
+    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+    return BoutGatherer(whom, rate, times=times, directed=directed), (first, second)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from mapose.arrays import Floats, Ints
-from mapose.bouts import Bout
+from mapose.arrays import Floats
+from mapose.bouts import Bout, BoutGatherer
 from mapose.errors import SettingsError, ShapeError
 from mapose.kinematics.motion import find_rate
 from mapose.poses import Poses
@@ -64,27 +62,6 @@ def find_bouts(
     low = -np.inf if at_least is None else at_least
     high = np.inf if at_most is None else at_most
     does = (values >= low) & (values <= high)
-    bouts = [
-        Bout(first, last, (name,), (last - first + 1) / rate)
-        for i, name in enumerate(names)
-        for first, last in join_frames(poses.frames[does[:, i]], rate, (min_duration, max_gap))
-    ]
-    return sorted(bouts, key=lambda b: (b.first, b.last, b.individuals))
-
-
-def join_frames(on: Ints, rate: float, times: tuple[float, float]) -> Iterator[tuple[int, int]]:
-    """Join frames in which something is so to times, first and last frame of each.
-
-    Parameters
-    ----------
-    on : int64, (N,)
-        Frame numbers, ascending.
-    rate : float
-        Frames per second.
-    times : (float, float)
-        Seconds: shortest time that counts, longest interruption that is passed over.
-    """
-    shortest, gap = (round(seconds * rate) for seconds in times)
-    for part in np.split(on, np.flatnonzero(np.diff(on) > gap + 1) + 1):
-        if len(part) and int(part[-1] - part[0]) + 1 >= shortest:
-            yield int(part[0]), int(part[-1])
+    gatherer = BoutGatherer([(name,) for name in names], rate, times=(min_duration, max_gap))
+    gatherer.add(poses.frames, does)
+    return gatherer.list_bouts()

@@ -121,14 +121,16 @@ def oks_map(
             "oks_map: wanted truth (F, I, K, 2), found (F, J, K, 2), scores (F, J); "
             f"came {truth.shape}, {found.shape}, {scores.shape}"
         )
-    there = np.asarray(find_marked(found).any(-1))
-    oks = np.empty((*truth.shape[:2], found.shape[1]))
+    matched, labelled = [(np.zeros((0, len(THRESHOLDS)), bool), np.zeros(0))], 0
     for rows in cut_blocks(len(truth), found.shape[1] * truth[0].size if len(truth) else 1):
-        part = None if areas is None else areas[rows]
-        oks[rows] = find_oks(truth[rows], found[rows], sigma=sigma, areas=part)
-    labelled = np.isfinite(oks).all(-1) if found.shape[1] else find_marked(truth).any(-1)
-    hit, ranked = _match(np.nan_to_num(oks, nan=-1.0), there, scores)
-    return _average(hit, ranked, int(labelled.sum()))
+        own, other = truth[rows], found[rows]
+        oks = find_oks(own, other, sigma=sigma, areas=None if areas is None else areas[rows])
+        whole = np.isfinite(oks).all(-1) if found.shape[1] else find_marked(own).any(-1)
+        labelled += int(whole.sum())
+        there = np.asarray(find_marked(other).any(-1))
+        matched.append(_match(np.nan_to_num(oks, nan=-1.0), there, scores[rows]))
+    hit, ranked = (np.concatenate(parts) for parts in zip(*matched, strict=True))
+    return _average(hit, ranked, labelled)
 
 
 def _average_confidence(poses: Poses) -> Floats:
@@ -168,12 +170,12 @@ def _match(oks: Floats, there: Bools, scores: AnyFloats) -> tuple[Bools, Floats]
 
 def _average(hit: Bools, ranked: Floats, labelled: int) -> OksMap:
     """Turn hits in order of score into precision at 101 recalls, and average it."""
-    hit = hit[np.argsort(-ranked, kind="stable")]
+    order = np.argsort(-ranked, kind="stable")
     precision, recall = np.full(len(THRESHOLDS), np.nan), np.full(len(THRESHOLDS), np.nan)
-    right, wrong = hit.cumsum(0), (~hit).cumsum(0)
     for t in range(len(THRESHOLDS) if labelled else 0):
-        reached = right[:, t] / labelled
-        exact = right[:, t] / np.maximum(right[:, t] + wrong[:, t], 1)
+        right = hit[order, t].cumsum()
+        reached = right / labelled
+        exact = right / np.arange(1, len(right) + 1)
         # The best precision at this recall or any higher one.
         best = np.append(np.maximum.accumulate(exact[::-1])[::-1], 0.0)
         precision[t] = best[np.searchsorted(reached, _RECALLS, side="left")].mean()

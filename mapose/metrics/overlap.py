@@ -41,6 +41,8 @@ def align_poses(truth: Poses, found: Poses) -> tuple[Poses, Poses]:
 
 
 def _pick(poses: Poses, rows: npt.NDArray[np.intp], names: list[str]) -> Poses:
+    if len(rows) == len(poses) and names == list(poses.skeleton.keypoints):
+        return poses
     what = [poses.skeleton.keypoints.index(name) for name in names]
     return poses.take(rows, keypoints=np.array(what))
 

@@ -241,9 +241,13 @@ def _measure(
     truth: AnyFloats, found: AnyFloats, confidence: AnyFloats, reach: float
 ) -> tuple[Floats, Floats]:
     """Find distance and confidence (F, I, K) of the keypoints of the matched animals."""
-    points, surety = pick_matched(truth, found, confidence, reach=reach)
-    gaps = truth.astype(np.float64) - points
-    return np.sqrt(np.einsum("fnkd,fnkd->fnk", gaps, gaps)), surety
+    distance, surety = np.empty(truth.shape[:3]), np.empty(truth.shape[:3])
+    for rows in cut_blocks(len(truth), max(truth[:1].size, found[:1].size)):
+        own = truth[rows]
+        points, surety[rows] = pick_matched(own, found[rows], confidence[rows], reach=reach)
+        gaps = own.astype(np.float64) - points
+        distance[rows] = np.sqrt(np.einsum("fnkd,fnkd->fnk", gaps, gaps))
+    return distance, surety
 
 
 def _match(gaps: Floats, labelled: Bools, reach: float) -> Ints:

@@ -15,6 +15,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from mapose.arrays import Floats, Image, Ints
 from mapose.files import make_mark, write_atomically
+from mapose.parts import Parts
 from mapose.poses import Poses
 
 INK = "0.2"
@@ -99,7 +100,7 @@ def to_rgb(colours: Image) -> list[tuple[float, float, float]]:
     return [(r / 255, g / 255, b / 255) for r, g, b in colours.tolist()]
 
 
-def find_times(poses: Poses) -> tuple[Floats, str]:
+def find_times(poses: Poses | Parts) -> tuple[Floats, str]:
     """Tell when each row was: seconds, minutes or hours if the rate is known, else frames.
 
     Returns
@@ -150,3 +151,29 @@ def reduce_bins(ufunc: np.ufunc, values: npt.NDArray[Any], bins: Ints, count: in
         starts = np.flatnonzero(np.diff(bins, prepend=-1))
         out[bins[starts]] = ufunc.reduceat(values, starts, axis=0)
     return out
+
+
+class BinReducer:
+    """Reduces rows to bins as `reduce_bins` does, from one run of rows after the other.
+
+    Parameters
+    ----------
+    ufunc : numpy.ufunc
+        Such as `numpy.fmin`.
+    bins, count
+        Of all rows, as `find_bins` gives them.
+    """
+
+    def __init__(self, ufunc: np.ufunc, bins: Ints, count: int) -> None:
+        self._ufunc, self._bins, self._count, self._row = ufunc, bins, count, 0
+        self.values: Floats = np.zeros(0)
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Add the rows that follow, (N, ...); `values` are then those of all so far."""
+        bins = self._bins[self._row : self._row + len(values)]
+        own = reduce_bins(self._ufunc, values, bins, self._count)
+        if self._row:
+            both = self._ufunc(self.values, own)
+            own = np.where(np.isnan(own), self.values, np.where(np.isnan(self.values), own, both))
+        self.values = own
+        self._row += len(values)

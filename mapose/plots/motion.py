@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from mapose.arrays import Floats, Image
 from mapose.errors import ShapeError
+from mapose.parts import Parts
 from mapose.plots.colours import find_identity_colours
 from mapose.plots.figures import (
     INK,
@@ -69,7 +70,9 @@ def plot_speeds(poses: Poses, speeds: Floats) -> Figure:
     return figure
 
 
-def plot_zones(poses: Poses, zones: Sequence[Zone], *, image: Image | None = None) -> Figure:
+def plot_zones(
+    poses: Poses | Parts, zones: Sequence[Zone], *, image: Image | None = None
+) -> Figure:
     """Plot the paths of the animals and the zones.
 
     Parameters

@@ -12,15 +12,16 @@ from mapose.arrays import Floats
 from mapose.bouts import Bout, Occupancy
 from mapose.doubts import Doubt
 from mapose.errors import ShapeError
+from mapose.parts import Parts
 from mapose.plots.colours import find_identity_colours
 from mapose.plots.figures import (
     FAINT,
     INK,
+    BinReducer,
     dress_axes,
     find_bins,
     find_times,
     make_plot,
-    reduce_bins,
     to_rgb,
 )
 from mapose.poses import Poses
@@ -29,12 +30,12 @@ _MOST_BINS = 1_000
 _BOTH = "0.45"
 
 
-def plot_identity(poses: Poses, *, moments: Iterable[Doubt] = ()) -> Figure:
+def plot_identity(poses: Poses | Parts, *, moments: Iterable[Doubt] = ()) -> Figure:
     """Plot how likely each name is right over time, and where that was in doubt.
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         With `identity`. Of long recordings the lowest value within each of 1000 bins is shown.
     moments : iterable of Doubt, optional
         Doubtful moments, such as `mapose.find_swaps` lists: grey bars below, as high
@@ -50,14 +51,20 @@ def plot_identity(poses: Poses, *, moments: Iterable[Doubt] = ()) -> Figure:
     ShapeError
         If the poses have no probabilities.
     """
-    if poses.identity is None:
+    parts = Parts.of(poses)
+    if parts.head.identity is None:
         raise ShapeError("identity: these poses have no probabilities: they come from tracking")
     times, label = find_times(poses)
-    values = poses.identity.astype(np.float64)
+    runs = (part.identity.astype(np.float64) for part in parts if part.identity is not None)
     scale = _find_scale(poses, times)
-    if len(poses) > 2 * _MOST_BINS:
-        bins, count = find_bins(poses.frames, _MOST_BINS)
-        values = reduce_bins(np.fmin, values, bins, count)
+    if len(parts) <= 2 * _MOST_BINS:
+        values = np.concatenate(list(runs))
+    else:
+        bins, count = find_bins(parts.frames, _MOST_BINS)
+        least = BinReducer(np.fmin, bins, count)
+        for run in runs:
+            least.add(run)
+        values = least.values
         times = np.linspace(times[0], times[-1], count)
     figure = make_plot(8, 3.0)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1])
@@ -197,7 +204,7 @@ def _share_out(bouts: Sequence[Bout]) -> dict[tuple[tuple[str, ...], bool], list
     return lines
 
 
-def _find_scale(poses: Poses, times: Floats) -> float:
+def _find_scale(poses: Poses | Parts, times: Floats) -> float:
     """Find how long a frame is on the axis of `find_times`."""
     if len(poses) < 2:
         return 1.0 / (poses.rate or 1.0)

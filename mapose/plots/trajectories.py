@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,19 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from mapose.arrays import AnyFloats, Bools, Floats, Image
+from mapose.arrays import AnyFloats, Floats, Image, Ints
 from mapose.errors import ShapeError
+from mapose.parts import Parts
 from mapose.plots.colours import find_identity_colours
 from mapose.plots.figures import (
     FAINT,
     INK,
+    BinReducer,
     dress_axes,
     find_bins,
     find_times,
     label_log_axis,
     make_plot,
-    reduce_bins,
     to_rgb,
 )
 from mapose.poses import Poses
@@ -44,7 +46,7 @@ _TIME = ListedColormap(colormaps["plasma"](np.linspace(0, 0.88, 256)))
 
 
 def plot_trajectories(
-    poses: Poses,
+    poses: Poses | Parts,
     *,
     image: Image | None = None,
     keypoint: str | None = None,
@@ -57,7 +59,7 @@ def plot_trajectories(
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         In 2D. Paths longer than 20 000 frames are thinned out evenly.
     image : uint8, (H, W) or (H, W, 3), optional
         Background, in the frame of reference of the poses.
@@ -65,7 +67,7 @@ def plot_trajectories(
         By default the body centre: the mean of the keypoints that are there.
     edited : bool, (F, I, K), optional
         Points that a person has moved: rings mark their places, of the body centre those in whose
-        frame any keypoint was.
+        frame any keypoint was. Parts know it by themselves.
 
     Returns
     -------
@@ -86,9 +88,15 @@ def plot_trajectories(
     """
     if poses.dimensions != 2:
         raise ShapeError("trajectories: wanted poses in 2D, came 3D; use plot_positions")
-    step = -(-len(poses) // _MOST_POINTS) or 1
-    paths = _pick_paths(poses.points[::step], poses, keypoint)
-    times, label = find_times(poses)
+    parts = _take_parts(poses, edited)
+    step = -(-len(parts) // _MOST_POINTS) or 1
+    runs, rings = [], _Rings(parts, keypoint)
+    for rows, (part, support) in zip(parts.cut(), parts.iterate_supported(), strict=True):
+        path = _pick_paths(part.points, part, keypoint)
+        runs.append(path[-rows.start % step :: step].copy())  # a view would hold all
+        rings.add(part, support, path)
+    paths = np.concatenate(runs)
+    times, label = find_times(parts)
     box = _find_view(paths, image)
     wide, high = box[1] - box[0], box[2] - box[3]
     size = 5.6 / max(wide, high)
@@ -101,27 +109,25 @@ def plot_trajectories(
         _plot_by_time(axes, paths[:, 0], times[::step], label)
     else:
         _plot_by_individual(axes, paths, poses)
-    rings = _find_rings(poses, keypoint, edited)
-    if rings.any():
-        places = _pick_paths(poses.points, poses, keypoint)[rings]
-        axes.plot(*places.T, **_RING)
+    if rings:
+        axes.plot(*rings.places.T, **_RING)
     axes.set_aspect("equal", anchor="W")
     axes.set_xlim(box[0], box[1])
     axes.set_ylim(box[2], box[3])
     what = keypoint or "body centre"
-    title = f"Path of the {what}{_EDITED if rings.any() else ''}"
+    title = f"Path of the {what}{_EDITED if rings else ''}"
     dress_axes(axes, title=title, x=f"x ({poses.unit})", y=f"y ({poses.unit})")
     return figure
 
 
 def plot_positions(
-    poses: Poses, *, keypoint: str | None = None, edited: npt.ArrayLike | None = None
+    poses: Poses | Parts, *, keypoint: str | None = None, edited: npt.ArrayLike | None = None
 ) -> Figure:
     """Plot x, y (and z) of the animals over time.
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         In 2D or 3D. Long recordings are drawn as the range within each of 1000 bins, so that
         no excursion is lost.
     keypoint : str, optional
@@ -139,14 +145,25 @@ def plot_positions(
     ShapeError
         If there is no such keypoint, or what was edited does not fit.
     """
-    paths = _pick_paths(poses.points, poses, keypoint)
-    times, label = find_times(poses)
-    rings = _find_rings(poses, keypoint, edited)
-    ringed = np.broadcast_to(times[:, None], rings.shape)[rings], paths[rings]
-    if len(poses) > 2 * _MOST_BINS:
-        bins, count = find_bins(poses.frames, _MOST_BINS)
-        ends = [reduce_bins(u, paths, bins, count) for u in (np.fmin, np.fmax)]
-        paths = np.stack(ends, 1).reshape(-1, *paths.shape[1:])
+    parts = _take_parts(poses, edited)
+    times, label = find_times(parts)
+    rings, runs = _Rings(parts, keypoint), []
+    bins, count = find_bins(parts.frames, _MOST_BINS)
+    ends = [BinReducer(ufunc, bins, count) for ufunc in (np.fmin, np.fmax)]
+    for part, support in parts.iterate_supported():
+        path = _pick_paths(part.points, part, keypoint)
+        rings.add(part, support, path)
+        if len(parts) <= 2 * _MOST_BINS:
+            runs.append(path)
+            continue
+        for end in ends:
+            end.add(path)
+    ringed = times[np.searchsorted(parts.frames, rings.frames)]
+    if runs:
+        paths: AnyFloats = np.concatenate(runs)
+    else:
+        paths = np.stack([end.values for end in ends], 1)
+        paths = paths.reshape(-1, *paths.shape[2:])
         times = np.repeat(np.linspace(times[0], times[-1], count), 2)
     figure = make_plot(8, 0.7 + 1.7 * poses.dimensions)
     panels = figure.subplots(poses.dimensions, sharex=True, squeeze=False)[:, 0]
@@ -159,31 +176,59 @@ def plot_positions(
                 times, paths[:, i, c], color=colour, marker=marker, markersize=2,
                 label=poses.names[i], **style,
             )  # fmt: skip
-        if rings.any():
-            axes.plot(ringed[0], ringed[1][:, c], **_RING)
+        if rings:
+            axes.plot(ringed, rings.places[:, c], **_RING)
         last = c == poses.dimensions - 1
         dress_axes(axes, x=label if last else "", y=f"{'xyz'[c]} ({poses.unit})", grid="y")
         axes.margins(x=0)
-    title = f"Position of the {what}{_EDITED if rings.any() else ''}"
+    title = f"Position of the {what}{_EDITED if rings else ''}"
     dress_axes(panels[0], title=title, y=f"x ({poses.unit})")
     if poses.individuals is not None:
         _add_legend(panels[0], len(poses.names))
     return figure
 
 
-def _find_rings(poses: Poses, keypoint: str | None, edited: npt.ArrayLike | None) -> Bools:
-    """Find whose path a person has touched, and when, (F, I)."""
-    if edited is None:
-        return np.zeros(poses.array.shape[:2], bool)
-    touched = np.asarray(edited, bool)
-    if touched.shape != poses.array.shape[:3]:
-        raise ShapeError(f"edited: wanted shape {poses.array.shape[:3]}, came {touched.shape}")
-    rings = touched.any(2) if keypoint is None else touched[:, :, poses.skeleton.index(keypoint)]
-    there = np.isfinite(_pick_paths(poses.points, poses, keypoint)).all(-1)
-    return np.asarray(rings & there)
+def _take_parts(poses: Poses | Parts, edited: npt.ArrayLike | None) -> Parts:
+    """Take poses as parts that know what a person has touched."""
+    if edited is None or isinstance(poses, Parts):
+        return Parts.of(poses)
+    if np.shape(edited) != poses.array.shape[:3]:
+        raise ShapeError(f"edited: wanted shape {poses.array.shape[:3]}, came {np.shape(edited)}")
+    return Parts.of(poses, support={"edited": np.asarray(edited, bool)})
 
 
-def plot_confidence(poses: Poses) -> Figure:
+class _Rings:
+    """Where and in which frames a person has touched a path, gathered part after part."""
+
+    def __init__(self, parts: Parts, keypoint: str | None) -> None:
+        self._chosen = None if keypoint is None else parts.skeleton.index(keypoint)
+        self._frames: list[Ints] = []
+        self._places: list[AnyFloats] = []
+
+    def add(self, poses: Poses, support: Mapping[str, Any], path: AnyFloats) -> None:
+        """Add a part with its path (F, I, d)."""
+        if "edited" in support:
+            touched = support["edited"]
+            touched = touched.any(2) if self._chosen is None else touched[:, :, self._chosen]
+            rings = touched & np.isfinite(path).all(-1)
+            self._frames.append(np.broadcast_to(poses.frames[:, None], rings.shape)[rings])
+            self._places.append(path[rings])
+
+    def __bool__(self) -> bool:
+        return any(len(frames) for frames in self._frames)
+
+    @property
+    def frames(self) -> Ints:
+        """Video frames, (N,)."""
+        return np.concatenate(self._frames or [np.zeros(0, np.int64)])
+
+    @property
+    def places(self) -> AnyFloats:
+        """Places, (N, d)."""
+        return np.concatenate(self._places)
+
+
+def plot_confidence(poses: Poses | Parts) -> Figure:
     """Plot how certain the keypoints are over time, as a heat map.
 
     One panel per individual with one row per keypoint; where that would be more than 60 rows,
@@ -192,7 +237,7 @@ def plot_confidence(poses: Poses) -> Figure:
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         Long recordings are averaged within 1000 bins. Missing counts as 0; frames without a row
         are grey.
 
@@ -201,30 +246,29 @@ def plot_confidence(poses: Poses) -> Figure:
     matplotlib.figure.Figure
         One panel per individual, or two, and a colour bar.
     """
-    confidence = poses.confidence
-    individuals, keypoints = confidence.shape[1:]
-    if individuals * keypoints <= _MOST_ROWS:
-        blocks = [
-            (name, list(poses.skeleton.keypoints), confidence[:, i])
-            for i, name in enumerate(poses.names)
-        ]
-    else:
-        blocks = [
-            ("individuals", list(poses.names), confidence.mean(2)),
-            ("keypoints", list(poses.skeleton.keypoints), confidence.mean(1)),
-        ]
-    bins, count = find_bins(poses.frames, _MOST_BINS)
+    parts, keypoints = Parts.of(poses), list(poses.skeleton.keypoints)
+    each = len(parts.names) * len(keypoints) <= _MOST_ROWS
+    blocks = [("individuals", list(parts.names)), ("keypoints", keypoints)]
+    if each:
+        blocks = [(name, keypoints) for name in parts.names]
+    bins, count = find_bins(parts.frames, _MOST_BINS)
     rows = np.bincount(bins, minlength=count)[:, None]
+    sums = [BinReducer(np.add, bins, count) for _ in blocks]
+    found = [np.zeros(len(names), np.int64) for _, names in blocks]
+    for part in parts:
+        both = (part.confidence.mean(2), part.confidence.mean(1))
+        for b, values in enumerate(part.confidence.swapaxes(0, 1) if each else both):
+            sums[b].add(values.astype(np.float64))
+            found[b] += (values > 0).sum(0)
     times, label = find_times(poses)
     span = (times[0], times[-1]) if len(times) > 1 else (0.0, 1.0)
-    heights = [len(names) for _, names, _ in blocks]
+    heights = [len(names) for _, names in blocks]
     figure = make_plot(8.5, 0.9 + 0.45 * len(blocks) + 0.17 * sum(heights))
     panels = figure.subplots(len(blocks), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     single = len(blocks) == 1 and poses.individuals is None
-    for axes, (title, names, values) in zip(panels, blocks, strict=True):
-        sums = reduce_bins(np.add, values.astype(np.float64), bins, count)
+    for b, (axes, (title, names)) in enumerate(zip(panels, blocks, strict=True)):
         picture = axes.imshow(
-            (sums / np.maximum(rows, 1)).T,
+            (sums[b].values / np.maximum(rows, 1)).T,
             aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest",
             extent=(*span, len(names) - 0.5, -0.5),
         )  # fmt: skip
@@ -234,7 +278,7 @@ def plot_confidence(poses: Poses) -> Figure:
         axes.tick_params(axis="y", length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        for y, share in enumerate((values > 0).mean(0) if len(values) else []):
+        for y, share in enumerate(found[b] / len(parts) if len(parts) else []):
             axes.annotate(
                 f"{100 * share:.0f} %", (1, y), xycoords=("axes fraction", "data"),
                 xytext=(4, 0), textcoords="offset points", va="center", fontsize=7, color=FAINT,
@@ -248,7 +292,7 @@ def plot_confidence(poses: Poses) -> Figure:
     return figure
 
 
-def plot_histograms(poses: Poses) -> Figure:
+def plot_histograms(poses: Poses | Parts) -> Figure:
     """Plot how confidences and step lengths of each keypoint are distributed.
 
     Heights of the step lengths are logarithmic: the one jump among thousands of steps is what
@@ -256,7 +300,7 @@ def plot_histograms(poses: Poses) -> Figure:
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         In 2D or 3D. Individuals are pooled; steps are taken between neighbouring frames.
 
     Returns
@@ -264,16 +308,24 @@ def plot_histograms(poses: Poses) -> Figure:
     matplotlib.figure.Figure
         Two panels, one row per keypoint in each.
     """
-    names = poses.skeleton.keypoints
-    found = [c[c > 0] for c in np.moveaxis(poses.confidence, 2, 0)]
-    steps = [_find_steps(poses, k) for k in range(len(names))]
-    reach = max((float(s.max()) for s in steps if s.size), default=1.0)
-    reach = 1.05 * max(reach, 1e-3)
+    names, parts = poses.skeleton.keypoints, Parts.of(poses)
+    counts, reach = np.zeros((2, len(names)), np.int64), 0.0
+    for found, steps in _list_samples(parts):
+        counts += [[len(sample) for sample in samples] for samples in (found, steps)]
+        reach = max(reach, *(float(sample.max(initial=0)) for sample in steps))
+    reach = 1.05 * max(reach if counts[1].any() else 1.0, 1e-3)
     low = 1e-4 * reach
+    left_edges, right_edges = np.linspace(0, 1, 51), np.geomspace(low, reach, 61)
+    confidences = [_Ridge(left_edges, count) for count in counts[0]]
+    moved = [_Ridge(right_edges, count) for count in counts[1]]
+    for found, steps in _list_samples(parts):
+        for k in range(len(names)):
+            confidences[k].add(found[k])
+            moved[k].add(steps[k].clip(low))
     figure = make_plot(8.5, 1.1 + 0.3 * len(names))
     left, right = figure.subplots(1, 2, sharey=True)
-    _plot_ridges(left, found, np.linspace(0, 1, 51), np.sqrt)
-    _plot_ridges(right, [s.clip(low) for s in steps], np.geomspace(low, reach, 61), np.log1p)
+    _plot_ridges(left, confidences, np.sqrt)
+    _plot_ridges(right, moved, np.log1p)
     right.set_xscale("log")
     right.set_xlim(low, reach)
     label_log_axis(right.xaxis)
@@ -289,6 +341,16 @@ def plot_histograms(poses: Poses) -> Figure:
     return figure
 
 
+def _list_samples(parts: Parts) -> Iterator[tuple[list[AnyFloats], list[AnyFloats]]]:
+    """List, part after part, each keypoint's confidences where it was found, and its steps."""
+    for wide, inner in parts.iterate_wide(1):
+        # The first step of a part comes from the last row of the one before.
+        own = wide.take(slice(0, inner.stop))
+        confidence = np.moveaxis(own.confidence[inner.start :], 2, 0)
+        steps = [_find_steps(own, k) for k in range(len(confidence))]
+        yield [c[c > 0] for c in confidence], steps
+
+
 def _find_steps(poses: Poses, keypoint: int) -> AnyFloats:
     """Measure how far a keypoint goes from one frame to the next; (N,) all individuals."""
     points = poses.points[:, :, keypoint]
@@ -297,22 +359,37 @@ def _find_steps(poses: Poses, keypoint: int) -> AnyFloats:
     return np.asarray(steps[np.isfinite(steps)])
 
 
-def _plot_ridges(
-    axes: Axes,
-    samples: list[AnyFloats],
-    edges: Floats,
-    scale: np.ufunc,
-) -> None:
+class _Ridge:
+    """A histogram, gathered part after part, with a thinned sample for the median."""
+
+    def __init__(self, edges: Floats, count: int) -> None:
+        self.edges, self.counts = edges, np.zeros(len(edges) - 1, np.int64)
+        self._step, self._seen = 1 + count // 100_000, 0
+        self._sample: list[AnyFloats] = []
+
+    def add(self, values: AnyFloats) -> None:
+        """Add numbers, (N,)."""
+        self.counts += np.histogram(values, self.edges)[0]
+        # A copy, as a view would hold all of them.
+        self._sample.append(values[-self._seen % self._step :: self._step].copy())
+        self._seen += len(values)
+
+    def find_median(self) -> float:
+        """Find the median of the sample; NaN of nothing."""
+        return float(np.median(np.concatenate(self._sample))) if self._seen else float("nan")
+
+
+def _plot_ridges(axes: Axes, ridges: Sequence[_Ridge], scale: np.ufunc) -> None:
     """Draw one histogram per row, filled, with scaled heights and a bar at the median."""
-    heights = scale(np.array([np.histogram(s, edges)[0] for s in samples], np.float64))
+    heights = scale(np.array([ridge.counts for ridge in ridges], np.float64))
     heights *= 0.88 / max(float(heights.max(initial=0)), 1e-9)
-    for k, sample in enumerate(samples):
+    for k, ridge in enumerate(ridges):
         axes.stairs(
-            k - heights[k], edges, baseline=k, fill=True, color="#4fb3f0", alpha=0.75, linewidth=0
-        )
+            k - heights[k], ridge.edges, baseline=k, fill=True, color="#4fb3f0", alpha=0.75,
+            linewidth=0,
+        )  # fmt: skip
         axes.axhline(k, color="0.8", linewidth=0.6)
-        if sample.size:
-            middle = float(np.median(sample[:: 1 + len(sample) // 100_000]))
+        if np.isfinite(middle := ridge.find_median()):
             axes.plot([middle, middle], [k, k - 0.8], color=INK, linewidth=1.2)
 
 
@@ -360,7 +437,7 @@ def _plot_by_time(
         bar.outline.set_visible(False)
 
 
-def _plot_by_individual(axes: Axes, paths: AnyFloats, poses: Poses) -> None:
+def _plot_by_individual(axes: Axes, paths: AnyFloats, poses: Poses | Parts) -> None:
     colours = to_rgb(find_identity_colours(paths.shape[1]))
     ordered = poses.individuals is not None
     # The more lines lie over each other, the thinner each: where animals stay still shows.

@@ -23,7 +23,7 @@ from mapose.project.project import Project
 from mapose.project.proposals import load_proposals
 from mapose.reading import explain_damage, load_yaml
 from mapose.results.result import Result
-from mapose.results.windows import iterate_parts, open_parts
+from mapose.results.windows import make_parts, open_parts
 
 _LAST, _MODEL = 1, "model.yaml"
 #: Steps in which confidences are counted for their median.
@@ -217,7 +217,7 @@ def _describe_result(result: Result) -> Overview:
     with open_parts(result) as source:
         poses, ends, corrections = source.read_rows(slice(0, 1)), list[int](), len(source.edits)
         scores, total = np.zeros(_SCORES + 1, np.int64), 0
-        for part in iterate_parts(source):
+        for part in make_parts(source):
             seen = part.confidence[np.isfinite(part.points).all(-1)]
             scores += np.bincount(
                 (_SCORES * np.clip(np.nan_to_num(seen), 0, 1)).round().astype(int),

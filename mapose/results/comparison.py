@@ -24,8 +24,10 @@ from mapose.metrics import (
     pose_error,
     track_scores,
 )
-from mapose.poses import Poses
+from mapose.parts import Parts
+from mapose.poses import Poses, join_poses
 from mapose.results.result import Result
+from mapose.results.windows import open_parts
 
 log = logging.getLogger(__name__)
 
@@ -172,11 +174,11 @@ def compare_poses(
             f"no frame to compare: all {len(drop)} common frames were trained on; "
             "count them too with --all-frames"
         )
-    keep = truth.frames[~drop]
-    truth, found = truth.sel(frames=keep), found.sel(frames=keep)
+    if drop.any():
+        truth, found = truth.take(np.flatnonzero(~drop)), found.take(np.flatnonzero(~drop))
     truth = replace(truth, rate=rate or truth.rate or found.rate)
     return Comparison(
-        len(keep),
+        len(truth),
         int(drop.sum()),
         pose_error(truth, found),
         oks_map(truth, found),
@@ -232,12 +234,13 @@ def compare_many(
     ShapeError
         If one of them cannot be compared; the message begins with its name.
     """
-    exact = Result(truth).poses
+    with Result(truth) as result:
+        exact = _read_bare(result)
     trained: set[int] = set()
     poses = {}
     for file in files:
         with Result(file) as result:
-            own = result.poses
+            own = _read_bare(result)
             poses[str(file)] = replace(own, frames=own.frames + shift)
             known = () if all_frames else result.provenance.get("trained_frames", ())
             trained.update(frame + shift for frame in known)
@@ -249,3 +252,10 @@ def compare_many(
         except ShapeError as error:
             raise ShapeError(f"{file}: {error}") from None
     return SideBySide(results)
+
+
+def _read_bare(result: Result) -> Poses:
+    """Read all poses without their covariance, which is more than all the rest."""
+    with open_parts(result) as source:
+        parts = Parts(source.read_rows, source.frames)
+        return join_poses([replace(part, covariance=None) for part in parts])

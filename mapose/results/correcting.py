@@ -32,9 +32,10 @@ from mapose.io import Video, load_provenance, write
 from mapose.io.formats import ENDINGS
 from mapose.io.recordings import find_path, fingerprint
 from mapose.locks import lock_output
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.results.result import Result
-from mapose.results.windows import Windows
+from mapose.results.windows import Windows, make_parts, open_parts
 
 logger = logging.getLogger(__name__)
 
@@ -97,31 +98,29 @@ def export_result(
         made=made,
         force=force,
     )
-    with claimed, Result(source) as result:
+    with claimed, Result(source) as result, open_parts(result) as opened:
         if is_result(path):
             set_foreign_edits_aside(path, made)  # what is exported is corrected already
         if video is None:
             with suppress(VideoError):
                 video = result.find_video()
         write(
-            _say_unit(result, unit),
+            _say_unit(make_parts(opened), unit, source.name),
             path,
             format,
             made=made,
             video=None if video is None else Path(video),
-            support=result.support,
             cameras=result.calibration,
         )
 
 
-def _say_unit(result: Result, unit: str | None) -> Poses:
+def _say_unit(parts: Parts, unit: str | None, name: str) -> Parts:
     """Give poses in the unit that a person says they are in."""
-    poses = result.poses
-    if unit is None or unit == poses.unit:
-        return poses
-    if poses.unit != "unknown":
-        raise SettingsError(f"{result.path.name} is in {poses.unit}, not in {unit}")
-    return replace(poses, unit=unit)
+    if unit is None or unit == parts.unit:
+        return parts
+    if parts.unit != "unknown":
+        raise SettingsError(f"{name} is in {parts.unit}, not in {unit}")
+    return parts.map(lambda poses: replace(poses, unit=unit))
 
 
 def add_edit(
@@ -260,23 +259,22 @@ def _find_new_name(names: Sequence[str]) -> str:
 
 def _make_edit(windows: Windows, names: Sequence[str], frame: int | None, kind: str) -> Edit:
     """Make an edit from the frames around it, or from all where these do not tell."""
-    if frame is not None and len(windows) > _MANY:
-        with suppress(SettingsError, ShapeError):
-            edit = _make_edit_from(windows.read_around(frame), windows, names, frame, kind)
-            if kind == "name" or len(edit.links) == 2:
-                return edit
+
     # Animals are found again by where the tracker saw them, not by where a person put a point.
-    whole = windows.read_rows(slice(0, len(windows)), points=False)
-    return _make_edit_from(whole, windows, names, frame, kind)
+    def read(rows: slice) -> Poses:
+        return windows.read_rows(rows, points=False)
 
-
-def _make_edit_from(
-    poses: Poses, windows: Windows, names: Sequence[str], frame: int | None, kind: str
-) -> Edit:
     if kind == "name" or frame is None:
-        return name_individual(poses, names[0], new=names[1], frame=frame)
-    doubts = windows.find_doubts()
-    return make_edit(poses, names, frame=frame, kind=kind, edits=windows.edits, doubts=doubts)
+        return name_individual(Parts(read, windows.frames), names[0], new=names[1], frame=frame)
+    options: dict[str, Any] = {
+        "frame": frame, "kind": kind, "edits": windows.edits, "doubts": windows.find_doubts()
+    }  # fmt: skip
+    if len(windows) > _MANY:
+        with suppress(SettingsError, ShapeError):
+            edit = make_edit(windows.read_around(frame), names, **options)
+            if len(edit.links) == 2:
+                return edit
+    return make_edit(read(slice(0, len(windows))), names, **options)
 
 
 def undo_edit(path: str | os.PathLike[str]) -> Edit:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mapose import plots
 from mapose.edits import find_edits_path
 from mapose.errors import FormatError, ShapeError
 from mapose.files import (
     check_output,
+    check_replaceable,
     claim_output,
     cut_suffix,
     make_folder,
@@ -22,14 +24,24 @@ from mapose.files import (
     write_atomically,
 )
 from mapose.io.movement import write_dataset
-from mapose.kinematics import Kinematics, MeasureOptions, measure_poses, scale_poses
+from mapose.kinematics import (
+    Kinematics,
+    MeasureOptions,
+    Measuring,
+    Summary,
+    Zone,
+    scale_poses,
+)
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.results.result import Result
+from mapose.results.windows import make_parts, open_parts
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+_CSV: dict[str, Any] = {"index": False, "lineterminator": "\n", "float_format": "%.6g"}
 #: How names of tables end: text, or netCDF as the movement package reads it.
 TABLE_ENDINGS = (".csv", ".nc")
 
@@ -67,7 +79,7 @@ def measure_file(
     scale: Scale | None = None,
     figures: str | os.PathLike[str] | None = None,
     force: bool = False,
-) -> Kinematics:
+) -> Summary:
     """Measure the poses of a file, as corrected, and write tables and figures.
 
     Parameters
@@ -89,7 +101,9 @@ def measure_file(
 
     Returns
     -------
-    Kinematics
+    Summary
+        Of long recordings little is in memory; for the values themselves, frame by frame, see
+        `mapose.kinematics.measure_poses`.
 
     Raises
     ------
@@ -114,32 +128,48 @@ def measure_file(
         stack.enter_context(claim(table, suffixes=TABLE_ENDINGS, force=force or text))
         if wanted:
             stack.enter_context(claim(bouts, force=True))
-        with Result(file) as result:
-            poses = scale.apply(result.poses)
-        if poses.individuals is None and poses.array.shape[1] > 1:
+        result = stack.enter_context(Result(file))
+        parts = make_parts(stack.enter_context(open_parts(result))).map(scale.apply)
+        if parts.individuals is None and len(parts.names) > 1:
             raise ShapeError(
                 f"{Path(file).name} holds unordered slots, which change places from frame to "
                 "frame: 'mapose track' it first"
             )
-        zones = [zone.scale(scale.factor) for zone in options.zones]
-        found = measure_poses(poses, replace(options, zones=zones))
-        drawn = _list_figures(found, replace(options, zones=zones)) if figures else {}
+        options = replace(options, zones=[zone.scale(scale.factor) for zone in options.zones])
+        # Datasets and figures are made of all frames at once, tables of text of some at a time.
+        if figures or not text:
+            parts = Parts.of(parts.join()[0])
+        measuring = Measuring(parts, options)
+        written = {}
+        if text:
+            written[table] = stack.enter_context(write_atomically(table, error=FormatError))
+        found = _write_rows(measuring, written.get(table))
+        summary = measuring.sum_up()
+        if wanted:
+            written[bouts] = stack.enter_context(write_atomically(bouts, error=FormatError))
+            _list_bouts(summary).to_csv(written[bouts], **_CSV)
+        drawn = _list_figures(found, summary, options.zones) if figures else {}
         places = {make_folder(figures) / f"{n}.png": d for n, d in drawn.items()} if figures else {}
         for place in places:
             check_output(place, inputs=inputs, made=made, force=force)
-        tables = {table: found.to_pandas()} if text else {}
-        if wanted:
-            tables[bouts] = _list_bouts(found)
-        written = {place: _format_table(rows) for place, rows in tables.items()}
-        for place, content in written.items():
-            _check_same(place, content, inputs=inputs, made=made, force=force)
+        for place, fresh in written.items():
+            if not (place.is_file() and filecmp.cmp(place, fresh, shallow=False)):
+                check_replaceable(place, made=made, force=force)
         if not text:
-            write_dataset(found.to_xarray(), table, made=made)
-        for place, content in written.items():
-            with write_atomically(place, error=FormatError) as temporary:
-                temporary.write_bytes(content)
+            whole = replace(found, uses=summary.uses, behaviours=summary.behaviours)
+            write_dataset(whole.to_xarray(), table, made=made)
         for place, draw in places.items():
             plots.save_figure(draw(), place, made=made)
+    return summary
+
+
+def _write_rows(measuring: Measuring, table: Path | None) -> Kinematics:
+    """Measure all parts, write their rows into a table if there is one, and give the last part."""
+    with ExitStack() as stack:
+        file = table and stack.enter_context(table.open("w", encoding="utf-8", newline=""))
+        for number, found in enumerate(measuring):
+            if file:
+                found.to_pandas().to_csv(file, header=number == 0, **_CSV)
     return found
 
 
@@ -149,32 +179,22 @@ def find_table(file: str | os.PathLike[str]) -> Path:
     return path.with_name(f"{cut_suffix(path.name)}.kinematics.csv")
 
 
-def _list_bouts(found: Kinematics) -> pd.DataFrame:
+def _list_bouts(found: Summary) -> pd.DataFrame:
     import pandas as pd
 
     columns = ["behaviour", "individuals", "first", "last", "start", "duration"]
     return pd.DataFrame(found.list_bouts(), columns=columns)
 
 
-def _format_table(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode()
-
-
-def _check_same(
-    place: Path, content: bytes, *, inputs: list[str | os.PathLike[str]], made: str, force: bool
-) -> None:
-    """Make sure that a table which is there holds what is about to be written."""
-    if not place.is_file() or place.read_bytes() != content:
-        check_output(place, inputs=inputs, made=made, force=force)
-
-
-def _list_figures(found: Kinematics, options: MeasureOptions) -> dict[str, Callable[[], Figure]]:
+def _list_figures(
+    found: Kinematics, summary: Summary, zones: Sequence[Zone]
+) -> dict[str, Callable[[], Figure]]:
     """List the figures by the names of their files."""
     drawn: dict[str, Callable[[], Figure]] = {
         "speeds": partial(plots.plot_speeds, found.poses, found.speed)
     }
-    if options.zones and found.poses.dimensions == 2:
-        drawn["zones"] = partial(plots.plot_zones, found.poses, options.zones)
-    if found.behaviours:
-        drawn["bouts"] = partial(plots.plot_ethogram, found.poses, found.behaviours)
+    if zones and found.poses.dimensions == 2:
+        drawn["zones"] = partial(plots.plot_zones, found.poses, zones)
+    if summary.behaviours:
+        drawn["bouts"] = partial(plots.plot_ethogram, found.poses, summary.behaviours)
     return drawn

@@ -15,6 +15,7 @@ from mapose.io import Video
 from mapose.io.recordings import fingerprint
 from mapose.io.sources import list_videos
 from mapose.multiview.timing import is_same_rate
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.results.result import Result
 
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 _MANY = 0.2
 
 
-def check_recording(result: Result, video: Video) -> None:
+def check_recording(result: Result, video: Video, *, poses: Poses | Parts | None = None) -> None:
     """Hold what a result says of its recording against a video that is given for it.
 
     Parameters
@@ -33,6 +34,8 @@ def check_recording(result: Result, video: Video) -> None:
         Of any tool; only ours say which recording it was, and its size.
     video : Video
         Open.
+    poses : Poses or Parts, optional
+        Those of the result, where it is not to be read into memory as a whole.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def check_recording(result: Result, video: Video) -> None:
     outside of the picture.
     """
     name, file, said = result.path.name, video.path, result.provenance
-    poses = result.poses
+    poses = result.poses if poses is None else poses
     size = said.get("size")
     if size and tuple(size) != tuple(video.size) and poses.dimensions == 2:
         raise VideoError(
@@ -112,15 +115,18 @@ def check_view(
     tell_outside(poses, size, f"camera {camera}")
 
 
-def tell_outside(poses: Poses, size: tuple[int, int], what: str) -> None:
+def tell_outside(poses: Poses | Parts, size: tuple[int, int], what: str) -> None:
     """Warn where many points lie outside of pictures of this width and height."""
-    there = np.isfinite(poses.points).all(-1)
-    inside = ((poses.points >= -0.5) & (poses.points <= np.array(size) - 0.5)).all(-1)
-    outside = int((there & ~inside).sum())
-    if outside > _MANY * max(1, int(there.sum())):
+    outside = total = 0
+    for part in Parts.of(poses):
+        there = np.isfinite(part.points).all(-1)
+        inside = ((part.points >= -0.5) & (part.points <= np.array(size) - 0.5)).all(-1)
+        outside += int((there & ~inside).sum())
+        total += int(there.sum())
+    if outside > _MANY * max(1, total):
         logger.warning(
             "%s: %d of %d points lie outside of its %d x %d pixels",
-            what, outside, there.sum(), *size,
+            what, outside, total, *size,
         )  # fmt: skip
 
 

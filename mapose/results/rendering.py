@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +22,12 @@ from mapose.files import check_output, claim_output, make_folder, name_file, nam
 from mapose.io import Video, VideoWriter, prefetch
 from mapose.io.formats import check_there
 from mapose.io.video_writer import UNKNOWN_RATE, VIDEO_ENDINGS
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.results.correcting import find_span
 from mapose.results.recordings import check_recording, check_view
 from mapose.results.result import Result
+from mapose.results.windows import find_around, make_parts, open_parts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -274,37 +277,44 @@ def save_plots(
     inputs = [] if isinstance(poses, Poses) else [check_there(Path(poses)), find_edits_path(poses)]
     made = name_work("plot", inputs[:1])
     folder = make_folder(folder)
-    support: dict[str, Any] = {}
-    cameras: list[Camera] = []
-    doubts: list[Doubt] = []
-    if isinstance(poses, Poses):
-        found = poses
-    else:
-        with Result(poses) as result:
-            found, support = result.poses, result.support
-            cameras, doubts = list(result.cameras or ()), result.find_doubts()
+    with ExitStack() as stack:
+        cameras: list[Camera] = []
+        doubts: list[Doubt] = []
+        if isinstance(poses, Poses):
+            parts = Parts.of(poses)
+        else:
+            result = stack.enter_context(Result(poses))
+            source = stack.enter_context(open_parts(result))
+            parts = make_parts(source)
+            cameras, doubts = list(result.cameras or ()), source.find_doubts()
+        figures = _list_figures(parts, cameras, doubts, image)
+        places = [folder / f"{name}.png" for name in figures]
+        for place in places:
+            check_output(place, inputs=inputs, made=made, force=force)
+        for place, draw in zip(places, figures.values(), strict=True):
+            plots.save_figure(draw(), place, made=made)
+            yield place
+
+
+def _list_figures(
+    parts: Parts, cameras: Sequence[Camera], doubts: Sequence[Doubt], image: Image | None
+) -> dict[str, Callable[[], Figure]]:
+    """List the figures by the names of their files."""
     figures: dict[str, Callable[[], Figure]] = {}
-    if found.dimensions == 2:
-        figures["trajectories"] = partial(
-            plots.plot_trajectories, found, image=image, edited=support.get("edited")
-        )
-    elif len(found):
-        filled = support.get("filled")
-        figures["scene"] = partial(plots.plot_scene_3d, found, cameras=cameras, filled=filled)
+    if parts.dimensions == 2:
+        figures["trajectories"] = partial(plots.plot_trajectories, parts, image=image)
+    elif len(parts):
+        found, support = parts.join()  # a figure of bones is one of all their lengths
+        parts, filled = Parts.of(found, support=support), support.get("filled")
         rests = {name: values for name, values in support.items() if name != "edited"}
+        figures["scene"] = partial(plots.plot_scene_3d, found, cameras=cameras, filled=filled)
         figures["reconstruction"] = partial(plots.plot_reconstruction, found, **rests)
-    edited = support.get("edited")
-    figures["positions"] = partial(plots.plot_positions, found, edited=edited)
-    figures["confidence"] = partial(plots.plot_confidence, found)
-    figures["histograms"] = partial(plots.plot_histograms, found)
-    if found.identity is not None and len(found) and len(found.names) > 1:
-        figures["identity"] = partial(plots.plot_identity, found, moments=doubts)
-    places = [folder / f"{name}.png" for name in figures]
-    for place in places:
-        check_output(place, inputs=inputs, made=made, force=force)
-    for place, draw in zip(places, figures.values(), strict=True):
-        plots.save_figure(draw(), place, made=made)
-        yield place
+    figures["positions"] = partial(plots.plot_positions, parts)
+    figures["confidence"] = partial(plots.plot_confidence, parts)
+    figures["histograms"] = partial(plots.plot_histograms, parts)
+    if parts.head.identity is not None and len(parts) and len(parts.names) > 1:
+        figures["identity"] = partial(plots.plot_identity, parts, moments=doubts)
+    return figures
 
 
 def save_swap_pictures(
@@ -342,16 +352,20 @@ def save_swap_pictures(
     SettingsError
         If a file may not be replaced; nothing is drawn then.
     """
-    path, poses = result.path, result.poses
+    path = result.path
     made = name_work("swaps", [path])
-    with Video(result.find_video() if video is None else video) as source:
-        check_recording(result, source)
+    with ExitStack() as stack:
+        stack.enter_context(result)
+        parts = make_parts(stack.enter_context(open_parts(result)))
+        source = stack.enter_context(Video(result.find_video() if video is None else video))
+        check_recording(result, source, poses=parts)
         folder = make_folder(folder)
         places = [folder / _name_picture(rank, moment) for rank, moment in enumerate(moments, 1)]
         for place in places:
             inputs = [path, find_edits_path(path), source.path]
             check_output(place, inputs=inputs, made=made, force=force)
         for place, moment in zip(places, moments, strict=True):
+            poses = parts.read(find_around(parts.frames, moment.frame))
             first, last = find_span(poses, moment)
             middle = (moment.first + moment.last) // 2
             wanted = np.array([first, moment.first, middle, moment.last, last])

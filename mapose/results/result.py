@@ -77,6 +77,7 @@ class Result:
         self.ours = is_result(path)
         self._file: PosesFile | None = None
         self._depth = 0  # of with blocks, which may lie in each other
+        self.windows: Any = None  # of `mapose.results.windows.open_parts`, over the open file
 
     def __enter__(self) -> Result:
         if self.ours and not self._depth:
@@ -88,7 +89,7 @@ class Result:
         self._depth -= 1
         if self._file is not None and not self._depth:
             self._file.close()
-            self._file = None
+            self._file = self.windows = None
 
     def __len__(self) -> int:
         return self._header[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -28,6 +28,7 @@ from mapose.edits import (
 )
 from mapose.edits.records import find_body_length
 from mapose.io.store import PosesFile
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.results.result import Result, arrange_support, choose_own, find_recorded
 
@@ -47,6 +48,8 @@ class Windows:
         A ``NAME.mapose.h5``.
     file : PosesFile, optional
         The same, if it is open already; whoever opened it closes it.
+    journal : sequence of Edit, optional
+        The edits beside it, if they are read already.
 
     Raises
     ------
@@ -64,7 +67,13 @@ class Windows:
     (50, [10, 11, 12, 13, 14])
     """
 
-    def __init__(self, path: str | os.PathLike[str], file: PosesFile | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        file: PosesFile | None = None,
+        *,
+        journal: Sequence[Edit] | None = None,
+    ) -> None:
         self.path = Path(path)
         self._borrowed, self._file = file is not None, file or PosesFile(self.path)
         self._lock = threading.RLock()
@@ -73,7 +82,7 @@ class Windows:
         self._doubts = find_swaps(self._file.read_doubts())
         self._length: float | None = None
         self._whole: Poses | None = None
-        self.refresh()
+        self._apply(load_edits(find_edits_path(self.path)) if journal is None else journal)
 
     def __enter__(self) -> Windows:
         return self
@@ -106,8 +115,11 @@ class Windows:
 
     def refresh(self) -> None:
         """See the edits as they are now."""
+        self._apply(load_edits(find_edits_path(self.path)))
+
+    def _apply(self, journal: Sequence[Edit]) -> None:
         with self._lock:
-            self.journal = load_edits(find_edits_path(self.path))
+            self.journal = journal
             recording = self.recording if self.journal else ""
             self.edits = choose_own(self.journal, recording, self.path)
             if not self.edits:
@@ -186,9 +198,7 @@ class Windows:
 
     def read_around(self, frame: int) -> Poses:
         """Read the frames around one, as many as it takes to see who is who there; names only."""
-        row = int(np.searchsorted(self.frames, frame))
-        rows = slice(max(0, row - _AROUND), min(len(self), row + _AROUND))
-        return self.read_rows(rows, points=False)
+        return self.read_rows(find_around(self.frames, frame), points=False)
 
     def find_spans(self) -> dict[str, tuple[int, int]]:
         """Find the first and last row in which each individual is, as corrected."""
@@ -265,6 +275,7 @@ class Whole:
 
     def __init__(self, result: Result) -> None:
         self._result = result
+        self.frames = result.poses.frames
         self.edits: list[Edit] = []
 
     def __len__(self) -> int:
@@ -278,38 +289,45 @@ class Whole:
         """Read what the keypoints of some rows rest on."""
         return {name: values[rows] for name, values in self._result.support.items()}
 
-    def find_doubts(self) -> list[Doubt]:
+    def find_doubts(self, *, min_probability: float = 0.0) -> list[Doubt]:
         """Rank the moments in which names are still in doubt."""
-        return self._result.find_doubts()
+        return self._result.find_doubts(min_probability=min_probability)
+
+
+def find_around(frames: Ints, frame: int) -> slice:
+    """Find the rows around a frame, as many as it takes to see who is who there."""
+    row = int(np.searchsorted(frames, frame))
+    return slice(max(0, row - _AROUND), min(len(frames), row + _AROUND))
 
 
 @contextmanager
 def open_parts(result: Result) -> Iterator[Windows | Whole]:
-    """Open a result to be read in parts: of ours a few frames are in memory at a time."""
+    """Open a result to be read in parts: of ours a few frames are in memory at a time.
+
+    In a ``with`` block of the result, all who open it share what is read but once.
+    """
     if not result.ours:
         yield Whole(result)
         return
     with result.open_file() as file:
-        yield Windows(result.path, file)
+        if result.windows is None or result.windows.file is not file:
+            result.windows = Windows(result.path, file, journal=result.journal)
+        yield result.windows
 
 
-def iterate_parts(source: Windows | Whole) -> Iterator[Poses]:
-    """Read a result from end to end, some thousand frames at a time; an empty one once."""
-    for start in range(0, max(1, len(source)), _PART):
-        yield source.read_rows(slice(start, start + _PART))
+def make_parts(source: Windows | Whole) -> Parts:
+    """Give a result as parts of some thousand frames, as corrected."""
+    return Parts(source.read_rows, source.frames, read_support=source.read_support)
 
 
 @lru_cache(maxsize=4)
 def _read_present(path: Path, mark: tuple[int, int]) -> Bools:
     """Read a file from end to end for who is there when; kept, as every later edit needs it."""
     with PosesFile(path) as file:
-        starts = range(0, max(1, len(file)), _PART)
-        parts = [file.read_poses(slice(s, s + _PART)).find_present() for s in starts]
+        parts = [part.find_present() for part in Parts(file.read_poses, file.read_frames())]
     return np.concatenate(parts)
 
 
-#: Rows that are looked through at a time.
-_PART = 4096
 #: Rows up to which a file is read as a whole: 10 animals with 15 keypoints are 4 MB.
 _SHORT = 2000
 #: Rows so near to each other are read in one go.
