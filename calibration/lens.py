@@ -150,7 +150,7 @@ def straighten_plane(bent: Floats, distortion: Floats) -> Floats:
             error = there - bent
             if not (np.abs(error) > 1e-14).any():
                 break
-            step = np.stack([yy * error[0] - xy * error[1], xx * error[1] - xy * error[0]])
+            step = np.array([yy * error[0] - xy * error[1], xx * error[1] - xy * error[0]])
             plane -= step / (xx * yy - xy * xy)
         there, (xx, xy, yy), _ = _differentiate_pinhole(plane, distortion, lens=False)
         error = np.abs(there - bent).max(0)
@@ -237,9 +237,9 @@ def _differentiate_pinhole(
     xx, yy, xy = x * x, y * y, x * y
     r2 = xx + yy
     radial, slope, below = _find_radial(r2, distortion)
-    tangential = np.stack([2 * xy, r2 + 2 * yy]), np.stack([r2 + 2 * xx, 2 * xy])
+    tangential = np.array([2 * xy, r2 + 2 * yy]), np.array([r2 + 2 * xx, 2 * xy])
     bent = plane * radial + p1 * tangential[0] + p2 * tangential[1]
-    slopes = np.stack(
+    slopes = np.array(
         [
             radial + 2 * xx * slope + 2 * p1 * y + 6 * p2 * x,
             2 * xy * slope + 2 * p1 * x + 2 * p2 * y,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import chdtri, gammaln
@@ -188,17 +189,22 @@ def _measure_crowding(
     Stray pixels are mostly somewhere on an animal: they agree with others by chance more often
     than their number and the size of the pictures let expect.
     """
+    # Both counted over as wide a range, but for wrong pairs beyond what right ones reach.
+    wide = 2 * _APART
+    usual = np.exp(np.median(lines.log_noise[lines.seen]) / 2) if lines.seen.any() else 1.0
+    chance = float((_find_random_distances(tuple(cameras)) < wide * noise * usual).mean())
+    near = (missed < _APART + wide).sum()
+    return float((near + _TRUST) / (missed.size * chance + _TRUST))
+
+
+@lru_cache(maxsize=8)
+def _find_random_distances(cameras: tuple[Camera, ...]) -> Floats:
+    """Find how far pairs of pixels anywhere in the pictures miss each other, px; NaN = no ray."""
     size = np.array([camera.size for camera in cameras])[:, None]
     views = len(cameras)
     shape = views, max(2 * _RANDOM // (views * (views - 1)), 1), 2
     pixels = np.random.default_rng(0).random(shape) * size
-    usual = np.exp(-np.median(lines.log_noise[lines.seen])) if lines.seen.any() else 1.0
-    anywhere = make_sightlines(cameras, pixels, weights=np.full(shape[:2], usual))
-    # Both counted over as wide a range, but for wrong pairs beyond what right ones reach.
-    wide = 2 * _APART
-    chance = float((find_all_distances(anywhere) < wide * noise).mean())
-    near = (missed < _APART + wide).sum()
-    return float((near + _TRUST) / (missed.size * chance + _TRUST))
+    return find_all_distances(make_sightlines(cameras, pixels))
 
 
 def _learn_scene(

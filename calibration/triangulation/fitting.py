@@ -118,9 +118,7 @@ def invert_normal(normal: Floats) -> tuple[Floats, Floats]:
     determinant = a * first + b * second + c * third
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         scale = 1 / np.where(determinant > 0, determinant, np.nan)
-        inverse = np.stack(
-            [first, second, third, a * f - c * c, b * c - a * e, a * d - b * b], axis=0
-        )
+        inverse = np.array([first, second, third, a * f - c * c, b * c - a * e, a * d - b * b])
         inverse *= scale
     return inverse, determinant
 
@@ -128,7 +126,7 @@ def invert_normal(normal: Floats) -> tuple[Floats, Floats]:
 def _solve(normal: Floats, gradient: Floats) -> Floats:
     a, b, c, d, e, f = invert_normal(normal)[0]
     x, y, z = gradient
-    return np.stack([a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z])
+    return np.array([a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z])
 
 
 def _build_linear(lines: Sightlines, used: Floats) -> tuple[Floats, Floats]:

@@ -172,7 +172,8 @@ def triangulate_points(
     task, shape = _check(cameras, pixels, confidence, covariance)
     _check_numbers(sigma, stray)
     views, n = len(cameras), task.pixels.shape[1]
-    sample = task.cut(_pick_sample(n, views))
+    chosen = _pick_sample(n, views)
+    sample = task.cut(chosen)
     if sigma is None:
         sigma = 1.0 if covariance is not None else _estimate_sigma(cameras, sample)
     beliefs = learn_beliefs(cameras, sample, noise=sigma, stray=stray) if robust else None
@@ -188,7 +189,10 @@ def triangulate_points(
     )
     step = max(_PIXELS // views, _POINTS)
     for start in range(0, n, step):
-        _fill(flat, task, slice(start, start + step), beliefs)
+        part = slice(start, start + step)
+        # The sample of few points is all of them.
+        lines = sample if len(chosen) == n <= step else task.cut(part)
+        _fill(flat, task, part, lines, beliefs=beliefs)
     return found
 
 
@@ -203,9 +207,10 @@ def _allocate(views: int, shape: tuple[int, ...], sigma: float) -> Triangulation
     )
 
 
-def _fill(found: Triangulation, task: _Task, part: slice, beliefs: Beliefs | None) -> None:
+def _fill(
+    found: Triangulation, task: _Task, part: slice, lines: Sightlines, *, beliefs: Beliefs | None
+) -> None:
     """Triangulate some points and write them into the arrays of all."""
-    lines = task.cut(part)
     if beliefs is None:
         used, probability = lines.seen, np.ones(lines.seen.shape[1])
         fit = fit_points(lines, used.astype(float), steps=3)

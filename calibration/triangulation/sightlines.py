@@ -92,7 +92,7 @@ class Sightlines:
         with np.errstate(invalid="ignore", divide="ignore"):
             inverse = 1 / (a * d - b * c)
             a, b, c, d = a * inverse, b * inverse, c * inverse, d * inverse
-            sways = np.stack([d * axes[0] - c * axes[1], a * axes[1] - b * axes[0]])
+            sways = np.array([d * axes[0] - c * axes[1], a * axes[1] - b * axes[0]])
         return rays, sways
 
 
@@ -159,11 +159,11 @@ def _straighten(camera: Camera, pixels: Floats) -> tuple[Floats, Floats, Floats]
     """
     (a, b), (c, d) = np.linalg.inv(camera.matrix[:2, :2])
     x, y = pixels[:, 0] - camera.matrix[0, 2], pixels[:, 1] - camera.matrix[1, 2]
-    bent = np.stack([a * x + b * y, c * x + d * y])
+    bent = np.array([a * x + b * y, c * x + d * y])
     if camera.model == "fisheye":
         return _straighten_fisheye(camera, bent)
     plane, (xx, xy, yy) = _straighten_pinhole(camera, bent)
-    return np.eye(3)[..., None], plane, np.stack([xx, xy, xy, yy])
+    return np.eye(3)[..., None], plane, np.array([xx, xy, xy, yy])
 
 
 def _straighten_fisheye(camera: Camera, bent: Floats) -> tuple[Floats, Floats, Floats]:
@@ -204,7 +204,7 @@ def _straighten_pinhole(camera: Camera, bent: Floats) -> tuple[Floats, Floats]:
             xx, xy, yy = slopes
             area = xx * yy - xy * xy
             u, v = there - bent
-            step = np.stack([yy * u - xy * v, xx * v - xy * u]) / area
+            step = np.array([yy * u - xy * v, xx * v - xy * u]) / area
             plane = plane - step
         # A step this small, in px, leaves an error of its square over the picture's width.
         fine = (np.abs(step).max(0) * camera.matrix[0, 0] < 1e-3) & (area > 0) & (xx + yy > 0)
@@ -222,12 +222,12 @@ def _find_whitener(weights: Floats | None, covariance: Floats | None) -> tuple[F
         if covariance is None:
             root = np.ones(1) if weights is None else np.sqrt(weights)
             root = np.where(root > 0, root, np.nan)
-            return np.stack([root, 0 * root, 0 * root, root]), -2 * np.log(root)
+            return np.array([root, 0 * root, 0 * root, root]), -2 * np.log(root)
         # The inverse of the Cholesky factor.
         a = np.sqrt(covariance[:, 0, 0])
         b = covariance[:, 1, 0] / a
         c = np.sqrt(covariance[:, 1, 1] - b * b)
-        return np.stack([1 / a, 0 * a, -b / (a * c), 1 / c]), np.log(a * c)
+        return np.array([1 / a, 0 * a, -b / (a * c), 1 / c]), np.log(a * c)
 
 
 def _chain(whitener: Floats, slopes: Floats, matrix: Floats) -> Floats:
@@ -236,7 +236,7 @@ def _chain(whitener: Floats, slopes: Floats, matrix: Floats) -> Floats:
     xx, xy, yx, yy = slopes
     lens = a * xx + b * yx, a * xy + b * yy, c * xx + d * yx, c * xy + d * yy
     p, q, r, s = whitener
-    return np.stack(
+    return np.array(
         [
             p * lens[0] + q * lens[2],
             p * lens[1] + q * lens[3],

@@ -22,7 +22,7 @@ from mapose.decode import Candidates, find_peaks, score_centres, score_links
 from mapose.errors import SettingsError
 from mapose.grid import to_pixels
 from mapose.io import Video, prefetch
-from mapose.models import Model, Workers, find_device, open_runner, take_all_cores
+from mapose.models import Model, Workers, find_device, open_runner, take_one_core
 from mapose.poses import Peaks, join_peaks
 
 logger = logging.getLogger(__name__)
@@ -136,8 +136,11 @@ class Predictor:
         return join_peaks(parts) if parts else _no_peaks(0)
 
     def find_at_once(self, images: Sequence[Image | None]) -> Peaks:
-        """Find the candidates of very few prepared images as soon as can be, on all cores."""
-        with take_all_cores():
+        """Find the candidates of very few prepared images as soon as can be.
+
+        All cores are the network's alone: what follows it is too small to share.
+        """
+        with take_one_core():
             return self._look(images)
 
     def _look(self, images: Sequence[Image | None]) -> Peaks:

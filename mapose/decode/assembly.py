@@ -250,7 +250,7 @@ def _group(
     evidence = np.where(weight < 0, AGAINST * weight, weight)
     groups = group_peaks(peaks.keypoint, peaks.pairs, evidence, chosen)
     if np.isfinite(limits).any():
-        loose = ~np.isin(np.arange(len(limits)), skeleton.edge_index)
+        loose = np.bincount(skeleton.edge_index.ravel(), minlength=len(limits)) == 0
         groups = join_fragments(
             groups, peaks.frame, peaks.keypoint, peaks.xy, limits, loose=loose, most=most
         )

@@ -15,6 +15,8 @@ from mapose.decode.links import CLEAR_MARGIN, find_lead
 
 #: Two fragments may be joined if the links between them speak against it no more than this.
 LEAST_EVIDENCE = -0.3
+#: Pairs of fragments measured at once: some 10 MB with 50 keypoints.
+_BLOCK = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,9 @@ def group_peaks(keypoint: Ints, pairs: Ints, weight: Floats, chosen: Bools) -> G
     part = connected_components(graph, directed=False)[1].astype(np.int64)
     order = np.lexsort((keypoint, part))
     twice = (np.diff(part[order]) == 0) & (np.diff(keypoint[order]) == 0)
-    torn = np.isin(part, part[order[1:][twice]])
+    is_torn = np.zeros(count, bool)
+    is_torn[part[order[1:][twice]]] = True
+    torn = is_torn[part]
     part[torn] = count + np.flatnonzero(torn)
     member = np.unique(part, return_inverse=True)[1]
     mask = _pack(member, keypoint)
@@ -171,14 +175,15 @@ def _pack(member: Ints, keypoint: Ints) -> npt.NDArray[np.uint64]:
 def _are_disjoint(pairs: Ints, mask: npt.NDArray[np.uint64]) -> Bools:
     """Tell which pairs of groups share no keypoint; a group shares all with itself."""
     shared = mask[pairs[:, 0]] & mask[pairs[:, 1]]
-    return np.asarray(~np.any(shared, axis=1))
+    return np.asarray(~shared.any(1))
 
 
 def _sum_pairs(pairs: Ints, weight: Floats, mask: npt.NDArray[np.uint64]) -> tuple[Ints, Floats]:
     """Sum what links say about each pair of groups that could be one."""
     kept = _are_disjoint(pairs, mask)
-    low, high = np.sort(pairs[kept], axis=1).T
-    code, place = np.unique(low * len(mask) + high, return_inverse=True)
+    one, other = pairs[kept].T
+    code = np.minimum(one, other) * len(mask) + np.maximum(one, other)
+    code, place = np.unique(code, return_inverse=True)
     total = np.bincount(place, weight[kept], minlength=len(code)).astype(np.float64)
     return np.stack(np.divmod(code, max(len(mask), 1)), axis=1), total
 
@@ -254,12 +259,13 @@ def _rate_pairs(pairs: Ints, groups: Groups, place: Singles, reach: Floats) -> F
 
 def _stretch(pairs: Ints, place: Singles, reach: Floats) -> Floats:
     """Find the largest distance between two groups relative to reach; NaN if none is known."""
-    one, other = place[pairs[:, 0]], place[pairs[:, 1]]
     worst = np.full(len(pairs), np.nan)
-    for k in range(len(reach)):
-        gap = np.linalg.norm(other - one[:, k, None], axis=2) / reach[k]
-        gap[:, ~np.isfinite(reach[k])] = np.nan
-        worst = np.fmax(worst, np.fmax.reduce(gap, axis=1))
+    for start in range(0, len(pairs), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        one, other = place[pairs[rows]].swapaxes(0, 1)
+        gap = np.linalg.norm(other[:, None] - one[:, :, None], axis=-1) / reach
+        gap[:, ~np.isfinite(reach)] = np.nan
+        worst[rows] = np.fmax.reduce(gap, axis=(1, 2))
     return worst
 
 

@@ -16,7 +16,7 @@ from mapose.models.losses import Losses, find_centre_loss, find_losses, find_mar
 from mapose.models.network import Maps, PoseNetwork, build_network, normalise
 from mapose.models.refiner import Refiner
 from mapose.models.runners import open_runner
-from mapose.models.shards import Shards, Workers, spare_cores, take_all_cores
+from mapose.models.shards import Shards, Workers, spare_cores, take_one_core
 from mapose.models.topdown import TopDown, is_top_down, open_model
 
 __all__ = [
@@ -48,5 +48,5 @@ __all__ = [
     "restore_network",
     "save_tensors",
     "spare_cores",
-    "take_all_cores",
+    "take_one_core",
 ]

@@ -164,12 +164,19 @@ class PoseNetwork(nn.Module):
             x = merge(x)
         x = self.neck(x)
         maps, marks, centres = (
-            None if head is None else functional.pixel_shuffle(head(x), self.split)
+            None if head is None else self._lay_out(head(x))
             for head in (self.heads, self.marks, self.centres)
         )
         k = self.keypoints
         scores, offsets, fields = cast(Tensor, maps).split([k, 2 * k, 2 * self.edges], dim=1)
         return Maps(scores, offsets, fields, marks, None if centres is None else _SCALE * centres)
+
+    def _lay_out(self, maps: Tensor) -> Tensor:
+        """Lay out as cells what lies beside each other in channels.
+
+        Where nothing does, that would still copy all maps: 2 of 34 ms of onnxruntime at 320x240.
+        """
+        return functional.pixel_shuffle(maps, self.split) if self.split > 1 else maps
 
     def predict(self, images: Tensor) -> Maps:
         """Predict maps of uint8 images, with scores from 0 to 1.

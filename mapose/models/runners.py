@@ -9,13 +9,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from mapose.cores import count_cores
 from mapose.errors import MaposeError
 from mapose.models.checkpoint import Model
 from mapose.models.export import OnnxNetwork, Stage, choose_network, write_network
-from mapose.models.network import PoseNetwork
-from mapose.models.shards import SHARES
+from mapose.models.network import Maps, PoseNetwork
+from mapose.models.shards import SHARES, take_all_cores
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,21 @@ WORTH = 500
 _EXACT = 1e-3
 
 
+class _AllCores:
+    """A network of torch that has all cores for as long as it computes, and no longer."""
+
+    def __init__(self, network: PoseNetwork) -> None:
+        self.network = network
+
+    def predict(self, images: Tensor) -> Maps:
+        """Predict maps as `PoseNetwork.predict` does."""
+        with take_all_cores():
+            return self.network.predict(images)
+
+
+Runner = PoseNetwork | OnnxNetwork | _AllCores
+
+
 def open_runner(
     model: Model,
     device: torch.device,
@@ -34,7 +50,7 @@ def open_runner(
     frames: int,
     stage: Stage = "first",
     at_once: bool = False,
-) -> tuple[PoseNetwork | OnnxNetwork, str]:
+) -> tuple[Runner, str]:
     """Make a network of a model ready to predict many images.
 
     What is chosen depends on what is installed, the device and the number of images, never on
@@ -55,7 +71,7 @@ def open_runner(
 
     Returns
     -------
-    PoseNetwork or OnnxNetwork
+    PoseNetwork or what stands for one
         With a method ``predict``.
     str
         What runs it, for the provenance: ``"torch 2.8.0, cpu"``.
@@ -69,8 +85,8 @@ def open_runner(
             import onnxruntime
 
             return runner, f"onnxruntime {onnxruntime.__version__}, cpu"
-    network, _ = choose_network(model, stage)
-    return network.fused().to(device), f"torch {torch.__version__}, {device.type}"
+    network = choose_network(model, stage)[0].fused().to(device)
+    return _AllCores(network) if at_once else network, f"torch {torch.__version__}, {device.type}"
 
 
 def _open_onnx(model: Model, stage: Stage, threads: int) -> OnnxNetwork | None:

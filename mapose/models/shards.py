@@ -63,6 +63,18 @@ def take_all_cores() -> Iterator[None]:
 
 
 @contextmanager
+def take_one_core() -> Iterator[None]:
+    """Let operations of the calling thread use one core: the quickest for what is small.
+
+    To find the candidates in the maps of an image of 640x480 takes 2.7 ms of one core; with two,
+    each of some eighty operations waits for a thread that may have to wait for a core: 22 ms of the
+    processor beside other programs.
+    """
+    with _use_threads(1):
+        yield
+
+
+@contextmanager
 def _use_threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)

@@ -6,6 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from mapose.decode import links
 from mapose.decode.assembly import assemble
 from mapose.decode.edges import propose_edges
 from mapose.decode.links import choose_links, match_links
@@ -63,8 +64,10 @@ def find_optimum(ends, weight):
     return sum(graph.edges[e]["weight"] for e in nx.max_weight_matching(graph))
 
 
+@pytest.mark.parametrize("few", [0, 10_000])  # both solvers
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 2, 4), (3, 5, 9), (10, 10, 100), (12, 9, 40)])
-def test_matching_is_that_of_networkx(rng, size):
+def test_matching_is_that_of_networkx(rng, monkeypatch, size, few):
+    monkeypatch.setattr(links, "_FEW", few)
     for _ in range(10):
         ends, weight = draw_links(rng, *size)
         rows = match_links(ends, weight)

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 import mapose
+from mapose.analysis import prediction
 from mapose.io import VideoWriter, load_provenance
 from mapose.live.watching import make_watcher
-from mapose.models import open_runner, runners
+from mapose.models import PoseNetwork, open_runner, runners, shards
 from mapose.models.export import OnnxNetwork
 from tests.untrained import make_two_stages, make_untrained
 
@@ -86,3 +87,25 @@ def test_what_is_live_has_each_image_on_all_cores(monkeypatch):
     predictor = make_watcher(make_untrained(), {"top": 30.0}).predictor
     assert predictor.runner.startswith("onnxruntime ")
     assert predictor.network.session.get_session_options().intra_op_num_threads == 6
+
+
+def test_what_follows_the_network_of_a_live_image_waits_for_no_thread(monkeypatch):
+    monkeypatch.setattr(runners, "find_spec", lambda name: None)  # torch, whose threads it counts
+    monkeypatch.setattr(shards, "count_cores", lambda: 3)
+    model = make_untrained(lively=True)
+    predictor = make_watcher(model, {"top": 30.0}).predictor
+    assert predictor.runner.startswith("torch ")
+    threads = []
+    for where, name in ((PoseNetwork, "forward"), (prediction, "find_peaks")):
+        monkeypatch.setattr(where, name, _note_threads(getattr(where, name), threads))
+    before = torch.get_num_threads()
+    peaks = predictor.find_at_once([np.full((64, 64, 1), 99, np.uint8)])
+    assert len(peaks) and threads == [3, 1] and torch.get_num_threads() == before
+
+
+def _note_threads(function, threads):
+    def noting(*args, **options):
+        threads.append(torch.get_num_threads())
+        return function(*args, **options)
+
+    return noting

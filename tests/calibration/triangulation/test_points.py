@@ -142,6 +142,15 @@ def test_covariance_of_the_pixels_is_carried_on(rng):
     np.testing.assert_allclose(np.nanmedian(wide.covariance / found.covariance), 4, rtol=1e-3)
 
 
+def test_noise_may_be_told_by_sigma_or_covariance(rng):
+    ring = make_ring(3)
+    pixels, _ = spoil(rng, ring.project(make_points(rng, 200)), noise=3.0, astray=0.3)
+    each = np.broadcast_to(np.eye(2), (*pixels.shape, 2))
+    one = triangulate_points(ring, pixels, covariance=each, sigma=3.0)
+    other = triangulate_points(ring, pixels, covariance=9 * each, sigma=1.0)
+    np.testing.assert_allclose(one.probability, other.probability, atol=1e-9)
+
+
 def test_confidence_weighs_pixels(rng):
     ring = make_ring(4, seed=3)
     points = make_points(rng, 8000)
