@@ -180,7 +180,7 @@ def find_model_error(folder: Path) -> float | None:
 def _describe_model(folder: Path) -> str:
     error = find_model_error(folder)
     if error is None:
-        return f"{folder.name}: no figures"
+        return f"{folder.name}: not tested on frames that it has not seen"
     return f"{folder.name}: mean error {error:.2f} px on test frames"
 
 

@@ -1,6 +1,7 @@
 // Work in progress: how far, how long still, the log; of a training its curve.
 import { html, useEffect, useRef, useState } from "../parts/dom.js";
 import { api, get, listen, post } from "../parts/api.js";
+import { keepPainted } from "../parts/canvas.js";
 import { sayFault } from "../parts/store.js";
 import { drawCurves } from "../parts/plot.js";
 import { Fill } from "../parts/bar.js";
@@ -74,9 +75,7 @@ function Curve({ curve }) {
       drawCurves(losses.current, { x: steps, lines: [{ name: "loss", y: curve.loss ?? [], colour: "#1890cc" }] });
     };
     draw();
-    const watch = new ResizeObserver(draw);
-    watch.observe(errors.current);
-    return () => watch.disconnect();
+    return keepPainted(errors.current, draw);
   }, [curve]);
   const end = (list) => [...(list ?? [])].reverse().find((v) => v != null);
   const test = end(held), train = end(curve.train_error);

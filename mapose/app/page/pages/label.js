@@ -1,5 +1,5 @@
 // Frames are labelled here: by mouse and keyboard, every change saved as it is made.
-import { html, useEffect, useMemo, useRef, useState } from "../parts/dom.js";
+import { html, showChosen, useEffect, useMemo, useRef, useState } from "../parts/dom.js";
 import { api, frameAddress, get, listen, post, stillAddress } from "../parts/api.js";
 import { say, sayFault } from "../parts/store.js";
 import { View, Pictures } from "../parts/canvas.js";
@@ -192,6 +192,7 @@ export function Label({ project, parts }) {
     const [x, y] = labels.proposal.get(key(i, k)); put([[i, k, [x, y, "visible", "model"]]]); setPicked(firstMissing(labels, names.indexOf(i))); } }),
     draw: (context, v) => draw(context, v, { labels, names, keypoints, picked, colour, many, hidden, pointer: pointer.current }) };
   useEffect(() => view.current?.repaint());
+  useEffect(() => showChosen(".points"), [picked.i, picked.k, panels]);
 
   const state = (i, k) => {
     const m = mark(i, k);

@@ -1,6 +1,7 @@
 // A scene in space, by our own projection on a canvas: drag turns it, the wheel zooms, it plays.
 import { html, useEffect, useRef, useState } from "../parts/dom.js";
 import { get, getBytes } from "../parts/api.js";
+import { keepPainted } from "../parts/canvas.js";
 import { sayFault } from "../parts/store.js";
 import { drawName } from "../parts/marks.js";
 import { KeysHelp, useShortcuts } from "../parts/shortcuts.js";
@@ -28,9 +29,8 @@ export function Scene({ place }) {
   useEffect(() => {
     const s = state.current;
     get(`/api/scene/${place}`).then((found) => { s.scene = found; s.frame = found.first; setScene(found); setFrame(found.first); repaint(); }).catch(sayFault);
-    const watch = new ResizeObserver(repaint);
-    watch.observe(canvas.current);
-    return () => { watch.disconnect(); cancelAnimationFrame(s.asked); cancelAnimationFrame(s.tick); };
+    const leave = keepPainted(canvas.current, repaint);
+    return () => { leave(); cancelAnimationFrame(s.asked); cancelAnimationFrame(s.tick); };
   }, [place]);
   useEffect(repaint, [look]);
 

@@ -1,5 +1,5 @@
 // One moment in all cameras: a point set in one view draws its line in the others, in two it is found in all.
-import { html, useEffect, useMemo, useRef, useState } from "../parts/dom.js";
+import { html, showChosen, useEffect, useMemo, useRef, useState } from "../parts/dom.js";
 import { api, frameAddress, get, listen, post } from "../parts/api.js";
 import { say, sayFault } from "../parts/store.js";
 import { View, Pictures } from "../parts/canvas.js";
@@ -110,6 +110,7 @@ function Moment({ project, session, begin }) {
   };
   useEffect(() => { if (frame != null && labels.keypoints) look(picked); }, [picked.i, picked.k]);
   useEffect(() => tools.current.views?.forEach((v) => v.repaint()));
+  useEffect(() => showChosen(".points"), [picked.i, picked.k]);
 
   const isSet = (i, k) => cameras.filter((c) => mark(c.name, i, k)).length;
   const firstMissing = (i, after) => {

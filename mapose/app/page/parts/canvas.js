@@ -1,6 +1,14 @@
 // A picture that can be zoomed and moved, and the marks above it on a canvas of their own.
 const MARGIN = 8;
 
+// Paint a canvas anew when its size changes, or the page turns dark or light; gives what ends it.
+export function keepPainted(canvas, paint) {
+  const size = new ResizeObserver(paint), scheme = matchMedia("(prefers-color-scheme: dark)");
+  size.observe(canvas);
+  scheme.addEventListener("change", paint);
+  return () => { size.disconnect(); scheme.removeEventListener("change", paint); };
+}
+
 export class View {
   // draw(context, view) paints the marks; it is called at most once per frame of the screen.
   constructor(host, draw) {

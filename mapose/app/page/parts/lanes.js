@@ -1,5 +1,6 @@
 // One lane per animal over time, and below them one statistic: drag moves, the wheel zooms.
 import { getBytes } from "./api.js";
+import { keepPainted } from "./canvas.js";
 import { unpack } from "./poses.js";
 
 const LABEL = 92, LANE = 22, PLOT = 56, AXIS = 18, VALUES = 7; // of a bin: share, then three pairs
@@ -7,11 +8,10 @@ const LABEL = 92, LANE = 22, PLOT = 56, AXIS = 18, VALUES = 7; // of a bin: shar
 export class Lanes {
   constructor(canvas, { place, onGo, changed }) {
     Object.assign(this, { canvas, place, onGo, changed, statistic: "speed", data: null, from: 0, to: 1, asked: 0 });
-    this.watch = new ResizeObserver(() => { this.fetch(); this.paint(); });
-    this.watch.observe(canvas);
+    this.leave = keepPainted(canvas, () => { this.fetch(); this.paint(); });
   }
 
-  close() { this.watch.disconnect(); cancelAnimationFrame(this.asked); clearTimeout(this.timer); }
+  close() { this.leave(); cancelAnimationFrame(this.asked); clearTimeout(this.timer); }
 
   static height(animals) { return Math.min(animals, 8) * LANE + PLOT + AXIS + 6; }
 

@@ -1,4 +1,5 @@
 // The whole video as a strip: what is labelled, what waits, where one is; drag to move.
+import { keepPainted } from "./canvas.js";
 import { html, useEffect, useRef } from "./dom.js";
 
 export function Strip({ labels, at, video, go }) {
@@ -24,9 +25,7 @@ export function Strip({ labels, at, video, go }) {
       context.fillRect(x(at.frame) - 1, 0, 2, height);
     };
     paint();
-    const watch = new ResizeObserver(paint);
-    watch.observe(canvas.current);
-    return () => watch.disconnect();
+    return keepPainted(canvas.current, paint);
   });
   const move = (event) => {
     const box = canvas.current.getBoundingClientRect();
