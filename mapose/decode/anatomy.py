@@ -6,12 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mapose.anatomy import (
-    FREEDOM,
-    Anatomy,
-    find_mahalanobis,
-    to_complex,
-)
+from mapose.anatomy import FREEDOM, Anatomy, find_mahalanobis, to_complex
 from mapose.arrays import Complexes, Floats, Ints, Singles
 from mapose.decode.links import choose_links
 from mapose.poses import Peaks
