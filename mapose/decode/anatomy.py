@@ -9,8 +9,8 @@ import numpy as np
 from mapose.anatomy import FREEDOM, Anatomy, find_mahalanobis, to_complex
 from mapose.arrays import Complexes, Floats, Ints, Singles
 from mapose.decode.links import choose_links
+from mapose.expectation import FOUND, place_keypoints
 from mapose.poses import Peaks
-from mapose.posture import FOUND, place_keypoints
 
 #: Weight of the place against the logarithm of the score. Percentage of keypoints right without
 #: anatomy, then with weights of 0.05, 0.1, 0.2, 0.3 and 1:
@@ -56,7 +56,7 @@ def choose_peaks(peaks: Peaks, slot: Ints, anatomy: Anatomy, individuals: int) -
     Notes
     -----
     The value is log(score) less `PLACE` times the negative logarithm of Student's density about
-    the place where the animal's other keypoints put it, see `mapose.posture.place_keypoints`.
+    the place where the animal's other keypoints put it, see `mapose.expectation.place_keypoints`.
     """
     xy = to_complex(peaks.xy)
     slot, rows = slot.copy(), np.arange(len(peaks))

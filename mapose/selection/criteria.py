@@ -15,8 +15,8 @@ from mapose.anatomy import Anatomy, find_mahalanobis, learn_anatomy, to_complex
 from mapose.arrays import AnyFloats, Floats, Ints, Singles
 from mapose.assignment import assign
 from mapose.doubts import Doubt
+from mapose.expectation import FOUND, place_keypoints
 from mapose.poses import Poses
-from mapose.posture import FOUND, place_keypoints
 from mapose.selection.outliers import Reason, compare_with_usual, find_peaks_in_time
 from mapose.similarity import find_distances, find_lengths
 

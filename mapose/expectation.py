@@ -1,4 +1,4 @@
-"""Where each keypoint of an animal should be, by all its others."""
+"""Where each keypoint of an animal is to be expected, by all its others."""
 
 from __future__ import annotations
 
