@@ -317,13 +317,18 @@ class Run:
         self.wait()
 
     @property
+    def ended_well(self) -> bool:
+        """Whether it did its work; a network of a few steps finds nothing, which is said by 1."""
+        return self.wait() == 0 or "findsnothing,noteven" in "".join(self.said.split())
+
+    @property
     def is_told(self) -> bool:
         """Whether it ended well, or with a line and no traceback."""
         lines = [line for line in self.said.splitlines() if line.startswith("mapose: ")]
         lines = [line for line in lines if line != "mapose: starting"]
         # A run of many tells of each in a table what has failed.
         lines += [line for line in self.said.splitlines() if "  failed  " in line]
-        return self.wait() == 0 or (
+        return self.ended_well or (
             self.status in (1, 130, 143) and len(lines) == 1 and "Traceback" not in self.said
         )
 

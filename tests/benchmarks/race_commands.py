@@ -210,7 +210,7 @@ def run_race(race: Race, work: Path, rng: random.Random) -> str:
     for words in race.words:
         runs.append(start(words, folder))
         time.sleep(rng.choice([0, 0, 0.02, 0.2]))
-    well = [done.wait() == 0 for done in runs]
+    well = [done.ended_well for done in runs]
     if not all(done.is_told for done in runs):
         return " || ".join(done.said[-300:] for done in runs)
     left = [n for n in read_tree(folder) if n.endswith((".tmp", ".lock", ".parts"))]
