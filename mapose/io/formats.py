@@ -70,7 +70,7 @@ _WRITERS: dict[str, str] = {
     "mapose": "store.save",
 }
 # Their writers want all poses at once; those of the others take them in parts.
-_WHOLE = ("slp", "nwb", "movement")
+_WHOLE = ("nwb", "movement")
 #: How names of files end, by format.
 ENDINGS = {
     "dlc-h5": ".h5",
@@ -308,7 +308,7 @@ def write(
     Parameters
     ----------
     poses : Poses or Parts
-        Of parts, few are in memory at a time, but for ``slp``, ``nwb`` and ``movement``.
+        Of parts, few are in memory at a time, but for ``nwb`` and ``movement``.
     path : str or Path
         Replaced when all is written.
     format : str, optional
