@@ -13,7 +13,6 @@ from scipy.optimize import linear_sum_assignment
 
 from calibration import CameraGroup, triangulate_points
 from mapose.arrays import Floats, Ints
-from mapose.multiview.contradictions import pick_frames
 
 #: Frames, the first ones, in which time is compared.
 PIECE = 2000
@@ -30,17 +29,22 @@ _LAGS, _LAG = 120, 2
 _REPEATED, _MORE, _ENOUGH = 0.25, 4.0, 20
 
 
-def find_mismatches(cameras: CameraGroup, pixels: Floats, keypoints: Sequence[str]) -> list[str]:
-    """Say in which views keypoints are exchanged, moments are others, or frames are repeated.
+def compare_frames(
+    cameras: CameraGroup, some: Floats, piece: Floats, *, keypoints: Sequence[str]
+) -> list[str]:
+    """Say in which views keypoints are exchanged or moments are others.
 
-    Two views alone cannot tell who is wrong: of them only repeated frames are told.
+    Two views alone cannot tell who is wrong: of them only repeated frames are told, by `Repeats`.
 
     Parameters
     ----------
     cameras : calibration.CameraGroup
         V of them.
-    pixels : float64, (V, F, I, K, 2)
-        What they saw, px; NaN = not seen. Individuals are the same in all views.
+    some : float64, (V, F, I, K, 2)
+        What they saw in the frames that `contradictions.pick_frames` picks, px; NaN = not seen. Individuals are
+        the same in all views.
+    piece : float64, (V, F, I, K, 2)
+        What they saw in the first frames, `PIECE` at most.
     keypoints : sequence of str
         Names of the K keypoints.
 
@@ -48,31 +52,6 @@ def find_mismatches(cameras: CameraGroup, pixels: Floats, keypoints: Sequence[st
     -------
     list of str
         One sentence for each; empty for views that fit.
-    """
-    repeats = Repeats(cameras)
-    repeats.add(pixels)
-    rows = pick_frames(pixels.shape[1])
-    return [
-        *repeats.list_repeats(),
-        *compare_frames(cameras, pixels[:, rows], pixels[:, :PIECE], keypoints=keypoints),
-    ]
-
-
-def compare_frames(
-    cameras: CameraGroup, some: Floats, piece: Floats, *, keypoints: Sequence[str]
-) -> list[str]:
-    """Say in which views keypoints are exchanged or moments are others; see `find_mismatches`.
-
-    Parameters
-    ----------
-    cameras : calibration.CameraGroup
-        V of them.
-    some : float64, (V, F, I, K, 2)
-        What they saw in the frames that `pick_frames` picks.
-    piece : float64, (V, F, I, K, 2)
-        What they saw in the first frames, `PIECE` at most.
-    keypoints : sequence of str
-        Names of the K keypoints.
     """
     if len(cameras) < 3 or not piece.shape[1]:
         return []
