@@ -424,7 +424,7 @@ def _prepare_views(
     """
     notes = []
     if options.rate is not None:
-        views = _override_rates(views, options.rate)
+        views = _override_rate(views, options.rate)
     if options.times is not None:
         aligned, told = _align_times(_join(views), options.times)
         views, notes = _cut(aligned), told
@@ -471,27 +471,12 @@ def _align_times(
     return views, [doubt, said] if doubt else [said]
 
 
-def override_rate(views: Mapping[str, Poses], rate: float) -> dict[str, Poses]:
-    """Give all views a rate instead of what their files say.
-
-    Raises
-    ------
-    SettingsError
-        If it is no rate.
-    """
-    _check_rate(rate)
-    return {name: replace(poses, rate=rate) for name, poses in views.items()}
-
-
-def _override_rates(views: Mapping[str, Parts], rate: float) -> dict[str, Parts]:
-    _check_rate(rate)
-    change = partial(replace, rate=rate)
-    return {name: parts.map(change) for name, parts in views.items()}
-
-
-def _check_rate(rate: float) -> None:
+def _override_rate(views: Mapping[str, Parts], rate: float) -> dict[str, Parts]:
+    """Give all views a rate instead of what their files say."""
     if not 0 < rate < np.inf:
         raise SettingsError(f"rate: wanted frames per second above 0, came {rate:g}")
+    change = partial(replace, rate=rate)
+    return {name: parts.map(change) for name, parts in views.items()}
 
 
 def _list_lonely(views: Mapping[str, Poses]) -> list[str]:

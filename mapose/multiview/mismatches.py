@@ -41,8 +41,8 @@ def compare_frames(
     cameras : calibration.CameraGroup
         V of them.
     some : float64, (V, F, I, K, 2)
-        What they saw in the frames that `contradictions.pick_frames` picks, px; NaN = not seen. Individuals are
-        the same in all views.
+        What they saw in the frames that `contradictions.pick_frames` picks, px; NaN = not seen.
+        Individuals are the same in all views.
     piece : float64, (V, F, I, K, 2)
         What they saw in the first frames, `PIECE` at most.
     keypoints : sequence of str
