@@ -38,7 +38,7 @@ from .synchronization.rates import find_different_rates
 from .synthetic import aim_camera, make_ring
 from .triangulation.epipolar import estimate_noise, find_all_distances
 from .triangulation.fitting import invert_normal
-from .triangulation.points import Triangulation, triangulate_points
+from .triangulation.points import Triangulation, Triangulator, triangulate_points
 from .triangulation.sightlines import Sightlines, make_sightlines
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "Sightlines",
     "Synchronization",
     "Triangulation",
+    "Triangulator",
     "add_station",
     "aim_camera",
     "align_to_board",

@@ -123,6 +123,10 @@ class Parts:
         """Give part after part with what its keypoints rest on."""
         return ((self.read(rows), self._read_support(rows)) for rows in self.cut())
 
+    def list_support(self) -> tuple[str, ...]:
+        """List by name what the keypoints rest on."""
+        return tuple(self._read_support(slice(0, 1)))
+
     def map(self, change: Callable[[Poses], Poses]) -> Parts:
         """Change every part: its values, never its rows."""
         return Parts(

@@ -171,13 +171,97 @@ def triangulate_points(
     """
     task, shape = _check(cameras, pixels, confidence, covariance)
     _check_numbers(sigma, stray)
-    views, n = len(cameras), task.pixels.shape[1]
-    chosen = _pick_sample(n, views)
+    n = task.pixels.shape[1]
+    chosen = Triangulator.pick_sample(n, len(cameras))
     sample = task.cut(chosen)
     if sigma is None:
         sigma = 1.0 if covariance is not None else _estimate_sigma(cameras, sample)
     beliefs = learn_beliefs(cameras, sample, noise=sigma, stray=stray) if robust else None
-    found = _allocate(views, shape, float(sigma))
+    # The sample of few points is all of them.
+    return _find(
+        task,
+        shape,
+        sigma=float(sigma),
+        beliefs=beliefs,
+        sample=sample if len(chosen) == n else None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Triangulator:
+    """Triangulates points of a long recording a part at a time, with what a sample has taught.
+
+    Parameters
+    ----------
+    cameras : CameraGroup or other collection of Camera
+        V of them.
+    sigma : float
+        As of `Triangulation`.
+    beliefs : Beliefs
+        About stray pixels and where points are.
+
+    Examples
+    --------
+    >>> from calibration.synthetic import make_ring
+    >>> ring = make_ring(4)
+    >>> pixels = ring.project(np.random.default_rng(0).normal(0, 50, (9000, 3)))
+    >>> known = Triangulator.learn(ring, pixels[:, Triangulator.pick_sample(9000, 4)])
+    >>> parts = [known.find(pixels[:, :5000]).points, known.find(pixels[:, 5000:]).points]
+    >>> np.array_equal(np.concatenate(parts), triangulate_points(ring, pixels).points)
+    True
+    """
+
+    cameras: Collection[Camera]
+    sigma: float
+    beliefs: Beliefs
+
+    @staticmethod
+    def pick_sample(count: int, views: int) -> npt.NDArray[np.intp]:
+        """Pick the points, spread evenly, from which `triangulate_points` learns.
+
+        They are enough to estimate the noise and learn the scene.
+        """
+        enough = min(count, _REDUNDANT // (2 * views - 3))
+        return np.unique(np.linspace(0, max(count - 1, 0), enough).round().astype(np.intp))
+
+    @classmethod
+    def learn(
+        cls,
+        cameras: Collection[Camera],
+        pixels: npt.ArrayLike,
+        *,
+        confidence: npt.ArrayLike | None = None,
+        covariance: npt.ArrayLike | None = None,
+    ) -> Triangulator:
+        """Learn from a sample, all of which is used; see `triangulate_points`."""
+        task, _ = _check(cameras, pixels, confidence, covariance)
+        sample = task.cut(slice(None))
+        sigma = 1.0 if covariance is not None else _estimate_sigma(cameras, sample)
+        return cls(cameras, sigma, learn_beliefs(cameras, sample, noise=sigma, stray=None))
+
+    def find(
+        self,
+        pixels: npt.ArrayLike,
+        *,
+        confidence: npt.ArrayLike | None = None,
+        covariance: npt.ArrayLike | None = None,
+    ) -> Triangulation:
+        """Triangulate points, of which the sample was a part or not; see `triangulate_points`."""
+        task, shape = _check(self.cameras, pixels, confidence, covariance)
+        return _find(task, shape, sigma=float(self.sigma), beliefs=self.beliefs)
+
+
+def _find(
+    task: _Task,
+    shape: tuple[int, ...],
+    *,
+    sigma: float,
+    beliefs: Beliefs | None,
+    sample: Sightlines | None = None,
+) -> Triangulation:
+    """Triangulate some thousand points at a time; the sample, if given, is all of them."""
+    views, n = len(task.cameras), task.pixels.shape[1]
+    found = _allocate(views, shape, sigma)
     # The same arrays with one axis of points: what is written into these lies in those.
     flat = replace(
         found,
@@ -190,8 +274,7 @@ def triangulate_points(
     step = max(_PIXELS // views, _POINTS)
     for start in range(0, n, step):
         part = slice(start, start + step)
-        # The sample of few points is all of them.
-        lines = sample if len(chosen) == n <= step else task.cut(part)
+        lines = sample if sample is not None and n <= step else task.cut(part)
         _fill(flat, task, part, lines, beliefs=beliefs)
     return found
 
@@ -236,12 +319,6 @@ def _find_error(task: _Task, part: slice, found: Triangulation) -> Floats:
     used = found.views[:, part]
     count = used.sum(0)
     return np.where(count > 0, np.where(used, errors, 0).sum(0) / np.maximum(count, 1), np.nan)
-
-
-def _pick_sample(n: int, views: int) -> npt.NDArray[np.intp]:
-    """Pick points, spread evenly, that are enough to estimate the noise and learn the scene."""
-    count = min(n, _REDUNDANT // (2 * views - 3))
-    return np.unique(np.linspace(0, max(n - 1, 0), count).round().astype(np.intp))
 
 
 def _estimate_sigma(cameras: Collection[Camera], lines: Sightlines) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from mapose.files import (
     name_file,
     name_work,
 )
-from mapose.io import save
+from mapose.io import load
 from mapose.io.formats import detect_format
+from mapose.io.store import PosesFile, PosesWriter
 from mapose.io.table import read_table_poses
 from mapose.locks import lock_output
 from mapose.multiview import (
@@ -38,17 +40,30 @@ from mapose.multiview import (
     shift_views,
     triangulate,
 )
+from mapose.multiview.footage import Footage
+from mapose.multiview.reconstruction.account import Account, Piece, Summary
+from mapose.multiview.reconstruction.reconstruction import (
+    Arrays,
+    Smooth,
+    check_manner,
+    reconstruct,
+)
+from mapose.multiview.reconstruction.shelf import Shelf
+from mapose.multiview.stations import join_views, split_parts
 from mapose.multiview.timing import align_times, compare_pace, read_times
 from mapose.multiview.views import (
-    align_views,
+    align_parts,
     check_views,
     find_unknown_cameras,
     list_differences,
+    pick_common_frames,
 )
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.results.correcting import set_foreign_edits_aside
 from mapose.results.recordings import find_bearer
 from mapose.results.result import Result
+from mapose.results.windows import make_parts, open_parts
 
 
 @dataclass(frozen=True)
@@ -113,25 +128,28 @@ def load_views(sources: Mapping[str, str | os.PathLike[str]]) -> dict[str, Poses
 
     A table of several cameras gives each its own rows.
     """
-    return _load_sources(sources)[0]
+    with ExitStack() as stack:
+        views, _ = _open_sources(sources, stack)
+        return {name: parts.join()[0] for name, parts in views.items()}
 
 
-def _load_sources(
-    sources: Mapping[str, str | os.PathLike[str]],
-) -> tuple[dict[str, Poses], dict[str, Mapping[str, Any]]]:
-    """Load poses, and what their files say of themselves, by camera."""
-    loaded = {name: _load_view(name, Path(path)) for name, path in sources.items()}
-    views = {name: poses for name, (poses, _) in loaded.items()}
-    return views, {name: said for name, (_, said) in loaded.items()}
+def _open_sources(
+    sources: Mapping[str, str | os.PathLike[str]], stack: ExitStack
+) -> tuple[dict[str, Parts], dict[str, Mapping[str, Any]]]:
+    """Open poses, and load what their files say of themselves, by camera."""
+    opened = {name: _open_view(name, Path(path), stack) for name, path in sources.items()}
+    views = {name: parts for name, (parts, _) in opened.items()}
+    return views, {name: said for name, (_, said) in opened.items()}
 
 
-def _load_view(name: str, path: Path) -> tuple[Poses, Mapping[str, Any]]:
-    """Load the poses of one camera, and what our own file says of its video."""
+def _open_view(name: str, path: Path, stack: ExitStack) -> tuple[Parts, Mapping[str, Any]]:
+    """Open the poses of one camera, and load what our own file says of its video."""
     if path.is_file() and path.suffix.lower() == ".csv" and detect_format(path) == "csv":
         with suppress(FormatError):  # not of several cameras, or not of this one
-            return read_table_poses(path, video=name), {}
-    with Result(path) as result:
-        return result.poses, result.provenance if is_result(path) else {}
+            return Parts.of(read_table_poses(path, video=name)), {}
+    result = stack.enter_context(Result(path))
+    source = stack.enter_context(open_parts(result))
+    return make_parts(source), result.provenance if is_result(path) else {}
 
 
 def question_files(
@@ -244,14 +262,11 @@ def triangulate_files(
     joined: list[str] = []
     if views.later is not None:
         cameras, joined = _join_later(cameras, *views.later)
-    with lock_output(output):
+    with lock_output(output), ExitStack() as stack:
         progress = _Progress(on_progress)
-        loaded, said = _load_sources(sources)
-        poses, notes = _prepare_views(loaded, cameras, views, progress=progress)
+        loaded, said = _open_sources(sources, stack)
+        prepared, notes = _prepare_views(loaded, cameras, views, progress=progress)
         notes = [*question_files(sources, cameras, provenance=said), *joined, *notes]
-        found = triangulate(poses, cameras, match=False, on_progress=progress.add, **settings)
-        found = replace(found, warnings=(*found.warnings, *notes))
-        progress.finish(len(found.poses))
         named = {name: Path(path).name for name, path in sources.items()}
         provenance = {
             "made": made,
@@ -260,15 +275,97 @@ def triangulate_files(
             "settings": {**options, **{k: str(v) for k, v in settings.items()}},
             "notes": notes,
         }
-        support = {"error": found.error, "n_views": found.n_views, "filled": found.filled}
-        set_foreign_edits_aside(output, named)
-        save(found.poses, output, provenance=provenance, cameras=cameras.to_toml(), support=support)
-        for name, view in found.views.items():
+        footage = Footage(split_parts(prepared, cameras), cameras)
+        account = Account(footage, cameras, lengths=settings.pop("lengths", None))
+        pieces = reconstruct(
+            account,
+            shelf=stack.enter_context(Shelf(output.resolve().parent)),
+            manner=_read_manner(**settings),
+            on_progress=progress.add,
+        )
+        summary = _write_space(account, pieces, output, provenance=provenance, notes=notes)
+        progress.finish(len(footage))
+        written = _write_views(footage, cameras, output, named=named, made=made)
+    return Reconstruction(summary, partial(_load_arrays, output, written))
+
+
+def _read_manner(smooth: Smooth = True, max_gap: int = 10) -> tuple[Smooth, int]:
+    """Check whether and how to smooth; by default as `mapose.triangulate` does."""
+    check_manner(smooth, max_gap)
+    return smooth, max_gap
+
+
+def _write_space(
+    account: Account,
+    pieces: Iterable[Piece],
+    output: Path,
+    *,
+    provenance: Mapping[str, Any],
+    notes: Sequence[str],
+) -> Summary:
+    """Write the poses in space piece by piece; says how good they are."""
+    head = account.footage.head
+    with PosesWriter(
+        output,
+        head.skeleton,
+        head.individuals,
+        rate=head.rate,
+        unit=account.cameras.unit,
+        provenance=provenance,
+    ) as writer:
+        for piece in pieces:
+            writer.append(piece.poses)
+            writer.add_support(piece.support)
+        writer.add_cameras(account.cameras.to_toml())
+        summary = account.close(notes)
+        set_foreign_edits_aside(output, provenance["sources"])
+    return summary
+
+
+def _write_views(
+    footage: Footage,
+    cameras: CameraGroup,
+    output: Path,
+    *,
+    named: Mapping[str, str],
+    made: str,
+) -> dict[str, Path]:
+    """Write the views part by part beside the poses in space; gives the files by camera."""
+    folder = make_folder(output.with_name(cut_suffix(output.name) + ".views"))
+    heads = join_views({name: parts.head for name, parts in footage.views.items()}, cameras)
+    written = {name: folder / f"{name}{RESULT}" for name in heads}
+    with ExitStack() as stack:
+        writers = {}
+        for name, head in heads.items():
             source = {"source": named[name], "corrected by": output.name, "made": made}
-            beside = make_folder(folder) / f"{name}{RESULT}"
-            set_foreign_edits_aside(beside, source["source"])
-            save(view, beside, provenance=source)
-        return found
+            writer = PosesWriter(
+                written[name],
+                head.skeleton,
+                head.individuals,
+                rate=head.rate,
+                unit=head.unit,
+                provenance=source,
+            )
+            writers[name] = stack.enter_context(writer)
+        for rows in footage.cut():
+            for name, view in join_views(footage.read_views(rows), cameras).items():
+                writers[name].append(view)
+        for name, path in written.items():
+            set_foreign_edits_aside(path, named[name])
+    return written
+
+
+def _load_arrays(output: Path, views: Mapping[str, Path]) -> Arrays:
+    """Load what was written."""
+    with PosesFile(output) as file:
+        poses, support = file.read_poses(), file.read_support()
+    return Arrays(
+        poses=poses,
+        error=support["error"],
+        n_views=support["n_views"].astype(np.uint8),
+        filled=support["filled"],
+        views={name: load(path) for name, path in views.items()},
+    )
 
 
 def _list_inputs(
@@ -318,50 +415,68 @@ def _name_work(
 
 
 def _prepare_views(
-    views: dict[str, Poses], cameras: CameraGroup, options: ViewOptions, *, progress: _Progress
-) -> tuple[dict[str, Poses], list[str]]:
+    views: dict[str, Parts], cameras: CameraGroup, options: ViewOptions, *, progress: _Progress
+) -> tuple[dict[str, Parts], list[str]]:
+    """Bring views to one time, one order and the same individuals.
+
+    Alignment by time, the offsets of clocks and who is who follow from the course of a whole
+    recording: for these, all of it is in memory.
+    """
     notes = []
     if options.rate is not None:
-        views = override_rate(views, options.rate)
+        views = _override_rate(views, options.rate)
     if options.times is not None:
-        lengths = {name: int(p.frames[-1]) + 1 if len(p) else 0 for name, p in views.items()}
-        known = next((p.rate for p in views.values() if p.rate), None)
-        views = align_times(views, read_times(options.times, lengths, rate=known))
-        lost = {n: int((~p.find_present().any(1)).sum()) for n, p in views.items()}
-        told = ", ".join(f"{name} {count}" for name, count in lost.items())
-        pace = next((p.rate for p in views.values() if p.rate), None)
-        if pace is not None and (doubt := compare_pace(pace, known)):
-            notes.append(doubt)
-        notes.append(f"aligned by time; moments of which a view has nothing: {told}")
+        aligned, told = _align_times(_join(views), options.times)
+        views, notes = _cut(aligned), told
     if options.synchronize:
-        clocks = find_offsets(views, cameras, max_offset=options.max_offset)
+        whole = _join(views)
+        clocks = find_offsets(whole, cameras, max_offset=options.max_offset)
         notes.append(f"synchronized, in frames:\n{clocks}")
-        views = select_common_frames(shift_views(views, clocks))
+        views = _cut(select_common_frames(shift_views(whole, clocks)))
     elif options.cut:
-        views = select_common_frames(views)
+        views = pick_common_frames(views)
     check_views(views, cameras)
     notes += list_differences(views)
-    views = align_views(views)
-    several = any(poses.array.shape[1] > 1 for poses in views.values())
+    views = align_parts(views)
+    several = any(len(parts.names) > 1 for parts in views.values())
     if options.match or (options.match is None and several):
-        views = match_views(
-            views, cameras, individuals=options.individuals, on_progress=progress.follow
+        matched = match_views(
+            _join(views), cameras, individuals=options.individuals, on_progress=progress.follow
         )
-        notes += _list_lonely(views)
+        notes += _list_lonely(matched)
+        views = _cut(matched)
     return views, notes
 
 
-def override_rate(views: Mapping[str, Poses], rate: float) -> dict[str, Poses]:
-    """Give all views a rate instead of what their files say.
+def _join(views: Mapping[str, Parts]) -> dict[str, Poses]:
+    return {name: parts.join()[0] for name, parts in views.items()}
 
-    Raises
-    ------
-    SettingsError
-        If it is no rate.
-    """
+
+def _cut(views: Mapping[str, Poses]) -> dict[str, Parts]:
+    return {name: Parts.of(poses) for name, poses in views.items()}
+
+
+def _align_times(
+    views: dict[str, Poses], times: str | os.PathLike[str]
+) -> tuple[dict[str, Poses], list[str]]:
+    """Align views by when their frames were taken, and say what that has lost."""
+    lengths = {name: int(p.frames[-1]) + 1 if len(p) else 0 for name, p in views.items()}
+    known = next((p.rate for p in views.values() if p.rate), None)
+    views = align_times(views, read_times(times, lengths, rate=known))
+    lost = {n: int((~p.find_present().any(1)).sum()) for n, p in views.items()}
+    told = ", ".join(f"{name} {count}" for name, count in lost.items())
+    pace = next((p.rate for p in views.values() if p.rate), None)
+    doubt = compare_pace(pace, known) if pace is not None else ""
+    said = f"aligned by time; moments of which a view has nothing: {told}"
+    return views, [doubt, said] if doubt else [said]
+
+
+def _override_rate(views: Mapping[str, Parts], rate: float) -> dict[str, Parts]:
+    """Give all views a rate instead of what their files say."""
     if not 0 < rate < np.inf:
         raise SettingsError(f"rate: wanted frames per second above 0, came {rate:g}")
-    return {name: replace(poses, rate=rate) for name, poses in views.items()}
+    change = partial(replace, rate=rate)
+    return {name: parts.map(change) for name, parts in views.items()}
 
 
 def _list_lonely(views: Mapping[str, Poses]) -> list[str]:

@@ -69,8 +69,6 @@ _WRITERS: dict[str, str] = {
     "coco": "coco.write_coco",
     "mapose": "store.save",
 }
-# Their writers want all poses at once; those of the others take them in parts.
-_WHOLE = ("slp", "nwb", "movement")
 #: How names of files end, by format.
 ENDINGS = {
     "dlc-h5": ".h5",
@@ -308,7 +306,7 @@ def write(
     Parameters
     ----------
     poses : Poses or Parts
-        Of parts, few are in memory at a time, but for ``slp``, ``nwb`` and ``movement``.
+        Of parts, few are in memory at a time.
     path : str or Path
         Replaced when all is written.
     format : str, optional
@@ -347,14 +345,9 @@ def write(
             f"cannot write {path.name} as {format}: wanted a name that ends in {ENDINGS[format]}"
         )
     parts = Parts.of(poses, support=support)
-    if format in _WHOLE:
-        poses, support = parts.join()
-        parts = Parts.of(poses, support=support)
-    else:
-        poses, support = parts, None
-    extras = {"video": video, "support": support, "cameras": cameras, "made": made}
+    extras = {"video": video, "support": None, "cameras": cameras, "made": made}
     extras["provenance"] = {"made": made} if made else None
-    writer(poses, path, **{name: extras[name] for name in _EXTRAS.get(format, ())})
+    writer(parts, path, **{name: extras[name] for name in _EXTRAS.get(format, ())})
     lost = find_losses(parts, format, cameras=cameras)
     if lost:
         log.warning("%s: %s has no place for %s", path.name, format, ", ".join(lost.values()))

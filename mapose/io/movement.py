@@ -14,6 +14,7 @@ from mapose.files import write_atomically
 from mapose.io.conventions import settle_points
 from mapose.io.hdf5 import open_hdf5
 from mapose.io.instances import unname_slots
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -22,18 +23,62 @@ if TYPE_CHECKING:
 
 
 def write_movement(
-    poses: Poses, path: Path, *, support: Mapping[str, Any] | None = None, made: str = ""
+    poses: Poses | Parts,
+    path: Path,
+    *,
+    support: Mapping[str, Any] | None = None,
+    made: str = "",
 ) -> None:
     """Write a netCDF file that the movement package opens.
 
     What points rest on (``error``, ``n_views``, ``filled``, ``edited``) are further variables, over
-    the axes of the confidence; what made the file is an attribute.
+    the axes of the confidence; what made the file is an attribute. Of parts, few are in memory at
+    a time.
     """
-    dataset = poses.to_xarray()
-    for name, values in (support or {}).items():
-        dataset[name] = (dataset.confidence.dims, np.swapaxes(np.asarray(values), 1, 2))
-    dataset.attrs["unit"] = poses.unit
-    write_dataset(dataset, path, made=made)
+    import h5netcdf
+
+    parts = Parts.of(poses, support=support)
+    with (
+        write_atomically(path, error=FormatError) as partial,
+        h5netcdf.File(partial, "w") as file,
+    ):
+        start = 0
+        for part, rests in parts.iterate_supported():
+            dataset = part.to_xarray()
+            for name, values in rests.items():
+                dataset[name] = (dataset.confidence.dims, np.swapaxes(np.asarray(values), 1, 2))
+            dataset.attrs["unit"] = part.unit
+            if made:
+                dataset.attrs["made_by"] = made
+            _append_dataset(file, dataset, start, count=len(parts))
+            start += len(part)
+
+
+def _append_dataset(file: Any, dataset: xr.Dataset, start: int, *, count: int) -> None:
+    """Write some times of a dataset from a place on; the first call makes all its variables.
+
+    Variables and attributes are what xarray makes of a dataset that it writes as a whole.
+    """
+    import h5py
+    from xarray.conventions import cf_encoder
+
+    variables, attributes = cf_encoder(dict(dataset.variables), dataset.attrs)
+    if not start:
+        file.dimensions = {**dataset.sizes, "time": count}
+        file.attrs.update(
+            {k: np.atleast_1d(v) if not isinstance(v, str) else v for k, v in attributes.items()}
+        )
+    for name, variable in variables.items():
+        more, kind = dict(variable.attrs), variable.dtype
+        if not start:
+            kind = h5py.string_dtype() if kind.kind in "UO" else kind
+            fill = more.pop("_FillValue", None)
+            made = file.create_variable(name, variable.dims, kind, fillvalue=fill)
+            made.attrs.update(more)
+        if variable.dims[:1] == ("time",):
+            file[name][start : start + len(variable)] = variable.values
+        elif not start:
+            file[name][...] = variable.values.astype(object)
 
 
 def write_dataset(dataset: xr.Dataset, path: Path, *, made: str = "") -> None:

@@ -7,7 +7,7 @@ import re
 import tomllib
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 from mapose.errors import FormatError, MissingExtraError
 from mapose.files import write_atomically
 from mapose.io.conventions import distinguish_names
+from mapose.parts import Parts
 from mapose.poses import Poses
 
 #: Where movement looks.
@@ -34,7 +35,7 @@ _SUPPORT = {
 
 
 def write_nwb(
-    poses: Poses,
+    poses: Poses | Parts,
     path: Path,
     *,
     support: Mapping[str, Any] | None = None,
@@ -56,8 +57,9 @@ def write_nwb(
 
     Parameters
     ----------
-    poses : Poses
-        2D or 3D. If the rate is not known, times are frame numbers.
+    poses : Poses or Parts
+        2D or 3D; of parts, few are in memory at a time. If the rate is not known, times are frame
+        numbers.
     path : Path
         Ends in ``.nwb``; replaced when all is written.
     support : dict of str to array, (F, I, K), optional
@@ -84,8 +86,9 @@ def write_nwb(
         raise MissingExtraError(
             'writing NWB needs pynwb and ndx-pose: pip install "mapose[nwb]"'
         ) from error
-    names = make_plain(["Skeletons", TITLE, *poses.names])[2:]
-    alone = len(names) == 1
+    parts = Parts.of(poses, support=support)
+    names = make_plain(["Skeletons", TITLE, *parts.names])[2:]
+    alone, times, columns = len(names) == 1, _find_times(parts), _Columns(len(parts))
     file = _make_file(poses, names, start, pynwb)
     module = file.create_processing_module(MODULE, "poses and their support")
     skeleton = ndx_pose.Skeleton(
@@ -99,15 +102,17 @@ def write_nwb(
     estimations = []
     for i, name in enumerate(names):
         title = TITLE if alone else name
-        estimations.append(_make_estimation(poses, i, title, skeleton, ndx_pose))
+        estimations.append(
+            _make_estimation(parts.head, i, title, skeleton, columns=columns, times=times)
+        )
         module.add(estimations[-1])
-        for series in _list_support(poses, i, title, support or {}):
-            module.add(pynwb.TimeSeries(**series))
+        for series in _list_support(parts, i, title, columns=columns):
+            module.add(pynwb.TimeSeries(**series, **times))
     if not alone and names:
-        module.add(_join_estimations(estimations, names, skeletons))
+        module.add(_join_estimations(estimations, names, skeletons, columns=columns))
     if poses.dimensions == 2:
         source = Path(video or path.with_suffix(".mp4").name)
-        _add_tracks(file, estimations, skeletons, source)
+        _add_tracks(file, estimations, skeletons, source, columns=columns)
     for device in _list_cameras(cameras):
         file.add_device(ndx_pose.CalibratedCamera(**device))
     with (
@@ -117,6 +122,7 @@ def write_nwb(
         pynwb.NWBHDF5IO(file=opened, mode="w") as writer,
     ):
         writer.write(file)
+        columns.fill(parts)
         whose = dict(zip([TITLE] if alone else names, poses.names, strict=True))
         opened.attrs[OURS] = json.dumps({"individuals": whose, "rate": poses.rate})
         if made:
@@ -135,16 +141,18 @@ def _make_file(poses: Poses, names: list[str], start: datetime | None, pynwb: An
     return file
 
 
-def _add_tracks(file: Any, estimations: list[Any], skeletons: Any, video: Path) -> None:
+def _add_tracks(
+    file: Any, estimations: list[Any], skeletons: Any, video: Path, *, columns: _Columns
+) -> None:
     """Put links to all individuals where sleap-io looks for the tracks of a video."""
     tracks = file.create_processing_module(
         f"SLEAP_VIDEO_000_{make_plain([video.stem])[0]}", "the same, as sleap-io looks for it"
     )
     for i, estimation in enumerate(estimations):
-        tracks.add(_link_track(estimation, f"track{i}", skeletons, video))
+        tracks.add(_link_track(estimation, f"track{i}", skeletons, video, columns=columns))
 
 
-def _find_times(poses: Poses) -> dict[str, Any]:
+def _find_times(poses: Parts) -> dict[str, Any]:
     """Say when the frames were: by rate where none is left out, else one by one, in seconds."""
     frames, rate = poses.frames.astype(np.float64), poses.rate or 1.0
     if len(frames) and frames[-1] - frames[0] == len(frames) - 1:
@@ -152,21 +160,58 @@ def _find_times(poses: Poses) -> dict[str, Any]:
     return {"timestamps": frames / rate}
 
 
+class _Columns:
+    """Numbers of a file that are written once all else is there, part after part."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._columns: list[tuple[Any, Callable[[Poses, Mapping[str, Any]], Any]]] = []
+
+    def add(self, read: Callable[[Poses, Mapping[str, Any]], Any], shape: tuple[int, ...]) -> Any:
+        """Make the place of a column, (F, ...), given how to read its rows from a part."""
+        from hdmf.backends.hdf5.h5_utils import H5DataIO
+
+        place = H5DataIO(shape=(self._count, *shape), dtype=np.dtype(np.float32))
+        self._columns.append((place, read))
+        return place
+
+    def repeat(self, place: Any) -> Any:
+        """Make a place of the same numbers once more: hdmf writes each but once."""
+        read = next(read for known, read in self._columns if known is place)
+        return self.add(read, place.shape[1:])
+
+    def fill(self, parts: Parts) -> None:
+        """Write all columns."""
+        start = 0
+        for part, rests in parts.iterate_supported():
+            for place, read in self._columns:
+                place.dataset[start : start + len(part)] = read(part, rests)
+            start += len(part)
+
+
 def _make_estimation(
-    poses: Poses, individual: int, title: str, skeleton: Any, ndx_pose: Any
+    poses: Poses,
+    individual: int,
+    title: str,
+    skeleton: Any,
+    *,
+    columns: _Columns,
+    times: Mapping[str, Any],
 ) -> Any:
-    flat, keypoints = poses.dimensions == 2, poses.skeleton.keypoints
+    import ndx_pose
+
+    i, flat, keypoints = individual, poses.dimensions == 2, poses.skeleton.keypoints
     frame = "centre of the top-left pixel is (0, 0)" if flat else "world frame of the calibration"
     series = [
         ndx_pose.PoseEstimationSeries(
             name=name,
             description=f"position of {keypoint} of {poses.names[individual]}",
-            data=poses.points[:, individual, k],
+            data=columns.add(lambda part, _, k=k: part.points[:, i, k], (poses.dimensions,)),
             unit=UNITS.get(poses.unit, poses.unit),
             reference_frame=frame,
-            confidence=poses.confidence[:, individual, k],
+            confidence=columns.add(lambda part, _, k=k: part.confidence[:, i, k], ()),
             confidence_definition="score of the network, 0 to 1; 0 = missing",
-            **_find_times(poses),
+            **times,
         )
         for k, (keypoint, name) in enumerate(zip(keypoints, make_plain(keypoints), strict=True))
     ]
@@ -180,7 +225,9 @@ def _make_estimation(
     )
 
 
-def _join_estimations(estimations: list[Any], names: list[str], skeletons: Any) -> Any:
+def _join_estimations(
+    estimations: list[Any], names: list[str], skeletons: Any, *, columns: _Columns
+) -> Any:
     """Put the series of all individuals into one estimation, linked to the same numbers."""
     first = estimations[0]
     whose = [
@@ -193,7 +240,8 @@ def _join_estimations(estimations: list[Any], names: list[str], skeletons: Any) 
     return type(first)(
         name=TITLE,
         pose_estimation_series=[
-            _link_series(series, marker) for marker, (_, series) in zip(markers, whose, strict=True)
+            _link_series(series, marker, columns)
+            for marker, (_, series) in zip(markers, whose, strict=True)
         ],
         description="poses of " + ", ".join(names),
         source_software="mapose",
@@ -201,7 +249,9 @@ def _join_estimations(estimations: list[Any], names: list[str], skeletons: Any) 
     )
 
 
-def _link_track(estimation: Any, name: str, skeletons: Any, video: Path) -> Any:
+def _link_track(
+    estimation: Any, name: str, skeletons: Any, video: Path, *, columns: _Columns
+) -> Any:
     """Link the series of an individual as a track of sleap-io."""
     series, skeleton = estimation.pose_estimation_series, estimation.skeleton
     if list(skeleton.nodes) != list(series):
@@ -211,7 +261,9 @@ def _link_track(estimation: Any, name: str, skeletons: Any, video: Path) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         return type(estimation)(
             name=name,
-            pose_estimation_series=[_link_series(one, title) for title, one in series.items()],
+            pose_estimation_series=[
+                _link_series(one, title, columns) for title, one in series.items()
+            ],
             description=estimation.description,
             source_software="mapose",
             skeleton=skeleton,
@@ -219,16 +271,16 @@ def _link_track(estimation: Any, name: str, skeletons: Any, video: Path) -> Any:
         )
 
 
-def _link_series(series: Any, name: str) -> Any:
+def _link_series(series: Any, name: str, columns: _Columns) -> Any:
     times = {"timestamps": series} if series.rate is None else {}
     times |= {} if times else {"starting_time": series.starting_time, "rate": series.rate}
     return type(series)(
         name=name,
         description=series.description,
-        data=series,
+        data=columns.repeat(series.data),
         unit=series.unit,
         reference_frame=series.reference_frame,
-        confidence=series.confidence,
+        confidence=columns.repeat(series.confidence),
         confidence_definition=series.confidence_definition,
         **times,
     )
@@ -248,24 +300,23 @@ def make_plain(names: Sequence[str]) -> list[str]:
 
 
 def _list_support(
-    poses: Poses, individual: int, title: str, support: Mapping[str, Any]
+    parts: Parts, individual: int, title: str, *, columns: _Columns
 ) -> list[dict[str, Any]]:
     """List the time series that say how far the points of one individual can be trusted."""
+    i, head, keypoints = individual, parts.head, (len(parts.skeleton.keypoints),)
     found = []
-    if poses.identity is not None:
-        found.append(("identity", poses.identity, "probability", "that the name is right"))
-    found += [(_SUPPORT[k][0], v, *_SUPPORT[k][1:]) for k, v in support.items() if k in _SUPPORT]
+    if head.identity is not None:
+        place = columns.add(lambda part, _: part.identity[:, i], ())
+        found.append(("identity", place, "probability", "that the name is right"))
+    for key in parts.list_support():
+        if key in _SUPPORT:
+            place = columns.add(lambda _, rests, key=key: np.asarray(rests[key])[:, i], keypoints)
+            name, unit, words = _SUPPORT[key]
+            words += "; columns are the keypoints of the skeleton"
+            found.append((name, place, unit, words))
     return [
-        {
-            "name": f"{title}_{name}",
-            "data": np.asarray(values, np.float32)[:, individual],
-            "unit": unit,
-            "description": f"{words}; columns are the keypoints of the skeleton"
-            if np.ndim(values) == 3
-            else words,
-            **_find_times(poses),
-        }
-        for name, values, unit, words in found
+        {"name": f"{title}_{name}", "data": place, "unit": unit, "description": words}
+        for name, place, unit, words in found
     ]
 
 

@@ -28,9 +28,11 @@ from mapose.io.instances import (
     unname_slots,
 )
 from mapose.io.picture_sizes import hold_sizes
+from mapose.io.sleap_tables import fill_tables
 from mapose.io.sleap_videos import find_recordings
 from mapose.io.sources import find_frame_numbers, find_images, name_videos
 from mapose.labels import ORIGINS, Labels, list_distinct
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -423,7 +425,7 @@ def _make_skeleton(skeleton: Skeleton) -> Any:
 
 
 def write_slp(
-    poses: Poses,
+    poses: Poses | Parts,
     path: Path,
     *,
     video: str | Path | None = None,
@@ -432,10 +434,13 @@ def write_slp(
 ) -> None:
     """Write a SLEAP file of predicted instances, and of user's instances where a person edited.
 
+    sleap-io writes the file without frames; its tables are filled here, as objects for the animals
+    would take 13 kB for each frame of four, and most of the time.
+
     Parameters
     ----------
-    poses : Poses
-        2D. Named individuals become tracks; slots have none.
+    poses : Poses or Parts
+        2D; of parts, few are in memory at a time. Named individuals become tracks; slots have none.
     path : Path
         Ends in ``.slp``.
     video : Path, optional
@@ -453,28 +458,13 @@ def write_slp(
     """
     if poses.dimensions != 2:
         raise FormatError("SLEAP files hold image coordinates: wanted 2D poses, came 3D")
-    skeleton = _make_skeleton(poses.skeleton)
+    parts = Parts.of(poses, support=support)
     tracks = [sio.Track(n) for n in poses.individuals] if poses.individuals else []
     source = sio.Video(str(video or path.with_suffix(".mp4").name), open_backend=False)
-    present = poses.find_present()
-    by_hand = np.asarray((support or {}).get("edited", np.zeros(poses.confidence.shape, bool)))
-    frames = []
-    # The last frame is written even if nobody is there: it tells where the recording ends.
-    for f in np.flatnonzero(present.any(1) | (poses.frames == poses.frames[-1:].max(initial=0))):
-        instances = []
-        for i in np.flatnonzero(present[f]):
-            points, track = poses.points[f, i].astype(np.float64), tracks[i] if tracks else None
-            if by_hand[f, i].any():
-                instances.append(sio.Instance.from_numpy(points, skeleton, track=track))
-                continue
-            scores = poses.confidence[f, i]
-            instances.append(
-                sio.PredictedInstance.from_numpy(
-                    points, skeleton, point_scores=scores, score=float(scores.mean()), track=track
-                )
-            )
-        frames.append(sio.LabeledFrame(source, int(poses.frames[f]), instances))
-    labels = sio.Labels(frames, videos=[source], skeletons=[skeleton], tracks=tracks)
+    skeleton = _make_skeleton(poses.skeleton)
+    labels = sio.Labels([], videos=[source], skeletons=[skeleton], tracks=tracks)
     with write_atomically(path, error=FormatError) as partial:
         sio.save_slp(labels, str(partial), embed=False, verbose=False)
+        with h5py.File(partial, "r+") as file:
+            fill_tables(file, parts)
         leave_mark(partial, made)

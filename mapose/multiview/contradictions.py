@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from calibration import Camera, CameraGroup, find_undistorted, triangulate_points
-from mapose.arrays import Bools, Floats
+from mapose.arrays import Bools, Floats, Ints
 
 # Median distance in px between a view and the points, over the diagonal of the picture, that
 # real recordings do not reach: 0.7 % on the tails of mouse_4cam, which each camera's labels set
@@ -73,17 +73,31 @@ def find_contradictions(
     list of str
         One sentence for each contradiction; empty for views that fit.
     """
-    said = [*_list_outside(cameras, pixels), *_list_undistorted(cameras, pixels)]
+    rim = Rim(cameras)
+    rim.add(pixels)
+    rows = pick_frames(pixels.shape[1])
+    return [
+        *rim.list_outside(),
+        *list_undistorted(cameras, pixels),
+        *compare_views(cameras, pixels[:, rows], points[rows], used[:, rows]),
+    ]
+
+
+def pick_frames(count: int) -> Ints:
+    """Pick the frames, spread evenly, in which `compare_views` compares them."""
+    return np.unique(np.linspace(0, count - 1, _FRAMES).astype(int))[: max(count, 0)]
+
+
+def compare_views(cameras: CameraGroup, some: Floats, points: Floats, used: Bools) -> list[str]:
+    """Say which views do not fit, from some frames; see `find_contradictions`."""
+    said: list[str] = []
     names = cameras.names
-    rows = np.unique(np.linspace(0, pixels.shape[1] - 1, _FRAMES).astype(int))
-    rows = rows if pixels.shape[1] else rows[:0]
-    some, used = pixels[:, rows], used[:, rows]
     seen = np.asarray(np.isfinite(some).all(-1))
-    error = measure_views(cameras, some, points[rows])
+    error = measure_views(cameras, some, points)
     shared = seen & (seen.sum(0) > 1)  # what one view alone sees contradicts nothing
     share = (used & shared).sum((1, 2, 3)) / np.maximum(shared.sum((1, 2, 3)), 1)
     limit = _FAR * np.array([np.hypot(*camera.size) for camera in cameras])
-    kept = measure_views(cameras, np.where(used[..., None], some, np.nan), points[rows])
+    kept = measure_views(cameras, np.where(used[..., None], some, np.nan), points)
     odd = [
         v for v in range(len(names)) if shared[v].any() and _is_odd(v, error, kept, share, limit)
     ]
@@ -128,22 +142,43 @@ def _is_odd(v: int, error: Floats, kept: Floats, share: Floats, limit: Floats) -
     return bool(far > limit[v] or worse or share[v] < _SHARE)
 
 
-def _list_outside(cameras: CameraGroup, pixels: Floats) -> Iterator[str]:
-    """Say in which views keypoints lie outside the camera's picture."""
-    for camera, own in zip(cameras, pixels, strict=True):
-        own = own[np.isfinite(own).all(-1)]
-        size = np.array(camera.size)
-        outside = ((own < -_BEYOND * size) | (own > (1 + _BEYOND) * size - 1)).any(-1)
-        if len(own) and outside.mean() > _OUTSIDE:
-            far = own[np.abs(own - size / 2).max(-1).argmax()]
-            yield (
-                f"{camera.name}: {100 * outside.mean():.0f} % of its keypoints lie outside the "
-                f"{size[0]} x {size[1]} pixels of its camera, as far as ({far[0]:.0f}, "
-                f"{far[1]:.0f}): was it recorded at another size than it was calibrated?"
-            )
+class Rim:
+    """Counts the keypoints that lie outside their camera's picture, some frames after others."""
+
+    def __init__(self, cameras: CameraGroup) -> None:
+        self._cameras = cameras
+        self._seen, self._outside = np.zeros((2, len(cameras)), np.int64)
+        self._far, self._reach = np.zeros((len(cameras), 2)), np.full(len(cameras), -1.0)
+
+    def add(self, pixels: Floats) -> None:
+        """Count those of some more frames, float64 (V, F, I, K, 2)."""
+        for v, (camera, own) in enumerate(zip(self._cameras, pixels, strict=True)):
+            own = own[np.isfinite(own).all(-1)]
+            if not len(own):
+                continue
+            size = np.array(camera.size)
+            outside = ((own < -_BEYOND * size) | (own > (1 + _BEYOND) * size - 1)).any(-1)
+            self._seen[v] += len(own)
+            self._outside[v] += outside.sum()
+            reach = np.abs(own - size / 2).max(-1)
+            farthest = reach.argmax()
+            if reach[farthest] > self._reach[v]:
+                self._reach[v], self._far[v] = reach[farthest], own[farthest]
+
+    def list_outside(self) -> Iterator[str]:
+        """Say in which views keypoints lie outside the camera's picture."""
+        share = self._outside / np.maximum(self._seen, 1)
+        for camera, part, far in zip(self._cameras, share, self._far, strict=True):
+            if part > _OUTSIDE:
+                yield (
+                    f"{camera.name}: {100 * part:.0f} % of its keypoints lie outside the "
+                    f"{camera.size[0]} x {camera.size[1]} pixels of its camera, as far as "
+                    f"({far[0]:.0f}, {far[1]:.0f}): was it recorded at another size than it was "
+                    "calibrated?"
+                )
 
 
-def _list_undistorted(cameras: CameraGroup, pixels: Floats) -> Iterator[str]:
+def list_undistorted(cameras: CameraGroup, pixels: Floats) -> Iterator[str]:
     """Say that the distortion of the lenses is not in the pixels."""
     found = find_undistorted(cameras, pixels)
     size = np.mean([np.hypot(*camera.size) for camera in cameras])

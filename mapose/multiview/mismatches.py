@@ -14,8 +14,10 @@ from scipy.optimize import linear_sum_assignment
 from calibration import CameraGroup, triangulate_points
 from mapose.arrays import Floats, Ints
 
-# Frames in which keypoints are compared, and those of the piece in which time is.
-_FRAMES, _PIECE = 200, 2000
+#: Frames, the first ones, in which time is compared.
+PIECE = 2000
+# Frames of it that are looked at.
+_FRAMES = 200
 # Another keypoint, or another moment, is meant if it is this many times as far as what is told to
 # be, and that is far: distances over the diagonal of the picture.
 _KEYPOINT, _MOMENT, _LEAST = 0.35, 0.6, 0.004
@@ -27,17 +29,22 @@ _LAGS, _LAG = 120, 2
 _REPEATED, _MORE, _ENOUGH = 0.25, 4.0, 20
 
 
-def find_mismatches(cameras: CameraGroup, pixels: Floats, keypoints: Sequence[str]) -> list[str]:
-    """Say in which views keypoints are exchanged, moments are others, or frames are repeated.
+def compare_frames(
+    cameras: CameraGroup, some: Floats, piece: Floats, *, keypoints: Sequence[str]
+) -> list[str]:
+    """Say in which views keypoints are exchanged or moments are others.
 
-    Two views alone cannot tell who is wrong: of them only repeated frames are told.
+    Two views alone cannot tell who is wrong: of them only repeated frames are told, by `Repeats`.
 
     Parameters
     ----------
     cameras : calibration.CameraGroup
         V of them.
-    pixels : float64, (V, F, I, K, 2)
-        What they saw, px; NaN = not seen. Individuals are the same in all views.
+    some : float64, (V, F, I, K, 2)
+        What they saw in the frames that `contradictions.pick_frames` picks, px; NaN = not seen.
+        Individuals are the same in all views.
+    piece : float64, (V, F, I, K, 2)
+        What they saw in the first frames, `PIECE` at most.
     keypoints : sequence of str
         Names of the K keypoints.
 
@@ -46,16 +53,15 @@ def find_mismatches(cameras: CameraGroup, pixels: Floats, keypoints: Sequence[st
     list of str
         One sentence for each; empty for views that fit.
     """
-    said = _list_repeats(cameras.names, pixels)
-    if len(cameras) < 3 or not pixels.shape[1]:
-        return said
-    rows = np.unique(np.linspace(0, pixels.shape[1] - 1, _FRAMES).astype(int))
+    if len(cameras) < 3 or not piece.shape[1]:
+        return []
+    said = []
     for v in range(len(cameras)):
-        expected = _expect(cameras, pixels[:, rows], v, robust=True)
+        expected = _expect(cameras, some, v, robust=True)
         size = float(np.hypot(*cameras.cameras[v].size))
-        if words := _compare_keypoints(pixels[v, rows], expected, keypoints, size=size):
+        if words := _compare_keypoints(some[v], expected, keypoints, size=size):
             said.append(f"{cameras.names[v]}: {words}")
-    return said + _list_moments(cameras, pixels[:, :_PIECE])
+    return said + _list_moments(cameras, piece)
 
 
 def _expect(cameras: CameraGroup, pixels: Floats, v: int, *, robust: bool) -> Floats:
@@ -138,23 +144,38 @@ def _list_moments(cameras: CameraGroup, pixels: Floats) -> list[str]:
     return [told] if told else []
 
 
-def _list_repeats(names: Sequence[str], pixels: Floats) -> list[str]:
-    """Say which views repeat the frame before to the last digit, though others do not."""
-    there = np.asarray(np.isfinite(pixels).all(-1))
-    both = there[:, 1:] & there[:, :-1]
-    same = (pixels[:, 1:] == pixels[:, :-1]).all(-1) | ~both
-    seen = both.any((2, 3))
-    repeated = same.all((2, 3)) & seen
-    count = seen.sum(1)
-    share = repeated.sum(1) / np.maximum(count, 1)
-    said = []
-    for v, name in enumerate(names):
-        others = np.delete(share, v)[np.delete(count, v) >= _ENOUGH]
-        usual = float(np.median(others)) if len(others) else 1.0
-        if count[v] >= _ENOUGH and share[v] > max(_REPEATED, _MORE * usual):
-            said.append(
-                f"{name}: in {100 * share[v]:.0f} % of its frames ({repeated[v].sum()} of "
-                f"{count[v]}) it saw to the last digit what it saw in the frame before, the others "
-                f"in {100 * usual:.0f} %: are frames doubled there, did the camera hang?"
-            )
-    return said
+class Repeats:
+    """Counts the frames that repeat the one before to the last digit, some after others."""
+
+    def __init__(self, cameras: CameraGroup) -> None:
+        self._names = cameras.names
+        self._seen, self._repeated = np.zeros((2, len(cameras)), np.int64)
+        self._last: Floats | None = None
+
+    def add(self, pixels: Floats) -> None:
+        """Count those of the frames that follow, float64 (V, F, I, K, 2)."""
+        if self._last is not None:
+            pixels = np.concatenate([self._last, pixels], axis=1)
+        self._last = pixels[:, -1:].copy()
+        there = np.asarray(np.isfinite(pixels).all(-1))
+        both = there[:, 1:] & there[:, :-1]
+        same = (pixels[:, 1:] == pixels[:, :-1]).all(-1) | ~both
+        seen = both.any((2, 3))
+        self._seen += seen.sum(1)
+        self._repeated += (same.all((2, 3)) & seen).sum(1)
+
+    def list_repeats(self) -> list[str]:
+        """Say which views repeat frames though others do not."""
+        count, repeated = self._seen, self._repeated
+        share = repeated / np.maximum(count, 1)
+        said = []
+        for v, name in enumerate(self._names):
+            others = np.delete(share, v)[np.delete(count, v) >= _ENOUGH]
+            usual = float(np.median(others)) if len(others) else 1.0
+            if count[v] >= _ENOUGH and share[v] > max(_REPEATED, _MORE * usual):
+                said.append(
+                    f"{name}: in {100 * share[v]:.0f} % of its frames ({repeated[v]} of "
+                    f"{count[v]}) it saw to the last digit what it saw in the frame before, the "
+                    f"others in {100 * usual:.0f} %: are frames doubled there, did the camera hang?"
+                )
+        return said

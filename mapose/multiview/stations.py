@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from calibration import CameraGroup, list_stations, split_station
-from mapose.arrays import Bools
+from mapose.arrays import Ints
+from mapose.parts import Parts
 from mapose.poses import Poses
 
 
@@ -42,15 +44,35 @@ def split_views(views: Mapping[str, Poses], cameras: CameraGroup) -> dict[str, P
     """
     found = {}
     for name, view in views.items():
-        stations = list_stations(cameras, name) if name in cameras else []
-        if len(stations) < 2 or any(camera.name in views for _, _, camera in stations[1:]):
-            found[name] = view
-            continue
-        for since, end, camera in stations:
-            there = (view.frames >= since) & (view.frames < end)
-            if there.any():
-                found[camera.name] = _blank(view, ~there)
+        for title, *time in _list_places(name, view.frames, views=views, cameras=cameras):
+            found[title] = _blank(view, since=time[0], end=time[1]) if time else view
     return found
+
+
+def split_parts(views: Mapping[str, Parts], cameras: CameraGroup) -> dict[str, Parts]:
+    """Give each station a view of its own, as `split_views` does, of what is read in parts."""
+    found = {}
+    for name, view in views.items():
+        for title, *time in _list_places(name, view.frames, views=views, cameras=cameras):
+            found[title] = view.map(partial(_blank, since=time[0], end=time[1])) if time else view
+    return found
+
+
+def _list_places(
+    name: str, frames: Ints, *, views: Collection[str], cameras: CameraGroup
+) -> list[tuple[str, int, int]] | list[tuple[str]]:
+    """List the stations of a camera in whose time there are frames: title, first frame, and end.
+
+    Of a camera that was never moved, or each of whose stations has a view, its name alone.
+    """
+    stations = list_stations(cameras, name) if name in cameras else []
+    if len(stations) < 2 or any(camera.name in views for _, _, camera in stations[1:]):
+        return [(name,)]
+    return [
+        (camera.name, since, end)
+        for since, end, camera in stations
+        if ((frames >= since) & (frames < end)).any()
+    ]
 
 
 def join_views(views: Mapping[str, Poses], cameras: CameraGroup) -> dict[str, Poses]:
@@ -72,8 +94,9 @@ def join_views(views: Mapping[str, Poses], cameras: CameraGroup) -> dict[str, Po
     return found
 
 
-def _blank(view: Poses, rows: Bools) -> Poses:
-    """Take out what was seen in some frames."""
+def _blank(view: Poses, *, since: float, end: float) -> Poses:
+    """Take out what was seen in all other frames."""
+    rows = (view.frames < since) | (view.frames >= end)
     array = view.array.copy()
     array[rows, ..., :-1], array[rows, ..., -1] = np.nan, 0
     companions = {}

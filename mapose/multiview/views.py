@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from calibration import Camera, CameraGroup, find_different_rates
 from mapose.arrays import Floats, Ints, Singles
 from mapose.errors import ShapeError, suggest_name
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.skeleton import Skeleton
 
@@ -45,6 +46,26 @@ class Stack:
     covariance: Floats | None
     identity: Singles | None
 
+    def copy(self) -> Stack:
+        """Copy the arrays: of frames that were taken out of many, these alone are then kept."""
+        return replace(
+            self,
+            pixels=self.pixels.copy(),
+            confidence=self.confidence.copy(),
+            covariance=None if self.covariance is None else self.covariance.copy(),
+        )
+
+    def take(self, rows: slice) -> Stack:
+        """Pick frames by where they stand; the memory is shared."""
+        return replace(
+            self,
+            frames=self.frames[rows],
+            pixels=self.pixels[:, rows],
+            confidence=self.confidence[:, rows],
+            covariance=None if self.covariance is None else self.covariance[:, rows],
+            identity=None if self.identity is None else self.identity[rows],
+        )
+
 
 def select_common_frames(views: Mapping[str, Poses]) -> dict[str, Poses]:
     """Cut views to the frames that all of them have.
@@ -70,12 +91,17 @@ def select_common_frames(views: Mapping[str, Poses]) -> dict[str, Poses]:
     >>> [len(poses) for poses in select_common_frames(views).values()]
     [4, 4]
     """
+    common = _find_common_frames(views)
+    return {name: poses.sel(frames=common) for name, poses in views.items()}
+
+
+def _find_common_frames(views: Mapping[str, Poses | Parts]) -> Ints:
     common: Ints | None = None
     for poses in views.values():
         common = poses.frames if common is None else np.intersect1d(common, poses.frames)
     if common is None or not len(common):
         raise ShapeError(f"no frame in common: {_describe_frames(views)}")
-    return {name: poses.sel(frames=common) for name, poses in views.items()}
+    return common
 
 
 def align_views(views: Mapping[str, Poses]) -> dict[str, Poses]:
@@ -102,14 +128,58 @@ def align_views(views: Mapping[str, Poses]) -> dict[str, Poses]:
     >>> [poses.confidence.sum(0).tolist() for poses in align_views(views).values()]
     [[[5.0, 5.0]], [[4.0, 0.0]]]
     """
-    each = list(views.values())
-    if not each:
+    if not views:
         return {}
+    frames, skeleton = _find_order(views)
+    return {name: _widen(poses, frames, skeleton) for name, poses in views.items()}
+
+
+def align_parts(views: Mapping[str, Parts]) -> dict[str, Parts]:
+    """Bring views that are read a part at a time to the same frames and keypoints.
+
+    Parameters
+    ----------
+    views : mapping of str to Parts
+        By camera; as for `align_views`, and so is what comes out.
+    """
+    frames, skeleton = _find_order(views)
+    return {name: _widen_parts(parts, frames, skeleton) for name, parts in views.items()}
+
+
+def pick_common_frames(views: Mapping[str, Parts]) -> dict[str, Parts]:
+    """Cut views that are read a part at a time, as `select_common_frames` does."""
+    common = _find_common_frames(views)
+    return {
+        name: _spread(parts, common, lambda poses, own: poses.sel(frames=own))
+        for name, parts in views.items()
+    }
+
+
+def _find_order(views: Mapping[str, Poses | Parts]) -> tuple[Ints, Skeleton]:
+    """Find the frames and the keypoints that any view has."""
+    each = list(views.values())
     frames = each[0].frames
     if any(not np.array_equal(p.frames, frames) for p in each[1:]):
         frames = np.unique(np.concatenate([p.frames for p in each]))
-    skeleton = join_skeletons([p.skeleton for p in each])
-    return {name: _widen(poses, frames, skeleton) for name, poses in views.items()}
+    return frames, join_skeletons([p.skeleton for p in each])
+
+
+def _widen_parts(parts: Parts, frames: Ints, skeleton: Skeleton) -> Parts:
+    if np.array_equal(parts.frames, frames) and parts.skeleton == skeleton:
+        return parts
+    return _spread(parts, frames, lambda poses, own: _widen(poses, own, skeleton))
+
+
+def _spread(parts: Parts, frames: Ints, change: Callable[[Poses, Ints], Poses]) -> Parts:
+    """Give other frames: those that a part of these spans are read, and changed to be these."""
+
+    def read(rows: slice) -> Poses:
+        own = frames[rows]
+        ends = [own[0], own[-1] + 1] if len(own) else [0, 0]
+        first, last = np.searchsorted(parts.frames, ends)
+        return change(parts.read(slice(int(first), int(last))), own)
+
+    return Parts(read, frames)
 
 
 def join_skeletons(skeletons: Sequence[Skeleton]) -> Skeleton:
@@ -173,12 +243,12 @@ def _widen(poses: Poses, frames: Ints, skeleton: Skeleton) -> Poses:
     )
 
 
-def list_differences(views: Mapping[str, Poses]) -> list[str]:
+def list_differences(views: Mapping[str, Poses | Parts]) -> list[str]:
     """Say in sentences which frames and keypoints some views do not list, though others do.
 
     Parameters
     ----------
-    views : mapping of str to Poses
+    views : mapping of str to Poses or Parts
         By camera, as they were given.
     """
     notes = []
@@ -200,7 +270,7 @@ def list_differences(views: Mapping[str, Poses]) -> list[str]:
     return notes
 
 
-def check_views(views: Mapping[str, Poses], cameras: CameraGroup) -> None:
+def check_views(views: Mapping[str, Poses | Parts], cameras: CameraGroup) -> None:
     """Raise an error that lists all reasons why views do not fit each other or the cameras.
 
     Raises
@@ -252,7 +322,7 @@ def find_unknown_cameras(names: Iterable[str], cameras: CameraGroup) -> list[str
     return [f"no camera {', '.join(own)} in the calibration: {hint}" for hint, own in said.items()]
 
 
-def _compare_views(views: Mapping[str, Poses]) -> list[str]:
+def _compare_views(views: Mapping[str, Poses | Parts]) -> list[str]:
     faults = []
     each = list(views.values())
     alone = [
@@ -281,7 +351,7 @@ def _compare_views(views: Mapping[str, Poses]) -> list[str]:
     return faults
 
 
-def _describe_frames(views: Mapping[str, Poses]) -> str:
+def _describe_frames(views: Mapping[str, Poses | Parts]) -> str:
     return ", ".join(
         f"{name} {len(p)} ({p.frames[0]}-{p.frames[-1]})" if len(p) else f"{name} none"
         for name, p in views.items()

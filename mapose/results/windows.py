@@ -82,6 +82,7 @@ class Windows:
         self._doubts = find_swaps(self._file.read_doubts())
         self._length: float | None = None
         self._whole: Poses | None = None
+        self._whole_support: dict[str, Any] | None = None
         self._apply(load_edits(find_edits_path(self.path)) if journal is None else journal)
 
     def __enter__(self) -> Windows:
@@ -188,7 +189,7 @@ class Windows:
     def read_support(self, rows: slice) -> dict[str, Any]:
         """Read what the keypoints of some rows rest on, as `Result.support` has it."""
         with self._lock:
-            found, frames = self._file.read_support(rows), self.frames[rows]
+            found, frames = self._read_raw_support(rows), self.frames[rows]
             if not self.edits:
                 return found
             moved = arrange_support(found, self.find_order(frames))
@@ -237,6 +238,14 @@ class Windows:
         if self._whole is None:
             self._whole = self._file.read_poses()
         return self._whole.take(rows)
+
+    def _read_raw_support(self, rows: slice) -> dict[str, Any]:
+        """Read what keypoints rest on as it was made; of a short file once, as `_read_raw` does."""
+        if len(self) > _SHORT:
+            return self._file.read_support(rows)
+        if self._whole_support is None:
+            self._whole_support = self._file.read_support()
+        return {name: values[rows] for name, values in self._whole_support.items()}
 
     def _find_present(self) -> Bools:
         """Find when somebody is in each of the tracker's rows, bool (F, I)."""

@@ -143,13 +143,21 @@ def test_parts_are_the_whole_once_more():
 
 #: Formats that are written in parts, and by which ending.
 FORMATS = {
-    "two": {"csv": "csv", "dlc-csv": "csv", "dlc-h5": "h5", "coco": "json", "mapose": "mapose.h5"},
+    "two": {
+        "csv": "csv",
+        "dlc-csv": "csv",
+        "dlc-h5": "h5",
+        "coco": "json",
+        "movement": "nc",
+        "mapose": "mapose.h5",
+    },
     "three": {"csv": "csv", "dlc-h5": "h5", "trc": "trc", "mapose": "mapose.h5", "movement": "nc"},
     "empty": {
         "csv": "csv",
         "dlc-csv": "csv",
         "dlc-h5": "h5",
         "coco": "json",
+        "movement": "nc",
         "mapose": "mapose.h5",
     },
 }
@@ -180,6 +188,32 @@ COMMANDS = {
 def test_a_command_makes_of_parts_what_it_makes_of_the_whole(run_both, command):
     part, whole = run_both(COMMANDS[command])
     assert part == whole
+
+
+@pytest.mark.parametrize("name", ["two", "noisy", "empty"])
+def test_tables_for_sleap_are_those_of_the_whole(run_both, name):
+    part, whole = run_both(f"export {name}.mapose.h5 --to slp -o a.slp")
+    made = [dict(zip(files, read, strict=True))[Path("a.slp")] for *_, files, read in (part, whole)]
+    for tables in made:
+        del tables["metadata"]  # lists symmetries as they come
+    assert part == whole
+    frames, users = (made[0][table][1][0][0] for table in ("frames", "points"))
+    assert (frames > 0) == (name != "empty") and (users > 0) == (name == "two")
+
+
+@pytest.mark.parametrize("name", ["two", "three", "empty"])
+def test_numbers_for_nwb_are_those_of_the_whole(run_both, name):
+    pytest.importorskip("ndx_pose")
+    told = []
+    for said, _, files, read in run_both(f"export {name}.mapose.h5 --to nwb -o a.nwb"):
+        tables = dict(zip(files, read, strict=True))[Path("a.nwb")]
+        told.append((said, {n: values for n, (_, values) in tables.items()}))
+    dates = ("file_create_date", "session_start_time", "timestamps_reference_time")
+    for _, values in told:
+        assert sum(n.endswith("/data") for n in values) > 20
+        for date in dates:
+            values.pop(date, None)
+    assert told[0] == told[1]
 
 
 def test_a_long_result_is_plotted_in_bins_and_thinned_as_the_whole(run_both, monkeypatch):

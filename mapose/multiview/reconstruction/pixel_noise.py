@@ -24,8 +24,10 @@ from mapose.smoothing import find_median
 
 # How often each of the entries of symmetric matrices that are kept occurs.
 _TWICE = np.array([1.0, 2, 2, 1, 2, 1])
-# Frames from which the noise is estimated, and points below which a keypoint goes with the rest.
-_SAMPLE, _FEWEST = 1000, 30
+#: Frames from which the noise is estimated: every so many that there are 1,000 to 2,000.
+SAMPLE = 1000
+# Points below which a keypoint goes with the rest.
+_FEWEST = 30
 # Rounds in which views are weighed by how well they agree; changes are below 1 % after ten.
 _ROUNDS = 12
 # How many independent frames the belief weighs that all views are equally exact.
@@ -69,7 +71,7 @@ def compare_keypoints(
     v, f, k, _ = pixels.shape
     if not np.isfinite(pixels).any():
         return np.ones(k)
-    rows = slice(None, None, max(f // _SAMPLE, 1))
+    rows = slice(None, None, max(f // SAMPLE, 1))
     some = pixels[:, rows]
     lines = make_sightlines(
         cameras,
@@ -115,7 +117,7 @@ def estimate_sigma(recording: Recording, points: Floats, *, chosen: Bools) -> tu
     (Allgemeine Vermessungs-Nachrichten 86:446).
     """
     f, i, k, _ = points.shape
-    rows = slice(None, None, max(f // _SAMPLE, 1))
+    rows = slice(None, None, max(f // SAMPLE, 1))
     evidence = recording.gather(rows, np.ones((len(chosen), i * k)))
     there = points[rows].reshape(-1, i * k, 3)
     known = np.asarray(np.isfinite(there).all(-1))

@@ -7,7 +7,7 @@ that was alone, is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +22,9 @@ from mapose.multiview.reconstruction.bones import (
     solve_bodies,
     split_bodies,
 )
-from mapose.multiview.reconstruction.evidence import Recording, add_evidence
+from mapose.multiview.reconstruction.evidence import Evidence, add_evidence
 from mapose.multiview.reconstruction.keypoints import smooth_keypoints
-from mapose.multiview.reconstruction.pixel_noise import estimate_sigma
+from mapose.multiview.reconstruction.shelf import Rows, Shelf
 from mapose.smoothing import (
     Motion,
     cut_windows,
@@ -40,50 +40,78 @@ _STEPS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Refined:
-    """Smooth points.
+class Draft:
+    """What was triangulated frame by frame, of V views, I individuals and K keypoints.
 
     Parameters
     ----------
+    frames : int64, (F,)
+        Frame numbers, ascending.
+    shape : (int, int, int)
+        V, I and K.
+    points : Rows of float64, (F, I K, 3)
+        NaN = missing.
+    chosen : Rows of bool, (F, V, I K)
+        Views from which they were triangulated.
+    gather : function of (slice, float64 (V, I K))
+        Gives what the cameras saw in some rows, as `Recording.gather` does.
+    sigma, caution : float64, (V, K) and (K,)
+        As of `estimate_sigma`.
+    measured : bool
+        Whether the pixels came with covariances.
+    """
+
+    frames: Ints
+    shape: tuple[int, int, int]
+    points: Rows
+    chosen: Rows
+    gather: Callable[[slice, Floats], Evidence]
+    sigma: Floats
+    caution: Floats
+    measured: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """Smooth points of some rows.
+
+    Parameters
+    ----------
+    rows : slice
+        Which these are.
     points : float64, (F, I, K, 3)
         NaN where unknown.
     covariance : float64, (F, I, K, 3, 3)
         NaN where unknown.
     used : bool, (V, F, I, K)
         Views that count.
-    bones : Bones
-        Lengths that were learned.
-    sigma : float64, (V, K)
-        Standard deviation of the pixels of each keypoint in each view.
     """
 
+    rows: slice
     points: Floats
     covariance: Floats
     used: Bools
-    bones: Bones
-    sigma: Floats
 
 
 def refine_points(
-    recording: Recording,
-    points: Floats,
-    *,
-    chosen: Bools,
+    draft: Draft,
     ends: Ints,
+    *,
     max_gap: int,
     rigid: bool = False,
+    shelf: Shelf,
     on_progress: Callable[[int, int], None] | None = None,
-) -> Refined:
-    """Smooth triangulated points through time and repair them.
+) -> Iterator[Refined]:
+    """Smooth triangulated points through time and repair them, window after window.
+
+    The windows and their margins are what they are however long the recording is. Of all of it
+    only the noise of the pixels and the bones are learned, both from a sample; what the first turn
+    finds in each window waits on the shelf for the second.
 
     Parameters
     ----------
-    recording : Recording
-        What the cameras saw of the I K points.
-    points : float64, (F, I, K, 3)
-        Triangulated frame by frame; NaN = missing.
-    chosen : bool, (V, F, I, K)
-        Views from which they were triangulated.
+    draft : Draft
+        Points triangulated frame by frame.
     ends : int64, (E, 2)
         Keypoints joined by bones.
     max_gap : int
@@ -91,6 +119,8 @@ def refine_points(
     rigid : bool
         Whether bones are known not to change their lengths; if not, how much each does is
         learned.
+    shelf : Shelf
+        For what the turns hand on.
     on_progress : callable, optional
         Called with the number of frames done and of all frames.
 
@@ -100,131 +130,140 @@ def refine_points(
     Journal 3:1445): what is solved here in one piece. Karashchuk et al. 2021, "Anipose" (Cell
     Reports 36:109730): smoothness and bone lengths as soft constraints.
     """
-    sigma, caution = estimate_sigma(recording, points, chosen=chosen)
-    work = _Work(recording, points, chosen, np.tile(sigma, points.shape[1]), max_gap)
-    windows = cut_windows(len(points), max_gap)
+    work, count = _Work(draft, max_gap, shelf), len(draft.frames)
+    windows = cut_windows(count, max_gap)
     for n, (outer, inner) in enumerate(windows):
         work.smooth_each(outer, inner)
         if on_progress:
-            on_progress((n + 1) * len(points) // (2 * len(windows)), len(points))
+            on_progress((n + 1) * count // (2 * len(windows)), count)
     bones = work.learn(ends)
     bones = bones.harden() if rigid else bones
     for n, (outer, inner) in enumerate(windows):
-        work.tie(outer, inner, bones)
+        yield work.tie(outer, inner, bones)
         if on_progress:
-            on_progress((len(windows) + n + 1) * len(points) // (2 * len(windows)), len(points))
-    used = work.used.reshape(chosen.shape)
-    covariance = work.covariance * caution[:, None, None]
-    return Refined(work.points, covariance, used, bones, sigma)
+            on_progress((len(windows) + n + 1) * count // (2 * len(windows)), count)
 
 
 class _Work:
     """What is known so far of all frames, F, and points, T = I K."""
 
-    def __init__(
-        self, recording: Recording, points: Floats, chosen: Bools, sigma: Floats, max_gap: int
-    ) -> None:
-        f, i, k, _ = points.shape
-        self.recording, self.sigma, self.max_gap = recording, sigma, max_gap
-        self.common = np.zeros(i * k) if recording.covariance is None else _find_common(sigma)
-        self.shape = (i, k)
-        self.start = points.reshape(f, i * k, 3)
-        self.chosen = chosen.reshape(len(chosen), f, i * k)
-        self.used = self.chosen.copy()
-        self.inside = np.zeros((f, i * k), bool)
-        self.smooth, self.variances = np.zeros((2, f, i * k, 3))
-        self.precision = np.zeros((max(f - 2, 0), i * k))
-        self.share, self.memory = np.ones((2, f, i * k))
+    def __init__(self, draft: Draft, max_gap: int, shelf: Shelf) -> None:
+        v, i, k = draft.shape
+        f, t = len(draft.frames), i * k
+        self.draft, self.max_gap, self.shape = draft, max_gap, (i, k)
+        self.sigma = np.tile(draft.sigma, i)
+        self.common = _find_common(self.sigma) if draft.measured else np.zeros(t)
+        self.used = shelf.make(f, (v, t), np.bool_)
+        self.smooth = shelf.make(f, (t, 3), np.float64)
+        self.variances = shelf.make(f, (t, 3), np.float64)
+        self.precision = shelf.make(f, (t,), np.float64)
+        # By window: its rows, and what is the same in all of them; and what it keeps, (T,) each.
+        self.steady: list[tuple[slice, Floats, Floats]] = []
         self.keep: dict[int, Floats] = {}
-        self.points = np.full(points.shape, np.nan)
-        self.covariance = np.full((*points.shape, 3), np.nan)
+        self.sample: list[tuple[Floats, Floats]] = []
 
     def smooth_each(self, outer: slice, inner: slice) -> None:
         """Smooth each point of a window by itself."""
         smoothed = smooth_keypoints(
-            self.recording.gather(outer, self.sigma),
-            self.start[outer],
-            chosen=self.chosen[:, outer],
-            frames=self.recording.frames[outer],
+            self.draft.gather(outer, self.sigma),
+            self.draft.points[outer],
+            chosen=_turn(self.draft.chosen[outer]),
+            frames=self.draft.frames[outer],
             max_gap=self.max_gap,
         )
         part = slice(inner.start - outer.start, inner.stop - outer.start)
-        self.smooth[inner], self.variances[inner] = smoothed.points[part], smoothed.variances[part]
-        self.used[:, inner] = smoothed.used[:, part]
-        self.precision[inner] = smoothed.noise.motion.precision[part]
+        points, variances = smoothed.points[part], smoothed.variances[part]
+        used, precision = smoothed.used[:, part], smoothed.noise.motion.precision[part]
+        self.smooth[inner], self.variances[inner], self.used[inner] = points, variances, _turn(used)
+        self.precision[inner.start : inner.start + len(precision)] = precision
         self.keep[outer.start] = smoothed.noise.motion.keep
-        self.share[inner], self.memory[inner] = smoothed.noise.share, smoothed.memory
+        self.steady.append((inner, smoothed.noise.share, smoothed.memory))
+        some = slice(-inner.start % self._step, None, self._step)
+        known = used[:, some].sum(0) >= 2
+        measured = np.where(known[..., None], points[some], np.nan)
+        self.sample.append((measured, variances[some].copy()))
+
+    @property
+    def _step(self) -> int:
+        return max(len(self.draft.frames) // _LEARNED, 1)
 
     def learn(self, ends: Ints) -> Bones:
-        """Learn the bones from all windows, and find which points are asked for."""
-        frames = self.recording.frames
-        known = self.used.sum(0) >= 2
-        self.inside = find_segments(frames, known, self.max_gap)
-        self.used &= self.inside
-        self.smooth[~self.inside] = 0
-        self.variances[~self.inside] = 1
-        self.precision *= find_links(self.inside)
-        sample = slice(None, None, max(len(frames) // _LEARNED, 1))
-        measured = np.where(known[sample, :, None], self.smooth[sample], np.nan)
-        return learn_bones(
-            measured.reshape(-1, *self.shape, 3),
-            self.variances[sample].reshape(-1, *self.shape, 3),
-            ends,
-        )
+        """Learn the bones from every so many frames of all windows."""
+        measured, variances = (np.concatenate(each) for each in zip(*self.sample, strict=True))
+        shape = (-1, *self.shape, 3)
+        return learn_bones(measured.reshape(shape), variances.reshape(shape), ends)
 
-    def tie(self, outer: slice, inner: slice, bones: Bones) -> None:
+    def tie(self, outer: slice, inner: slice, bones: Bones) -> Refined:
         """Solve a window with its bones."""
-        evidence = self.recording.gather(outer, self.sigma)
-        used, share, trust = self.used[:, outer], self.share[outer], self._find_trust(outer)
-        fresh = trust / share
-        bars = self._find_bars(outer, bones)
-        points = self.smooth[outer]
+        window = self._read(outer)
+        evidence, used = self.draft.gather(outer, self.sigma), window.used
+        fresh = window.trust / window.share
+        bars = self._find_bars(window, bones)
+        points = window.smooth
         for step in range(_STEPS):
             found = add_evidence(*evidence.look(points), points=points, used=used)
             scaled = found[0] * fresh[..., None, None], found[1] * fresh[..., None]
-            points, covariance = self._solve(outer, scaled, points, bars, step == _STEPS - 1)
-        covariance *= trust[..., None, None]
+            points, covariance = self._solve(window, scaled, points, bars, step == _STEPS - 1)
+        covariance *= window.trust[..., None, None]
         # The three numbers of a point come from two of each view; no view takes from these errors.
         common = self.common * 2 * used.sum(0) / 3
-        covariance += _find_lasting(found[0], 1 - share + common, used)
-        inside = self.inside[outer]
-        points[~inside], covariance[~inside] = np.nan, np.nan
+        covariance += _find_lasting(found[0], 1 - window.share + common, used)
+        points[~window.inside], covariance[~window.inside] = np.nan, np.nan
         part = slice(inner.start - outer.start, inner.stop - outer.start)
-        self.points[inner] = points[part].reshape(-1, *self.shape, 3)
-        self.covariance[inner] = covariance[part].reshape(-1, *self.shape, 3, 3)
+        covariance = covariance[part].reshape(-1, *self.shape, 3, 3)
+        return Refined(
+            inner,
+            points[part].reshape(-1, *self.shape, 3),
+            covariance * self.draft.caution[:, None, None],
+            used[:, part].reshape(len(used), -1, *self.shape),
+        )
 
-    def _find_trust(self, outer: slice) -> Floats:
-        """Find the part (F, T) of the variance of smooth points that errors that last leave.
+    def _read(self, outer: slice) -> _Window:
+        """Read what the first turn has found in a window, and which of its points are asked for."""
+        frames, smooth, variances = self.draft.frames, self.smooth[outer], self.variances[outer]
+        # No more rows than that may lie between two that a gap between them is bridged.
+        margin = self.max_gap + 2
+        wide = slice(max(outer.start - margin, 0), min(outer.stop + margin, len(frames)))
+        used = self.used[wide]
+        part = slice(outer.start - wide.start, outer.stop - wide.start)
+        inside = find_segments(frames[wide], used.sum(1) >= 2, self.max_gap)[part]
+        share, memory = np.ones((2, *inside.shape))
+        for rows, *steady in self.steady:
+            if rows.start < outer.stop and rows.stop > outer.start:
+                own = slice(max(rows.start - outer.start, 0), rows.stop - outer.start)
+                share[own], memory[own] = steady
+        return _Window(
+            rows=outer,
+            used=_turn(used[part]) & inside,
+            inside=inside,
+            smooth=np.where(inside[..., None], smooth, 0),
+            variances=np.where(inside[..., None], variances, 1),
+            precision=self.precision[outer][: max(len(inside) - 2, 0)] * find_links(inside),
+            share=share,
+            memory=memory,
+        )
 
-        Such errors change nothing in a point by itself. Where bones pull at it, it has to give
-        way as far as it may be wrong: what is seen of it and how it moves then weigh less, by
-        the same factor, which without bones would leave its course as it is.
-        """
-        share = self.share[outer]
-        return np.asarray(share / (share + self.memory[outer] * (1 - share)))
-
-    def _find_bars(self, outer: slice, bones: Bones) -> Bars:
+    def _find_bars(self, window: _Window, bones: Bones) -> Bars:
         shape = (-1, *self.shape, 3)
         firm = bones.firm
         held = hold_bones(
-            self.smooth[outer].reshape(shape),
-            self.variances[outer].reshape(shape),
+            window.smooth.reshape(shape),
+            window.variances.reshape(shape),
             bones=bones,
-            memory=np.median(self.memory[outer], axis=0).reshape(self.shape),
+            memory=np.median(window.memory, axis=0).reshape(self.shape),
         )
         return Bars(bones.ends[firm], bones.length[:, firm], held[:, :, firm])
 
     def _solve(
-        self, outer: slice, found: tuple[Floats, Floats], points: Floats, bars: Bars, last: bool
+        self, window: _Window, found: tuple[Floats, Floats], points: Floats, bars: Bars, last: bool
     ) -> tuple[Floats, Floats]:
         """Solve each group of keypoints that hang together; the covariance only in the end."""
         shape = (len(points), *self.shape)
         information, pull = found[0].reshape(*shape, 3, 3), found[1].reshape(*shape, 3)
-        precision = self.precision[outer][: max(len(points) - 2, 0)]
-        precision = (precision * self._find_trust(outer)[1:-1]).reshape(-1, *self.shape)
-        keep = self.keep[outer.start].reshape(self.shape)
-        differences = find_differences(self.recording.frames[outer])
-        inside = self.inside[outer].reshape(shape)
+        precision = (window.precision * window.trust[1:-1]).reshape(-1, *self.shape)
+        keep = self.keep[window.rows.start].reshape(self.shape)
+        differences = find_differences(self.draft.frames[window.rows])
+        inside = window.inside.reshape(shape)
         solved, covariance = np.empty((*shape, 3)), np.zeros((*shape, 3, 3))
         for group in split_bodies(self.shape[1], bars.ends):
             solved[:, :, group], factor = solve_bodies(
@@ -238,6 +277,51 @@ class _Work:
             if last:
                 covariance[:, :, group] = find_covariance(factor, len(group))
         return solved.reshape(points.shape), covariance.reshape(*points.shape, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """What is known of some rows: F frames, V views, T points.
+
+    Parameters
+    ----------
+    rows : slice
+        Which these are.
+    used : bool, (V, F, T)
+        Views that count.
+    inside : bool, (F, T)
+        Points that are asked for.
+    smooth, variances : float64, (F, T, 3)
+        As of `smooth_keypoints`; 0 and 1 where they are not asked for.
+    precision : float64, (F - 2, T)
+        As of `Motion`; 0 where a point is not asked for.
+    share, memory : float64, (F, T)
+        Part of the variance of points that is new in each frame; frames that are averaged.
+    """
+
+    rows: slice
+    used: Bools
+    inside: Bools
+    smooth: Floats
+    variances: Floats
+    precision: Floats
+    share: Floats
+    memory: Floats
+
+    @property
+    def trust(self) -> Floats:
+        """The part (F, T) of the variance of smooth points that errors that last leave.
+
+        Such errors change nothing in a point by itself. Where bones pull at it, it has to give
+        way as far as it may be wrong: what is seen of it and how it moves then weigh less, by
+        the same factor, which without bones would leave its course as it is.
+        """
+        return np.asarray(self.share / (self.share + self.memory * (1 - self.share)))
+
+
+def _turn(array: Bools) -> Bools:
+    """Exchange the first two axes."""
+    return np.ascontiguousarray(array.swapaxes(0, 1))
 
 
 def _find_common(sigma: Floats) -> Floats:
