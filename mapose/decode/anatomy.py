@@ -107,7 +107,7 @@ def _place_all(
     found: _Found, slot: Ints, anatomy: Anatomy, individuals: int
 ) -> tuple[Complexes, Complexes, Floats]:
     """Find where each keypoint (F, I, K) should be, whatever was found of it."""
-    known = np.isfinite(anatomy.mean).all(-1)
+    known = np.asarray(np.isfinite(anatomy.mean).all(-1))
     held = (slot >= 0) & known[found.keypoint]
     at = (found.frame[held], slot[held], found.keypoint[held])
     shape = (found.frame.max(initial=-1) + 1, individuals, len(known))

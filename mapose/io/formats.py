@@ -345,7 +345,7 @@ def write(
             f"cannot write {path.name} as {format}: wanted a name that ends in {ENDINGS[format]}"
         )
     parts = Parts.of(poses, support=support)
-    extras = {"video": video, "support": None, "cameras": cameras, "made": made}
+    extras: dict[str, Any] = {"video": video, "support": None, "cameras": cameras, "made": made}
     extras["provenance"] = {"made": made} if made else None
     writer(parts, path, **{name: extras[name] for name in _EXTRAS.get(format, ())})
     lost = find_losses(parts, format, cameras=cameras)

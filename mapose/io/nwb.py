@@ -9,12 +9,14 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from mapose.arrays import AnyFloats, Singles
 from mapose.errors import FormatError, MissingExtraError
 from mapose.files import write_atomically
 from mapose.io.conventions import distinguish_names
@@ -116,9 +118,9 @@ def write_nwb(
     for device in _list_cameras(cameras):
         file.add_device(ndx_pose.CalibratedCamera(**device))
     with (
-        write_atomically(path, error=FormatError) as partial,
+        write_atomically(path, error=FormatError) as temporary,
         # Given an open file, pynwb does not complain of the ending of the temporary name.
-        h5py.File(partial, "w") as opened,
+        h5py.File(temporary, "w") as opened,
         pynwb.NWBHDF5IO(file=opened, mode="w") as writer,
     ):
         writer.write(file)
@@ -129,7 +131,7 @@ def write_nwb(
             opened.attrs["made_by"] = made
 
 
-def _make_file(poses: Poses, names: list[str], start: datetime | None, pynwb: Any) -> Any:
+def _make_file(poses: Poses | Parts, names: list[str], start: datetime | None, pynwb: Any) -> Any:
     file = pynwb.NWBFile(
         session_description="poses estimated with mapose",
         # movement takes it for the name of the individual.
@@ -206,10 +208,10 @@ def _make_estimation(
         ndx_pose.PoseEstimationSeries(
             name=name,
             description=f"position of {keypoint} of {poses.names[individual]}",
-            data=columns.add(lambda part, _, k=k: part.points[:, i, k], (poses.dimensions,)),
+            data=columns.add(partial(_take_points, i=i, k=k), (poses.dimensions,)),
             unit=UNITS.get(poses.unit, poses.unit),
             reference_frame=frame,
-            confidence=columns.add(lambda part, _, k=k: part.confidence[:, i, k], ()),
+            confidence=columns.add(partial(_take_confidence, i=i, k=k), ()),
             confidence_definition="score of the network, 0 to 1; 0 = missing",
             **times,
         )
@@ -294,6 +296,18 @@ def _add_skeleton(skeletons: Any, name: str, nodes: list[str], edges: Any = ()) 
     return skeletons.skeletons[name]
 
 
+def _take_points(part: Poses, _: Mapping[str, Any], *, i: int, k: int) -> Singles:
+    return part.points[:, i, k]
+
+
+def _take_confidence(part: Poses, _: Mapping[str, Any], *, i: int, k: int) -> Singles:
+    return part.confidence[:, i, k]
+
+
+def _take_support(_: Poses, rests: Mapping[str, Any], *, i: int, key: str) -> AnyFloats:
+    return np.asarray(rests[key])[:, i]
+
+
 def make_plain(names: Sequence[str]) -> list[str]:
     """Make names that HDF5 takes for its objects, all different."""
     return distinguish_names([re.sub(r"[/:\0]|^\.+$", "_", name) for name in names])
@@ -306,11 +320,11 @@ def _list_support(
     i, head, keypoints = individual, parts.head, (len(parts.skeleton.keypoints),)
     found = []
     if head.identity is not None:
-        place = columns.add(lambda part, _: part.identity[:, i], ())
+        place = columns.add(lambda part, _: np.asarray(part.identity)[:, i], ())
         found.append(("identity", place, "probability", "that the name is right"))
     for key in parts.list_support():
         if key in _SUPPORT:
-            place = columns.add(lambda _, rests, key=key: np.asarray(rests[key])[:, i], keypoints)
+            place = columns.add(partial(_take_support, i=i, key=key), keypoints)
             name, unit, words = _SUPPORT[key]
             words += "; columns are the keypoints of the skeleton"
             found.append((name, place, unit, words))

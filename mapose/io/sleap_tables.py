@@ -56,7 +56,11 @@ def _choose(part: Poses, rests: Mapping[str, Any], last: int) -> tuple[Any, Any,
     present = part.find_present()
     edited = np.asarray(rests.get("edited", np.zeros(part.confidence.shape, bool)))
     there = np.nonzero(present)
-    return np.flatnonzero(present.any(1) | (part.frames == last)), there, edited.any(-1)[there]
+    return (
+        np.flatnonzero(present.any(1) | (part.frames == last)),
+        there,
+        np.asarray(edited.any(-1))[there],
+    )
 
 
 def _count(frames: int, by_hand: Bools, *, keypoints: int) -> dict[str, int]:

@@ -60,7 +60,7 @@ def split_parts(views: Mapping[str, Parts], cameras: CameraGroup) -> dict[str, P
 
 def _list_places(
     name: str, frames: Ints, *, views: Collection[str], cameras: CameraGroup
-) -> list[tuple[str, int, int]] | list[tuple[str]]:
+) -> list[tuple[str, int, float]] | list[tuple[str]]:
     """List the stations of a camera in whose time there are frames: title, first frame, and end.
 
     Of a camera that was never moved, or each of whose stations has a view, its name alone.
