@@ -194,7 +194,7 @@ def wait_jobs(page) -> None:
 def proofread(page) -> None:
     page.keyboard.press("Shift+d")
     # What is pressed next is meant for the frame that is shown: on a busy computer that takes time.
-    page.wait_for_function("!document.body.innerText.includes('frame 0 of')")
+    page.get_by_text("frame 0 of").wait_for(state="hidden")
     page.keyboard.press("1")
     page.keyboard.press("2")
     page.keyboard.press("s")
