@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,34 +13,14 @@ from mapose.arrays import Bools, Floats, Ints
 from mapose.multiview.footage import Footage
 from mapose.multiview.reconstruction.evidence import Evidence, Recording
 from mapose.multiview.reconstruction.pixel_noise import SAMPLE, compare_keypoints, estimate_sigma
-from mapose.multiview.reconstruction.refinement import Draft
+from mapose.multiview.reconstruction.refinement import Draft, Fitted
 from mapose.multiview.reconstruction.shelf import Shelf
 from mapose.multiview.views import Stack
 
-
-@dataclass(frozen=True, eq=False)
-class Drafted:
-    """Points of some rows, each frame by itself.
-
-    Parameters
-    ----------
-    rows : slice
-        Which these are.
-    points : float64, (F, I, K, 3)
-        NaN where unknown.
-    covariance : float64, (F, I, K, 3, 3)
-        NaN where unknown.
-    used : bool, (V, F, I, K)
-        Views that count.
-    """
-
-    rows: slice
-    points: Floats
-    covariance: Floats
-    used: Bools
+Seen = TypeVar("Seen", Recording, Stack)
 
 
-def draft_points(footage: Footage) -> Iterator[Drafted]:
+def draft_points(footage: Footage) -> Iterator[Fitted]:
     """Triangulate each frame, part after part.
 
     Each individual for itself: triangulation learns how exact its points are, and a person
@@ -62,7 +42,7 @@ def draft_points(footage: Footage) -> Iterator[Drafted]:
             found = triangulator.find(stack.pixels[:, :, n], confidence=sure, covariance=spread)
             points[:, n], covariance[:, n] = found.points, found.covariance
             used[:, :, n] = found.views & np.isfinite(found.points).all(-1)
-        yield Drafted(rows, points, covariance, used)
+        yield Fitted(rows, points, covariance, used)
 
 
 def shelve_points(footage: Footage, shelf: Shelf) -> Draft | None:
@@ -125,13 +105,12 @@ def record(stack: Stack) -> Recording:
     )
 
 
-def _join(recordings: tuple[Recording, ...]) -> Recording:
-    joined: dict[str, Any] = {}
+def _join(parts: Sequence[Seen], **others: Any) -> Seen:
+    """Join what cameras saw in several runs of frames; other values are given."""
     for name in ("pixels", "confidence", "covariance"):
-        each = [getattr(recording, name) for recording in recordings]
-        joined[name] = None if each[0] is None else np.concatenate(each, axis=1)
-    frames = np.concatenate([recording.frames for recording in recordings])
-    return replace(recordings[0], frames=frames, **joined)
+        each = [getattr(part, name) for part in parts]
+        others[name] = None if each[0] is None else np.concatenate(each, axis=1)
+    return replace(parts[0], frames=np.concatenate([part.frames for part in parts]), **others)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,21 +171,12 @@ def _survey(footage: Footage) -> _Survey:
         picked.append(each)
     pixels, weights, *spread = (np.concatenate(each, axis=1) for each in zip(*picked, strict=True))
     return _Survey(
-        stack=_join_stacks(stacks),
+        stack=_join(stacks, identity=None),
         keypoints=chosen % k if k else chosen,
         pixels=pixels,
         weights=weights,
         covariance=spread[0] if spread else None,
     )
-
-
-def _join_stacks(stacks: list[Stack]) -> Stack:
-    joined: dict[str, Any] = {}
-    for name in ("pixels", "confidence", "covariance"):
-        each = [getattr(stack, name) for stack in stacks]
-        joined[name] = None if each[0] is None else np.concatenate(each, axis=1)
-    frames = np.concatenate([stack.frames for stack in stacks])
-    return replace(stacks[0], frames=frames, identity=None, **joined)
 
 
 def _pick(covariance: Floats | None, n: int) -> Floats | None:

@@ -15,8 +15,8 @@ from mapose.errors import SettingsError
 from mapose.multiview.footage import Footage
 from mapose.multiview.matching.identities import match_views
 from mapose.multiview.reconstruction.account import Account, Piece, Summary, make_piece
-from mapose.multiview.reconstruction.drafting import Drafted, draft_points, shelve_points
-from mapose.multiview.reconstruction.refinement import Refined, refine_points
+from mapose.multiview.reconstruction.drafting import draft_points, shelve_points
+from mapose.multiview.reconstruction.refinement import Fitted, refine_points
 from mapose.multiview.reconstruction.shelf import Shelf
 from mapose.multiview.stations import join_views, split_views
 from mapose.multiview.views import align_views, check_views, list_differences
@@ -241,7 +241,7 @@ def reconstruct(
         Called with the number of frames done and of all frames.
     """
     (smooth, max_gap), footage = manner, account.footage
-    found: Iterator[Drafted] | Iterator[Refined]
+    found: Iterator[Fitted]
     if smooth and len(footage) >= 3:
         draft = shelve_points(footage, shelf)
         found = (
@@ -271,10 +271,10 @@ def reconstruct(
         yield piece
 
 
-def _give_nothing(footage: Footage) -> Iterator[Drafted]:
+def _give_nothing(footage: Footage) -> Iterator[Fitted]:
     """Give the points of a recording that has none."""
     v, i, k = footage.shape
     for rows in footage.cut():
         shape = (rows.stop - rows.start, i, k)
         nowhere = np.full((*shape, 3), np.nan)
-        yield Drafted(rows, nowhere, np.full((*shape, 3, 3), np.nan), np.zeros((v, *shape), bool))
+        yield Fitted(rows, nowhere, np.full((*shape, 3, 3), np.nan), np.zeros((v, *shape), bool))

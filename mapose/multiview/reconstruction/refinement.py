@@ -72,8 +72,8 @@ class Draft:
 
 
 @dataclass(frozen=True, eq=False)
-class Refined:
-    """Smooth points of some rows.
+class Fitted:
+    """Points of some rows, each frame by itself or smooth through time.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def refine_points(
     rigid: bool = False,
     shelf: Shelf,
     on_progress: Callable[[int, int], None] | None = None,
-) -> Iterator[Refined]:
+) -> Iterator[Fitted]:
     """Smooth triangulated points through time and repair them, window after window.
 
     The windows and their margins are what they are however long the recording is. Of all of it
@@ -193,7 +193,7 @@ class _Work:
         shape = (-1, *self.shape, 3)
         return learn_bones(measured.reshape(shape), variances.reshape(shape), ends)
 
-    def tie(self, outer: slice, inner: slice, bones: Bones) -> Refined:
+    def tie(self, outer: slice, inner: slice, bones: Bones) -> Fitted:
         """Solve a window with its bones."""
         window = self._read(outer)
         evidence, used = self.draft.gather(outer, self.sigma), window.used
@@ -211,7 +211,7 @@ class _Work:
         points[~window.inside], covariance[~window.inside] = np.nan, np.nan
         part = slice(inner.start - outer.start, inner.stop - outer.start)
         covariance = covariance[part].reshape(-1, *self.shape, 3, 3)
-        return Refined(
+        return Fitted(
             inner,
             points[part].reshape(-1, *self.shape, 3),
             covariance * self.draft.caution[:, None, None],
