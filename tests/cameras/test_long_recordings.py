@@ -79,6 +79,9 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_parts_give_what_the_whole_gives(folder, tmp_path, monkeypatch, command):
     monkeypatch.setattr("mapose.smoothing._WINDOW", 50)  # several windows in either case
+    # In either case learned, and told, from every so many frames, counted on from part to part.
+    monkeypatch.setattr("mapose.multiview.reconstruction.drafting.SAMPLE", 50)
+    monkeypatch.setattr("mapose.multiview.reconstruction.account._TOLD", 60)
     made = []
     for name, part in (("whole", 10_000), ("parts", 33)):
         if name == "parts":
