@@ -23,6 +23,7 @@ from av.video.reformatter import VideoReformatter
 from mapose.arrays import Image
 from mapose.errors import VideoError
 from mapose.io.container import FrameIndex, index_frames, is_hidden, open_container, pick_stream
+from mapose.io.damage import hides_damage, shows_other
 from mapose.io.images import find_depth, reduce_depth
 from mapose.io.stills import Stills, is_stills
 from mapose.io.video_writer import VideoWriter
@@ -188,7 +189,9 @@ class Video:
                 yield number, still
             return
         convert, at = _Converter(self.gray, self._turns, self._depth), start
-        held: dict[int, Any] = {}  # what comes before its turn, as it does after damage
+        # What comes before its turn, as it does after damage. Images, not frames: a frame that is
+        # held has the decoder take other memory, and what was in there shows where it is damaged.
+        held: dict[int, Image] = {}
         key = self._find_entry(start)
         jump &= key > 0 and start < len(self._index.times)
         decoded = self._jump(key, start) if jump else self._decode_from(key)
@@ -197,11 +200,11 @@ class Video:
                 n, frame = next(frames, (None, None))
                 ended = n is None
                 if n is not None and n >= at:
-                    held[n] = frame
+                    held[n] = convert(frame)
                 while at < stop and (at in held or ended or len(held) >= _LATE):
                     if at not in held:
                         self._mark_gap(at)
-                    yield at, convert(held.pop(at)) if at in held else None
+                    yield at, held.pop(at, None)
                     at += 1
 
     def glimpse(self, least: int, most: int) -> Generator[tuple[int, Image]]:
@@ -333,13 +336,13 @@ class Video:
             packets, stream = self._find_packets(stack, key, strict=True)
             try:
                 for packet in packets:
-                    if packet.is_corrupt or _carries_damage_on(stream, packet):
+                    if packet.is_corrupt or hides_damage(stream, packet):
                         return False
                     for frame in packet.decode():
                         n = self._index.find_frame(frame.pts)
                         if n >= key:
                             whole = n == key and frame.pict_type in _INTRA and not frame.is_corrupt
-                            return whole and not _shows_other(stream, packet, frame)
+                            return whole and not shows_other(stream, packet, frame)
             except av.FFmpegError:
                 self._sound = False
                 return False
@@ -478,25 +481,6 @@ def _find_depth(first: Any, others: Iterator[Any]) -> int:
     some = itertools.islice(others, _LOOKED_AT)
     deep = (frame.reformat(format="rgb48le").to_ndarray() for frame in (first, *some))
     return max(map(find_depth, deep))
-
-
-def _carries_damage_on(stream: Any, packet: Any) -> bool:
-    """Tell whether damage before a JPEG picture would show in it.
-
-    FFmpeg counts restart intervals (DRI, 0xFFDD) on from a damaged picture to all after it.
-    """
-    return stream.codec.canonical_name == "mjpeg" and b"\xff\xdd" in bytes(packet)[:1024]
-
-
-def _shows_other(stream: Any, packet: Any, frame: Any) -> bool:
-    """Tell whether a VP8 keyframe leaves something out, where older pictures shine through.
-
-    The decoder does not report it, but decoded again, the picture is another.
-    """
-    if stream.codec.canonical_name != "vp8":
-        return False
-    image = frame.to_ndarray()
-    return not all(np.array_equal(image, again.to_ndarray()) for again in packet.decode())
 
 
 def _count_on(last: int, frame: Any) -> int:

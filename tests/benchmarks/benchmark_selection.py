@@ -1,11 +1,11 @@
 """Whether choosing frames pays: errors after 20 labels and 40 more, by every way to choose them.
 
 Run: OMP_NUM_THREADS=2 python tests/benchmarks/benchmark_selection.py [--sets mouse,flies]
-[--seeds 0,1,2] [--steps N] [--methods random,uniform,...] [--cache FOLDER]
+[--seeds 0,1,2] [--steps N] [--first N] [--methods random,uniform,...] [--cache FOLDER]
 
 Of the open field, 20 of the 91 labelled frames are set aside by the seed; of the flies, the last
 500, of which 100 are looked at. 20 of the others are labelled at first, and a network is trained on
-them from nothing. Then 40 more are chosen among what is left: by chance (`random`), evenly
+them for --first steps. Then 40 more are chosen among what is left: by chance (`random`), evenly
 (`uniform`), by appearance (`kmeans`), unlike the first 20 (`different`), or by the reasons of
 `mapose refine` in what that network finds: `confidence`, `pose`, `disagreement` with what it finds
 in mirrored pictures, or all together (`refine`). Of jumps nothing can be told, as the frames do not
@@ -57,8 +57,8 @@ METHODS = ("random", "uniform", "kmeans", "different", *CRITERIA, "refine")
 class Set:
     """A recording with labels: frames to choose from, and frames set aside, by a seed."""
 
-    def __init__(self, name: str, seed: int, cache: Path) -> None:
-        self.name, self.seed = name, seed
+    def __init__(self, name: str, seed: int, first_steps: int, cache: Path) -> None:
+        self.name, self.seed, self.first_steps = name, seed, first_steps
         self.folder = cache / f"{name}-{seed}"
         self.folder.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(seed)
@@ -109,9 +109,9 @@ def train_on(
     return train(project, "net", overrides=overrides, resume=begun, init=None if begun else init)
 
 
-def train_first(data: Set, steps: int) -> Model:
-    """Train the first network of a set, from nothing on the first labels."""
-    return train_on(data, data.start, "first", 2 * steps)
+def train_first(data: Set) -> Model:
+    """Train the first network of a set on the first labels, as a user without a model would."""
+    return train_on(data, data.start, "first", data.first_steps)
 
 
 def find_poses(data: Set, model: Model, *, mirrored: bool = False) -> Poses:
@@ -141,7 +141,7 @@ def keep_poses(data: Set, model: Model, name: str) -> Poses:
     return load(path)
 
 
-def choose(data: Set, method: str, steps: int) -> np.ndarray:
+def choose(data: Set, method: str) -> np.ndarray:
     """Choose 40 rows of those that are left."""
     rng = np.random.default_rng([data.seed, 1])
     if method == "random":
@@ -158,7 +158,7 @@ def choose(data: Set, method: str, steps: int) -> np.ndarray:
             else order_different(own, known, MORE)
         )
         return data.left[order[:MORE]]
-    model = train_first(data, steps)
+    model = train_first(data)
     poses = keep_poses(data, model, "found")
     second = keep_poses(data, model, "mirrored") if method in ("disagreement", "refine") else None
     ranked = find_outliers(
@@ -181,9 +181,9 @@ def measure(data: Set, method: str, steps: int) -> dict[str, float]:
     """Train on a choice and measure it on what was set aside; once."""
     path = data.folder / f"{method}-{steps}.json"
     if not path.is_file():
-        model = train_first(data, steps)
+        model = train_first(data)
         if method != "first":
-            rows = np.concatenate([data.start, choose(data, method, steps)])
+            rows = np.concatenate([data.start, choose(data, method)])
             model = train_on(data, rows, method, steps, init=model)
         held = data.labels.take(data.held)
         images = [read_image(image) for image in held.images]
@@ -198,6 +198,7 @@ def main() -> None:
     parser.add_argument("--sets", default="mouse,flies")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--first", type=int, default=800, help="steps of the first networks")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--cache", type=Path, default=Path("selection-cache"))
     options = parser.parse_args()
@@ -207,7 +208,8 @@ def main() -> None:
         for method in ["first", *options.methods.split(",")]:
             scores = []
             for seed in seeds:
-                data = Set(name, seed, options.cache / f"{options.steps}-steps")
+                place = options.cache / f"{options.first}-{options.steps}-steps"
+                data = Set(name, seed, options.first, place)
                 scores.append(measure(data, method, options.steps))
                 print(f"{name}, {method}, seed {seed}: {scores[-1]}", flush=True)
             errors = [score["error"] for score in scores]

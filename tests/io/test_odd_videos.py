@@ -15,7 +15,7 @@ from mapose.io import container
 from mapose.io.container import open_container
 from mapose.io.images import read_image
 from mapose.io.sources import list_videos
-from mapose.io.video import _LATE, HELD, Video, VideoWriter, prefetch
+from mapose.io.video import _LATE, HELD, Video, VideoWriter, _Converter, prefetch
 from mapose.project.overview import describe
 
 COUNT, WIDTH, HEIGHT = 80, 160, 96
@@ -90,6 +90,7 @@ DAMAGED = {
     "mpeg2": ("a.ts", "mpeg2video", {"g": "20", "bf": "2"}, True),
     "jpeg": ("a.avi", "mjpeg", {}, False),
     "vp8": ("a.webm", "libvpx", {"g": "20"}, True),
+    "ffv1": ("a.mkv", "ffv1", {"g": "20"}, True),
 }
 
 
@@ -110,6 +111,38 @@ def test_damaged_frames_are_those_of_a_plain_decode_from_every_start(tmp_path, k
             assert all(same(image, images[n]) for n, image in run.items()), start
             if images[start] is not None:
                 np.testing.assert_array_equal(video[start], images[start])
+
+
+def test_no_frame_is_held_back_while_the_decoder_goes_on(tmp_path, monkeypatch):
+    # A decoder that lacks a frame's memory takes other, and shows what was in there.
+    video = Video(encode(tmp_path / "a.webm", "libvpx", {"g": "40"}))
+    given, converted = [], []
+
+    def decode(key):
+        for n, frame in Video._decode_from(video, key):
+            if n != 20:
+                yield n, frame
+                given.append(n)
+                assert len(converted) == len(given)
+
+    def convert(converter, frame):
+        converted.append(frame.pts)
+        return as_before(converter, frame)
+
+    as_before = _Converter.__call__
+    monkeypatch.setattr(_Converter, "__call__", convert)
+    monkeypatch.setattr(video, "_decode_from", decode)
+    images = list(video)
+    assert images[20] is None and len(converted) == COUNT - 1
+
+
+def test_ffv1_is_entered_at_keyframes_if_their_sums_are_right_or_left_out(tmp_path):
+    for sums in "01":
+        options = {"g": "20", "level": "3", "slicecrc": sums}
+        path = encode(tmp_path / f"{sums}.mkv", "ffv1", options)
+        assert [Video(path)._find_entry(n) for n in (19, 20, 45)] == [0, 20, 40]
+    spoil(path, 35, key=True)
+    assert [Video(path)._find_entry(n) for n in (20, 45, 60)] == [20, 20, 60]
 
 
 def test_a_codec_that_nobody_knows_is_told(tmp_path):
