@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from mapose.analysis.identity import carry_marks
+from mapose.analysis.looks import Look, join_looks
 from mapose.analysis.refinement import PoseRefiner
-from mapose.arrays import Image, Singles
+from mapose.arrays import Image
 from mapose.data import pad_images, prepare_image
-from mapose.decode import Candidates, find_peaks, score_centres, score_links
+from mapose.decode import Candidates, find_peaks, read_centres, score_links
 from mapose.errors import SettingsError
 from mapose.grid import to_pixels
 from mapose.io import Video, prefetch
@@ -98,7 +99,7 @@ class Predictor:
         It begins at a corner of the network's cells, so that these are those of the whole image,
         and shows the network what lies around, as far as a cell looks.
         """
-        cell = int(self.model.factor * self.model.network.multiple)
+        cell = int(self.model.factor * self.model.network.multiple * 2 ** (self.model.looks - 1))
         left, top, width, height = crop
         around = _AROUND * cell
         first, upper = (max(0, at // cell * cell - around) for at in (left, top))
@@ -155,7 +156,30 @@ class Predictor:
         rows = np.array([i for i, image in enumerate(images) if image is not None], np.int64)
         if not len(rows):
             return _no_peaks(len(images))
-        stack = pad_images([i for i in images if i is not None], self.model.network.multiple)
+        shown = [image for image in images if image is not None]
+        looks = [self._look_once(shown, 2**n) for n in range(self.model.looks)]
+        found = looks[0] if looks[0].animal is None else join_looks(looks, self.edges)
+        keypoint, pitch = found.keypoint.cpu().numpy(), found.pitch.cpu().numpy()
+        scale = (self.model.variance[keypoint] * pitch**2).astype(np.float32)[:, None, None]
+        return Peaks(
+            frame=rows[found.frame.cpu().numpy()],
+            keypoint=keypoint,
+            xy=found.xy.cpu().numpy(),
+            score=found.score.cpu().numpy(),
+            covariance=found.covariance.cpu().numpy() * scale,
+            pairs=found.pairs.cpu().numpy(),
+            edge=found.edge.cpu().numpy(),
+            affinity=found.affinity.cpu().numpy(),
+            n_frames=len(images),
+            marks=None if found.marks is None else found.marks.cpu().numpy(),
+        )
+
+    def _look_once(self, images: Sequence[Image], shrunk: int) -> Look:
+        """Find the candidates of images at the network's scale, shown so many times smaller."""
+        if shrunk > 1:
+            plain = [i[..., 0] if self.model.channels == 1 else i for i in images]
+            images = [prepare_image(i, factor=shrunk, channels=self.model.channels) for i in plain]
+        stack = pad_images(images, self.model.network.multiple)
         maps = self.network.predict(torch.from_numpy(stack).to(self.device))
         found = find_peaks(
             maps.scores,
@@ -168,34 +192,32 @@ class Predictor:
         pairs, edge, affinity = score_links(
             maps.fields, found.frame, found.keypoint, found.cells, self.edges
         )
+        pitch, animal = self.model.pitch * shrunk, None
         if maps.centres is not None:
-            agreement = score_centres(maps.centres, found.frame, found.cells, pairs)
-            affinity = (affinity + agreement) / 2
-        pitch = self.model.pitch
-        keypoint = found.keypoint.cpu().numpy()
-        scale = (self.model.variance * pitch**2).astype(np.float32)[keypoint, None, None]
-        return Peaks(
-            frame=rows[found.frame.cpu().numpy()],
-            keypoint=keypoint,
-            xy=to_pixels(found.cells, pitch).cpu().numpy(),
-            score=found.score.cpu().numpy(),
-            covariance=found.covariance.cpu().numpy() * scale,
-            pairs=pairs.cpu().numpy(),
-            edge=edge.cpu().numpy(),
-            affinity=affinity.cpu().numpy(),
-            n_frames=len(images),
-            marks=self._read_marks(maps.marks, found),
+            animal = read_centres(maps.centres, found.frame, found.cells)
+            animal = torch.cat([to_pixels(animal[:, :2], pitch), animal[:, 2:] * pitch], dim=1)
+        return Look(
+            found.frame,
+            found.keypoint,
+            to_pixels(found.cells, pitch),
+            found.score,
+            found.covariance,
+            torch.full_like(found.score, pitch, dtype=torch.float64),
+            pairs,
+            edge,
+            affinity,
+            animal,
+            self._read_marks(maps.marks, found),
         )
 
-    def _read_marks(self, marks: Tensor | None, found: Candidates) -> Singles | None:
+    def _read_marks(self, marks: Tensor | None, found: Candidates) -> Tensor | None:
         """Read at each candidate whose it is, as calibrated log-probabilities."""
         if marks is None or self.model.identity is None:
             return None
         high, wide = marks.shape[2:]
         x, y = found.cells.round().long().unbind(1)
         logits = marks[found.frame, :, y.clamp(0, high - 1), x.clamp(0, wide - 1)]
-        values: Singles = (self.model.identity.scale * logits).log_softmax(1).cpu().numpy()
-        return values
+        return (self.model.identity.scale * logits).log_softmax(1)
 
     def _place(self, peaks: Peaks) -> Peaks:
         """Give peaks their places in the whole image; those outside of the crop are dropped."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -20,6 +22,9 @@ VARIED = 3.0
 _SHORT, _SURE, _POSES = 0.85, 3.0, 8
 #: How many times smaller or larger an animal is shown than it is.
 _RESIZED, _ENLARGED = 8.0, 2.0
+#: Up to how many times the median length a network is to know animals, where it looks again at a
+#: smaller picture for larger ones.
+NEAR = 2.0
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,30 @@ def find_lengths_to_show(points: Singles) -> tuple[float, ...]:
         return ()
     low, high = np.quantile(lengths, [0.1, 0.9])
     return tuple(float(length) for length in lengths) if high > VARIED * low else ()
+
+
+def count_looks(lengths: Sequence[float]) -> int:
+    """Count how often to look at an image, each time at half the size, to find animals of any size.
+
+    Parameters
+    ----------
+    lengths : sequence of float
+        From `find_lengths_to_show`; none where animals are of one size.
+
+    Returns
+    -------
+    int
+        So many that nine of ten are at some time at most `NEAR` times as long as the median.
+
+    Examples
+    --------
+    >>> count_looks([12, 20, 24, 30, 80]), count_looks([20, 24, 30]), count_looks([])
+    (2, 1, 1)
+    """
+    if not len(lengths):
+        return 1
+    middle, high = np.quantile(lengths, [0.5, 0.9])
+    return 1 + max(0, math.ceil(math.log2(high / (NEAR * middle))))
 
 
 def _change_light(view: Image, a: Augmentation, rng: np.random.Generator) -> Image:

@@ -72,7 +72,7 @@ def score_links(
     ([[0, 1], [0, 2]], [1.0, 0.0])
     """
     edges = edges.to(fields.device).reshape(-1, 2)
-    pairs, edge = _pair_peaks(frame, keypoint, edges, len(fields))
+    pairs, edge = pair_peaks(frame, keypoint, edges, len(fields))
     if longest is not None and len(edge):
         length = (cells[pairs[:, 1]] - cells[pairs[:, 0]]).norm(dim=1)
         near = length <= longest.to(length)[edge]
@@ -85,11 +85,8 @@ def score_links(
     return pairs, edge, torch.cat(chunks)
 
 
-def score_centres(centres: Tensor, frame: Tensor, cells: Tensor, pairs: Tensor) -> Tensor:
-    """Score how well two peaks agree on where their animal is.
-
-    Whichever keypoints they are: where a network cannot tell a head from a wing yet its fields
-    cancel out, but each of them lies on the same animal.
+def read_centres(centres: Tensor, frame: Tensor, cells: Tensor) -> Tensor:
+    """Read at each peak where the centre of its animal is, and how large that is.
 
     Parameters
     ----------
@@ -100,6 +97,30 @@ def score_centres(centres: Tensor, frame: Tensor, cells: Tensor, pairs: Tensor) 
         Row of each peak in the batch.
     cells : float (N, 2)
         Position x, y of each peak in map cells.
+
+    Returns
+    -------
+    float32, (N, 3)
+        Centre x, y and radius, of at least one, in cells.
+    """
+    height, width = centres.shape[2:]
+    column = cells[:, 0].round().clamp(0, width - 1).long()
+    row = cells[:, 1].round().clamp(0, height - 1).long()
+    seen = centres[frame, :, row, column].float()
+    radius = seen[:, 2].exp().clamp(min=1.0)
+    return torch.stack([column + seen[:, 0], row + seen[:, 1], radius], dim=1)
+
+
+def score_centres(seen: Tensor, pairs: Tensor) -> Tensor:
+    """Score how well two peaks agree on where their animal is.
+
+    Whichever keypoints they are: where a network cannot tell a head from a wing yet its fields
+    cancel out, but each of them lies on the same animal.
+
+    Parameters
+    ----------
+    seen : float (N, 3)
+        Centre x, y and radius of the animal of each peak, from `read_centres`.
     pairs : int64 (M, 2)
         Rows of the two peaks.
 
@@ -111,29 +132,81 @@ def score_centres(centres: Tensor, frame: Tensor, cells: Tensor, pairs: Tensor) 
 
     Examples
     --------
-    >>> centres = torch.zeros(1, 3, 1, 30)
-    >>> centres[0, 0] = torch.tensor([5.0] * 10 + [-5.0] * 20)  # whose animal is at 7
-    >>> centres[0, 2] = torch.log(torch.tensor(5.0))
-    >>> cells = torch.tensor([[2.0, 0], [12.0, 0], [28.0, 0]])
-    >>> pairs = torch.tensor([[0, 1], [0, 2]])
-    >>> score_centres(centres, torch.zeros(3, dtype=torch.int64), cells, pairs).round().tolist()
+    >>> seen = torch.tensor([[7.0, 0, 5], [7, 0, 5], [23, 0, 5]])
+    >>> score_centres(seen, torch.tensor([[0, 1], [0, 2]])).round().tolist()
     [1.0, -1.0]
     """
-    height, width = centres.shape[2:]
-    column = cells[:, 0].round().clamp(0, width - 1).long()
-    row = cells[:, 1].round().clamp(0, height - 1).long()
-    seen = centres[frame, :, row, column].float()
-    x, y = column + seen[:, 0], row + seen[:, 1]
-    a, b = pairs.T
-    radius = (0.5 * (seen[a, 2] + seen[b, 2])).exp().clamp(min=1.0)
-    gap = torch.hypot(x[a] - x[b], y[a] - y[b]) / radius
+    a, b = seen[pairs].unbind(1)
+    gap = (a[:, :2] - b[:, :2]).norm(dim=1) / (a[:, 2] * b[:, 2]).sqrt()
     return 2 * torch.exp2(-((gap / APART) ** 2)) - 1
 
 
-def _pair_peaks(
-    frame: Tensor, keypoint: Tensor, edges: Tensor, batch: int
-) -> tuple[Tensor, Tensor]:
-    """List all pairs of peaks of one frame that an edge could join."""
+def find_repeats(seen: Tensor, frame: Tensor, keypoint: Tensor, score: Tensor) -> Tensor:
+    """Find peaks beside which a stronger one of the same keypoint lies on the same animal.
+
+    Parameters
+    ----------
+    seen : float (N, 3)
+        Centre x, y and radius of the animal of each peak, from `read_centres`.
+    frame, keypoint : int64 (N,)
+        Of each peak.
+    score : float (N,)
+        Of each peak.
+
+    Returns
+    -------
+    bool, (N,)
+        True for the weaker of two that see their centres less than `APART` of the larger radius
+        apart: a head on a wing's tip, or a small animal in the middle of a large one.
+
+    Notes
+    -----
+    The strongest peaks are taken first, as in the suppression of overlapping boxes, all of them
+    at once that have no stronger one beside them.
+
+    Examples
+    --------
+    >>> seen = torch.tensor([[7.0, 0, 5], [9, 0, 2], [40, 0, 5]])
+    >>> one = torch.zeros(3, dtype=torch.int64)
+    >>> find_repeats(seen, one, one, torch.tensor([0.9, 0.6, 0.5])).tolist()
+    [False, True, False]
+    """
+    repeated = torch.zeros(len(seen), dtype=torch.bool, device=seen.device)
+    if not len(seen):
+        return repeated
+    every = torch.arange(int(keypoint.max()) + 1, device=seen.device)
+    pairs, _ = pair_peaks(frame, keypoint, torch.stack([every, every], dim=1), int(frame.max()) + 1)
+    a, b = seen[pairs].unbind(1)
+    near = (a[:, :2] - b[:, :2]).norm(dim=1) < APART * torch.maximum(a[:, 2], b[:, 2])
+    stronger, weaker = pairs[near & (score[pairs[:, 0]] > score[pairs[:, 1]])].T
+    while len(weaker):
+        beaten = torch.zeros_like(repeated)
+        beaten[weaker] = True
+        repeated[weaker[~beaten[stronger]]] = True
+        left = ~repeated[weaker] & ~repeated[stronger]
+        stronger, weaker = stronger[left], weaker[left]
+    return repeated
+
+
+def pair_peaks(frame: Tensor, keypoint: Tensor, edges: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+    """List all pairs of peaks of one frame that an edge could join.
+
+    Parameters
+    ----------
+    frame, keypoint : int64 (N,)
+        Of each peak, in any order.
+    edges : int64 (E, 2)
+        Keypoints at the two ends of each edge.
+    batch : int
+        Frames.
+
+    Returns
+    -------
+    pairs : int64 (M, 2)
+        Rows of the two peaks, in the order of the edge's ends; grouped by frame, then edge.
+    edge : int64 (M,)
+        Edge of each pair.
+    """
     device = frame.device
     if not len(edges) or not len(frame):
         none = torch.zeros(0, dtype=torch.int64, device=device)

@@ -30,7 +30,7 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "model.yaml"
 #: Weights of the second stage, where there is one.
 REFINER = "refiner.safetensors"
 #: The first is written where it is enough, so that an older mapose opens what it can use whole.
-_SCHEMA, _TWO_STAGES = 1, 2
+_SCHEMA, _TWO_STAGES, _LOOKS = 1, 2, 3
 #: Numbers up to which those in the description of an encoder are believed, whatever its weights:
 #: layers and sides of images.
 _LARGEST = 4096
@@ -98,6 +98,9 @@ class Model:
         Of its folder, for messages; empty where it has none yet.
     identity : Identity or None
         The animals that it knows by name.
+    looks : int
+        How often it looks at each image: whole, at half the size, at a quarter, ...; once but
+        where animals are of very different sizes.
     """
 
     network: PoseNetwork
@@ -116,6 +119,7 @@ class Model:
     confidence: Confidence | None = None
     name: str = ""
     identity: Identity | None = None
+    looks: int = 1
 
     @property
     def pitch(self) -> float:
@@ -178,7 +182,7 @@ class Model:
         if self.refiner is not None:
             save_tensors(self.refiner.network.state_dict(), folder / REFINER)
         description = {
-            "schema": _SCHEMA if self.refiner is None else _TWO_STAGES,
+            "schema": _LOOKS if self.looks > 1 else _TWO_STAGES if self.refiner else _SCHEMA,
             **self.describe(),
             "split": self.split,
             "record": self.record,
@@ -196,14 +200,18 @@ class Model:
             "network": self.architecture,
             "skeleton": self.skeleton.to_dict(),
             "links": [list(pair) for pair in self.links],
-            "image": {"factor": self.factor, "channels": self.channels},
+            # What few models have is not named in others: these keep their fingerprint.
+            "image": {
+                "factor": self.factor,
+                "channels": self.channels,
+                **({"looks": self.looks} if self.looks > 1 else {}),
+            },
             "individuals": self.individuals,
             "reach": _to_lists(self.reach),
             "variance": _to_lists(self.variance),
             "anatomy": self.anatomy and _describe_anatomy(self.anatomy),
             **({"identity": self.identity.to_dict()} if self.identity else {}),
             **({"refiner": second} if second else {}),
-            # Not named where there is none, so that models of before keep their fingerprint.
             **({"confidence": _describe_confidence(self.confidence)} if self.confidence else {}),
         }
 
@@ -225,7 +233,7 @@ class Model:
                 (folder / DESCRIPTION).read_text(encoding="utf-8"), folder / DESCRIPTION
             )
         try:
-            if raw["schema"] > _TWO_STAGES:
+            if raw["schema"] > _LOOKS:
                 raise FormatError(f"{folder}: made by a newer mapose; update mapose to open it")
             network = _load_network(raw["network"], load_tensors(folder / WEIGHTS))
             return cls(
@@ -245,6 +253,7 @@ class Model:
                 record=raw["record"],
                 name=folder.resolve().name,
                 identity=_read_identity(raw.get("identity")),
+                looks=int(raw["image"].get("looks", 1)),
             )
         except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             if isinstance(error, FormatError):

@@ -98,6 +98,12 @@ def export_model(
             "only the first stage is written; --stage second writes the other one to a file of "
             "its own"
         )
+    if stage == "first" and model.looks > 1:
+        logger.warning(
+            "the model looks at each image %d times, each time at half the size: whoever runs the "
+            "file has to show it these, as mapose does (mapose.analysis.looks)",
+            model.looks,
+        )
     which = None if stage == "first" else stage
     made = name_work("models export", [model.name or "model"], to=to, stage=which)
     about = json.dumps({**model.describe(), "made": make_mark(made)})

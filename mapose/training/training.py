@@ -23,6 +23,8 @@ from mapose.data import (
     Augmentation,
     are_tiny,
     choose_block,
+    count_looks,
+    find_lengths_to_show,
     find_scale,
     is_grey,
     make_training_set,
@@ -360,22 +362,24 @@ def _prepare(
     """Find from the labels whatever the settings leave open, and build the network."""
     images = LabelledImages(project, labels)
     split = split_frames(labels, settings.train)
-    train_rows = split.train
     points = blank_landmarks(labels.points, labels.skeleton)
     poses = points.reshape(-1, *points.shape[2:])
     sizes = images.find_sizes()
-    net = settings.network
-    net = _choose_scale(net, poses, min(sizes, key=max))
+    net = _choose_scale(settings.network, poses, min(sizes, key=max))
     settings = settings.model_copy(update={"network": net})
     channels = net.channels or (1 if is_grey(_pick_some(images)) else 3)
     shown = poses / np.float32(net.factor or 1)
     longest = int(max(map(max, sizes)) / (net.factor or 1))
-    settings, view, augmentation = choose_views(settings, shown, longest, labels=labels)
-    links = _propose_links(project, points[train_rows], net.links)
+    links = _propose_links(project, points[split.train], net.links)
+    tiny = bool(links) and are_tiny(shown, longest)
+    looks = count_looks(find_lengths_to_show(shown)) if tiny else 1
+    settings, view, augmentation = choose_views(
+        settings, shown, longest, labels=labels, looks=looks
+    )
     network, architecture = _build_network(settings, labels.skeleton, channels, links, init)
     names = choose_names(project, labels, settings.train.identity)
     network.add_marks(len(names))
-    if links and are_tiny(shown, longest):
+    if tiny:
         network.add_centres()
     model = Model(
         network=network.to(device),
@@ -385,14 +389,15 @@ def _prepare(
         factor=net.factor or 1,
         channels=channels,
         individuals=project.count,
-        reach=find_reach(points[train_rows]),
+        reach=find_reach(points[split.train]),
         variance=np.ones(len(labels.skeleton.keypoints)),
         anatomy=learn_anatomy(
-            points[train_rows].reshape(-1, *poses.shape[1:]),
+            points[split.train].reshape(-1, *poses.shape[1:]),
             # Where views are not mirrored, a mirror image is no animal that could be there.
             flip_order=labels.skeleton.flip_order if augmentation.flip else None,
         ),
         split={part: [labels.row_names[i] for i in rows] for part, rows in split._asdict().items()},
+        looks=looks,
     )
     settings = _choose_steps(settings, model, view=view, share=_find_share(init, labels.skeleton))
     known = find_known(labels, settings.train.missing)

@@ -1,6 +1,7 @@
 """Networks that say where animals are: links hold where fields say nothing."""
 
 import numpy as np
+import pytest
 import torch
 
 from mapose.analysis.prediction import Predictor
@@ -40,6 +41,47 @@ def test_animals_are_assembled_though_fields_carry_nothing():
     assert not np.isfinite(find_animals(centres=False)).all(-1).any()
     found = find_animals(centres=True)
     np.testing.assert_allclose(found[np.argsort(found[:, 0, 0])], BIRDS[0], atol=0.1)
+
+
+class Near(Told):
+    """One that knows only animals up to 30 px long, and takes the end of a longer one for one."""
+
+    def predict(self, images: torch.Tensor) -> Maps:
+        shrunk = 256 // images.shape[1]
+        birds = (BIRDS + 0.5) / shrunk - 0.5
+        end = birds[:, :1] + torch.tensor([[0.0, 0.0], [-60.0, -33.0]])
+        shown = torch.cat([birds[:, 1:], end], 1) if shrunk == 1 else birds
+        size = (images.shape[1] // 4, images.shape[2] // 4)
+        scores, offsets = draw_scores(shown, size, pitch=4.0)
+        scores[:, :, :, :25] *= 0.6 if shrunk == 1 else 0.8  # surer of what is as it should be
+        centres = draw_centres(shown, size, pitch=4.0)[0]
+        return Maps(scores, offsets, torch.zeros(1, 2, *size), centres=centres)
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_a_second_look_at_half_the_size_finds_large_animals_and_nothing_twice(looks):
+    model = make_untrained(None, reach=np.full((2, 2), 200.0), looks=looks)
+    predictor = Predictor(model)
+    predictor.network = Near(centres=True)  # type: ignore[assignment]
+    peaks = predictor.find([None, np.zeros((256, 256, 1), np.uint8)])
+    assert set(peaks.frame) == {1}
+    found = assemble(peaks, model.body, min_keypoints=2).points[1]
+    found = found[np.argsort(found[:, 0, 0])]
+    assert len(found) == 2
+    np.testing.assert_allclose(found[1], BIRDS[0, 1], atol=0.1)
+    assert np.allclose(found[0], BIRDS[0, 0], atol=0.2) == (looks == 2)
+
+
+def test_a_model_that_looks_twice_is_saved_and_opened_as_such(tmp_path):
+    once, twice = make_untrained(), make_untrained(looks=2)
+    for name, model in (("once", once), ("twice", twice)):
+        model.network.add_centres()
+        model.save(tmp_path / name)
+        assert Model.load(tmp_path / name).looks == model.looks
+        assert Model.load(tmp_path / name).hash == model.hash
+    assert "looks" not in (tmp_path / "once" / "model.yaml").read_text()
+    written = (tmp_path / "twice" / "model.yaml").read_text()
+    assert "schema: 3" in written and once.hash != twice.hash
 
 
 def test_a_model_with_centres_is_saved_and_opened_with_them(tmp_path):

@@ -6,7 +6,7 @@ import torch
 
 from mapose.data.targets import draw_centres, draw_fields
 from mapose.decode import affinity as module
-from mapose.decode.affinity import score_centres, score_links
+from mapose.decode.affinity import find_repeats, read_centres, score_centres, score_links
 
 
 def score_slowly(fields, frame, keypoint, cells, edges, samples=10):
@@ -140,6 +140,27 @@ def test_peaks_that_see_the_same_centre_agree_whatever_the_size_of_the_animal():
     centres, _ = draw_centres(points, (40, 110), pitch=1.0)
     cells = points.reshape(-1, 2)
     pairs = torch.tensor([[0, 1], [2, 3], [0, 2], [1, 2], [1, 3]])
-    found = score_centres(centres, torch.zeros(4, dtype=torch.int64), cells, pairs)
+    seen = read_centres(centres, torch.zeros(4, dtype=torch.int64), cells)
+    middle, size = torch.tensor([35.0, 20.0]), (25.0**2 + 10.0**2) ** 0.5
+    torch.testing.assert_close(seen[:2], torch.tensor([*middle, size]).expand(2, 3))
+    found = score_centres(seen, pairs)
     assert (found[:2] > 0.99).all()
     assert (found[2:] < -0.5).all()
+
+
+def test_of_peaks_on_one_animal_the_strongest_stays_and_neighbours_stay_too():
+    seen = torch.tensor(
+        [[50.0, 50, 30], [60, 55, 8], [44, 50, 28], [95, 50, 30], [50, 50, 30], [50, 50, 30]]
+    )
+    frame, keypoint = torch.tensor([0, 0, 0, 0, 0, 1]), torch.tensor([0, 0, 0, 0, 1, 0])
+    score = torch.tensor([0.6, 0.5, 0.9, 0.8, 0.2, 0.1])
+    repeated = find_repeats(seen, frame, keypoint, score)
+    assert repeated.tolist() == [True, True, False, False, False, False]
+    assert find_repeats(seen[:0], frame[:0], keypoint[:0], score[:0]).tolist() == []
+
+
+def test_a_peak_beside_one_that_is_a_repeat_itself_stays():
+    seen = torch.tensor([[0.0, 0, 10], [7, 0, 10], [14, 0, 10]])
+    same = torch.zeros(3, dtype=torch.int64)
+    score = torch.tensor([0.9, 0.8, 0.7])
+    assert find_repeats(seen, same, same, score).tolist() == [False, True, False]

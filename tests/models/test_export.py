@@ -58,6 +58,15 @@ def test_an_archive_is_not_named_by_the_process_that_wrote_it(tmp_path: Path) ->
         assert {name.partition("/")[0] for name in archive.namelist()} == {"archive"}
 
 
+def test_whoever_exports_a_model_that_looks_twice_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    export_model(make_untrained(), tmp_path / "once.pt", to="torchscript")
+    assert not caplog.text
+    export_model(make_untrained(looks=2), tmp_path / "twice.pt", to="torchscript")
+    assert "looks at each image 2 times" in caplog.text
+
+
 def test_each_stage_is_exported_on_its_own(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

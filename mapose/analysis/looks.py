@@ -1,0 +1,115 @@
+"""Several looks at an image, each at half the size of the one before, seen as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mapose.decode import find_repeats, pair_peaks, score_centres
+
+
+class Look(NamedTuple):
+    """What a network finds in a batch of images, as tensors on the device.
+
+    Parameters
+    ----------
+    frame, keypoint : int64 (N,)
+        Row in the batch and channel, ascending.
+    xy : float (N, 2)
+        Position, pixels of the original images.
+    score : float (N,)
+        0 to 1.
+    covariance : float (N, 2, 2)
+        Spread of the response, cells², not yet calibrated.
+    pitch : float64 (N,)
+        Pixels of the original images per cell.
+    pairs, edge : int64 (M, 2), (M,)
+        Rows of two peaks that an edge could join, and which edge.
+    affinity : float (M,)
+        Of each pair by the field between them, -1 to 1.
+    animal : float (N, 3) or None
+        Centre x, y and radius of the animal that each peak sees, pixels of the original images;
+        None of networks that do not tell.
+    marks : float (N, A) or None
+        Log-probability that it is of each of A animals known by name.
+    """
+
+    frame: Tensor
+    keypoint: Tensor
+    xy: Tensor
+    score: Tensor
+    covariance: Tensor
+    pitch: Tensor
+    pairs: Tensor
+    edge: Tensor
+    affinity: Tensor
+    animal: Tensor | None
+    marks: Tensor | None
+
+
+def join_looks(looks: Sequence[Look], edges: Tensor) -> Look:
+    """Take what several looks at the same images find for one, each keypoint of an animal once.
+
+    Animals that are several times as large as most are found where they are shown smaller. Peaks
+    of different looks belong together if they see the centre of their animal in the same place;
+    within one look the fields between them have a say as well.
+
+    Parameters
+    ----------
+    looks : sequence of Look
+        All with `Look.animal`.
+    edges : int64 (E, 2)
+        Keypoints at the two ends of each edge.
+
+    Returns
+    -------
+    Look
+        Sorted by frame, then keypoint.
+
+    Notes
+    -----
+    Birds of 12 to 155 px, 24 labelled ones that were not trained on: 16 found with the full size
+    alone and 12 false animals beside them (doubles and parts of large ones for the most part), 23
+    and 9 with half the size as well and each keypoint once.
+    """
+    frame, keypoint, xy, score, covariance, pitch = (
+        torch.cat(parts) for parts in zip(*(look[:6] for look in looks), strict=True)
+    )
+    animal = torch.cat([look.animal for look in looks if look.animal is not None])
+    counts = [len(look.frame) for look in looks]
+    first = np.cumsum([0, *counts])
+    pairs = torch.cat([look.pairs + int(at) for look, at in zip(looks, first, strict=False)])
+    edge = torch.cat([look.edge for look in looks])
+    fields = torch.cat([look.affinity for look in looks])
+    if len(looks) > 1:
+        which = torch.as_tensor(np.repeat(np.arange(len(looks)), counts), device=frame.device)
+        every, its = pair_peaks(frame, keypoint, edges, int(frame.max()) + 1 if len(frame) else 0)
+        across = which[every[:, 0]] != which[every[:, 1]]
+        pairs, edge = torch.cat([pairs, every[across]]), torch.cat([edge, its[across]])
+    affinity = score_centres(animal, pairs)
+    affinity[: len(fields)] = (affinity[: len(fields)] + fields) / 2
+    kept = ~find_repeats(animal, frame, keypoint, score)
+    order = torch.nonzero(kept)[:, 0]
+    for by in (keypoint, frame):
+        order = order[by[order].argsort(stable=True)]
+    row = torch.full_like(frame, -1)
+    row[order] = torch.arange(len(order), device=frame.device)
+    linked = kept[pairs].all(1)
+    marks = [look.marks for look in looks if look.marks is not None]
+    return Look(
+        frame[order],
+        keypoint[order],
+        xy[order],
+        score[order],
+        covariance[order],
+        pitch[order],
+        row[pairs[linked]],
+        edge[linked],
+        affinity[linked],
+        animal[order],
+        torch.cat(marks)[order] if marks else None,
+    )
