@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
+import av
 import numpy as np
 
 
@@ -31,23 +32,31 @@ def hides_damage(stream: Any, packet: Any) -> bool:
 
 
 def shows_other(stream: Any, packet: Any, frame: Any) -> bool:
-    """Tell whether a VP8 keyframe leaves something out, where older pictures shine through.
+    """Tell whether a keyframe becomes another picture if it is decoded in another way.
 
-    The decoder does not report it, but decoded again, the picture is another.
+    Of damage in VP8, which leaves something out so that older pictures shine through, and of most
+    in HEVC no decoder tells. But decoded again the one is another picture, and the other is where
+    one thread decodes it instead of several.
 
     Parameters
     ----------
     stream : av.VideoStream
-        The stream, decoded up to this packet.
+        The stream, of VP8 decoded up to this packet.
     packet : av.Packet
         The keyframe.
     frame : av.VideoFrame
         What was decoded from it.
     """
-    if stream.codec.canonical_name != "vp8":
-        return False
-    image = frame.to_ndarray()
-    return not all(np.array_equal(image, again.to_ndarray()) for again in packet.decode())
+    codec, again = stream.codec.canonical_name, []
+    if codec == "vp8":
+        again = packet.decode()
+    elif codec == "hevc":
+        alone = av.CodecContext.create("hevc", "r")
+        alone.thread_type, alone.thread_count = "NONE", 1
+        alone.extradata = stream.codec_context.extradata
+        again = [*alone.decode(packet), *alone.decode(None)]
+    image = frame.to_ndarray() if again else None
+    return any(not np.array_equal(image, other.to_ndarray()) for other in again)
 
 
 #: Bytes with their bits from last to first: sums of FFV1 take the first bit first, zlib's the last.

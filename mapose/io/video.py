@@ -334,15 +334,18 @@ class Video:
         """Decode a keyframe strictly and tell whether it is whole and needs no other."""
         with ExitStack() as stack:
             packets, stream = self._find_packets(stack, key, strict=True)
+            own = None
             try:
                 for packet in packets:
+                    if packet.pts == self._index.times[key]:
+                        own = packet
                     if packet.is_corrupt or hides_damage(stream, packet):
                         return False
                     for frame in packet.decode():
                         n = self._index.find_frame(frame.pts)
                         if n >= key:
                             whole = n == key and frame.pict_type in _INTRA and not frame.is_corrupt
-                            return whole and not shows_other(stream, packet, frame)
+                            return bool(own) and whole and not shows_other(stream, own, frame)
             except av.FFmpegError:
                 self._sound = False
                 return False
@@ -394,7 +397,7 @@ class Video:
     ) -> tuple[Iterable[Any], Any]:
         """Open the file so that its packets begin at a keyframe, or at the start if need be.
 
-        Strict decoding fails at the first fault. It takes one thread, as threads hide faults.
+        Strict decoding fails at the first fault.
         """
         kept = self._kept.pop(strict, None) if key else None
         container = kept or open_container(self.path)
@@ -435,6 +438,8 @@ _TRIES = 4
 #: What the decoder makes of damage differs between one thread and several, and from run to run
 #: with a thread per frame, but not between two threads and sixteen that share a frame.
 _THREADS = 4
+#: Codecs whose damaged pictures differ from run to run where threads share a frame.
+_RACING = ("mpeg1video", "mpeg2video")
 #: Codecs in which a frame that no other is decoded from can be left out without any trace.
 _SKIPPABLE = ("h264", "hevc")
 _INTRA = (PictureType.NONE, PictureType.I, PictureType.SI)
@@ -460,8 +465,11 @@ class _Converter:
 
 def _prepare_decoder(context: Any, strict: bool) -> None:
     """Set how a stream is decoded, before its first packet."""
-    context.thread_type = "NONE" if strict else "SLICE"
-    context.thread_count = 1 if strict else _THREADS
+    codec = context.codec.canonical_name
+    # Threads hide faults; but of HEVC also one thread tells few, and makes other pictures of them.
+    alone = codec in _RACING or (strict and codec != "hevc")
+    context.thread_type = "NONE" if alone else "SLICE"
+    context.thread_count = 1 if alone else _THREADS
     context.copy_opaque = True
     if strict:
         context.options |= {"err_detect": "explode+crccheck+bitstream+buffer"}

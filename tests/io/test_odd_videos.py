@@ -113,6 +113,22 @@ def test_damaged_frames_are_those_of_a_plain_decode_from_every_start(tmp_path, k
                 np.testing.assert_array_equal(video[start], images[start])
 
 
+def test_bits_that_flip_in_a_keyframe_of_hevc_show_alike_from_every_start(tmp_path):
+    params = "keyint=20:min-keyint=20:ctu=16:log-level=none"  # the decoder tells nothing of it
+    path = encode(tmp_path / "a.mp4", "libx265", {"x265-params": params}, numbers=range(50))
+    keys = [(pos, size) for pos, size, is_key in find_packets(path) if is_key]
+    data = bytearray(path.read_bytes())
+    pos, size = keys[1]
+    data[pos + size // 3] ^= 16
+    data[pos + size // 2] ^= 2
+    path.write_bytes(data)
+    truth, images = decode_plainly(path), list(Video(path))
+    assert len(images) == len(truth) == 50 and all(map(same, images, truth))
+    for start in (20, 25, 39, 45):
+        assert same(Video(path)[start], images[start])
+        assert all(same(image, images[n]) for n, image in Video(path).iterate(start))
+
+
 def test_no_frame_is_held_back_while_the_decoder_goes_on(tmp_path, monkeypatch):
     # A decoder that lacks a frame's memory takes other, and shows what was in there.
     video = Video(encode(tmp_path / "a.webm", "libvpx", {"g": "40"}))
