@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import sys
@@ -39,7 +40,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         temporary.replace(path)
     except OSError as fault:
         raise CalibrationError(
@@ -49,6 +50,15 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _sync(handle: int) -> None:
+    """Force an open file to its disk, or leave that to a share that cannot be asked."""
+    try:
+        os.fsync(handle)
+    except OSError as fault:
+        if fault.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
 
 
 def _is_being_written(temporary: Path) -> bool:
