@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+import re
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from calibration.errors import CalibrationError
+
+_HOST = re.sub(r"\W", "", socket.gethostname())[:16]
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
@@ -30,7 +35,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
         If the file cannot be written.
     """
     path = Path(os.path.realpath(path))  # a link stays one: its target is written
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{_HOST}.tmp")
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
         if not _is_being_written(leftover):
             with suppress(OSError):
@@ -39,7 +44,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         temporary.replace(path)
     except OSError as fault:
         raise CalibrationError(
@@ -51,11 +56,20 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def _sync(handle: int) -> None:
+    """Force an open file to its disk, or leave that to a share that cannot be asked."""
+    try:
+        os.fsync(handle)
+    except OSError as fault:
+        if fault.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
+
+
 def _is_being_written(temporary: Path) -> bool:
     """Tell whether the process that a temporary file is named by still runs."""
-    process = temporary.name.split(".")[-2]
-    if not process.isdecimal():
-        return True  # not one of ours
+    process, _, host = temporary.name.split(".")[-2].partition("-")
+    if not process.isdecimal() or host != _HOST:
+        return True  # not one of ours, or one that another machine writes to the same share
     if sys.platform == "win32":
         return False  # a file that is open cannot be removed there
     try:

@@ -36,6 +36,10 @@ class VideoError(MaposeError, ValueError):
     """A video is missing, damaged or cannot be decoded or written."""
 
 
+class DiskError(MaposeError):
+    """A disk or a network share does not answer: what lies on it is neither missing nor damaged."""
+
+
 class MissingExtraError(MaposeError, ImportError):
     """An optional library is not installed."""
 

@@ -19,7 +19,7 @@ import yaml
 
 from mapose.errors import MaposeError, SettingsError
 from mapose.locks import is_locked, lock_output
-from mapose.reading import check_heaps
+from mapose.reading import check_heaps, explain_gone, list_numbers, read_hdf5
 
 #: How names of our own files end: poses, and what a person said of them.
 RESULT, EDITS = ".mapose.h5", ".edits.csv"
@@ -28,8 +28,10 @@ _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 # What a disk says that takes no files, or is gone.
 _DISK = {*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT, errno.ENODEV}
 _DISK |= {errno.ENXIO, errno.ENOTCONN, getattr(errno, "ESTALE", errno.EIO)}
-# Libraries in C and Rust tell the number of the fault in their text only.
-_NUMBER = re.compile(r"(?:errno = |os error |\[Errno )(\d+)")
+# What a disk or a share says that does not know what it was asked for.
+_UNKNOWN = {
+    getattr(errno, name, errno.ENOSYS) for name in ("EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")
+}
 # The mark is plain ASCII without quotes, backslashes and brackets, so that it is the same bytes
 # as a comment of any format; all of them keep it in their first or last part.
 _MARK = re.compile(rb"\[made by (mapose [^\[\]]*)\]")
@@ -106,9 +108,11 @@ def write_atomically(path: str | Path, *, error: type[MaposeError] = MaposeError
         mode = (path if path.exists() else temporary).stat().st_mode
         yield temporary
         written = True
-        temporary.chmod(stat.S_IMODE(mode))  # some libraries write for the owner's eyes only
+        if temporary.stat().st_mode != mode:  # some libraries write for the owner's eyes only
+            with suppress(OSError):  # sticks, and shares of other systems, know no such thing
+                temporary.chmod(stat.S_IMODE(mode))
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
         temporary.replace(path)
     except MaposeError:
         raise
@@ -119,6 +123,15 @@ def write_atomically(path: str | Path, *, error: type[MaposeError] = MaposeError
     finally:
         with suppress(OSError):  # Windows: while another program looks at it
             temporary.unlink(missing_ok=True)
+
+
+def sync_file(handle: int) -> None:
+    """Force an open file to its disk, or leave that to a share that cannot be asked."""
+    try:
+        os.fsync(handle)
+    except OSError as fault:
+        if fault.errno not in _UNKNOWN:
+            raise
 
 
 def write_yaml(value: object, path: Path) -> None:
@@ -174,17 +187,12 @@ def _is_running(process: int) -> bool:
 def _is_about(fault: Exception, temporary: Path) -> bool:
     """Tell whether an exception, of whichever library, is about the file that is written."""
     name = getattr(fault, "filename", None)
-    return str(name) == str(temporary) or (name is None and bool(_list_numbers(fault) & _DISK))
+    return str(name) == str(temporary) or (name is None and bool(list_numbers(fault) & _DISK))
 
 
 def is_full(fault: BaseException) -> bool:
     """Tell whether an exception, of whichever library, says that a disk takes no more."""
-    return bool(_list_numbers(fault) & _FULL)
-
-
-def _list_numbers(fault: BaseException) -> set[int]:
-    """List the numbers by which the operating system has told a library what went wrong."""
-    return {getattr(fault, "errno", None) or 0, *map(int, _NUMBER.findall(str(fault)))}
+    return bool(list_numbers(fault) & _FULL)
 
 
 def explain_write_fault(path: str | Path, fault: Exception) -> str:
@@ -203,7 +211,7 @@ def explain_write_fault(path: str | Path, fault: Exception) -> str:
             f"cannot write {path.name}: the disk of {path.parent.resolve()} is full (or the file "
             "too large for it); free some space and run again, nothing half-written was left"
         )
-    numbers = _list_numbers(fault)
+    numbers = list_numbers(fault)
     if errno.EROFS in numbers:
         return f"cannot write {path}: the disk is read-only; choose another place"
     if isinstance(fault, PermissionError) or numbers & {errno.EACCES, errno.EPERM}:
@@ -211,6 +219,8 @@ def explain_write_fault(path: str | Path, fault: Exception) -> str:
             f"cannot write {path}: no permission, or another program holds the file open; close "
             "it or choose another place"
         )
+    if gone := explain_gone(fault):
+        return f"cannot write {path}: {gone}"
     if not path.parent.is_dir():
         return (
             f"cannot write {path}: its folder is gone (a disk or a network share that was taken "
@@ -262,15 +272,6 @@ def name_work(
 def make_mark(made: str) -> str:
     """Make the comment by which `read_mark` knows what made a file; empty for empty words."""
     return f"[made by {quote(made, safe=' /,;:=+-_.@')}]" if made else ""
-
-
-def leave_mark(path: Path, made: str) -> None:
-    """Say in an HDF5 file what made it, where `read_mark` looks."""
-    import h5py
-
-    if made:
-        with h5py.File(path, "a") as file:
-            file.attrs["made_by"] = made
 
 
 def read_mark(path: str | Path) -> str | None:
@@ -427,8 +428,6 @@ class _Tried(MaposeError):
 
 def _is_damaged_result(path: Path) -> bool:
     """Tell whether a file of ours holds nothing that can be read: it is made anew."""
-    import h5py
-
     if not is_result(path):
         return False
     with path.open("rb") as file:
@@ -436,10 +435,10 @@ def _is_damaged_result(path: Path) -> bool:
     if head.strip(b"\0") and head != _HDF5:
         return False  # somebody else's, under our name
     try:
-        with h5py.File(path, "r") as file:
+        with read_hdf5(path) as file:
             return "format" not in file.attrs and not len(file)
-    except (OSError, RuntimeError, KeyError):
-        return True
+    except (OSError, RuntimeError, KeyError) as fault:
+        return not list_numbers(fault)  # else it is the disk that does not give it
 
 
 def check_distinct(
@@ -519,10 +518,8 @@ def _is_same(a: Path, b: Path) -> bool:
 
 def _read_attribute(path: Path) -> str | None:
     """Read the mark of an HDF5 file: an attribute, or in our own file part of the provenance."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        check_heaps(file.id.get_vfd_handle(), path)
+    check_heaps(path)
+    with read_hdf5(path) as file:
         if file.attrs.get("format") != "mapose":
             made = file.attrs.get("made_by")
             return made if isinstance(made, str) else None

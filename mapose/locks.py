@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mapose.errors import MaposeError, SettingsError
+from mapose.reading import explain_gone
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 _NO_LOCKS = {
     getattr(errno, name, None) for name in ("ENOLCK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EINVAL")
 }
+_NO_LOCKS.add(524)  # ENOTSUPP of Linux, which NFS lets through and no header knows
 _held: dict[str, int] = {}  # path -> the thread that holds it
 
 
@@ -106,7 +108,8 @@ def _take(lock: Path) -> int | None:
             if sys.platform == "win32" and isinstance(fault, PermissionError) and lock.exists():
                 return None  # it is just being removed
             raise MaposeError(
-                f"cannot write to the folder {lock.parent}: {fault.strerror or fault}"
+                f"cannot write to the folder {lock.parent}: "
+                f"{explain_gone(fault) or fault.strerror or fault}"
             ) from fault
         try:
             _lock(file)

@@ -7,6 +7,8 @@ whose limits keep a small file from taking all memory or time.
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
 import math
 import os
@@ -14,15 +16,19 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from zipfile import BadZipFile
 
 import yaml
 
-from mapose.errors import FormatError, MaposeError, SettingsError, ShapeError
+if TYPE_CHECKING:
+    import h5py
+
+from mapose.errors import DiskError, FormatError, MaposeError, SettingsError, ShapeError
 
 #: How deep lists and mappings may lie in each other in YAML.
 MOST_DEEP = 50
@@ -40,6 +46,39 @@ _DAMAGE += (OSError, ValueError, TypeError, LookupError, ArithmeticError, EOFErr
 _HEAP, _END = b"GCOL\1\0\0\0", 1 << 21
 # What leads to another folder, or what a terminal acts upon.
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]|^\.*$")
+
+
+# What a disk says that was taken away, or a network share that does not answer.
+_GONE = {
+    getattr(errno, name, errno.EIO)
+    for name in "EIO ENXIO ENODEV ENOTCONN ESTALE EHOSTDOWN EHOSTUNREACH ETIMEDOUT "
+    "ECONNABORTED ECONNRESET ENETDOWN ENETUNREACH EREMOTEIO".split()
+}
+# Libraries in C and Rust tell the number of the fault in their text only.
+_NUMBER = re.compile(r"(?:errno = |os error |\[Errno )(\d+)")
+
+
+def list_numbers(fault: BaseException) -> set[int]:
+    """List the numbers by which the operating system has told a library what went wrong.
+
+    Examples
+    --------
+    >>> list_numbers(OSError(28, "full")), list_numbers(RuntimeError("cannot open: errno = 5"))
+    ({28}, {5})
+    """
+    told = getattr(fault, "errno", None)
+    return {*([told] if told else []), *map(int, _NUMBER.findall(str(fault)))}
+
+
+def explain_gone(fault: BaseException) -> str | None:
+    """Say that a disk or a share does not answer, if that is what an exception tells, else None."""
+    found = list_numbers(fault) & _GONE
+    if not found:
+        return None
+    return (
+        f"its disk or network share does not answer ({os.strerror(min(found))}); bring it back "
+        "and run again"
+    )
 
 
 @contextmanager
@@ -63,6 +102,8 @@ def explain_damage(
     MaposeError
         For damage, lack of memory, and files that cannot be opened. What was behind it is its
         ``__cause__``.
+    DiskError
+        Whatever `error` is, if the disk does not answer: nothing is damaged then.
 
     Examples
     --------
@@ -88,13 +129,44 @@ def explain_damage(
     except (FileNotFoundError, PermissionError, IsADirectoryError) as fault:
         raise error(f"{path} cannot be opened: {fault.strerror or fault}") from fault
     except _DAMAGE as fault:
+        if gone := explain_gone(fault):
+            raise DiskError(f"{path} cannot be read: {gone}") from fault
         raise error(
             f"{path} cannot be read, it is damaged or of another kind than it seems "
             f"({type(fault).__name__}: {fault})"
         ) from fault
 
 
-def check_heaps(handle: int, path: Path) -> None:
+@contextmanager
+def read_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading, with Python's hands.
+
+    HDF5 fails, to the end of the process, when it closes a file of a share that is gone; and it
+    locks what it opens, which shares that know no locks refuse. Its ``filename`` is a quoted path.
+
+    Raises
+    ------
+    OSError
+        If it is no HDF5 file.
+    """
+    import h5py
+
+    with _Source(path) as source, h5py.File(source, "r") as file:
+        yield file
+
+
+class _Source(io.FileIO):
+    """A file that is only read: nothing is lost if closing it fails."""
+
+    def __repr__(self) -> str:
+        return quote(os.fsdecode(self.name))
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
+def check_heaps(path: str | os.PathLike[str]) -> None:
     """Refuse an HDF5 file whose texts are damaged such that HDF5 would look for them for ever.
 
     Texts of varying length lie in heaps, lists of lengths, of which the last is what is free. They
@@ -102,29 +174,24 @@ def check_heaps(handle: int, path: Path) -> None:
 
     Parameters
     ----------
-    handle : int
-        Of the opened file, as ``h5py.File.id.get_vfd_handle`` gives it.
-    path : Path
-        The file's name, for the message.
+    path : path
+        The file.
 
     Raises
     ------
     FormatError
         If a length in a heap cannot be.
     """
-    size, stood = os.fstat(handle).st_size, os.lseek(handle, 0, os.SEEK_CUR)
-    starts = [0] if size <= _END else [0, max(_END, size - _END)]
-    try:
-        for start in starts:
-            os.lseek(handle, start, os.SEEK_SET)
-            raw = os.read(handle, _END)
+    with _Source(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        for start in [0] if size <= _END else [0, max(_END, size - _END)]:
+            file.seek(start)
+            raw = file.read(_END)
             at = raw.find(_HEAP)
             while at >= 0:
                 if not _is_heap(raw, at):
                     raise FormatError(f"{path}: texts in it cannot be read; it is damaged")
                 at = raw.find(_HEAP, at + len(_HEAP))
-    finally:
-        os.lseek(handle, stood, os.SEEK_SET)
 
 
 def _is_heap(raw: bytes, at: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import struct
@@ -42,11 +43,22 @@ def explain_damage(path: str | os.PathLike[str]) -> Iterator[None]:
         raise CalibrationError(f"{path} asks for more memory than there is") from fault
     except (FileNotFoundError, PermissionError, IsADirectoryError) as fault:
         raise CalibrationError(f"{path} cannot be opened: {fault.strerror or fault}") from fault
-    except _DAMAGE as fault:
+    except OSError as fault:
+        if fault.errno in (None, errno.EINVAL):  # of damage: a place before the beginning
+            raise _tell_damage(path, fault) from fault
         raise CalibrationError(
-            f"{path} cannot be read, it is damaged or of another kind than it seems "
-            f"({type(fault).__name__}: {fault})"
+            f"{path} cannot be read: {fault.strerror} (a disk or network share that was taken "
+            "away?); bring it back and run again"
         ) from fault
+    except _DAMAGE as fault:
+        raise _tell_damage(path, fault) from fault
+
+
+def _tell_damage(path: str | os.PathLike[str], fault: Exception) -> CalibrationError:
+    return CalibrationError(
+        f"{path} cannot be read, it is damaged or of another kind than it seems "
+        f"({type(fault).__name__}: {fault})"
+    )
 
 
 def read_text(path: Path) -> str:

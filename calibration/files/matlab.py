@@ -138,7 +138,7 @@ def _load_hdf5(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
             f"{path.name} is a MATLAB file of version 7.3, which needs h5py: pip install h5py"
         ) from error
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             return {name: _simplify_hdf5(file[name], file) for name in names if name in file}
     except (OSError, KeyError, RuntimeError) as error:
         raise CalibrationError(f"{path} is not a MATLAB file, or damaged: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -121,6 +122,8 @@ def main() -> None:
     """Run the command line; a deliberate error is one line, and the exit status 1."""
     handler = RichHandler(console=errors, show_time=False, show_path=False, show_level=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    # Shares that know no locks would refuse all files; ours are kept from others by `mapose.locks`.
+    os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
     try:
         with raise_on_kill(), say_that_it_starts():
             app()

@@ -171,7 +171,9 @@ def explain_fault(fault: Exception) -> str:
     """Say what went wrong: in our own words, else what the operating system has told."""
     if isinstance(fault, MaposeError) or not isinstance(fault, OSError):
         return str(fault)
-    reason = fault.strerror or str(fault) or type(fault).__name__
+    from mapose.reading import explain_gone
+
+    reason = explain_gone(fault) or fault.strerror or str(fault) or type(fault).__name__
     return f"{os.fsdecode(fault.filename)}: {reason}" if fault.filename else reason
 
 

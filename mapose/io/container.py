@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import av
 import numpy as np
 
 from mapose.arrays import Bools, Ints
-from mapose.errors import VideoError, suggest_name
+from mapose.errors import DiskError, VideoError, suggest_name
+from mapose.reading import explain_damage, explain_gone
 
 #: Largest picture that is read: 0.4 GB as RGB.
 PIXELS = 2**27
@@ -109,9 +111,34 @@ def _read_times(
                 if packet.pts is not None and packet.dts is not None:
                     delay = min(delay, packet.pts - packet.dts)
                 last = packet
-    except av.FFmpegError:
-        pass  # cut off: what came until here is what there is
+    except av.FFmpegError as fault:
+        check_disk(container.name, fault)
+        # Cut off: what came until here is what there is.
     return np.array(times, np.int64), np.array(keys, bool), delay, last
+
+
+def check_disk(name: str, fault: av.FFmpegError) -> None:
+    """Make sure that a video ended early because it is damaged, not because its disk is gone.
+
+    Parameters
+    ----------
+    name : str
+        The video, as FFmpeg calls it.
+    fault : av.FFmpegError
+        What it ended with.
+
+    Raises
+    ------
+    DiskError
+        If the disk or network share does not answer.
+    """
+    path = name.removeprefix("file:")
+    if fault.errno == errno.EIO:  # FFmpeg says that of damage as well
+        with explain_damage(path), Path(path).open("rb") as file:
+            while file.read(1 << 24):
+                pass
+    elif gone := explain_gone(fault):
+        raise DiskError(f"{path} cannot be read: {gone}") from fault
 
 
 def is_hidden(packet: Any, stream: Any) -> bool:
@@ -146,7 +173,7 @@ def open_container(path: Path) -> av.container.InputContainer:
     try:
         return av.open(f"file:{path}", metadata_errors="ignore")
     except (av.FFmpegError, OSError) as fault:
-        with path.open("rb") as file:
+        with explain_damage(path), path.open("rb") as file:
             start = file.read(12)
         if start[4:8] == b"ftyp":
             raise VideoError(

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from mapose.errors import FormatError, MissingExtraError
-from mapose.files import leave_mark, write_atomically
+from mapose.files import write_atomically
 from mapose.io.cells import write_table
 from mapose.io.conventions import SINGLE
+from mapose.io.hdf5 import leave_mark
 from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.skeleton import LANDMARKS, Skeleton

@@ -12,7 +12,7 @@ import numpy as np
 from mapose.errors import FormatError
 from mapose.files import write_atomically
 from mapose.io.conventions import settle_points
-from mapose.io.hdf5 import open_hdf5
+from mapose.io.hdf5 import open_hdf5, open_sink, write_aside
 from mapose.io.instances import unname_slots
 from mapose.parts import Parts
 from mapose.poses import Poses
@@ -40,7 +40,8 @@ def write_movement(
     parts = Parts.of(poses, support=support)
     with (
         write_atomically(path, error=FormatError) as partial,
-        h5netcdf.File(partial, "w") as file,
+        open_sink(partial) as sink,
+        h5netcdf.File(sink, "w") as file,
     ):
         start = 0
         for part, rests in parts.iterate_supported():
@@ -85,8 +86,8 @@ def write_dataset(dataset: xr.Dataset, path: Path, *, made: str = "") -> None:
     """Write a dataset as netCDF, whole or not at all; what made it is an attribute."""
     if made:
         dataset = dataset.assign_attrs(made_by=made)
-    with write_atomically(path, error=FormatError) as partial:
-        dataset.to_netcdf(partial, engine="h5netcdf")
+    with write_atomically(path, error=FormatError) as partial, write_aside(partial) as aside:
+        dataset.to_netcdf(aside, engine="h5netcdf")
 
 
 def read_movement(path: Path) -> Poses:

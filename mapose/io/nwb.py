@@ -20,6 +20,7 @@ from mapose.arrays import AnyFloats, Singles
 from mapose.errors import FormatError, MissingExtraError
 from mapose.files import write_atomically
 from mapose.io.conventions import distinguish_names
+from mapose.io.hdf5 import open_sink
 from mapose.parts import Parts
 from mapose.poses import Poses
 
@@ -119,8 +120,8 @@ def write_nwb(
         file.add_device(ndx_pose.CalibratedCamera(**device))
     with (
         write_atomically(path, error=FormatError) as temporary,
-        # Given an open file, pynwb does not complain of the ending of the temporary name.
-        h5py.File(temporary, "w") as opened,
+        open_sink(temporary) as sink,
+        h5py.File(sink, "w") as opened,
         pynwb.NWBHDF5IO(file=opened, mode="w") as writer,
     ):
         writer.write(file)

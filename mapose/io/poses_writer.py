@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from mapose.doubts import Doubt
 from mapose.errors import MaposeError, ShapeError, suggest_name
 from mapose.files import explain_write_fault, write_atomically
 from mapose.interruptions import hold_signals
+from mapose.io.hdf5 import Sink
 from mapose.poses import Peaks, Poses
 from mapose.skeleton import Skeleton
 
@@ -86,7 +86,7 @@ class PosesWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             temporary = stack.enter_context(write_atomically(self.path))
-            self._sink = stack.enter_context(_Sink(temporary, "wb+"))
+            self._sink = stack.enter_context(Sink(temporary, "wb+"))
             stack.push(self._finish)
             with self._explain():
                 self._file = h5py.File(self._sink, "w")
@@ -279,30 +279,3 @@ def _list_peaks(peaks: Peaks, offset: int) -> dict[str, Any]:
     arrays["pairs"] = arrays["pairs"] + offset
     arrays["per_frame"] = np.stack(counts, axis=1).astype(np.int64)
     return arrays
-
-
-class _Sink(io.FileIO):
-    """A file for HDF5 that never fails in its hands.
-
-    After a failed write HDF5 can no longer close the file and brings the whole process down when
-    it exits. So the fault is kept here, for the writer to raise, and the rest is let go.
-    """
-
-    fault: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        done = 0
-        try:
-            while self.fault is None and done < len(view):  # a full disk may take a part
-                done += super().write(view[done:]) or 0
-        except OSError as fault:
-            self.fault = fault
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as fault:
-            self.fault = self.fault or fault
-            return size or 0

@@ -16,9 +16,9 @@ import sleap_io as sio
 
 from mapose.arrays import Image, Ints, Singles
 from mapose.errors import FormatError
-from mapose.files import leave_mark, write_atomically
+from mapose.files import write_atomically
 from mapose.io.conventions import distinguish_names, settle_points
-from mapose.io.hdf5 import open_hdf5
+from mapose.io.hdf5 import leave_mark, open_hdf5, open_sink, write_aside
 from mapose.io.images import check_pixels
 from mapose.io.instances import (
     assign_columns,
@@ -34,6 +34,7 @@ from mapose.io.sources import find_frame_numbers, find_images, name_videos
 from mapose.labels import ORIGINS, Labels, list_distinct
 from mapose.parts import Parts
 from mapose.poses import Poses
+from mapose.reading import read_hdf5
 from mapose.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
@@ -232,7 +233,7 @@ def read_slp_images(path: Path, labels: Labels) -> Iterator[tuple[int, Image]]:
 def _decode(video: Any, frame: int, path: Path) -> Image | None:
     """Decode an image of the file; None, and a warning, where it is damaged."""
     try:
-        with h5py.File(path) as file:
+        with read_hdf5(path) as file:
             stored = file[video.backend.dataset]
             if "format" in stored.attrs:  # it is encoded, as PNG or JPEG
                 raw = np.asarray(stored[video.backend.frame_map[frame]]).astype(np.uint8)
@@ -391,7 +392,8 @@ def write_slp_labels(labels: Labels, path: Path, *, made: str = "") -> None:
         frames.append(sio.LabeledFrame(videos[video], number, instances))
     written = sio.Labels(frames, videos=videos, skeletons=[skeleton], tracks=tracks)
     with write_atomically(path, error=FormatError) as partial:
-        sio.save_slp(written, str(partial), embed=False, verbose=False)
+        with write_aside(partial) as aside:
+            sio.save_slp(written, str(aside), embed=False, verbose=False)
         leave_mark(partial, made)
 
 
@@ -464,7 +466,8 @@ def write_slp(
     skeleton = _make_skeleton(poses.skeleton)
     labels = sio.Labels([], videos=[source], skeletons=[skeleton], tracks=tracks)
     with write_atomically(path, error=FormatError) as partial:
-        sio.save_slp(labels, str(partial), embed=False, verbose=False)
-        with h5py.File(partial, "r+") as file:
+        with write_aside(partial) as aside:
+            sio.save_slp(labels, str(aside), embed=False, verbose=False)
+        with open_sink(partial, "rb+") as sink, h5py.File(sink, "r+") as file:
             fill_tables(file, parts)
         leave_mark(partial, made)

@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from mapose.io.hdf5 import check_sizes, get_dataset
 from mapose.io.poses_writer import OF_PAIR, OF_PEAK, SCHEMA, PosesWriter
 from mapose.parts import Parts
 from mapose.poses import Peaks, Poses
-from mapose.reading import check_heaps, explain_damage
+from mapose.reading import check_heaps, explain_damage, read_hdf5
 from mapose.skeleton import Skeleton
 
 __all__ = [
@@ -83,11 +83,12 @@ class PosesFile:
             beside = [p.name for p in folder.glob(f"*{RESULT}")][:20] if folder.is_dir() else []
             hint = suggest_name(self.path.name, beside) if beside else "there is no result there"
             raise FormatError(f"no file {self.path.name} in {folder}; {hint}")
+        self._stack = ExitStack()
         with self._explain():
-            self._file = h5py.File(self.path, "r")
+            self._file = self._stack.enter_context(read_hdf5(self.path))
         try:
             with self._explain():
-                check_heaps(self._file.id.get_vfd_handle(), self.path)
+                check_heaps(self.path)
                 check_sizes(self._file, self.path)
             with self._explain():
                 _check_kind(self._file, self.path)
@@ -120,7 +121,7 @@ class PosesFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._stack.close()
 
     def read_poses(self, rows: slice | None = None) -> Poses:
         """Read poses; see `load`."""

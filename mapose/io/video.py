@@ -22,7 +22,14 @@ from av.video.reformatter import VideoReformatter
 
 from mapose.arrays import Image
 from mapose.errors import VideoError
-from mapose.io.container import FrameIndex, index_frames, is_hidden, open_container, pick_stream
+from mapose.io.container import (
+    FrameIndex,
+    check_disk,
+    index_frames,
+    is_hidden,
+    open_container,
+    pick_stream,
+)
 from mapose.io.damage import hides_damage, shows_other
 from mapose.io.images import find_depth, reduce_depth
 from mapose.io.stills import Stills, is_stills
@@ -346,7 +353,8 @@ class Video:
                         if n >= key:
                             whole = n == key and frame.pict_type in _INTRA and not frame.is_corrupt
                             return bool(own) and whole and not shows_other(stream, own, frame)
-            except av.FFmpegError:
+            except av.FFmpegError as fault:
+                check_disk(str(self.path), fault)
                 self._sound = False
                 return False
         return False
@@ -387,8 +395,8 @@ class Video:
                     yield from ((self._index.find_frame(frame.pts), frame) for frame in frames)
                 else:
                     return
-            except av.FFmpegError:
-                pass
+            except av.FFmpegError as fault:
+                check_disk(str(self.path), fault)
         self._sound = False
         yield from self._decode_from(key)
 
@@ -415,7 +423,8 @@ class Video:
             container.seek(int(self._index.times[key]), stream=stream)
             packets = container.demux(stream)
             first = next((p for p in packets if p.is_keyframe and p.size), None)
-        except av.FFmpegError:
+        except av.FFmpegError as fault:
+            check_disk(str(self.path), fault)
             first = None
         if first is not None and 0 <= self._index.find_frame(first.pts) <= key:
             return chain([first], packets), stream

@@ -10,11 +10,12 @@ import queue
 import threading
 from pathlib import Path
 
-from mapose.errors import MaposeError
+from mapose.errors import DiskError, MaposeError
 from mapose.files import list_debris
 from mapose.io import Video, VideoWriter
 from mapose.live.sources import Frame
 from mapose.locks import is_locked
+from mapose.reading import explain_gone
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,9 @@ def _has_pictures(path: Path) -> bool:
     try:
         with Video(path) as video:
             return len(video) > 0
-    except (MaposeError, OSError):
+    except (MaposeError, OSError) as fault:
+        if isinstance(fault, DiskError) or explain_gone(fault):
+            raise  # nobody knows what is in it
         return False
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from mapose.anatomy import Anatomy
@@ -338,7 +338,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         with explain_damage(path):
-            return load_file(path)
+            # Not mapped: a share that goes away meanwhile would bring the process down.
+            return load(path.read_bytes())
     except SafetensorError as error:
         raise FormatError(f"{path}: damaged weights ({error}); copy the model again") from error
 

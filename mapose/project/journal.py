@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mapose.errors import FormatError, MaposeError
-from mapose.files import explain_write_fault
+from mapose.files import explain_write_fault, sync_file
 from mapose.project.changes import Step
 
 _PART = 1 << 16
@@ -105,7 +105,7 @@ class Journal:
                     file.truncate()
                     file.write(line)
                     file.flush()
-                    os.fsync(file.fileno())
+                    sync_file(file.fileno())
                 except BaseException:
                     with suppress(OSError):
                         file.truncate(end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -14,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import yaml
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 
 from mapose.arrays import AnyFloats, Bools, Image, Ints, Singles
 from mapose.errors import FormatError, ShapeError, VideoError
@@ -376,9 +377,11 @@ def load_parts(path: str | os.PathLike[str], kind: str) -> tuple[Tensors, dict[s
     if not path.is_file():
         raise FormatError(f"no file {path.name} in {path.parent.resolve()}")
     try:
-        with explain_damage(path), safe_open(path, "pt") as file:
-            description = load_yaml((file.metadata() or {}).get("mapose", "{}"), path)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with explain_damage(path):
+            raw = path.read_bytes()  # not mapped, as in `mapose.models.checkpoint.load_tensors`
+            tensors = load(raw)
+            head = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+            description = load_yaml(head.get("__metadata__", {}).get("mapose", "{}"), path)
     except SafetensorError as fault:
         raise FormatError(
             f"{path}: not a file of mapose, or damaged; wanted a saved {kind}"

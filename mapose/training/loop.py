@@ -479,7 +479,7 @@ def _read_states(path: Path) -> list[dict[str, Any]]:
     """Read the states of a run, the newest first; none where there are none or all is damaged."""
     try:
         found = load_yaml(path.read_text(encoding="utf-8"), path)
-    except (OSError, ValueError, FormatError):
+    except (FileNotFoundError, ValueError, FormatError):
         return []
     states = found if isinstance(found, list) else [found]  # an older mapose wrote one
     return [s for s in states if isinstance(s, dict) and isinstance(s.get("step"), int)]

@@ -166,7 +166,7 @@ def find_run(project: Project, name: str | None) -> tuple[Path, Settings]:
 def _read_run(folder: Path) -> dict[str, Any]:
     try:
         found = load_yaml((folder / _RUN).read_text(encoding="utf-8"), folder / _RUN)
-    except (OSError, ValueError, FormatError):
+    except (FileNotFoundError, ValueError, FormatError):
         found = None
     if not isinstance(found, dict):
         raise SettingsError(

@@ -1,6 +1,6 @@
 """Does every command end in one line, and destroy nothing, on disks that take no more?
 
-    python tests/benchmarks/full_disks.py [--rooms 6] [--seed 0] [NAME...]
+    python tests/benchmarks/full_disks.py [--rooms 6] [--seed 0] [--places FOLDER...] [NAME...]
 
 Each command that writes is run where no file may grow beyond so many bytes (at random sizes up to
 the largest that it writes), on a disk that is full, one that is full after so many kilobytes, one
@@ -8,8 +8,10 @@ that is read-only, one that is taken away while it works, and on a share that is
 with all files that are open on it, and comes back. It has to end well or with one line and no
 traceback, all files that were there must still be as they were, and the same command must then end
 well where there is room; on the share that has come back, with the files of an uninterrupted run
-and no others. The disks are mounted, which only root of a Linux machine may do; without, only the
-first kind is tried. For the share bindfs has to be installed. Seeded.
+and no others. Places are folders on other file systems, such as a stick of exFAT or a share of
+sshfs, where it has to make the same files. The disks are mounted, which only root of a Linux
+machine may do; without, only the first kind is tried. For the share bindfs has to be installed.
+Seeded.
 """
 
 import argparse
@@ -23,12 +25,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from commands import COMMANDS, Run, clock, copy_start, make_start, read_tree, run, start
 from kill_commands import make_ends, repeat
 
-KINDS = ("limits", "full", "read_only", "vanishing", "unplugged")
+Options = argparse.Namespace
+KINDS = ("limits", "full", "read_only", "vanishing", "unplugged", "foreign")
 
 
 def main() -> None:
@@ -37,6 +41,7 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=6, help="tries of each kind and command")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
+    parser.add_argument("--places", nargs="*", type=Path, default=[], help="other file systems")
     options = parser.parse_args()
     rng, faults = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory() as place:
@@ -44,12 +49,13 @@ def main() -> None:
         make_start(work / "start")
         kinds = [try_limits, try_full, try_read_only, try_vanishing]
         kinds += [try_unplugged] if shutil.which("bindfs") else []
+        kinds += [try_foreign] if options.places else []
         kinds = [kind for kind in kinds if kind.__name__.removeprefix("try_") in options.kinds]
         print(f"{'command':<18} {'runs':>5} {'ended well':>11} {'one line':>9} {'wrong':>6}")
         for name in options.names or COMMANDS:
             told: list[str] = []
             for kind in kinds if os.geteuid() == 0 and shutil.which("mount") else kinds[:1]:
-                told += kind(name, work, rng, options.rooms)
+                told += kind(name, work, rng, options)
             wrong = [text for text in told if text not in ("well", "line")]
             well, line = told.count("well"), told.count("line")
             print(f"{name:<18} {len(told):5} {well:11} {line:9} {len(wrong):6}", flush=True)
@@ -59,14 +65,14 @@ def main() -> None:
     sys.exit(faults > 0)
 
 
-def try_limits(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
+def try_limits(name: str, work: Path, rng: random.Random, options: Options) -> list[str]:
     folder = work / "folder"
     copy_start(work / "start", folder)
     clock(COMMANDS[name].words, folder)
     before = find_sizes(work / "start")
     made = [n for p, n in find_sizes(folder).items() if before.get(p) != n]
     told = []
-    for _ in range(rooms):
+    for _ in range(options.rooms):
         room = rng.randrange(0, max([*made, 1]))
 
         def limit(room: int = room) -> None:
@@ -78,9 +84,9 @@ def try_limits(name: str, work: Path, rng: random.Random, rooms: int) -> list[st
     return told
 
 
-def try_full(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
+def try_full(name: str, work: Path, rng: random.Random, options: Options) -> list[str]:
     told = []
-    for room in [0, *(2 ** rng.uniform(2, 11) for _ in range(rooms - 1))]:
+    for room in [0, *(2 ** rng.uniform(2, 11) for _ in range(options.rooms - 1))]:
         with mount(work) as folder:
             shutil.copytree(work / "start", folder, dirs_exist_ok=True)
             fill(folder, int(room) * 1024)
@@ -90,7 +96,7 @@ def try_full(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]
     return told
 
 
-def try_read_only(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
+def try_read_only(name: str, work: Path, rng: random.Random, options: Options) -> list[str]:
     with mount(work) as folder:
         shutil.copytree(work / "start", folder, dirs_exist_ok=True)
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
@@ -100,12 +106,12 @@ def try_read_only(name: str, work: Path, rng: random.Random, rooms: int) -> list
         return [judge("read-only", done, name, folder, work)]
 
 
-def try_vanishing(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
+def try_vanishing(name: str, work: Path, rng: random.Random, options: Options) -> list[str]:
     """The disk is taken away; nothing can be said then of what was on it."""
     copy_start(work / "start", work / "folder")
     seconds = clock(COMMANDS[name].words, work / "folder")
     told = []
-    for _ in range(rooms):
+    for _ in range(options.rooms):
         with mount(work) as folder:
             shutil.copytree(work / "start", folder, dirs_exist_ok=True)
             # By its full path: a working directory would hold on to the disk.
@@ -123,11 +129,11 @@ def try_vanishing(name: str, work: Path, rng: random.Random, rooms: int) -> list
     return told
 
 
-def try_unplugged(name: str, work: Path, rng: random.Random, rooms: int) -> list[str]:
+def try_unplugged(name: str, work: Path, rng: random.Random, options: Options) -> list[str]:
     """A share is gone at a random moment, as if its cable were pulled, and comes back."""
     command, folder, share, told = COMMANDS[name], work / "folder", work / "share", []
     ends, seconds = make_ends(command, work)
-    for _ in range(rooms):
+    for _ in range(options.rooms):
         moment = rng.uniform(0, seconds)
         copy_start(work / "start", share)
         with mount_share(share, folder) as server:
@@ -140,13 +146,34 @@ def try_unplugged(name: str, work: Path, rng: random.Random, rooms: int) -> list
         if not begun.is_told:
             told.append(f"unplugged at {moment:.2f} s: status {begun.status}, {begun.said[-300:]}")
             continue
-        if lost := [n for n in read_names(work / "start") - read_names(share) if n not in ends[0]]:
-            told.append(f"unplugged at {moment:.2f} s: lost {lost[:3]}")
+        if lost := (read_names(work / "start") & ends[0].keys()) - read_names(share):
+            told.append(f"unplugged at {moment:.2f} s: lost {sorted(lost)[:3]}")
             continue
         with mount_share(share, folder):
             faults = repeat(command, folder, ends)
         told.append(f"unplugged at {moment:.2f} s, then {faults}" if faults else how)
     shutil.rmtree(share)
+    return told
+
+
+def try_foreign(name: str, work: Path, rng: random.Random, options: Options) -> list[str]:
+    """Another file system stands where the folder did."""
+    command, folder, told = COMMANDS[name], work / "folder", []
+    ends, _ = make_ends(command, work)
+    for place in options.places:
+        room = place / "mapose-disks"
+        shutil.rmtree(room, ignore_errors=True)
+        # Without modes and times, which not all of them take.
+        subprocess.run(["cp", "-r", "--no-preserve=all", work / "start", room], check=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        subprocess.run(["mount", "--bind", room, folder], check=True)
+        try:
+            faults = repeat(replace(command, again=None), folder, ends)
+        finally:
+            subprocess.run(["umount", "-l", folder], check=True)
+        shutil.rmtree(room)
+        told.append(f"{place}: {faults}" if faults else "well")
     return told
 
 
