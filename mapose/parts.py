@@ -144,7 +144,7 @@ class Parts:
 
         def pick(part: slice) -> Poses:
             chosen = rows[part]
-            found = []
+            found: list[Poses] = []
             while len(chosen) or not found:
                 low = int(chosen[0]) if len(chosen) else 0
                 near = chosen[: np.searchsorted(chosen, low + PART)]

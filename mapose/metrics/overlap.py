@@ -63,7 +63,7 @@ def _find_common(
     _, a, b = np.intersect1d(truth.frames, found.frames, assume_unique=True, return_indices=True)
     if not len(a):
         raise ShapeError(f"no frame in common: {_describe(truth)} against {_describe(found)}")
-    return names, *(None if len(r) == len(p) else r for r, p in ((a, truth), (b, found)))
+    return names, None if len(a) == len(truth) else a, None if len(b) == len(found) else b
 
 
 def _pick(poses: Poses, names: list[str], rows: Ints | None = None) -> Poses:
