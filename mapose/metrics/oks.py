@@ -223,8 +223,8 @@ class OksMeter:
         for low in (*np.unique(known[:: len(known) // step + 1])[::-1], -np.inf):
             scores, hits = zip(*self._sift(low, high), strict=True)
             yield np.concatenate(hits)[np.argsort(-np.concatenate(scores), kind="stable")]
-            for _, hits in self._sift(low, low):
-                yield hits
+            for _, equal in self._sift(low, low):
+                yield equal
             high = low
 
     def _sift(self, low: float, high: float) -> Iterator[tuple[Floats, Ints]]:

@@ -313,6 +313,7 @@ def find_similarity(
     for rows in blocks:
         a, b = truth[rows], found[rows]
         if reach is None:
+            assert usual is not None
             areas = find_areas(a)
             areas = np.where(np.isfinite(areas), areas, usual)
             result[rows] = np.nan_to_num(find_oks(a, b, sigma=sigma, areas=areas))
