@@ -267,5 +267,7 @@ def _match(oks: Floats, there: Bools, scores: AnyFloats) -> tuple[Bools, Floats]
         hits[:, rank] = hit
         frame, level = np.nonzero(hit)
         free[frame, level, best[frame, level]] = False
-    known = np.where(np.isnan(scores), -np.inf, np.asarray(scores, np.float64))
+    # Between them lie all others: without a number they come last, as `np.argsort` has it.
+    known = np.minimum(np.asarray(scores, np.float64), np.finfo(np.float64).max)
+    known = np.where(np.isnan(known), -np.inf, known)
     return hits, np.take_along_axis(np.where(there, known, np.nan), order, 1)
