@@ -14,7 +14,7 @@ class MedianFinder:
     """Finds the median of numbers that are 0 or more, whatever their order.
 
     All of them are first counted, then all of them are sifted: of those that are counted only the
-    few that lie as near to the median as its first bits tell are held.
+    few that lie as near to the median as its first bits tell are held, equal ones once.
 
     Examples
     --------
@@ -29,7 +29,9 @@ class MedianFinder:
 
     def __init__(self) -> None:
         self._counts = np.zeros(1 << 18, np.int64)
-        self._held: list[Floats] = []
+        # First and last bucket that the median takes part in, once it is known.
+        self._ends: tuple[int, int] | None = None
+        self._held: list[tuple[Floats, Ints]] = []
 
     @property
     def total(self) -> int:
@@ -38,28 +40,42 @@ class MedianFinder:
 
     def count(self, values: AnyFloats) -> None:
         """Count some numbers, float (N,), none below 0 and no NaN."""
-        self._counts += np.bincount(_find_buckets(values), minlength=len(self._counts))
+        if not len(values):
+            return
+        buckets = _find_buckets(values)
+        # Of the counts only those that are needed take memory.
+        low = int(buckets.min())
+        found = np.bincount(buckets - low)
+        self._counts[low : low + len(found)] += found
+        self._ends = None
 
     def sift(self, values: AnyFloats) -> None:
         """Hold those of some numbers that may be the median; all were counted before."""
         low, high = self._find_middle()
         buckets = _find_buckets(values)
-        self._held.append(values[(buckets >= low) & (buckets <= high)].astype(np.float64))
+        near = values[(buckets >= low) & (buckets <= high)].astype(np.float64)
+        if len(near):
+            self._held.append(np.unique(near, return_counts=True))
 
     def find(self) -> float:
         """Give the median of all; NaN of nothing."""
-        if not self.total:
+        total = self.total
+        if not total:
             return float("nan")
-        held = np.sort(np.concatenate(self._held))
+        held, counts = (np.concatenate(some) for some in zip(*self._held, strict=True))
+        order = np.argsort(held)
         before = int(self._counts[: self._find_middle()[0]].sum())
-        middle = [(self.total - 1) // 2 - before, self.total // 2 - before]
-        return float(held[middle].mean())
+        ends = before + np.cumsum(counts[order])
+        middle = np.searchsorted(ends, [(total - 1) // 2, total // 2], side="right")
+        return float(held[order[middle]].mean())
 
     def _find_middle(self) -> tuple[int, int]:
-        """Find the first and last bucket that the median takes part in."""
-        ends = np.cumsum(self._counts)
-        low, high = np.searchsorted(ends, [(self.total - 1) // 2, self.total // 2], side="right")
-        return int(low), int(high)
+        if self._ends is None:
+            ends = np.cumsum(self._counts)
+            middle = [(int(ends[-1]) - 1) // 2, int(ends[-1]) // 2]
+            low, high = np.searchsorted(ends, middle, side="right")
+            self._ends = int(low), int(high)
+        return self._ends
 
 
 def _find_buckets(values: AnyFloats) -> Ints:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mapose.arrays import Ints
-from mapose.poses import Poses
+from mapose.poses import Poses, join_poses
 from mapose.skeleton import Skeleton
 
 #: Rows that are in memory at a time.
@@ -135,6 +135,26 @@ class Parts:
             read_support=self._read_support,
             size=self._size,
         )
+
+    def take(self, rows: Ints) -> Parts:
+        """Give some rows only, int64 (F',) ascending, without what they rest on.
+
+        Of rows that lie far apart no more are in memory at a time than of neighbours.
+        """
+
+        def pick(part: slice) -> Poses:
+            chosen = rows[part]
+            found: list[Poses] = []
+            while len(chosen) or not found:
+                low = int(chosen[0]) if len(chosen) else 0
+                near = chosen[: np.searchsorted(chosen, low + PART)]
+                found.append(self.read(slice(low, int(near[-1]) + 1 if len(near) else low)))
+                if len(near) < len(found[-1]):
+                    found[-1] = found[-1].take(near - low)
+                chosen = chosen[len(near) :]
+            return join_poses(found)
+
+        return Parts(pick, self.frames[rows])
 
     def join(self) -> tuple[Poses, dict[str, Any]]:
         """Read all into memory: the poses and what they rest on."""

@@ -1,5 +1,7 @@
 """Medians found by going through numbers twice are those of numpy, to the last bit."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -27,3 +29,15 @@ def test_medians_are_those_of_numpy(kind, rng):
     wanted = np.median(numbers.astype(np.float64)) if len(numbers) else np.nan
     np.testing.assert_array_equal(finder.find(), wanted)
     assert finder.total == len(numbers)
+
+
+def test_equal_numbers_are_held_once(rng):
+    finder = MedianFinder()
+    numbers = np.repeat([2.0, 7.0], [900_000, 100])
+    tracemalloc.start()
+    for take in (finder.count, finder.sift):
+        for part in np.array_split(numbers, 200):
+            take(part)
+    assert finder.find() == 2
+    assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    tracemalloc.stop()

@@ -48,7 +48,6 @@ from mapose.multiview.reconstruction.reconstruction import (
     check_manner,
     reconstruct,
 )
-from mapose.multiview.reconstruction.shelf import Shelf
 from mapose.multiview.stations import join_views, split_parts
 from mapose.multiview.timing import align_times, compare_pace, read_times
 from mapose.multiview.views import (
@@ -64,6 +63,7 @@ from mapose.results.correcting import set_foreign_edits_aside
 from mapose.results.recordings import find_bearer
 from mapose.results.result import Result
 from mapose.results.windows import make_parts, open_parts
+from mapose.shelf import Shelf
 
 
 @dataclass(frozen=True)

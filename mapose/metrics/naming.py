@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mapose.arrays import AnyFloats, Bools
+from mapose.arrays import AnyFloats
 from mapose.assignment import assign_worth
 from mapose.metrics.tracks import align_tracks, find_similarity
 from mapose.poses import Poses
@@ -120,23 +120,68 @@ def name_scores(
     (1.0, 0.1)
     """
     truth, found = align_tracks(truth, found, threshold=threshold, reach=reach)
-    near = find_similarity(truth.points, found.points, reach=reach, sigma=sigma) >= threshold
-    animal, row = assign_worth(near.sum(0))
-    own = np.zeros(near.shape[1:], bool)
-    own[animal, row] = True
-    right = near & own
-    there = int(near.any(2).sum())
-    tenths: tuple[Tenth, ...] = ()
-    if found.identity is not None:
-        judged = near.any(1) & np.isfinite(found.identity)
-        tenths = _fill_tenths(found.identity[judged], np.asarray(right.any(1))[judged])
-    total = sum(tenth.count for tenth in tenths)
-    wrong = sum(tenth.count * abs(tenth.stated - tenth.right) for tenth in tenths if tenth.count)
-    return NameScores(
-        named=int(right.any(2).sum()) / there if there else np.nan,
-        tenths=tenths if total else (),
-        calibration_error=wrong / total if total else np.nan,
-    )
+    similarity = find_similarity(truth.points, found.points, reach=reach, sigma=sigma)
+    meter = NameMeter(*similarity.shape[1:], threshold=threshold)
+    meter.add(similarity, found.identity)
+    return meter.find()
+
+
+class NameMeter:
+    """Measures as `name_scores` does, a part at a time.
+
+    Parameters
+    ----------
+    animals, rows : int
+        True animals and found ones.
+    threshold
+        As in `track_scores`.
+    """
+
+    def __init__(self, animals: int, rows: int, *, threshold: float = 0.5) -> None:
+        self._threshold = threshold
+        self._together, self._there = np.zeros((animals, rows), np.int64), 0
+        # Of the stated probabilities in each tenth: how many, their sum, and how many found ones
+        # lay on each animal.
+        self._count, self._stated = np.zeros(10, np.int64), np.zeros(10)
+        self._near = np.zeros((10, animals, rows), np.int64)
+
+    def add(self, similarity: AnyFloats, identity: AnyFloats | None) -> None:
+        """Take in some frames: similarity (F, I, J), and `Poses.identity` (F, J) of the result."""
+        near = similarity >= self._threshold
+        self._together += near.sum(0)
+        self._there += int(near.any(2).sum())
+        if identity is None:
+            return
+        frame, row = np.nonzero(near.any(1) & np.isfinite(identity))
+        stated = identity[frame, row]
+        tenth = np.clip((stated * 10).astype(np.int64), 0, 9)
+        self._count += np.bincount(tenth, minlength=10)
+        self._stated += np.bincount(tenth, weights=stated, minlength=10)
+        rows = near.shape[2]
+        for animal, there in enumerate(near.swapaxes(0, 1)):
+            lay = np.bincount((tenth * rows + row)[there[frame, row]], minlength=10 * rows)
+            self._near[:, animal] += lay.reshape(10, rows)
+
+    def find(self) -> NameScores:
+        """Sum up what came."""
+        own = assign_worth(self._together)
+        right = self._near[:, *own].sum(1)
+        count = np.maximum(self._count, 1)
+        stated, share = (
+            np.where(self._count > 0, sums / count, np.nan) for sums in (self._stated, right)
+        )
+        tenths = tuple(
+            Tenth(k / 10, int(self._count[k]), float(stated[k]), float(share[k])) for k in range(10)
+        )
+        total = int(self._count.sum())
+        wrong = sum(
+            tenth.count * abs(tenth.stated - tenth.right) for tenth in tenths if tenth.count
+        )
+        return NameScores(
+            named=int(self._together[own].sum()) / self._there if self._there else np.nan,
+            tenths=tenths if total else (),
+            calibration_error=wrong / total if total else np.nan,
+        )
 
 
 def find_lasting_swaps(
@@ -189,16 +234,6 @@ def find_lasting_swaps(
         if not any(pair == swap[2] and then >= swap[0] - 15 for _, then, pair in kept):
             kept.append(swap)
     return [(a, b, (found.names[i], found.names[j])) for a, b, (i, j) in kept]
-
-
-def _fill_tenths(stated: AnyFloats, right: Bools) -> tuple[Tenth, ...]:
-    place = np.clip((stated * 10).astype(np.int64), 0, 9)
-    count = np.bincount(place, minlength=10)
-    sums = [np.bincount(place, weights=w, minlength=10) for w in (stated, right)]
-    means = [np.divide(s, count, out=np.full(10, np.nan), where=count > 0) for s in sums]
-    return tuple(
-        Tenth(k / 10, int(count[k]), float(means[0][k]), float(means[1][k])) for k in range(10)
-    )
 
 
 def _blank(record: dict[str, Any]) -> dict[str, Any]:

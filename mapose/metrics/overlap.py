@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-from mapose.arrays import AnyFloats, Bools
+from mapose.arrays import AnyFloats, Bools, Ints
 from mapose.errors import ShapeError
+from mapose.parts import Parts
 from mapose.poses import Poses
 
 #: Numbers in the largest array that is made at once, 32 MB of float64.
@@ -23,6 +23,30 @@ def align_poses(truth: Poses, found: Poses) -> tuple[Poses, Poses]:
     ShapeError
         If they share no frame or no keypoint, or are not in the same space and unit.
     """
+    names, a, b = _find_common(truth, found)
+    return _pick(truth, names, a), _pick(found, names, b)
+
+
+def align_parts(truth: Parts, found: Parts) -> tuple[Parts, Parts]:
+    """Do as `align_poses` with recordings of which some frames at a time are in memory.
+
+    Raises
+    ------
+    ShapeError
+        As in `align_poses`.
+    """
+    names, a, b = _find_common(truth, found)
+    truth, found = (
+        (parts if rows is None else parts.take(rows)).map(lambda poses: _pick(poses, names))
+        for parts, rows in ((truth, a), (found, b))
+    )
+    return truth, found
+
+
+def _find_common(
+    truth: Poses | Parts, found: Poses | Parts
+) -> tuple[list[str], Ints | None, Ints | None]:
+    """Find the keypoints that both have, and the rows of the frames that both have; None = all."""
     if (truth.dimensions, truth.unit) != (found.dimensions, found.unit):
         raise ShapeError(
             f"wanted poses in the same space, came {truth.dimensions}D in {truth.unit} and "
@@ -34,20 +58,22 @@ def align_poses(truth: Poses, found: Poses) -> tuple[Poses, Poses]:
             f"no keypoint in common: {', '.join(truth.skeleton.keypoints)} against "
             f"{', '.join(found.skeleton.keypoints)}; rename the ones or the others"
         )
+    if len(truth) and np.array_equal(truth.frames, found.frames):
+        return names, None, None
     _, a, b = np.intersect1d(truth.frames, found.frames, assume_unique=True, return_indices=True)
     if not len(a):
         raise ShapeError(f"no frame in common: {_describe(truth)} against {_describe(found)}")
-    return _pick(truth, a, names), _pick(found, b, names)
+    return names, None if len(a) == len(truth) else a, None if len(b) == len(found) else b
 
 
-def _pick(poses: Poses, rows: npt.NDArray[np.intp], names: list[str]) -> Poses:
-    if len(rows) == len(poses) and names == list(poses.skeleton.keypoints):
+def _pick(poses: Poses, names: list[str], rows: Ints | None = None) -> Poses:
+    if rows is None and names == list(poses.skeleton.keypoints):
         return poses
     what = [poses.skeleton.keypoints.index(name) for name in names]
     return poses.take(rows, keypoints=np.array(what))
 
 
-def _describe(poses: Poses) -> str:
+def _describe(poses: Poses | Parts) -> str:
     if not len(poses):
         return "no frame at all"
     return f"{len(poses)} frames from {poses.frames[0]} to {poses.frames[-1]}"

@@ -11,8 +11,10 @@ import numpy as np
 from mapose.arrays import AnyFloats, Bools, Floats, Ints
 from mapose.assignment import assign
 from mapose.errors import SettingsError, ShapeError
+from mapose.medians import MedianFinder
 from mapose.metrics.overlap import align_poses, cut_blocks, find_marked
 from mapose.poses import Poses
+from mapose.shelf import Shelf
 from mapose.similarity import find_distances
 
 
@@ -162,8 +164,129 @@ def pose_error(
     truth, found = np.asarray(truth), np.asarray(found)
     confidence = np.ones(found.shape[:-1]) if confidence is None else np.asarray(confidence)
     names = _check(truth, found, confidence, keypoints)
-    distance, surety = _measure(truth, found, confidence, reach)
-    return _summarise(distance, surety, find_marked(truth), cutoff, thresholds, reach, names)
+    with Shelf() as shelf:
+        meter = ErrorMeter(
+            len(truth), truth.shape[1], names,
+            shelf=shelf, cutoff=cutoff, thresholds=thresholds, reach=reach,
+        )  # fmt: skip
+        meter.add(truth, found, confidence)
+        return meter.find()
+
+
+class ErrorMeter:
+    """Measures as `pose_error` does, a part at a time.
+
+    Parameters
+    ----------
+    frames, individuals : int
+        Of the truth.
+    keypoints : sequence of str
+        Names.
+    shelf : Shelf
+        Where distances wait until all are known.
+    cutoff, thresholds, reach
+        As in `pose_error`.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        individuals: int,
+        keypoints: Sequence[str],
+        *,
+        shelf: Shelf,
+        cutoff: float = 0.6,
+        thresholds: Sequence[float] = (5, 10),
+        reach: float = 30,
+    ) -> None:
+        self._names, self._cutoff, self._reach = tuple(keypoints), cutoff, reach
+        self._thresholds = thresholds
+        self._labelled = np.zeros(len(keypoints), np.int64)
+        shape = (individuals, len(keypoints))
+        # Distances; NaN where a keypoint is not labelled or not found.
+        self._distance = shelf.make(frames, shape, np.float64)
+        self._sure = shelf.make(frames, shape, np.bool_)
+        self._count = 0  # frames that came
+
+    def add(self, truth: AnyFloats, found: AnyFloats, confidence: AnyFloats) -> None:
+        """Take in the next frames: poses (F, I, K, d) and (F, J, K, d), confidence (F, J, K)."""
+        for rows in cut_blocks(len(truth), max(truth[:1].size, found[:1].size)):
+            own = truth[rows]
+            points, surety = pick_matched(own, found[rows], confidence[rows], reach=self._reach)
+            gaps = own.astype(np.float64) - points
+            here = slice(self._count, self._count + len(own))
+            self._distance[here] = np.sqrt(np.einsum("fnkd,fnkd->fnk", gaps, gaps))
+            self._sure[here] = surety >= self._cutoff
+            self._labelled += find_marked(own).sum((0, 1))
+            self._count = here.stop
+
+    def find(self) -> PoseError:
+        """Sum up what came."""
+        count = len(self._names)
+        everything, sure = _Average(), _Average()
+        each = [_Average() for _ in self._names]
+        within = np.zeros(count, np.int64)
+        below = dict.fromkeys(self._thresholds, 0)
+        for again in (False, True):
+            for rows in cut_blocks(self._count, 8 * self._distance[:1].size):
+                distance = self._distance[rows]
+                there = np.isfinite(distance)
+                everything.add(distance[there], again=again)
+                sure.add(distance[there & self._sure[rows]], again=again)
+                for k, average in enumerate(each):
+                    average.add(distance[..., k][there[..., k]], again=again)
+                if not again:
+                    within += (distance <= self._reach).sum((0, 1))
+                    for t in below:
+                        below[t] += int((distance <= t).sum())
+        total = int(self._labelled.sum())
+        mean, median, rmse = everything.find()
+        mean_sure, median_sure, rmse_sure = sure.find()
+        return PoseError(
+            mean=mean,
+            median=median,
+            rmse=rmse,
+            mean_sure=mean_sure,
+            median_sure=median_sure,
+            rmse_sure=rmse_sure,
+            cutoff=self._cutoff,
+            labelled=total,
+            found=everything.count,
+            sure=sure.count,
+            pck={t: n / total if total else np.nan for t, n in below.items()},
+            reach=self._reach,
+            found_within=float(within.sum() / total) if total else np.nan,
+            keypoints=self._names,
+            mean_each=np.array([average.find()[0] for average in each]),
+            median_each=np.array([average.find()[1] for average in each]),
+            found_each=np.where(self._labelled > 0, within / np.maximum(self._labelled, 1), np.nan),
+        )
+
+
+class _Average:
+    """Mean, median and root mean square of distances that come twice, in parts."""
+
+    def __init__(self) -> None:
+        self._sum = self._squares = 0.0
+        self._middle = MedianFinder()
+        self.count = 0
+
+    def add(self, errors: Floats, *, again: bool) -> None:
+        """Take in some, float64 (N,); ``again`` once all have come."""
+        if again:
+            self._middle.sift(errors)
+            return
+        self._middle.count(errors)
+        self.count += len(errors)
+        self._sum += float(errors.sum())
+        self._squares += float((errors**2).sum())
+
+    def find(self) -> tuple[float, float, float]:
+        """Find the three; NaN of nothing."""
+        if not self.count:
+            return np.nan, np.nan, np.nan
+        mean, square = self._sum / self.count, self._squares / self.count
+        return mean, self._middle.find(), float(np.sqrt(square))
 
 
 def match_individuals(truth: AnyFloats, found: AnyFloats, *, reach: float = 30) -> Ints:
@@ -237,19 +360,6 @@ def _check(
     return names
 
 
-def _measure(
-    truth: AnyFloats, found: AnyFloats, confidence: AnyFloats, reach: float
-) -> tuple[Floats, Floats]:
-    """Find distance and confidence (F, I, K) of the keypoints of the matched animals."""
-    distance, surety = np.empty(truth.shape[:3]), np.empty(truth.shape[:3])
-    for rows in cut_blocks(len(truth), max(truth[:1].size, found[:1].size)):
-        own = truth[rows]
-        points, surety[rows] = pick_matched(own, found[rows], confidence[rows], reach=reach)
-        gaps = own.astype(np.float64) - points
-        distance[rows] = np.sqrt(np.einsum("fnkd,fnkd->fnk", gaps, gaps))
-    return distance, surety
-
-
 def _match(gaps: Floats, labelled: Bools, reach: float) -> Ints:
     """Match labelled (F, I, K) with found animals frame by frame, (F, I); -1 = none."""
     if not gaps.size:
@@ -261,59 +371,17 @@ def _match(gaps: Floats, labelled: Bools, reach: float) -> Ints:
     cost = np.where(labelled[:, :, None], each, 0).sum(-1)
     cost[~common.any(-1)] = np.inf
     possible = np.isfinite(cost)
-    # One candidate each, and none wanted twice: no need to choose.
-    simple = (possible.sum(2) <= 1).all(1) & (possible.sum(1) <= 1).all(1)
-    match = np.where(possible.any(2) & simple[:, None], possible.argmax(2), -1)
+    # One nearest each, and none wanted twice: no need to choose.
+    some, least = possible.any(2), cost.min(2)
+    best = np.where(some, cost.argmin(2), -1 - np.arange(cost.shape[1]))
+    ordered = np.sort(best, axis=1)
+    single = ((cost == least[..., None]).sum(2) == 1) | ~some
+    simple = single.all(1) & (ordered[:, 1:] != ordered[:, :-1]).all(1)
+    match = np.where(some & simple[:, None], best, -1)
     for f in np.flatnonzero(~simple):
         who, partner = assign(cost[f])
         match[f, who] = partner
     return match
-
-
-def _summarise(
-    distance: Floats,
-    surety: Floats,
-    labelled: Bools,
-    cutoff: float,
-    thresholds: Sequence[float],
-    reach: float,
-    names: tuple[str, ...],
-) -> PoseError:
-    there = np.isfinite(distance)
-    total = int(labelled.sum())
-    columns = [distance[..., k][there[..., k]] for k in range(len(names))]
-    sure = distance[there & (surety >= cutoff)]
-    errors = distance[there]
-    per_keypoint = labelled.sum((0, 1))
-    within = (distance <= reach).sum((0, 1))
-    mean, median, rmse = _average(errors)
-    mean_sure, median_sure, rmse_sure = _average(sure)
-    return PoseError(
-        mean=mean,
-        median=median,
-        rmse=rmse,
-        mean_sure=mean_sure,
-        median_sure=median_sure,
-        rmse_sure=rmse_sure,
-        cutoff=cutoff,
-        labelled=total,
-        found=len(errors),
-        sure=len(sure),
-        pck={t: float((errors <= t).sum() / total) if total else np.nan for t in thresholds},
-        reach=reach,
-        found_within=float(within.sum() / total) if total else np.nan,
-        keypoints=names,
-        mean_each=np.array([_average(c)[0] for c in columns]),
-        median_each=np.array([_average(c)[1] for c in columns]),
-        found_each=np.where(per_keypoint > 0, within / np.maximum(per_keypoint, 1), np.nan),
-    )
-
-
-def _average(errors: Floats) -> tuple[float, float, float]:
-    """Find mean, median and root mean square; NaN of nothing."""
-    if not len(errors):
-        return np.nan, np.nan, np.nan
-    return float(errors.mean()), float(np.median(errors)), float(np.sqrt((errors**2).mean()))
 
 
 def _to_plain(value: float) -> float | int | None:

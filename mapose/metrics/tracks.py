@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from mapose.arrays import AnyFloats, Bools, Ints, Singles
+from mapose.arrays import AnyFloats, Bools, Floats, Ints, Singles
 from mapose.assignment import assign, assign_worth
 from mapose.errors import SettingsError, ShapeError
+from mapose.medians import MedianFinder
 from mapose.metrics.overlap import align_poses, cut_blocks, find_marked
+from mapose.parts import Parts
 from mapose.poses import Poses
+from mapose.shelf import Shelf
 from mapose.similarity import DEFAULT_SIGMA, find_areas, find_distances, find_oks
 
 _ALPHAS = np.arange(1, 20) / 20
@@ -124,24 +128,97 @@ def track_scores(
     """
     truth, found = align_tracks(truth, found, threshold=threshold, reach=reach)
     similarity = find_similarity(truth.points, found.points, reach=reach, sigma=sigma)
-    there = np.asarray(find_marked(truth.points).any(-1))
-    seen = np.asarray(find_marked(found.points).any(-1))
-    clear, motp = _score_clear(similarity, there, seen, threshold)
-    n = int(there.sum())
-    switches = clear["switches"]
-    scores: dict[str, Any] = {
-        **_score_identity(similarity >= threshold, n, int(seen.sum())),
-        **_score_hota(similarity, there, seen),
-        **clear,
-    }
-    return TrackScores(
-        **scores,
-        motp=motp,
-        mota=1 - (clear["misses"] + clear["false_positives"] + switches) / n if n else np.nan,
-        switches_per_hour=switches / n * truth.rate * 3600 if truth.rate and n else np.nan,
-        detections=n,
-        frames=len(truth),
-    )
+    with Shelf() as shelf:
+        meter = TrackMeter(similarity.shape, shelf=shelf, threshold=threshold)
+        meter.add(similarity, truth.points, found.points)
+        return meter.find(rate=truth.rate)
+
+
+class TrackMeter:
+    """Measures as `track_scores` does, a part at a time.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Frames, true animals, found ones.
+    shelf : Shelf
+        Where similarities wait until all are known.
+    threshold
+        As in `track_scores`.
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, shelf: Shelf, threshold: float = 0.5) -> None:
+        frames, i, j = shape
+        self._threshold = threshold
+        self._similarity = shelf.make(frames, (i, j), np.float32)
+        self._blocks = list(cut_blocks(frames, 8 * i * j))
+        self._true, self._seen = np.zeros(i, np.int64), np.zeros(j, np.int64)
+        self._together = np.zeros((i, j), np.int64)
+        self._alike = np.zeros((i, j))
+        self._clear, self._frames = _Clear(i), 0  # frames that came
+
+    def add(self, similarity: AnyFloats, truth: AnyFloats, found: AnyFloats) -> None:
+        """Take in the next frames: similarity (F, I, J) of poses (F, I, K, d) and (F, J, K, d)."""
+        for rows in cut_blocks(len(similarity), 8 * similarity[:1].size):
+            alike = similarity[rows]
+            there, seen = (np.asarray(find_marked(p[rows]).any(-1)) for p in (truth, found))
+            self._similarity[self._frames : self._frames + len(alike)] = alike
+            self._frames += len(alike)
+            self._true += there.sum(0)
+            self._seen += seen.sum(0)
+            self._together += (alike >= self._threshold).sum(0)
+            part = alike.astype(np.float64)
+            either = part.sum(1, keepdims=True) + part.sum(2, keepdims=True) - part
+            share = np.divide(part, either, where=either > 1e-15, out=np.zeros_like(part))
+            self._alike += share.sum(0)
+            self._clear.add(alike, there, threshold=self._threshold)
+
+    def find(self, *, rate: float | None) -> TrackScores:
+        """Sum up what came, of so many frames per second."""
+        n, found = int(self._true.sum()), int(self._seen.sum())
+        clear = self._clear
+        misses, false = n - clear.hits, found - clear.hits
+        return TrackScores(
+            **_score_identity(self._together, n, found),
+            **self._score_hota(n, found),
+            motp=clear.similarity / clear.hits if clear.hits else np.nan,
+            mota=1 - (misses + false + clear.switches) / n if n else np.nan,
+            switches=clear.switches,
+            switches_per_hour=clear.switches / n * rate * 3600 if rate and n else np.nan,
+            fragmentations=clear.fragmentations,
+            misses=misses,
+            false_positives=false,
+            detections=n,
+            frames=self._frames,
+        )
+
+    def _score_hota(self, n: int, found: int) -> dict[str, float]:
+        if not n or not found:
+            empty = np.nan if not n and not found else 0.0
+            return {"hota": empty, "deta": empty, "assa": empty}
+        alike, both = self._alike, self._true[:, None] + self._seen[None]
+        total = both - alike
+        alignment = np.divide(alike, total, where=total > 0, out=np.zeros_like(alike))
+        counts = np.zeros((len(_ALPHAS), *alike.shape))
+        for rows in self._blocks:
+            similarity = self._similarity[rows]
+            match = _match_best(similarity, alignment)
+            frames, who = np.nonzero(match >= 0)
+            partner = match[frames, who]
+            reached = similarity[frames, who, partner]
+            for a, alpha in enumerate(_ALPHAS):
+                hit = reached >= alpha
+                pair = who[hit] * alike.shape[1] + partner[hit]
+                counts[a] += np.bincount(pair, minlength=alike.size).reshape(alike.shape)
+        hits = counts.sum((1, 2))
+        share = counts / np.maximum(both - counts, 1)
+        deta = hits / (n + found - hits)
+        assa = (counts * share).sum((1, 2)) / np.maximum(hits, 1)
+        return {
+            "hota": float(np.sqrt(deta * assa).mean()),
+            "deta": float(deta.mean()),
+            "assa": float(assa.mean()),
+        }
 
 
 def align_tracks(
@@ -158,13 +235,50 @@ def align_tracks(
         raise SettingsError(f"threshold: wanted a similarity above 0, up to 1, came {threshold}")
     if reach is not None and not reach > 0:
         raise SettingsError(f"reach: wanted a distance above 0, came {reach}")
+    truth, found = align_poses(truth, found)
+    check_tracks(truth, found, reach=reach)
+    return truth, found
+
+
+def check_tracks(truth: Poses | Parts, found: Poses | Parts, *, reach: float | None = None) -> None:
+    """Check that poses that were aligned have names, and a size to measure by.
+
+    Raises
+    ------
+    ShapeError
+        As in `track_scores`.
+    """
     for poses, name in ((truth, "truth"), (found, "found")):
         if poses.individuals is None:
             raise ShapeError(f"{name}: wanted named individuals, came unordered slots: track them")
-    truth, found = align_poses(truth, found)
-    if reach is None and truth.array.shape[2] < 2:
+    if reach is None and len(truth.skeleton.keypoints) < 2:
         raise ShapeError("a single keypoint has no size to measure by: give reach, in px")
-    return truth, found
+
+
+def find_usual_areas(read: Callable[[], Iterable[AnyFloats]]) -> Floats:
+    """Find the usual size of each animal, by which a lone keypoint, which has no box, is measured.
+
+    Parameters
+    ----------
+    read : function
+        Gives the truth part after part, float (F, I, K, d), NaN = missing; called up to three
+        times.
+
+    Returns
+    -------
+    float64, (I,)
+        Median of the areas, px²; 1 where no keypoint is alone or none has company.
+    """
+    animals, lone = 0, False
+    for points in read():
+        animals = points.shape[1]
+        lone = lone or bool((find_marked(points).sum(-1) == 1).any())
+    finders = [MedianFinder() for _ in range(animals)]
+    for take in (MedianFinder.count, MedianFinder.sift) if lone else ():
+        for points in read():
+            for finder, areas in zip(finders, find_areas(points).T, strict=True):
+                take(finder, areas[np.isfinite(areas)])
+    return np.array([finder.find() if finder.total else 1.0 for finder in finders])
 
 
 def find_similarity(
@@ -173,6 +287,7 @@ def find_similarity(
     *,
     reach: float | None = None,
     sigma: float | AnyFloats = DEFAULT_SIGMA,
+    usual: Floats | None = None,
 ) -> Singles:
     """Find the similarity of every true with every found pose, frame by frame.
 
@@ -182,6 +297,8 @@ def find_similarity(
         NaN = missing.
     reach, sigma
         As in `track_scores`.
+    usual : float64, (I,), optional
+        As `find_usual_areas` gives it, of these frames by default.
 
     Returns
     -------
@@ -191,15 +308,15 @@ def find_similarity(
     frames, i, k, d = truth.shape
     result = np.zeros((frames, i, found.shape[1]), np.float32)
     blocks = list(cut_blocks(frames, i * found.shape[1] * k * d))
-    areas = np.concatenate([find_areas(truth[rows]) for rows in blocks] or [np.empty((0, i))])
-    # A lone keypoint has no box: it is measured by the animal's usual size.
-    for n in range(i):
-        known = np.isfinite(areas[:, n])
-        areas[~known, n] = np.median(areas[known, n]) if known.any() else 1.0
+    if reach is None and usual is None:
+        usual = find_usual_areas(lambda: (truth[rows] for rows in blocks))
     for rows in blocks:
         a, b = truth[rows], found[rows]
         if reach is None:
-            result[rows] = np.nan_to_num(find_oks(a, b, sigma=sigma, areas=areas[rows]))
+            assert usual is not None
+            areas = find_areas(a)
+            areas = np.where(np.isfinite(areas), areas, usual)
+            result[rows] = np.nan_to_num(find_oks(a, b, sigma=sigma, areas=areas))
             continue
         distance = find_distances(a, b)
         both = np.isfinite(distance)
@@ -208,34 +325,42 @@ def find_similarity(
     return result
 
 
-def _score_clear(
-    similarity: AnyFloats, there: Bools, seen: Bools, threshold: float
-) -> tuple[dict[str, int], float]:
-    """Count misses, false positives, switches and fragmentations, and average the similarity."""
-    match = _match_steadily(similarity, threshold)
-    hit = match >= 0
-    switches = lost = 0
-    for i in range(match.shape[1]):
-        partners = match[hit[:, i], i]
-        switches += int((np.diff(partners) != 0).sum())
-        in_view = hit[there[:, i], i]
-        if in_view.any():
-            # From the first to the last hit, every run of misses is one loss.
-            in_view = np.trim_zeros(in_view.astype(np.int8))
-            lost += int((np.diff(in_view) < 0).sum())
-    frames, who = np.nonzero(hit)
-    matched = similarity[frames, who, match[frames, who]]
-    counts = {
-        "switches": switches,
-        "fragmentations": lost,
-        "misses": int(there.sum() - hit.sum()),
-        "false_positives": int(seen.sum() - hit.sum()),
-    }
-    return counts, float(matched.mean(dtype=np.float64)) if len(matched) else np.nan
+class _Clear:
+    """Counts matches, switches and losses from part to part, and adds up the similarity."""
+
+    def __init__(self, animals: int) -> None:
+        self.hits = self.switches = self.fragmentations = 0
+        self.similarity = 0.0
+        # Whom each animal was matched with last, -1 = nobody yet; whether in its last frame.
+        self._partner = np.full(animals, -1)
+        self._held = np.zeros(animals, bool)
+
+    def add(self, similarity: AnyFloats, there: Bools, *, threshold: float) -> None:
+        """Take in the next frames: similarity (F, I, J), and when animals are there (F, I)."""
+        match = _match_steadily(similarity, threshold, self._partner)
+        hit = match >= 0
+        for i in range(match.shape[1]):
+            partners = match[hit[:, i], i]
+            known = self._partner[i] >= 0
+            if known:
+                partners = np.append(self._partner[i], partners)
+            self.switches += int((np.diff(partners) != 0).sum())
+            in_view = np.append(self._held[i], hit[there[:, i], i])
+            found_again = int((in_view[1:] & ~in_view[:-1]).sum())
+            self.fragmentations += found_again - (not known and len(partners) > 0)
+            self._held[i] = in_view[-1]
+            self._partner[i] = partners[-1] if len(partners) else -1
+        frames, who = np.nonzero(hit)
+        matched = similarity[frames, who, match[frames, who]]
+        self.hits += len(matched)
+        self.similarity += float(matched.sum(dtype=np.float64))
 
 
-def _match_steadily(similarity: AnyFloats, threshold: float) -> Ints:
-    """Match found animals with true ones (F, I), holding on to former partners; -1 = none."""
+def _match_steadily(similarity: AnyFloats, threshold: float, former: Ints) -> Ints:
+    """Match found animals with true ones (F, I), holding on to former partners; -1 = none.
+
+    ``former``, int64 (I,), are those of before the first frame.
+    """
     if not similarity.size:
         return np.full(similarity.shape[:2], -1)
     allowed = similarity >= threshold
@@ -247,7 +372,7 @@ def _match_steadily(similarity: AnyFloats, threshold: float) -> Ints:
     recent = np.full(match.shape[1], -1)  # last unclear frame in which each one was matched
     for f in np.flatnonzero(~clear):
         frame = np.maximum(last[f], recent)
-        partner = np.where(frame >= 0, match[frame, np.arange(len(frame))], -1)
+        partner = np.where(frame >= 0, match[frame, np.arange(len(frame))], former)
         match[f] = _match_frame(similarity[f], allowed[f].copy(), partner)
         recent = np.where(match[f] >= 0, f, recent)
     return match
@@ -264,9 +389,8 @@ def _match_frame(similarity: AnyFloats, allowed: Bools, partner: Ints) -> Ints:
     return match
 
 
-def _score_identity(allowed: Bools, there: int, seen: int) -> dict[str, float]:
+def _score_identity(together: Ints, there: int, seen: int) -> dict[str, float]:
     """Give every true animal the one track that it shares most frames with."""
-    together = allowed.sum(0)
     hits = int(together[assign_worth(together)].sum())
     return {
         "idf1": 2 * hits / (there + seen) if there + seen else np.nan,
@@ -275,52 +399,17 @@ def _score_identity(allowed: Bools, there: int, seen: int) -> dict[str, float]:
     }
 
 
-def _score_hota(similarity: AnyFloats, there: Bools, seen: Bools) -> dict[str, float]:
-    if not there.any() or not seen.any():
-        empty = np.nan if not there.any() and not seen.any() else 0.0
-        return {"hota": empty, "deta": empty, "assa": empty}
-    n_true, n_found = there.sum(0)[:, None], seen.sum(0)[None]
-    alike = np.zeros(similarity.shape[1:])
-    for rows in cut_blocks(len(similarity), 8 * alike.size):
-        part = similarity[rows].astype(np.float64)
-        either = part.sum(1, keepdims=True) + part.sum(2, keepdims=True) - part
-        alike += np.divide(part, either, where=either > 1e-15, out=np.zeros_like(part)).sum(0)
-    total = n_true + n_found - alike
-    alignment = np.divide(alike, total, where=total > 0, out=np.zeros_like(alike))
-    match = _match_best(similarity, alignment)
-    frames, who = np.nonzero(match >= 0)
-    partner = match[frames, who]
-    reached = similarity[frames, who, partner]
-    deta, assa = np.zeros(len(_ALPHAS)), np.zeros(len(_ALPHAS))
-    for a, alpha in enumerate(_ALPHAS):
-        hit = reached >= alpha
-        counts = np.zeros_like(alike)
-        np.add.at(counts, (who[hit], partner[hit]), 1)
-        hits = int(hit.sum())
-        deta[a] = hits / (there.sum() + seen.sum() - hits)
-        share = counts / np.maximum(n_true + n_found - counts, 1)
-        assa[a] = (counts * share).sum() / max(hits, 1)
-    return {
-        "hota": float(np.sqrt(deta * assa).mean()),
-        "deta": float(deta.mean()),
-        "assa": float(assa.mean()),
-    }
-
-
 def _match_best(similarity: AnyFloats, alignment: AnyFloats) -> Ints:
     """Match each frame at the greatest sum of similarity times alignment, (F, I); -1 = none."""
-    match = np.full(similarity.shape[:2], -1)
-    for rows in cut_blocks(len(similarity), 4 * alignment.size):
-        score = similarity[rows] * alignment
-        best = score.argmax(2)
-        some = score.max(2) > 0
-        # Where all have different favourites, nobody has to give way: no solver is needed.
-        chosen = np.where(some, best, -1 - np.arange(best.shape[1]))
-        ordered = np.sort(chosen, axis=1)
-        match[rows] = np.where(some, best, -1)
-        for f in np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(1)):
-            who, partner = assign_worth(score[f])
-            row = match[rows][f]
-            row[:] = -1
-            row[who] = partner
+    score = similarity * alignment
+    best = score.argmax(2)
+    some = score.max(2) > 0
+    # Where all have different favourites, nobody has to give way: no solver is needed.
+    chosen = np.where(some, best, -1 - np.arange(best.shape[1]))
+    ordered = np.sort(chosen, axis=1)
+    match = np.where(some, best, -1)
+    for f in np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(1)):
+        who, partner = assign_worth(score[f])
+        match[f] = -1
+        match[f, who] = partner
     return match

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,21 +15,17 @@ import numpy as np
 
 from mapose.errors import ShapeError
 from mapose.landmarks import drop_landmarks
-from mapose.metrics import (
-    NameScores,
-    OksMap,
-    PoseError,
-    TrackScores,
-    align_poses,
-    name_scores,
-    oks_map,
-    pose_error,
-    track_scores,
-)
+from mapose.metrics import NameScores, OksMap, PoseError, TrackScores
+from mapose.metrics.naming import NameMeter
+from mapose.metrics.oks import OksMeter, average_confidence
+from mapose.metrics.overlap import align_parts
+from mapose.metrics.pose import ErrorMeter
+from mapose.metrics.tracks import TrackMeter, check_tracks, find_similarity, find_usual_areas
 from mapose.parts import Parts
-from mapose.poses import Poses, join_poses
+from mapose.poses import Poses
 from mapose.results.result import Result
 from mapose.results.windows import open_parts
+from mapose.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +127,9 @@ def _show(value: float, digits: int) -> str:
     return "-" if np.isnan(value) else f"{value:.{digits}f}"
 
 
-def _tell_unshared(truth: Poses, found: Poses, file: str) -> None:
+def _tell_unshared(truth: Parts, found: Parts, file: str | os.PathLike[str]) -> None:
     """Say which keypoints do not count because one of two files lacks them."""
-    true, own = (drop_landmarks(poses).skeleton.keypoints for poses in (truth, found))
+    true, own = (drop_landmarks(parts.head).skeleton.keypoints for parts in (truth, found))
     missing = [name for name in true if name not in own]
     further = [name for name in own if name not in true]
     if missing or further:
@@ -143,8 +141,8 @@ def _tell_unshared(truth: Poses, found: Poses, file: str) -> None:
 
 
 def compare_poses(
-    truth: Poses,
-    found: Poses,
+    truth: Poses | Parts,
+    found: Poses | Parts,
     *,
     leave_out: Iterable[int] = (),
     rate: float | None = None,
@@ -153,9 +151,9 @@ def compare_poses(
 
     Parameters
     ----------
-    truth : Poses
+    truth : Poses or Parts
         True poses, px; individuals are animals.
-    found : Poses
+    found : Poses or Parts
         The result, px; its names need not be those of the truth.
     leave_out : iterable of int
         Video frames that do not count, such as those that were trained on.
@@ -167,7 +165,11 @@ def compare_poses(
     ShapeError
         If no frame is left, or keypoints differ.
     """
-    truth, found = align_poses(drop_landmarks(truth), drop_landmarks(found))
+    truth, found = (
+        poses if isinstance(poses, Parts) else Parts(poses.take, poses.frames)
+        for poses in (truth, found)
+    )
+    truth, found = align_parts(truth.map(drop_landmarks), found.map(drop_landmarks))
     drop = np.isin(truth.frames, list(leave_out))
     if drop.all():
         raise ShapeError(
@@ -175,16 +177,31 @@ def compare_poses(
             "count them too with --all-frames"
         )
     if drop.any():
-        truth, found = truth.take(np.flatnonzero(~drop)), found.take(np.flatnonzero(~drop))
-    truth = replace(truth, rate=rate or truth.rate or found.rate)
-    return Comparison(
-        len(truth),
-        int(drop.sum()),
-        pose_error(truth, found),
-        oks_map(truth, found),
-        track_scores(truth, found),
-        name_scores(truth, found),
-    )
+        truth, found = (parts.take(np.flatnonzero(~drop)) for parts in (truth, found))
+    return _measure(truth, found, left_out=int(drop.sum()), rate=rate or truth.rate or found.rate)
+
+
+def _measure(truth: Parts, found: Parts, *, left_out: int, rate: float | None) -> Comparison:
+    """Measure poses of the same frames and keypoints."""
+    check_tracks(truth, found)
+    frames, i, j = len(truth), len(truth.names), len(found.names)
+    usual = find_usual_areas(lambda: (part.points for part in truth))
+    # What has to wait until all is known lies in a file that has no name.
+    with Shelf(Path(tempfile.gettempdir())) as shelf:
+        errors = ErrorMeter(frames, i, truth.skeleton.keypoints, shelf=shelf)
+        oks = OksMeter(frames, j, shelf=shelf)
+        tracks = TrackMeter((frames, i, j), shelf=shelf)
+        names = NameMeter(i, j)
+        for own, other in zip(truth, found, strict=True):
+            a, b = own.points, other.points
+            errors.add(a, b, other.confidence)
+            oks.add(a, b, average_confidence(other))
+            similarity = find_similarity(a, b, usual=usual)
+            tracks.add(similarity, a, b)
+            names.add(similarity, other.identity)
+        return Comparison(
+            frames, left_out, errors.find(), oks.find(), tracks.find(rate=rate), names.find()
+        )
 
 
 def compare_files(
@@ -234,28 +251,30 @@ def compare_many(
     ShapeError
         If one of them cannot be compared; the message begins with its name.
     """
-    with Result(truth) as result:
-        exact = _read_bare(result)
     trained: set[int] = set()
-    poses = {}
-    for file in files:
+    for file in files if not all_frames else ():
         with Result(file) as result:
-            own = _read_bare(result)
-            poses[str(file)] = replace(own, frames=own.frames + shift)
-            known = () if all_frames else result.provenance.get("trained_frames", ())
+            known = result.provenance.get("trained_frames", ())
             trained.update(frame + shift for frame in known)
     results = {}
-    for file, found in poses.items():
-        _tell_unshared(exact, found, file)
-        try:
-            results[file] = compare_poses(exact, found, leave_out=trained, rate=rate)
-        except ShapeError as error:
-            raise ShapeError(f"{file}: {error}") from None
+    with _open_bare(truth) as exact:
+        for file in files:
+            with _open_bare(file, shift) as found:
+                _tell_unshared(exact, found, file)
+                try:
+                    results[str(file)] = compare_poses(exact, found, leave_out=trained, rate=rate)
+                except ShapeError as error:
+                    raise ShapeError(f"{file}: {error}") from None
     return SideBySide(results)
 
 
-def _read_bare(result: Result) -> Poses:
-    """Read all poses without their covariance, which is more than all the rest."""
-    with open_parts(result) as source:
-        parts = Parts(source.read_rows, source.frames)
-        return join_poses([replace(part, covariance=None) for part in parts])
+@contextmanager
+def _open_bare(file: str | os.PathLike[str], shift: int = 0) -> Iterator[Parts]:
+    """Open poses without their covariance, which is more than all the rest, of later frames."""
+    with Result(file) as result, open_parts(result) as source:
+
+        def read(rows: slice) -> Poses:
+            poses = source.read_rows(rows)
+            return replace(poses, covariance=None, frames=poses.frames + shift)
+
+        yield Parts(read, source.frames + shift if shift else source.frames)

@@ -41,7 +41,7 @@ _ALONE = 0.3
 _STEADY, _SLOPE, _MIXED = 10.0, 1.0, 4.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Encounter:
     """Two tracks that were hard to tell apart for a while.
 

@@ -7,13 +7,19 @@ are kept. From them the best history is read, and others are drawn as often as t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+import weakref
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from mapose.arrays import Floats, Ints, Singles
+from mapose.errors import MaposeError
+from mapose.files import explain_write_fault
 from mapose.tracking.looks import score_looks
 from mapose.tracking.stitching import OVERLAP, find_chance, score_joins
 from mapose.tracking.tracklets import Tracklets
@@ -31,6 +37,9 @@ _FOREIGN = 15.0
 #: Rounds of learning what each animal looks like and who it is.
 _ROUNDS = 6
 
+# Bytes of steps that are kept in memory.
+_SPOOLED = 1 << 22
+
 #: Cost in nats of tracklet j (row of `Tracklets`) following tracklet i, where that is known.
 Ways = Mapping[tuple[int, int], float]
 
@@ -43,13 +52,13 @@ class Histories:
     ----------
     rows : int64, (T,)
         Row of each tracklet in the likeliest history, numbered by first appearance; -1 = nobody.
-    draws : int16, (D, T)
+    draws : int8 or int16, (D, T)
         The same for histories drawn at random as often as they are likely; rows are numbered as
         they come, differently in each.
     """
 
     rows: Ints
-    draws: npt.NDArray[np.int16]
+    draws: npt.NDArray[np.signedinteger]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +73,46 @@ class _Step:
     best: npt.NDArray[np.int32]  # (H,) likeliest edge into each
 
 
+class _Steps:
+    """Steps that are read from the last to the first; those of a long recording lie in a file."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=_SPOOLED)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._ends, self._edges = array("q", [0]), array("q")
+
+    def append(self, step: _Step) -> None:
+        """Put one behind all others."""
+        parts = (step.start, step.best, step.share, step.before, step.row)
+        try:
+            self._file.seek(self._ends[-1])
+            for part in parts:
+                self._file.write(part.tobytes())
+        except OSError as fault:
+            folder = Path(tempfile.gettempdir())
+            raise MaposeError(explain_write_fault(folder, fault)) from fault
+        self._ends.append(self._file.tell())
+        self._edges.append(len(step.row))
+
+    def __reversed__(self) -> Iterator[_Step]:
+        for n in range(len(self._edges) - 1, -1, -1):
+            size, edges = self._ends[n + 1] - self._ends[n], self._edges[n]
+            self._file.seek(self._ends[n])
+            data, h = self._file.read(size), size // 8 - edges
+            start, best = (
+                np.frombuffer(data, np.float32, h),
+                np.frombuffer(data, np.int32, h, 4 * h),
+            )
+            share = np.frombuffer(data, np.float32, edges, 8 * h)
+            before, row = np.frombuffer(data, np.int16, 2 * edges, 8 * h + 4 * edges).reshape(2, -1)
+            yield _Step(before=before, row=row, start=start, share=share, best=best)
+
+
 @dataclass(frozen=True, eq=False)
 class _Walk:
     """All steps, and how likely each history is in the end."""
 
-    steps: list[_Step]
+    steps: _Steps
     value: Floats  # (H,) log-probability, up to a constant
     score: float  # of the likeliest one, comparable between walks
 
@@ -112,8 +156,8 @@ def find_histories(tracklets: Tracklets, row: Ints, ways: Ways, arena: Floats) -
         walks = [_learn(tracklets, kept, ways, begin, price) for begin in starts]
         walk = max(walks, key=lambda one: one.score)
     rows = _read_best(walk, kept, len(row))
-    drawn = np.full((_DRAWS, len(row)), -1, np.int16)
-    drawn[:, kept] = _draw(walk)
+    drawn = np.full((_DRAWS, len(row)), -1, np.int8 if count <= 127 else np.int16)
+    _draw(walk, kept, drawn)
     order = np.argsort(np.unique(rows[kept], return_index=True)[1])
     number = np.full(count + 1, -1)
     number[np.unique(rows[kept])[order]] = np.arange(len(order))
@@ -145,7 +189,7 @@ def _walk(tracklets: Tracklets, kept: Ints, ways: Ways, likeness: Floats, price:
     value, best = np.zeros(1), np.zeros(1)
     record = best
     alike = not np.ptp(likeness, axis=1).any()
-    steps: list[_Step] = []
+    steps = _Steps()
     for j in kept.tolist():
         cost = _score_rows(tracklets, last, j, out_of.get(j), price=price, alike=alike)
         gain = likeness[j] - cost
@@ -233,20 +277,17 @@ def _read_best(walk: _Walk, kept: Ints, length: int) -> Ints:
     return rows
 
 
-def _draw(walk: _Walk) -> npt.NDArray[np.int16]:
-    """Draw histories as often as they are likely, (D, N)."""
+def _draw(walk: _Walk, kept: Ints, rows: npt.NDArray[np.signedinteger]) -> None:
+    """Draw histories as often as they are likely into the columns of ``rows`` that are kept."""
     rng = np.random.default_rng(0)  # the same recording, the same figures
     chance = np.exp(walk.value)
     at = rng.choice(len(chance), _DRAWS, p=chance / chance.sum())
-    rows = np.empty((_DRAWS, len(walk.steps)), np.int16)
-    for n in range(len(walk.steps) - 1, -1, -1):
-        step = walk.steps[n]
+    for j, step in zip(kept[::-1].tolist(), reversed(walk.steps), strict=True):
         ends = np.append(step.start[1:], step.share[-1])
         point = step.start[at] + rng.random(_DRAWS) * (ends[at] - step.start[at])
         edge = np.minimum(np.searchsorted(step.share, point, "right"), len(step.share) - 1)
-        rows[:, n] = step.row[edge]
+        rows[:, j] = step.row[edge]
         at = step.before[edge].astype(np.int64)
-    return rows
 
 
 def find_founders(tracklets: Tracklets, row: Ints) -> Ints:

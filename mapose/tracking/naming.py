@@ -19,6 +19,8 @@ from mapose.tracking.tracklets import Tracklets, TrackletSummaries
 
 #: What is less likely than this is not a contact worth keeping.
 _NEGLIGIBLE = 1 - MOST_SURE
+# Tracklets that are looked at together.
+_PIECE = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,15 +143,19 @@ def score_names(n: Ints, histories: Histories) -> Floats:
     result = np.full(len(rows), np.nan)
     if not len(kept):
         return result
-    drawn = histories.draws[:, kept]
-    count = int(max(rows.max(), drawn.max())) + 1
-    table = np.zeros((len(drawn), count, count))
-    np.add.at(table, (np.arange(len(drawn))[:, None], rows[kept], drawn), n[kept])
+    draws = histories.draws
+    count = int(max(rows.max(), draws.max())) + 1
+    table = np.zeros((len(draws), count, count))
+    # A long recording has tens of thousands of tracklets: some at a time.
+    pieces = np.split(kept, range(_PIECE, len(kept), _PIECE))
+    for some in pieces:
+        place = np.arange(len(draws))[:, None], rows[some], draws[:, some]
+        np.add.at(table, place, n[some])
     own = np.array([linear_sum_assignment(-shown)[1] for shown in table])
-    hits = (drawn == own[:, rows[kept]]).sum(0)
-    doubtful = hits < len(drawn)
+    hits = np.concatenate([(draws[:, some] == own[:, rows[some]]).sum(0) for some in pieces])
+    doubtful = hits < len(draws)
     # Half a miss is granted: no finite number of draws makes a doubtful name certain.
-    result[kept] = np.where(doubtful.any(), (hits + 0.5) / (len(drawn) + 1), 1.0)
+    result[kept] = np.where(doubtful.any(), (hits + 0.5) / (len(draws) + 1), 1.0)
     return result
 
 

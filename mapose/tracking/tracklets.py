@@ -19,6 +19,8 @@ MARGIN = 5
 _SETTLED = 1000
 #: Tracklets of fewer frames are noise (`Tracker` confirms a track at its third).
 _FEWEST = 3
+#: Numbers of a tracklet that is packed before its ends: first, last, n, score, three of its size.
+_PLAIN = 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +72,12 @@ class TrackletSummaries:
         self._looks: dict[int, Floats] = {}
         self._head: dict[int, tuple[Ints, Floats]] = {}  # up to MARGIN frames and their poses
         self._tail: dict[int, tuple[Ints, Floats]] = {}
-        # Of those that ended long ago: pose and velocity at both ends.
+        # Pose and velocity at both ends, where no more is needed.
         self._ended: dict[int, tuple[Singles, Singles]] = {}
         self._begun: dict[int, tuple[Singles, Singles]] = {}
+        # All of this of those that ended long ago, as float64: see `_pack`.
+        self._over: dict[int, bytes] = {}
+        self._shape = (0, 0)  # K, d
         self._young: set[int] = set()  # shorter than _FEWEST so far
         self._roaming = RoamingMeter()
         self._next = 0
@@ -80,7 +85,7 @@ class TrackletSummaries:
         self.arena: Floats | None = None
 
     def __len__(self) -> int:
-        return len(self._n)
+        return len(self._n) + len(self._over)
 
     def add(
         self,
@@ -135,6 +140,7 @@ class TrackletSummaries:
         score = np.ones(len(who))
         if confidence is not None:
             score = np.nan_to_num(np.asarray(confidence, np.float64))[f[order], i[order]].mean(-1)
+        self._shape = points.shape[2:]
         self._forget_noise(int(numbers[0]))
         self._settle(int(numbers[0]))
         self._grow_arena(poses)
@@ -147,12 +153,15 @@ class TrackletSummaries:
         starts = np.flatnonzero(np.diff(who, prepend=-1))
         for low, high in zip(starts, [*starts[1:], len(who)], strict=True):
             rows = slice(low, high)
+            self._revive(int(who[low]))
             self._add_tracklet(int(who[low]), when[rows], poses[rows], score[rows])
             for kept, values in ((self._size, size), (self._looks, looks)):
                 kept[int(who[low])] = _add_up(kept.get(int(who[low])), values[rows])
 
     def _forget_noise(self, now: int) -> None:
         """Drop tracklets that ended before they were worth keeping."""
+        for who in self._young:
+            self._revive(who)
         for who in [w for w in self._young if self._n[w] >= _FEWEST or self._last[w] < now - 1]:
             self._young.discard(who)
             if self._n[who] < _FEWEST:
@@ -163,11 +172,30 @@ class TrackletSummaries:
 
     def _settle(self, now: int) -> None:
         """Keep one pose instead of several at the ends of tracklets that are over."""
-        for who in [w for w in self._tail if self._last[w] < now - _SETTLED]:
+        for who in [w for w in self._n if self._last[w] < now - _SETTLED]:
             if who in self._head:
                 when, poses = self._head.pop(who)
                 self._begun[who] = _find_end(when[::-1], poses[::-1])
-            self._ended[who] = _find_end(*self._tail.pop(who))
+            if who in self._tail:
+                self._ended[who] = _find_end(*self._tail.pop(who))
+            self._over[who] = self._pack(who)
+
+    def _pack(self, who: int) -> bytes:
+        """Take out what is known of a tracklet, in one piece: there may be tens of thousands."""
+        plain = [kept.pop(who) for kept in (self._first, self._last, self._n, self._score)]
+        ends = [part.ravel() for kept in (self._begun, self._ended) for part in kept.pop(who)]
+        return np.concatenate([plain, self._size.pop(who), *ends, self._looks.pop(who)]).tobytes()
+
+    def _revive(self, who: int) -> None:
+        """Put back a tracklet that goes on after all."""
+        if who not in self._over:
+            return
+        row, (k, d) = np.frombuffer(self._over.pop(who)), self._shape
+        self._first[who], self._last[who], self._n[who] = (int(number) for number in row[:3])
+        self._score[who], self._size[who] = float(row[3]), row[4:_PLAIN]
+        begun, ended = self._split_ends(row[None])
+        self._begun[who], self._ended[who] = ((p[0], v[0]) for p, v in (begun, ended))
+        self._looks[who] = row[_PLAIN + 2 * (k * d + d) :]
 
     def _grow_arena(self, poses: Floats) -> None:
         there = np.isfinite(poses)
@@ -189,33 +217,49 @@ class TrackletSummaries:
             self._head[who] = _append(head, when, poses, slice(MARGIN))
         self._tail[who] = _append(tail, when, poses, slice(-MARGIN, None))
 
+    def _split_ends(self, rows: Floats) -> list[tuple[Singles, Singles]]:
+        """Give poses (T, K, d) and velocities (T, d) at the beginning and the end."""
+        (k, d), found = self._shape, []
+        for start in (_PLAIN, _PLAIN + k * d + d):
+            pose = rows[:, start : start + k * d].reshape(len(rows), k, d)
+            velocity = rows[:, start + k * d : start + k * d + d]
+            found.append((pose.astype(np.float32), velocity.astype(np.float32)))
+        return found
+
     def to_arrays(self) -> Tracklets:
         """Put the summaries into arrays, in the order of their first frames."""
         self._forget_noise(self._next)
-        ids = np.array(sorted(self._n, key=lambda i: (self._first[i], i)), np.int64)
         self._settle(self._next + 2 * _SETTLED)
-        heads, tails = [self._begun[i] for i in ids], [self._ended[i] for i in ids]
-        log_size, counts, _ = _sum_up([self._size[i] for i in ids])
+        k, d = self._shape
+        fixed = _PLAIN + 2 * (k * d + d)
+        ids = np.array(list(self._over), np.int64)
+        rows = np.array([np.frombuffer(row)[:fixed] for row in self._over.values()])
+        rows = rows.reshape(len(ids), fixed)
+        order = np.lexsort((ids, rows[:, 0]))
+        ids, rows = ids[order], rows[order]
+        log_size, counts = rows[:, 4], rows[:, 6]
         known = counts > 0
         size = np.full(len(ids), np.nan)
-        size[known] = np.exp(log_size[known, 0] / counts[known])
-        n = np.array([self._n[i] for i in ids], np.int64)
+        size[known] = np.exp(log_size[known] / counts[known])
+        first, last, n = rows[:, :3].astype(np.int64).T.copy()
         scale = float(np.median(size[known])) if known.any() else 20.0
-        velocity = np.array([[a[1], b[1]] for a, b in zip(heads, tails, strict=True)], np.float64)
+        (head, before), (tail, after) = self._split_ends(rows)
+        velocity = np.stack([before, after], 1).astype(np.float64)
+        looks = [np.frombuffer(self._over[i])[fixed:] for i in ids.tolist()]
         return Tracklets(
             ids=ids,
             ends=ids,
-            first=np.array([self._first[i] for i in ids], np.int64),
-            last=np.array([self._last[i] for i in ids], np.int64),
+            first=first,
+            last=last,
             n=n,
-            score=np.array([self._score[i] for i in ids]),
+            score=rows[:, 3].copy(),
             size=size,
             scale=scale,
             speed=max(float(np.sqrt((velocity**2).sum(-1).mean())) if len(ids) else 0.0, 1e-3),
-            head=np.array([pose for pose, _ in heads], np.float64),
-            tail=np.array([pose for pose, _ in tails], np.float64),
+            head=head.astype(np.float64),
+            tail=tail.astype(np.float64),
             velocity=velocity,
-            looks=make_looks(*_sum_up([self._looks[i] for i in ids]), n),
+            looks=make_looks(*_sum_up(looks), n),
             roaming=self._roaming.find(scale),
         )
 

@@ -9,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from calibration import CameraGroup
+from mapose import shelf
 from mapose.cameras.triangulating import ViewOptions, triangulate_files
 from mapose.cli import app
 from mapose.errors import MaposeError
 from mapose.io import load, load_support, save
 from mapose.multiview import triangulate
-from mapose.multiview.reconstruction import shelf
 from mapose.results.correcting import add_edit
 from mapose.synthetic import make_scene
 from tests.results.test_parts import list_hdf5
@@ -60,7 +60,7 @@ def cut_short(monkeypatch, part):
     """Go through recordings so many frames at a time, with what waits in files."""
     monkeypatch.setattr("mapose.multiview.footage._PART", part)
     monkeypatch.setattr("mapose.multiview.footage._SHORT", 0)
-    monkeypatch.setattr("mapose.multiview.reconstruction.shelf._MOST", 0)
+    monkeypatch.setattr("mapose.shelf._MOST", 0)
     monkeypatch.setattr("mapose.results.windows._SHORT", part)
 
 

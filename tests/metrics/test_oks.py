@@ -127,3 +127,11 @@ def test_bad_shapes_are_refused():
         oks_map(truth, found[:, :, :3])
     with pytest.raises(ShapeError, match="scores"):
         oks_map(truth, found, scores=scores[:, :1])
+
+
+def test_scores_without_measure_count_as_well():
+    truth, _, _ = make_case(0)
+    scores = np.ones(truth.shape[:2])
+    scores[0], scores[1] = np.inf, np.nan
+    found = oks_map(truth, truth, scores=scores)
+    assert found.map == 1 and found.mar == 1

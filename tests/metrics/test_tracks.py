@@ -5,8 +5,9 @@ import pytest
 
 from mapose.errors import SettingsError, ShapeError
 from mapose.metrics import track_scores
-from mapose.metrics.tracks import find_similarity
+from mapose.metrics.tracks import TrackMeter, find_similarity
 from mapose.poses import Poses
+from mapose.shelf import Shelf
 from mapose.skeleton import Skeleton
 
 SKELETON = Skeleton(["a", "b", "c", "d"])
@@ -170,3 +171,15 @@ def test_text_and_dictionary():
 def test_a_long_recording_is_quick(rng):
     truth = np.tile(make_steady(100, 4), (200, 1, 1, 1))
     assert track_scores(make_poses(truth), make_poses(truth)).detections == 80_000
+
+
+def test_partners_are_held_from_part_to_part():
+    # In the second frame each true animal is like both found ones, more like the other's.
+    similarity = np.array([[[0.9, 0], [0, 0.9]], [[0.6, 0.8], [0.8, 0.6]]], np.float32)
+    points = np.ones((2, 2, 2, 2))
+    for parts in ([slice(0, 2)], [slice(0, 1), slice(1, 2)]):
+        with Shelf() as shelf:
+            meter = TrackMeter(similarity.shape, shelf=shelf)
+            for rows in parts:
+                meter.add(similarity[rows], points[rows], points[rows])
+            assert meter.find(rate=None).switches == 0

@@ -242,3 +242,27 @@ def test_points_that_a_person_moved_get_rings():
         assert len(plain.lines) == len(axes.lines) - 1
         with pytest.raises(ShapeError, match="edited: wanted shape"):
             plot(poses, edited=edited[:, :1])
+
+
+def test_a_long_line_is_drawn_in_little_memory(tmp_path):
+    """20,000 points that cross each other took 504 MB in one piece, in five 107."""
+    words = """
+import resource, sys
+import numpy as np
+from mapose import Poses, Skeleton, plots
+unit = 2**20 if sys.platform == "darwin" else 2**10
+def find_peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+def save(count):
+    walk = np.random.default_rng(0).uniform(0, 100, (count, 2, 1, 3))
+    figure = plots.plot_trajectories(Poses(walk, Skeleton(["snout"]), ["ann", "bob"]))
+    plots.save_figure(figure, sys.argv[1])
+save(2000)
+before = find_peak()
+save(20_000)
+print(find_peak() - before)
+"""
+    pytest.importorskip("resource")
+    command = [sys.executable, "-c", words, str(tmp_path / "a.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 250

@@ -1,6 +1,7 @@
 """Results of several tools against one truth."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from mapose.cli import app
 from mapose.errors import ShapeError
 from mapose.io import save
+from mapose.metrics import name_scores, oks_map, pose_error, track_scores
 from mapose.poses import Poses
 from mapose.results.comparison import compare_files, compare_many, compare_poses
 from mapose.results.correcting import export_result
@@ -119,3 +121,81 @@ def test_a_recording_that_was_cut_is_compared_where_it_begins(files, tmp_path):
     assert "20 frames compared" in done.output and "--shift" not in done.output
     done = CliRunner().invoke(app, ["metrics", str(files[0]), str(part)])
     assert "no animal lies where the truth has one" in done.output and "--shift" in done.output
+
+
+@pytest.fixture(scope="module")
+def wild():
+    """Truth and result of three animals that meet: gaps, lone keypoints, swaps, a false alarm."""
+    rng, count = np.random.default_rng(4), 400
+    t, who = np.arange(count)[:, None], np.arange(3)
+    way = np.stack([90 * np.cos(t / 40 + 2 * who), 90 * np.sin(t / 31 + who)], -1)
+    points = way[:, :, None] + rng.normal(0, 12, (1, 3, 4, 2))
+    skeleton = Skeleton(list("abcd"))
+    made = []
+    for noise, animals in ((0, 3), (2, 4)):
+        array = rng.uniform(0.3, 1, (count, animals, 4, 3)).round(1 + (noise > 0))
+        array[:, 3:, :, :2] = rng.uniform(0, 200, (count, animals - 3, 1, 2))
+        array[:, :3, :, :2] = points + rng.normal(0, noise, points.shape)
+        for start in range(0, count if noise else 0, 60):
+            rows = slice(start, start + 25)
+            array[rows] = array[rows][:, rng.permutation(animals)]
+        array[rng.random(array.shape[:3]) < 0.1] = array[rng.random(array.shape[:2]) < 0.1] = np.nan
+        array[50:58, 1, 1:] = array[200:230, 2] = np.nan
+        identity = rng.uniform(0, 1, array.shape[:2])
+        names = list("wxyz"[:animals])
+        made.append(Poses(array, skeleton, names, 30.0, identity=identity))
+    truth, found = made
+    return truth, found.take(np.flatnonzero(rng.random(count) > 0.1))
+
+
+@pytest.mark.parametrize("left_out", [[], [3, 60, 61, 399]])
+def test_of_parts_comes_what_comes_of_the_whole(wild, monkeypatch, left_out):
+    truth, found = wild
+    whole = compare_poses(truth, found, leave_out=left_out)
+    monkeypatch.setattr("mapose.parts.PART", 23)
+    monkeypatch.setattr("mapose.shelf._MOST", 0)
+    monkeypatch.setattr("mapose.metrics.oks._MOST", 100)
+    parts = compare_poses(truth, found, leave_out=left_out)
+    numbers, again = (c.to_dict() for c in (whole, parts))
+    assert whole.tracks.switches > 10 and whole.tracks.fragmentations > 10
+    assert 0.02 < whole.similarity.map < 0.9 and whole.names.tenths
+    for name, value in numbers.items():
+        if isinstance(value, float):
+            assert again.pop(name) == pytest.approx(value, rel=1e-12), name
+    # What is counted, or a middle one, is the same to the last bit.
+    for name in ("median", "median_sure"):
+        assert getattr(parts.error, name) == getattr(whole.error, name)
+    np.testing.assert_array_equal(parts.error.median_each, whole.error.median_each)
+    np.testing.assert_array_equal(parts.similarity.precision, whole.similarity.precision)
+    for name in ("keypoints", "pck", "tenths"):
+        numbers.pop(name), again.pop(name)
+    assert again == {k: v for k, v in numbers.items() if not isinstance(v, float)}
+
+
+def test_all_is_the_same_as_each_function_finds(wild):
+    truth, found = wild
+    together = compare_poses(truth, found)
+    assert together.error.to_dict() == pose_error(truth, found).to_dict()
+    assert together.similarity.to_dict() == oks_map(truth, found).to_dict()
+    assert together.tracks == track_scores(truth, found)
+    assert together.names == name_scores(truth, found)
+
+
+def test_a_long_recording_takes_no_more_memory(tmp_path, monkeypatch):
+    """200 parts are measured in the memory of 20: what waits lies in a file."""
+    monkeypatch.setattr("mapose.parts.PART", 256)
+    monkeypatch.setattr("mapose.shelf._MOST", 0)
+    monkeypatch.setattr("mapose.metrics.overlap._BLOCK", 20_000)
+    monkeypatch.setattr("mapose.metrics.oks._MOST", 2000)
+    peaks = []
+    for turns in (85, 850):
+        array = np.tile(make_walk().array, (turns, 1, 1, 1))
+        path = tmp_path / f"{turns}.mapose.h5"
+        save(Poses(array, make_walk().skeleton, ["x", "y"], rate=30), path)
+        del array
+        tracemalloc.start()
+        assert compare_files(path, path).frames == 60 * turns
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # But for the numbers of the frames, of which there is a list for each file.
+    assert peaks[1] < 1.2 * peaks[0] + 4 * 8 * 60 * 850

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from mapose.cli import app
 from mapose.doubts import Doubt
 from mapose.parts import Parts
-from mapose.poses import Poses
+from mapose.poses import Poses, join_poses
 from mapose.results.correcting import add_edit
 from mapose.results.result import save
 from mapose.skeleton import Skeleton
@@ -139,6 +139,25 @@ def test_parts_are_the_whole_once_more():
     joined = np.concatenate([part.take(inner).array for part, inner in wide])
     np.testing.assert_array_equal(joined, poses.array)
     assert [len(part) for part in Parts(poses.take, poses.frames[:0], size=7)] == [0]
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [0], [299], range(300), [3, 4, 5, 90, 91, 250], range(1, 299, 2)]
+)
+def test_some_rows_of_parts_are_those_of_the_whole(rows, monkeypatch):
+    monkeypatch.setattr("mapose.parts.PART", 7)
+    poses, read, rows = draw(2, 1), [], np.array(rows, np.int64)
+
+    def take(part):
+        read.append(part.stop - part.start)
+        return poses.take(part)
+
+    some = Parts(take, poses.frames).take(rows)
+    found = join_poses(list(some))
+    np.testing.assert_array_equal(found.array, poses.array[rows])
+    np.testing.assert_array_equal(found.frames, poses.frames[rows])
+    np.testing.assert_array_equal(some.frames, poses.frames[rows])
+    assert max(read) <= 7  # rows far apart are not read with all between them
 
 
 #: Formats that are written in parts, and by which ending.

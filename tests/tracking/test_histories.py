@@ -1,8 +1,13 @@
 """Histories: encounters, gaps, overlaps and looks against each other, with known answers."""
 
+import errno
+import io
+import tempfile
+
 import numpy as np
 import pytest
 
+from mapose.errors import MaposeError
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.histories import find_histories
 from mapose.tracking.stitching import list_ways, score_joins
@@ -126,3 +131,29 @@ def test_nobody_stays_nobody():
     assert histories.rows.tolist() == [0, -1, 0] and (histories.draws[:, 1] == -1).all()
     none, _ = find([(0, 99)], [(0, 0)], [-1])
     assert none.rows.tolist() == [-1] and none.draws.shape[1] == 0
+
+
+def test_steps_in_a_file_are_those_in_memory(monkeypatch):
+    times = range(0, 1300, 100)
+    spans = [(start, start + 99) for start in times for _ in (0, 1)]
+    places = [(0, 0), (300, 0)] * len(times)
+    met = [
+        Encounter(t + 90, t + 99, t + 100, (2 * n, 2 * n + 1), (2 * n + 2, 2 * n + 3), odds=1.0)
+        for n, t in enumerate(times[:-1])
+    ]
+    made = []
+    for most in (1 << 22, 1):
+        monkeypatch.setattr("mapose.tracking.histories._SPOOLED", most)
+        made.append(find(spans, places, [0, 1] * len(times), met)[0])
+    np.testing.assert_array_equal(made[0].rows, made[1].rows)
+    np.testing.assert_array_equal(made[0].draws, made[1].draws)
+
+
+def test_a_full_disk_is_told_in_a_sentence(monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", lambda max_size: Full())
+    with pytest.raises(MaposeError, match="space"):
+        find([(0, 99), (110, 209)], [(0, 0), (0, 0)], [0, 0])

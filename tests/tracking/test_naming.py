@@ -1,5 +1,7 @@
 """Tracklets into rows: how likely each name is, and when; which moments are in doubt."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -75,3 +77,13 @@ def test_a_gap_is_in_doubt_from_when_both_were_gone():
 def test_contacts_come_in_time():
     naming = Naming(np.array([0, 1]), ((50, 60, 0, 1, 0.2), (10, 20, 0, 1, 0.4)), ())
     assert [contact.first for contact in naming.list_doubts(["a", "b"])] == [10, 50]
+
+
+def test_many_tracklets_are_named_in_little_memory(rng):
+    drawn = rng.integers(0, 4, (512, 8000)).astype(np.int8)
+    rows = rng.integers(0, 4, 8000)
+    tracemalloc.start()
+    right = score_names(np.full(8000, 100), Histories(rows, drawn))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.isfinite(right).all() and peak < 20_000_000  # all at once 100 MB

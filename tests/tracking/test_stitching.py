@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -163,3 +165,44 @@ def test_bad_calls_are_refused():
         stitch(TrackletSummaries(), individuals=0)
     with pytest.raises(SettingsError, match="min_frames"):
         stitch(TrackletSummaries(), min_frames=0)
+
+
+def test_a_tracklet_that_was_put_away_goes_on_after_all(rng):
+    """Seen again after 3,000 frames, in which a third came and went."""
+    points = rng.uniform(0, 100, (7, 3, 4, 2))
+    points[:, 1] += 500
+    points[2, 0, 1] = np.nan
+    looks = rng.normal(0, 1, (7, 3, 5))
+    ids = np.array([[0, 1, 2]] * 3 + [[0, 1, -1]] * 2 + [[0, 1, 3]] * 2)
+    frames = np.array([0, 1, 2, 1500, 1501, 3000, 3001])
+    whole, cut = TrackletSummaries(), TrackletSummaries()
+    whole.add(ids, points, frames=frames, embeddings=looks)
+    for row in range(7):
+        part = slice(row, row + 1)
+        cut.add(ids[part], points[part], frames=frames[part], embeddings=looks[part])
+        assert len(cut) == ids[: row + 1].max() + 1
+    whole, again, cut = whole.to_arrays(), cut.to_arrays(), cut.to_arrays()
+    assert cut.ids.tolist() == [0, 1, 2, 3] and cut.n.tolist() == [7, 7, 3, 2]
+    for name in ("ids", "first", "last", "n", "score", "size", "head"):
+        np.testing.assert_allclose(getattr(cut, name), getattr(whole, name), err_msg=name)
+    for name in ("ids", "n", "score", "size", "head", "tail", "velocity"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(cut, name))
+    speed = np.nanmean(points[2] - points[0], 1) / 2
+    np.testing.assert_allclose(cut.velocity[:3, 0], speed, 1e-5)
+    np.testing.assert_allclose(
+        cut.tail[:3][:, [0, 2]], points[[6, 6, 2], [0, 1, 2]][:, [0, 2]], 1e-6
+    )
+
+
+def test_what_is_known_of_a_tracklet_takes_little_memory(rng):
+    """A million frames in which animals meet come to 30,000 tracklets."""
+    summaries, points = TrackletSummaries(), rng.uniform(0, 100, (5, 4, 6, 2))
+    tracemalloc.start()
+    for n in range(2000):
+        ids = np.broadcast_to(4 * n + np.arange(4), (5, 4))
+        summaries.add(ids, points, frames=1000 * n + np.arange(5))
+        if n == 100:
+            before = tracemalloc.get_traced_memory()[0]
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(summaries) == 8000 and held < 700 * 4 * 1900

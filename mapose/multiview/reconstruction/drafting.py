@@ -14,8 +14,8 @@ from mapose.multiview.footage import Footage
 from mapose.multiview.reconstruction.evidence import Evidence, Recording
 from mapose.multiview.reconstruction.pixel_noise import SAMPLE, compare_keypoints, estimate_sigma
 from mapose.multiview.reconstruction.refinement import Draft, Fitted
-from mapose.multiview.reconstruction.shelf import Shelf
 from mapose.multiview.views import Stack
+from mapose.shelf import Shelf
 
 Seen = TypeVar("Seen", Recording, Stack)
 

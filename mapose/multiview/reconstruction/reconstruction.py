@@ -17,11 +17,11 @@ from mapose.multiview.matching.identities import match_views
 from mapose.multiview.reconstruction.account import Account, Piece, Summary, make_piece
 from mapose.multiview.reconstruction.drafting import draft_points, shelve_points
 from mapose.multiview.reconstruction.refinement import Fitted, refine_points
-from mapose.multiview.reconstruction.shelf import Shelf
 from mapose.multiview.stations import join_views, split_views
 from mapose.multiview.views import align_views, check_views, list_differences
 from mapose.parts import Parts
 from mapose.poses import Poses, join_poses
+from mapose.shelf import Shelf
 
 Smooth = bool | Literal["rigid"]
 

@@ -24,7 +24,7 @@ from mapose.multiview.reconstruction.bones import (
 )
 from mapose.multiview.reconstruction.evidence import Evidence, add_evidence
 from mapose.multiview.reconstruction.keypoints import smooth_keypoints
-from mapose.multiview.reconstruction.shelf import Rows, Shelf
+from mapose.shelf import Rows, Shelf
 from mapose.smoothing import (
     Motion,
     cut_windows,
