@@ -2,6 +2,7 @@
 
 from mapose.decode.affinity import (
     find_repeats,
+    find_same,
     pair_peaks,
     read_centres,
     score_centres,
@@ -16,6 +17,7 @@ __all__ = [
     "assemble",
     "find_peaks",
     "find_repeats",
+    "find_same",
     "pair_peaks",
     "propose_edges",
     "read_centres",

@@ -141,8 +141,8 @@ def score_centres(seen: Tensor, pairs: Tensor) -> Tensor:
     return 2 * torch.exp2(-((gap / APART) ** 2)) - 1
 
 
-def find_repeats(seen: Tensor, frame: Tensor, keypoint: Tensor, score: Tensor) -> Tensor:
-    """Find peaks beside which a stronger one of the same keypoint lies on the same animal.
+def find_same(seen: Tensor, frame: Tensor, keypoint: Tensor) -> Tensor:
+    """Find pairs of peaks that are the same keypoint of the same animal.
 
     Parameters
     ----------
@@ -150,35 +150,54 @@ def find_repeats(seen: Tensor, frame: Tensor, keypoint: Tensor, score: Tensor) -
         Centre x, y and radius of the animal of each peak, from `read_centres`.
     frame, keypoint : int64 (N,)
         Of each peak.
+
+    Returns
+    -------
+    int64, (M, 2)
+        Rows of two peaks of one keypoint that see their centres less than `APART` of the larger
+        radius apart: a head and another on a wing's tip, or a small animal in the middle of a
+        large one. Each pair comes both ways.
+
+    Examples
+    --------
+    >>> seen = torch.tensor([[7.0, 0, 5], [9, 0, 2], [40, 0, 5]])
+    >>> one = torch.zeros(3, dtype=torch.int64)
+    >>> find_same(seen, one, one).tolist()
+    [[0, 1], [1, 0]]
+    """
+    if not len(seen):
+        return torch.empty((0, 2), dtype=torch.int64, device=seen.device)
+    every = torch.arange(int(keypoint.max()) + 1, device=seen.device)
+    pairs, _ = pair_peaks(frame, keypoint, torch.stack([every, every], dim=1), int(frame.max()) + 1)
+    a, b = seen[pairs].unbind(1)
+    near = (a[:, :2] - b[:, :2]).norm(dim=1) < APART * torch.maximum(a[:, 2], b[:, 2])
+    return pairs[near & (pairs[:, 0] != pairs[:, 1])]
+
+
+def find_repeats(same: Tensor, score: Tensor) -> Tensor:
+    """Find peaks that are there once more and stronger.
+
+    Parameters
+    ----------
+    same : int64, (M, 2)
+        Pairs of peaks, both ways, from `find_same`.
     score : float (N,)
         Of each peak.
 
     Returns
     -------
     bool, (N,)
-        True for the weaker of two that see their centres less than `APART` of the larger radius
-        apart: a head on a wing's tip, or a small animal in the middle of a large one.
-
-    Notes
-    -----
-    The strongest peaks are taken first, as in the suppression of overlapping boxes, all of them
-    at once that have no stronger one beside them.
+        True for the weaker of two. The strongest peaks are taken first, as in the suppression of
+        overlapping boxes, all of them at once that have no stronger one beside them.
 
     Examples
     --------
-    >>> seen = torch.tensor([[7.0, 0, 5], [9, 0, 2], [40, 0, 5]])
-    >>> one = torch.zeros(3, dtype=torch.int64)
-    >>> find_repeats(seen, one, one, torch.tensor([0.9, 0.6, 0.5])).tolist()
+    >>> same = torch.tensor([[0, 1], [1, 0], [1, 2], [2, 1]])
+    >>> find_repeats(same, torch.tensor([0.9, 0.6, 0.5])).tolist()
     [False, True, False]
     """
-    repeated = torch.zeros(len(seen), dtype=torch.bool, device=seen.device)
-    if not len(seen):
-        return repeated
-    every = torch.arange(int(keypoint.max()) + 1, device=seen.device)
-    pairs, _ = pair_peaks(frame, keypoint, torch.stack([every, every], dim=1), int(frame.max()) + 1)
-    a, b = seen[pairs].unbind(1)
-    near = (a[:, :2] - b[:, :2]).norm(dim=1) < APART * torch.maximum(a[:, 2], b[:, 2])
-    stronger, weaker = pairs[near & (score[pairs[:, 0]] > score[pairs[:, 1]])].T
+    repeated = torch.zeros(len(score), dtype=torch.bool, device=score.device)
+    stronger, weaker = same[score[same[:, 0]] > score[same[:, 1]]].T
     while len(weaker):
         beaten = torch.zeros_like(repeated)
         beaten[weaker] = True

@@ -49,6 +49,9 @@ def test_keypoints_of_different_looks_are_linked_by_where_they_see_their_animal(
     assert found.keypoint.tolist() == [0, 1, 1, 0, 1]
     # Of the tail on the right, which both looks found, the stronger one stays.
     assert found.xy[:, 0].tolist() == [40.0, 60.0, 211.0, 40.0, 60.0]
+    # What both looks found counts for more: (2 * 0.7 + 0.3) / 3 instead of two thirds.
+    wanted = [0.6, 1.6 / 3, 1.7 / 3, 0.6, 1.6 / 3]
+    torch.testing.assert_close(found.score, torch.tensor(wanted))
     assert found.pitch.tolist() == [4.0, 8.0, 8.0, 4.0, 8.0]
     assert found.marks is not None and found.marks[:, 0].tolist() == [4.0, 8.0, 9.0, 6.0, 10.0]
     links = dict(zip(map(tuple, found.pairs.tolist()), found.affinity.tolist(), strict=True))

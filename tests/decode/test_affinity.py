@@ -6,7 +6,7 @@ import torch
 
 from mapose.data.targets import draw_centres, draw_fields
 from mapose.decode import affinity as module
-from mapose.decode.affinity import find_repeats, read_centres, score_centres, score_links
+from mapose.decode.affinity import find_repeats, find_same, read_centres, score_centres, score_links
 
 
 def score_slowly(fields, frame, keypoint, cells, edges, samples=10):
@@ -154,13 +154,16 @@ def test_of_peaks_on_one_animal_the_strongest_stays_and_neighbours_stay_too():
     )
     frame, keypoint = torch.tensor([0, 0, 0, 0, 0, 1]), torch.tensor([0, 0, 0, 0, 1, 0])
     score = torch.tensor([0.6, 0.5, 0.9, 0.8, 0.2, 0.1])
-    repeated = find_repeats(seen, frame, keypoint, score)
-    assert repeated.tolist() == [True, True, False, False, False, False]
-    assert find_repeats(seen[:0], frame[:0], keypoint[:0], score[:0]).tolist() == []
+    same = find_same(seen, frame, keypoint)
+    assert {tuple(pair) for pair in same.tolist()} == {
+        (a, b) for a in (0, 1, 2) for b in (0, 1, 2) if a != b
+    }
+    assert find_repeats(same, score).tolist() == [True, True, False, False, False, False]
+    assert find_same(seen[:0], frame[:0], keypoint[:0]).tolist() == []
 
 
 def test_a_peak_beside_one_that_is_a_repeat_itself_stays():
-    seen = torch.tensor([[0.0, 0, 10], [7, 0, 10], [14, 0, 10]])
-    same = torch.zeros(3, dtype=torch.int64)
-    score = torch.tensor([0.9, 0.8, 0.7])
-    assert find_repeats(seen, same, same, score).tolist() == [False, True, False]
+    same = torch.tensor([[0, 1], [1, 0], [1, 2], [2, 1], [2, 3], [3, 2]])
+    score = torch.tensor([0.9, 0.8, 0.7, 0.6])
+    assert find_repeats(same, score).tolist() == [False, True, False, True]
+    assert find_repeats(same[:0], score).tolist() == [False] * 4
