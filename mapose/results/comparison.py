@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -251,27 +251,25 @@ def compare_many(
     ShapeError
         If one of them cannot be compared; the message begins with its name.
     """
-    trained: set[int] = set()
-    for file in files if not all_frames else ():
-        with Result(file) as result:
-            known = result.provenance.get("trained_frames", ())
-            trained.update(frame + shift for frame in known)
     results = {}
-    with _open_bare(truth) as exact:
-        for file in files:
-            with _open_bare(file, shift) as found:
-                _tell_unshared(exact, found, file)
+    with Result(truth) as exact, ExitStack() as stack:
+        opened = [stack.enter_context(Result(file)) for file in files]
+        known = [] if all_frames else [r.provenance.get("trained_frames", ()) for r in opened]
+        trained = {frame + shift for frames in known for frame in frames}
+        for file, result in zip(files, opened, strict=True):
+            with _open_bare(exact) as right, _open_bare(result, shift) as found:
+                _tell_unshared(right, found, file)
                 try:
-                    results[str(file)] = compare_poses(exact, found, leave_out=trained, rate=rate)
+                    results[str(file)] = compare_poses(right, found, leave_out=trained, rate=rate)
                 except ShapeError as error:
                     raise ShapeError(f"{file}: {error}") from None
     return SideBySide(results)
 
 
 @contextmanager
-def _open_bare(file: str | os.PathLike[str], shift: int = 0) -> Iterator[Parts]:
+def _open_bare(result: Result, shift: int = 0) -> Iterator[Parts]:
     """Open poses without their covariance, which is more than all the rest, of later frames."""
-    with Result(file) as result, open_parts(result) as source:
+    with open_parts(result) as source:
 
         def read(rows: slice) -> Poses:
             poses = source.read_rows(rows)
