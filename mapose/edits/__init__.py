@@ -12,7 +12,7 @@ Tracks are joined and split in the same way, by places. Points that were moved o
 of the animal that is found at its place in that frame, whoever tracked it.
 """
 
-from mapose.edits.applying import apply_edits, apply_settlement, drop_empty, settle_names
+from mapose.edits.applying import apply_edits, apply_settlement, settle_names
 from mapose.edits.certainty import rate_names
 from mapose.edits.journal import find_edits_path, load_edits, save_edits, write_line
 from mapose.edits.moments import (
@@ -24,7 +24,7 @@ from mapose.edits.moments import (
 )
 from mapose.edits.points import edit_points, find_edited
 from mapose.edits.records import KINDS, Edit, Sighting
-from mapose.edits.settlement import Settlement
+from mapose.edits.settlement import Settlement, find_empty
 
 __all__ = [
     "KINDS",
@@ -33,11 +33,11 @@ __all__ = [
     "Sighting",
     "apply_edits",
     "apply_settlement",
-    "drop_empty",
     "edit_individual",
     "edit_points",
     "find_edited",
     "find_edits_path",
+    "find_empty",
     "join_tracks",
     "load_edits",
     "make_edit",

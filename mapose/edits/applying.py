@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mapose.arrays import Bools, Floats, Ints
+from mapose.arrays import Floats, Ints
 from mapose.assignment import assign
 from mapose.doubts import Doubt
 from mapose.edits.certainty import rate_names
@@ -39,7 +39,7 @@ def settle_names(poses: Poses, edits: Iterable[Edit], *, length: float | None = 
         is left out, with a warning.
     length : float, optional
         Typical length of an animal, where the poses are but those frames of which the edits speak.
-        Then tracks that were joined to others still have their rows: see `drop_empty`.
+        Then tracks that were joined to others still have their rows: see `find_empty`.
 
     Returns
     -------
@@ -63,21 +63,10 @@ def settle_names(poses: Poses, edits: Iterable[Edit], *, length: float | None = 
         rows.find_order(), tuple(rows.names), tuple(held), placed, tuple(rows.free), rows.emptied
     )
     if length is None:
-        settled = drop_empty(settled, poses.frames, settled.order, poses.find_present())
+        present = poses.find_present()
+        empty = find_empty(settled.emptied, placed, poses.frames, settled.order, present)
+        settled = replace(settled, left_out=(*settled.left_out, *empty))
     return settled
-
-
-def drop_empty(settled: Settlement, frames: Ints, order: Ints, present: Bools) -> Settlement:
-    """Leave out the rows of tracks that were joined to others, if nobody is in them any more.
-
-    Parameters
-    ----------
-    settled : Settlement
-    frames, order, present
-        Of the whole recording, as for `find_empty`.
-    """
-    empty = find_empty(settled.emptied, settled.points, frames, order, present)
-    return replace(settled, left_out=(*settled.left_out, *empty))
 
 
 def apply_edits(poses: Poses, edits: Iterable[Edit], *, doubts: Iterable[Doubt] = ()) -> Poses:

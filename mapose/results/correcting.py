@@ -221,8 +221,7 @@ def _split_track(windows: Windows, name: str, new: str, frame: int) -> Edit:
     near = slice(max(0, row - _NEAR), row + _NEAR)
     with suppress(SettingsError):
         return split_track(windows.read_rows(near, points=False), name, new=new, frame=frame)
-    whole = windows.read_rows(slice(0, len(windows)), points=False)
-    return split_track(whole, name, new=new, frame=frame)
+    return split_track(windows.read_seen(frame, [name]), name, new=new, frame=frame)
 
 
 def _find_row(windows: Windows, frame: int) -> int:
@@ -233,11 +232,16 @@ def _find_row(windows: Windows, frame: int) -> int:
     return row
 
 
-def _join_tracks(windows: Windows, names: Sequence[str]) -> Edit:
-    spans = windows.find_spans()
+def _check_there(windows: Windows, names: Sequence[str]) -> None:
     for name in names:
         if name not in windows.names:
             raise ShapeError(f"no individual {name!r} here: {suggest_name(name, windows.names)}")
+
+
+def _join_tracks(windows: Windows, names: Sequence[str]) -> Edit:
+    _check_there(windows, names)
+    spans = windows.find_spans()
+    for name in names:
         if name not in spans:
             raise SettingsError(f"{name} is not seen in any frame: nothing to join")
     earlier, later = sorted(names, key=lambda name: spans[name])
@@ -258,7 +262,7 @@ def _find_new_name(names: Sequence[str]) -> str:
 
 
 def _make_edit(windows: Windows, names: Sequence[str], frame: int | None, kind: str) -> Edit:
-    """Make an edit from the frames around it, or from all where these do not tell."""
+    """Make an edit from the frames around it, and from those far away where these do not tell."""
 
     # Animals are found again by where the tracker saw them, not by where a person put a point.
     def read(rows: slice) -> Poses:
@@ -266,15 +270,18 @@ def _make_edit(windows: Windows, names: Sequence[str], frame: int | None, kind: 
 
     if kind == "name" or frame is None:
         return name_individual(Parts(read, windows.frames), names[0], new=names[1], frame=frame)
+    _check_there(windows, names)
+    _find_row(windows, frame)
     options: dict[str, Any] = {
         "frame": frame, "kind": kind, "edits": windows.edits, "doubts": windows.find_doubts()
     }  # fmt: skip
-    if len(windows) > _MANY:
-        with suppress(SettingsError, ShapeError):
-            edit = make_edit(windows.read_around(frame), names, **options)
-            if len(edit.links) == 2:
-                return edit
-    return make_edit(read(slice(0, len(windows))), names, **options)
+    if len(windows) <= _MANY:
+        return make_edit(read(slice(0, len(windows))), names, **options)
+    with suppress(SettingsError):
+        edit = make_edit(windows.read_around(frame), names, **options)
+        if len(edit.links) == 2:
+            return edit
+    return make_edit(windows.read_seen(frame, names), names, **options)
 
 
 def undo_edit(path: str | os.PathLike[str]) -> Edit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,22 +18,24 @@ from mapose.doubts import Doubt, find_swaps
 from mapose.edits import (
     Edit,
     Settlement,
-    drop_empty,
     edit_points,
     find_edited,
     find_edits_path,
+    find_empty,
     load_edits,
     rate_names,
     settle_names,
 )
 from mapose.edits.records import find_body_length
 from mapose.io.store import PosesFile
-from mapose.parts import Parts
+from mapose.parts import PART, Parts
 from mapose.poses import Poses
 from mapose.results.result import Result, arrange_support, choose_own, find_recorded
 
 #: Rows that `add_edit` looks at on either side of a frame.
 _AROUND = 5000
+#: Seconds, and frames at least, that are read on either side of where an animal is seen.
+_SECONDS, _LEAST = 4, 500
 
 
 class Windows:
@@ -201,13 +203,60 @@ class Windows:
         """Read the frames around one, as many as it takes to see who is who there; names only."""
         return self.read_rows(find_around(self.frames, frame), points=False)
 
+    def read_seen(self, frame: int, names: Sequence[str]) -> Poses:
+        """Read the frames around one and those next to it on either side where animals are.
+
+        Parameters
+        ----------
+        frame : int
+            Video frame.
+        names : sequence of str
+            Animals that may be away for long: each of them is sought, and all of them at once.
+
+        Returns
+        -------
+        Poses
+            Some seconds around each of these, names only; without `identity` and `covariance`.
+        """
+        row = int(np.searchsorted(self.frames, frame))
+        columns = [self.names.index(name) for name in names]
+        found = [row, *self._find_next(row, columns, -1), *self._find_next(row, columns, 1)]
+        width = max(_LEAST, round(_SECONDS * (self._file.rate or 0)))
+        rows = np.unique(np.concatenate([np.arange(r - width, r + width) for r in found]))
+        rows = rows[(rows >= 0) & (rows < len(self))]
+        return self._read_few(rows, lambda part: self.read_rows(part, points=False))
+
     def find_spans(self) -> dict[str, tuple[int, int]]:
         """Find the first and last row in which each individual is, as corrected."""
-        order = self.find_order(self.frames)
-        there = self._find_present()[np.arange(len(self))[:, None], np.maximum(order, 0)]
-        there = there & (order >= 0) & ~self.find_deleted(self.frames)
-        seen = {name: np.flatnonzero(t) for name, t in zip(self.names, there.T, strict=True)}
-        return {name: (int(rows[0]), int(rows[-1])) for name, rows in seen.items() if len(rows)}
+        spans: dict[str, tuple[int, int]] = {}
+        present = self._find_present()
+        for rows in _cut(len(self)):
+            frames = self.frames[rows]
+            there = _arrange(present[rows], self.find_order(frames)) & ~self.find_deleted(frames)
+            for name, seen in zip(self.names, there.T, strict=True):
+                if seen.any():
+                    found = rows.start + np.flatnonzero(seen)
+                    spans[name] = spans.get(name, (int(found[0]),))[0], int(found[-1])
+        return spans
+
+    def _find_next(self, row: int, columns: Sequence[int], step: int) -> list[int]:
+        """Find the rows next to one, on one side, where each of some animals is, and all of them.
+
+        From ``row`` on if ``step`` is 1, before it if -1; what is never there is left out.
+        """
+        found: dict[int, int] = {}
+        while row > 0 if step < 0 else row < len(self):
+            rows = slice(max(0, row - PART), row) if step < 0 else slice(row, row + PART)
+            part = self._read_raw(rows)
+            there = _arrange(part.find_present(), self.find_order(part.frames))[:, columns]
+            there = np.column_stack([there, there.all(1)])
+            for k in np.flatnonzero(there.any(0)):
+                seen = rows.start + np.flatnonzero(there[:, k])
+                found.setdefault(int(k), int(seen[-1] if step < 0 else seen[0]))
+            if len(found) == there.shape[1]:
+                break
+            row += step * PART
+        return list(found.values())
 
     def _settle(self, edits: Iterable[Edit]) -> _Sparse:
         """Find what edits come to from the few frames that they speak of."""
@@ -216,15 +265,19 @@ class Windows:
         spoken += [s.frame for e in edits for seen in (*e.before, *e.after) for s in seen]
         rows = np.searchsorted(self.frames, np.array(spoken, np.int64))
         rows = np.unique(np.r_[0, rows, len(self) - 1].clip(0, len(self) - 1))
-        few = self._read_few(rows)
+        few = self._read_few(rows, self._read_raw)
         settled = settle_names(few, edits, length=self._find_length())
         changed = np.r_[True, (np.diff(settled.order, axis=0) != 0).any(1)]
         sparse = _Sparse(
             replace(settled, order=settled.order[changed]), few.frames[changed], placed=[]
         )
-        if settled.emptied:
-            order = sparse.find_order(self.frames)
-            settled = drop_empty(settled, self.frames, order, self._find_present())
+        empty = settled.emptied
+        present = self._find_present() if empty else np.empty((0, 0), bool)
+        for rows in _cut(len(present)):
+            frames = self.frames[rows]
+            order = sparse.find_order(frames)
+            empty = tuple(find_empty(empty, settled.points, frames, order, present[rows]))
+        settled = replace(settled, left_out=(*settled.left_out, *empty))
         return _Sparse(
             replace(settled, order=settled.order[changed]),
             few.frames[changed],
@@ -261,13 +314,13 @@ class Windows:
             self._length = find_body_length(sample)
         return self._length
 
-    def _read_few(self, rows: Ints) -> Poses:
+    def _read_few(self, rows: Ints, read: Callable[[slice], Poses]) -> Poses:
         """Read single rows, neighbours together."""
         cuts = np.flatnonzero(np.diff(rows) > _NEAR) + 1
         parts = []
         for group in np.split(rows, cuts):
             start = int(group[0])
-            part = self._read_raw(slice(start, int(group[-1]) + 1))
+            part = read(slice(start, int(group[-1]) + 1))
             parts.append(part.take(group - start))
         first = parts[0]
         return replace(
@@ -327,6 +380,16 @@ def open_parts(result: Result) -> Iterator[Windows | Whole]:
 def make_parts(source: Windows | Whole) -> Parts:
     """Give a result as parts of some thousand frames, as corrected."""
     return Parts(source.read_rows, source.frames, read_support=source.read_support)
+
+
+def _cut(count: int) -> Iterator[slice]:
+    """Cut rows into parts of which tables of all frames would be large."""
+    return (slice(start, min(start + PART, count)) for start in range(0, count, PART))
+
+
+def _arrange(present: Bools, order: Ints) -> Bools:
+    """Say who is there, (F, I), in the order of the edits, (F, N)."""
+    return np.asarray(np.take_along_axis(present, np.maximum(order, 0), axis=1) & (order >= 0))
 
 
 @lru_cache(maxsize=4)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mapose.doubts import Doubt
-from mapose.errors import SettingsError
+from mapose.errors import MaposeError, SettingsError
+from mapose.io.store import PosesFile
 from mapose.poses import Poses
 from mapose.results import correcting
 from mapose.results.correcting import add_edit, list_edits, undo_edit
@@ -64,6 +65,16 @@ def check_same(path):
             np.testing.assert_array_equal(part.array, whole.array[rows])
             np.testing.assert_array_equal(part.identity, whole.identity[rows])
             np.testing.assert_array_equal(part.frames, whole.frames[rows])
+
+
+def check_parts(path):
+    """As `check_same`, of a result without certainty."""
+    whole = load(path)
+    with Windows(path) as windows:
+        assert windows.names == whole.names
+        for first in range(0, len(whole), 700):
+            part = windows.read(first, 700).array
+            np.testing.assert_array_equal(part, whole.array[first : first + 700])
 
 
 def test_windows_are_parts_of_the_whole(file):
@@ -142,6 +153,96 @@ def test_an_edit_of_a_long_result_is_made_from_what_is_around_it(file, monkeypat
     assert add_edit(file, ("ann", "bob"), frame=250) == whole
     assert read == [slice(150, 350)]
     check_same(file)
+
+
+@pytest.fixture
+def long(tmp_path, monkeypatch):
+    """Ann and bob walk beside each other; bob is away for long before and after frame 3000."""
+    monkeypatch.setattr(correcting, "_MANY", 10)
+    monkeypatch.setattr("mapose.results.windows._AROUND", 100)
+    monkeypatch.setattr("mapose.results.windows._LEAST", 120)
+    monkeypatch.setattr("mapose.results.windows.PART", 512)
+    monkeypatch.setattr("mapose.parts.PART", 512)
+    t = np.arange(6000)
+    array = np.ones((6000, 3, 2, 3), np.float32)
+    array[..., 0] = 100 + 20 * np.sin(t / 50)[:, None, None] + [0, 10]
+    array[..., 1] = np.array([100, 160, 400])[:, None]
+    array[500:2950, 1] = array[3050:5500, 1] = np.nan
+    array[:, 2] = np.nan
+    path = tmp_path / "long.mapose.h5"
+    save(Poses(array, Skeleton(["nose", "tail"]), ["ann", "bob", "carl"], 25), path)
+    return path
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Of how many rows a file is read, each time that it is."""
+    read = []
+
+    def read_poses(self, rows=None, *, old=PosesFile.read_poses):
+        poses = old(self, rows)
+        read.append(len(poses))
+        return poses
+
+    monkeypatch.setattr(PosesFile, "read_poses", read_poses)
+    return read
+
+
+@pytest.mark.parametrize(
+    ("names", "how", "words"),
+    [
+        (("eve", "bob"), {"frame": 50}, "no individual 'eve'"),
+        (("eve", "bob"), {"frame": 50, "kind": "keep"}, "no individual 'eve'"),
+        (("ann", "bob"), {"frame": 6000}, "no frame 6000 here; there are 0 to 5999"),
+        (("ann", "bob"), {"frame": 0}, "cannot be told apart around frame 0"),
+        (("eve",), {"frame": 50, "kind": "split"}, "no individual 'eve'"),
+        (("ann", "bob"), {"frame": 50, "kind": "split"}, "bob is the name of another one"),
+        (("carl",), {"frame": 50, "kind": "split"}, "carl is not seen both before frame 50"),
+        (("ann", "carl"), {"frame": 1500}, "cannot be told apart around frame 1500"),
+        (("bob", "carl"), {"kind": "join"}, "carl is not seen in any frame"),
+        (("ann", "bob"), {"kind": "join"}, "both there between frames 0 and 5999"),
+    ],
+)
+def test_refusals_do_not_hold_a_long_result_in_memory(long, read, names, how, words):
+    with pytest.raises(MaposeError, match=words):
+        add_edit(long, names, **how)
+    assert max(read, default=0) <= 1000
+    if not {"carl", "join"} & {*names, *how.values()}:
+        assert sum(read) < 3000
+
+
+@pytest.mark.parametrize(
+    ("names", "how", "most"),
+    [
+        (("ann", "bob"), {"frame": 1500}, 4500),
+        (("ann", "bob"), {"frame": 4000, "kind": "keep"}, 5500),
+        (("ann", "carl"), {"frame": 1500, "kind": "keep"}, 8500),
+        (("bob", "dora"), {"frame": 2000, "kind": "split"}, 5000),
+        (("bob",), {"frame": 3000, "kind": "delete", "last": 3020}, 30),
+    ],
+)
+def test_animals_that_are_away_for_long_are_found(long, monkeypatch, read, names, how, most):
+    edit = add_edit(long, names, **how)
+    assert max(read) <= 1000 and sum(read) <= most
+    monkeypatch.setattr(correcting, "_MANY", 6000)
+    monkeypatch.setattr(correcting, "_NEAR", 6000)
+    undo_edit(long)
+    assert add_edit(long, names, **how) == edit
+    check_parts(long)
+
+
+def test_tracks_are_joined_a_part_at_a_time(long, read):
+    add_edit(long, ("bob", "dora"), frame=3000, kind="split")
+    add_edit(long, ("ann", "fred"), frame=3000, kind="split")
+    with Windows(long) as windows:
+        assert windows.find_spans() == {
+            "ann": (0, 2999), "bob": (0, 2999), "dora": (3000, 5999), "fred": (3000, 5999)
+        }  # fmt: skip
+    add_edit(long, ("ann", "dora"), kind="join")
+    add_edit(long, ("bob", "fred"), kind="join")
+    assert max(read) <= 1000
+    check_parts(long)
+    assert load(long).names == ("ann", "bob", "carl")
 
 
 def test_timelines_hold_the_extremes_of_every_bin(file):
