@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy as np
 from mapose.errors import FormatError
 from mapose.files import write_atomically
 from mapose.io.conventions import settle_points
-from mapose.io.hdf5 import open_hdf5, open_sink, write_aside
+from mapose.io.hdf5 import open_hdf5, open_sink
 from mapose.io.instances import unname_slots
 from mapose.parts import Parts
 from mapose.poses import Poses
@@ -35,24 +35,42 @@ def write_movement(
     the axes of the confidence; what made the file is an attribute. Of parts, few are in memory at
     a time.
     """
+    parts = Parts.of(poses, support=support)
+    with write_atomically(path, error=FormatError) as partial:
+        fill_netcdf(_list_datasets(parts), partial, count=len(parts), made=made)
+
+
+def _list_datasets(parts: Parts) -> Iterator[xr.Dataset]:
+    for part, rests in parts.iterate_supported():
+        dataset = part.to_xarray()
+        for name, values in rests.items():
+            dataset[name] = (dataset.confidence.dims, np.swapaxes(np.asarray(values), 1, 2))
+        dataset.attrs["unit"] = part.unit
+        yield dataset
+
+
+def fill_netcdf(datasets: Iterable[xr.Dataset], path: Path, *, count: int, made: str = "") -> None:
+    """Write a recording as netCDF, of which one dataset after the other is in memory.
+
+    Parameters
+    ----------
+    datasets : iterable of xarray.Dataset
+        With the same variables, each the times that follow.
+    path : Path
+        Written in place.
+    count : int
+        Times of all.
+    made : str
+        What made it, which becomes an attribute.
+    """
     import h5netcdf
 
-    parts = Parts.of(poses, support=support)
-    with (
-        write_atomically(path, error=FormatError) as partial,
-        open_sink(partial) as sink,
-        h5netcdf.File(sink, "w") as file,
-    ):
+    with open_sink(path) as sink, h5netcdf.File(sink, "w") as file:
         start = 0
-        for part, rests in parts.iterate_supported():
-            dataset = part.to_xarray()
-            for name, values in rests.items():
-                dataset[name] = (dataset.confidence.dims, np.swapaxes(np.asarray(values), 1, 2))
-            dataset.attrs["unit"] = part.unit
-            if made:
-                dataset.attrs["made_by"] = made
-            _append_dataset(file, dataset, start, count=len(parts))
-            start += len(part)
+        for dataset in datasets:
+            marked = dataset.assign_attrs(made_by=made) if made else dataset
+            _append_dataset(file, marked, start, count=count)
+            start += dataset.sizes["time"]
 
 
 def _append_dataset(file: Any, dataset: xr.Dataset, start: int, *, count: int) -> None:
@@ -80,14 +98,6 @@ def _append_dataset(file: Any, dataset: xr.Dataset, start: int, *, count: int) -
             file[name][start : start + len(variable)] = variable.values
         elif not start:
             file[name][...] = variable.values.astype(object)
-
-
-def write_dataset(dataset: xr.Dataset, path: Path, *, made: str = "") -> None:
-    """Write a dataset as netCDF, whole or not at all; what made it is an attribute."""
-    if made:
-        dataset = dataset.assign_attrs(made_by=made)
-    with write_atomically(path, error=FormatError) as partial, write_aside(partial) as aside:
-        dataset.to_netcdf(aside, engine="h5netcdf")
 
 
 def read_movement(path: Path) -> Poses:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +23,7 @@ from mapose.files import (
     name_work,
     write_atomically,
 )
-from mapose.io.movement import write_dataset
+from mapose.io.movement import fill_netcdf
 from mapose.kinematics import (
     Kinematics,
     MeasureOptions,
@@ -39,6 +39,7 @@ from mapose.results.windows import make_parts, open_parts
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
     from matplotlib.figure import Figure
 
 _CSV: dict[str, Any] = {"index": False, "lineterminator": "\n", "float_format": "%.6g"}
@@ -136,14 +137,13 @@ def measure_file(
                 "frame: 'mapose track' it first"
             )
         options = replace(options, zones=[zone.scale(scale.factor) for zone in options.zones])
-        # Datasets and figures are made of all frames at once, tables of text of some at a time.
-        if figures or not text:
+        # Figures are made of all frames at once, tables of some at a time.
+        if figures:
             parts = Parts.of(parts.join()[0])
         measuring = Measuring(parts, options)
-        written = {}
-        if text:
-            written[table] = stack.enter_context(write_atomically(table, error=FormatError))
-        found = _write_rows(measuring, written.get(table))
+        written = {table: stack.enter_context(write_atomically(table, error=FormatError))}
+        write = _write_text if text else partial(_write_dataset, count=len(parts), made=made)
+        found = write(measuring, written[table])
         summary = measuring.sum_up()
         if wanted:
             written[bouts] = stack.enter_context(write_atomically(bouts, error=FormatError))
@@ -155,22 +155,30 @@ def measure_file(
         for place, fresh in written.items():
             if not (place.is_file() and filecmp.cmp(place, fresh, shallow=False)):
                 check_replaceable(place, made=made, force=force)
-        if not text:
-            whole = replace(found, uses=summary.uses, behaviours=summary.behaviours)
-            write_dataset(whole.to_xarray(), table, made=made)
         for place, draw in places.items():
             plots.save_figure(draw(), place, made=made)
     return summary
 
 
-def _write_rows(measuring: Measuring, table: Path | None) -> Kinematics:
-    """Measure all parts, write their rows into a table if there is one, and give the last part."""
-    with ExitStack() as stack:
-        file = table and stack.enter_context(table.open("w", encoding="utf-8", newline=""))
+def _write_text(measuring: Measuring, table: Path) -> Kinematics:
+    """Measure all parts, write their rows, and give the last part."""
+    with table.open("w", encoding="utf-8", newline="") as file:
         for number, found in enumerate(measuring):
-            if file:
-                found.to_pandas().to_csv(file, header=number == 0, **_CSV)
+            found.to_pandas().to_csv(file, header=number == 0, **_CSV)
     return found
+
+
+def _write_dataset(measuring: Measuring, table: Path, *, count: int, made: str) -> Kinematics:
+    """Measure all parts, write them as one dataset, and give the last part."""
+    last: list[Kinematics] = []
+
+    def convert() -> Iterator[xr.Dataset]:
+        for found in measuring:
+            last[:] = [found]
+            yield found.to_xarray()
+
+    fill_netcdf(convert(), table, count=count, made=made)
+    return last[0]
 
 
 def find_table(file: str | os.PathLike[str]) -> Path:

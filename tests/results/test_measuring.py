@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 from mapose.cli import app
 from mapose.errors import FormatError, SettingsError
 from mapose.io import load, read, save
+from mapose.io.store import PosesFile
 from mapose.io.zones import read_zones
-from mapose.kinematics import MeasureOptions, Zone
+from mapose.kinematics import MeasureOptions, Zone, measure_poses
 from mapose.poses import Poses
 from mapose.results import Scale, measure_file
 from mapose.skeleton import Skeleton
@@ -80,6 +81,34 @@ def test_a_dataset_of_movement(file, tmp_path):
     with xr.open_dataset(tmp_path / "walk.nc", engine="h5netcdf") as dataset:
         assert float(dataset["speed"][50, 0]) == pytest.approx(20)
         assert dataset["angle"].shape == (101, 2, 1)
+
+
+def test_a_dataset_is_written_a_part_at_a_time(file, tmp_path, monkeypatch):
+    options = MeasureOptions(
+        joints=[("nose", "tail", "nose")], body=("nose", "tail"), moving=1,
+        zones=[Zone("start", np.array([[0, 0], [9, 0], [9, 90], [0, 90]]))],
+    )  # fmt: skip
+    whole = measure_poses(load(file), options).to_xarray()
+    read = []
+
+    def read_poses(self, rows=None, *, old=PosesFile.read_poses):
+        read.append(rows)
+        return old(self, rows)
+
+    monkeypatch.setattr(PosesFile, "read_poses", read_poses)
+    monkeypatch.setattr("mapose.results.windows._SHORT", 0)
+    monkeypatch.setattr("mapose.parts.PART", 30)
+    measure_file(file, tmp_path / "walk.nc", options=options)
+    assert max(rows.stop - rows.start for rows in read) < 60
+    import xarray as xr
+
+    with xr.open_dataset(tmp_path / "walk.nc", engine="h5netcdf") as dataset:
+        del dataset.attrs["made_by"]
+        xr.testing.assert_allclose(dataset, whole, rtol=1e-12)
+        assert dataset.attrs == whole.attrs
+        assert {v: dataset[v].dtype.kind for v in dataset} == {
+            v: whole[v].dtype.kind for v in whole
+        }
 
 
 def test_many_files_and_what_is_refused(file, tmp_path):
