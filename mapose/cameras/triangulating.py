@@ -35,7 +35,7 @@ from mapose.locks import lock_output
 from mapose.multiview import (
     Reconstruction,
     find_offsets,
-    match_views,
+    match_parts,
     select_common_frames,
     shift_views,
     triangulate,
@@ -420,7 +420,7 @@ def _prepare_views(
     """Bring views to one time, one order and the same individuals.
 
     Alignment by time, the offsets of clocks and who is who follow from the course of a whole
-    recording: for these, all of it is in memory.
+    recording: for the first two, all of it is in memory, for the third all places of keypoints.
     """
     notes = []
     if options.rate is not None:
@@ -440,11 +440,10 @@ def _prepare_views(
     views = align_parts(views)
     several = any(len(parts.names) > 1 for parts in views.values())
     if options.match or (options.match is None and several):
-        matched = match_views(
-            _join(views), cameras, individuals=options.individuals, on_progress=progress.follow
+        views = match_parts(
+            views, cameras, individuals=options.individuals, on_progress=progress.follow
         )
-        notes += _list_lonely(matched)
-        views = _cut(matched)
+        notes += _list_lonely(views)
     return views, notes
 
 
@@ -479,13 +478,18 @@ def _override_rate(views: Mapping[str, Parts], rate: float) -> dict[str, Parts]:
     return {name: parts.map(change) for name, parts in views.items()}
 
 
-def _list_lonely(views: Mapping[str, Poses]) -> list[str]:
+def _list_lonely(views: Mapping[str, Parts]) -> list[str]:
     """Say whom one camera alone sees: they have a 2D track and no place in space."""
-    seen = np.stack([(poses.confidence > 0).any(-1) for poses in views.values()])  # (V, F, I)
-    together = seen.sum(0).max(0, initial=0)
+    names = next(iter(views.values())).names
+    together, own = np.zeros(len(names), np.int64), np.zeros((len(views), len(names)), bool)
+    for parts in zip(*views.values(), strict=True):
+        seen = np.stack([(poses.confidence > 0).any(-1) for poses in parts])  # (V, F, I)
+        together = np.maximum(together, seen.sum(0).max(0, initial=0))
+        own |= seen.any(1)
     notes = []
     for i in np.flatnonzero(together == 1):
-        where = [name for name, own in zip(views, seen[..., i], strict=True) if own.any()]
-        who = next(iter(views.values())).names[i]
-        notes.append(f"{who}: {' and '.join(where)} alone sees it: 2D tracks, no place in space")
+        where = [name for name, there in zip(views, own[:, i], strict=True) if there]
+        notes.append(
+            f"{names[i]}: {' and '.join(where)} alone sees it: 2D tracks, no place in space"
+        )
     return notes

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from calibration import Camera, CameraGroup
+from calibration import Camera, CameraGroup, split_station
 from mapose.arrays import Bools, Floats, Ints, Singles
 from mapose.errors import SettingsError, ShapeError
 from mapose.landmarks import join_landmarks, part_landmarks
@@ -18,8 +19,9 @@ from mapose.multiview.matching.individuals import find_individuals
 from mapose.multiview.matching.mirror import exchange
 from mapose.multiview.matching.observations import measure_observations, stack_detections
 from mapose.multiview.matching.tracklets2d import Tracks2D, find_tracklets2d
-from mapose.multiview.stations import join_views, split_views
-from mapose.multiview.views import align_views, check_views
+from mapose.multiview.stations import join_views, split_parts
+from mapose.multiview.views import align_parts, check_views
+from mapose.parts import Parts
 from mapose.poses import Poses
 from mapose.similarity import find_lengths
 
@@ -112,11 +114,40 @@ def match_views(
     >>> bool(np.array_equal(matched["top"].array, top.array, equal_nan=True))
     True
     """
+    found = match_parts(
+        {name: Parts.of(view) for name, view in views.items()},
+        cameras,
+        individuals=individuals,
+        max_gap=max_gap,
+        min_frames=min_frames,
+        mirror=mirror,
+        on_progress=on_progress,
+    )
+    return {name: parts.join()[0] for name, parts in found.items()}
+
+
+def match_parts(
+    views: Mapping[str, Parts],
+    cameras: CameraGroup,
+    *,
+    individuals: int | Sequence[str] | None = None,
+    max_gap: int = MAX_GAP,
+    min_frames: int = 10,
+    mirror: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Parts]:
+    """Name individuals alike, as `match_views` does, in views that are read a part at a time.
+
+    Where the keypoints are is in memory of all frames while animals are followed; afterwards
+    whose each detection is. The views that come out are those given, named part by part.
+    """
     _check_settings(individuals, max_gap=max_gap, min_frames=min_frames)
     check_views(views, cameras)
-    views = align_views(split_views(views, cameras))
-    parted = {name: part_landmarks(view) for name, view in views.items()}
-    poses = _align_keypoints([animals for animals, _ in parted.values()])
+    views = align_parts(split_parts(views, cameras))
+    keypoints = next(iter(views.values())).skeleton.keypoints
+    poses = [view.map(partial(_take_animals, keypoints=keypoints)) for view in views.values()]
+    if not len(poses[0]):
+        raise ShapeError("views: wanted at least one frame, came none")
     lenses = [cameras[name] for name in views]
     pairs = poses[0].skeleton.mirror_index if mirror else np.empty((0, 2), np.int64)
     tracks, run, length = _follow(
@@ -132,13 +163,68 @@ def match_views(
         length=length,
     )
     names, place = choose_names([p.individuals for p in poses], assigned, individuals)
-    found = {}
-    for v, (name, view) in enumerate(zip(views, poses, strict=True)):
-        repaired = _repair_mirrored(view, run.mirrored[:, v], pairs)
-        named = _arrange(repaired, assigned[:, v], identity[:, v], place=place, names=names)
-        found[name] = join_landmarks(named, parted[name][1])
     log.info("%d individuals in %d views; %s", len(names), len(views), _describe(run, tracks))
-    return join_views(found, cameras)
+    owners = _Owners(assigned, identity, run.mirrored, pairs, names, place)
+    found: dict[str, dict[str, Callable[[slice], Poses]]] = {}
+    for v, (title, view) in enumerate(views.items()):
+        name = split_station(title, cameras)[0]
+        found.setdefault(name, {})[title] = partial(owners.read, view, v=v, keypoints=keypoints)
+    return {
+        name: Parts(partial(_read_joined, stations, name=name, cameras=cameras), poses[0].frames)
+        for name, stations in found.items()
+    }
+
+
+def _take_animals(view: Poses, *, keypoints: tuple[str, ...]) -> Poses:
+    """Give the animals of a view without landmarks, with keypoints in this order."""
+    animals, _ = part_landmarks(view)
+    if animals.skeleton.keypoints == keypoints:
+        return animals
+    return animals.sel(keypoint=keypoints)
+
+
+def _read_joined(
+    stations: Mapping[str, Callable[[slice], Poses]],
+    rows: slice,
+    *,
+    name: str,
+    cameras: CameraGroup,
+) -> Poses:
+    """Read some rows of a camera from the views of its stations."""
+    return join_views({title: read(rows) for title, read in stations.items()}, cameras)[name]
+
+
+@dataclass(frozen=True, eq=False)
+class _Owners:
+    """Whose each detection is.
+
+    Attributes
+    ----------
+    assigned, identity : (F, V, S)
+        As of `find_individuals`.
+    mirrored : bool, (F, V, S, M)
+        As of `Run`.
+    pairs : int64, (M, 2)
+        Left and right keypoints.
+    names, place
+        As of `choose_names`.
+    """
+
+    assigned: Ints
+    identity: Singles
+    mirrored: Bools
+    pairs: Ints
+    names: Sequence[str]
+    place: Ints
+
+    def read(self, view: Parts, rows: slice, *, v: int, keypoints: tuple[str, ...]) -> Poses:
+        """Read some rows of a view, each detection in the row of its individual."""
+        given = view.read(rows)
+        animals = _take_animals(given, keypoints=keypoints)
+        repaired = _repair_mirrored(animals, self.mirrored[rows, v], self.pairs)
+        assigned, identity = self.assigned[rows, v], self.identity[rows, v]
+        named = _arrange(repaired, assigned, identity, place=self.place, names=self.names)
+        return join_landmarks(named, part_landmarks(given)[1])
 
 
 def _check_settings(
@@ -161,14 +247,6 @@ def _check_settings(
         raise SettingsError("; ".join(faults))
 
 
-def _align_keypoints(poses: list[Poses]) -> list[Poses]:
-    """Bring the keypoints of all views into the order of the first one's."""
-    keypoints = poses[0].skeleton.keypoints
-    if not len(poses[0]):
-        raise ShapeError("views: wanted at least one frame, came none")
-    return [p if p.skeleton.keypoints == keypoints else p.sel(keypoint=keypoints) for p in poses]
-
-
 def _describe(run: Run, tracks: Tracks2D) -> str:
     """Say what was put right."""
     pairs = int((tracks.tracklets >= 0).sum()) * run.mirrored.shape[-1]
@@ -176,7 +254,7 @@ def _describe(run: Run, tracks: Tracks2D) -> str:
 
 
 def _follow(
-    poses: Sequence[Poses],
+    poses: Sequence[Parts],
     lenses: Sequence[Camera],
     *,
     max_gap: int,
@@ -186,7 +264,9 @@ def _follow(
     """Follow all animals through the recording; also gives the length of a body."""
     stacked = stack_detections(poses)
     frames = poses[0].frames
-    size = np.array([_find_size(stacked[:, v], lens) for v, lens in enumerate(lenses)])
+    step = max(_BLOCK // max(9 * stacked[0, ..., 0].size, 1), 1)
+    cut = [slice(start, start + step) for start in range(0, len(frames), step)]
+    size = np.array([_find_size(stacked[:, v], cut, lens) for v, lens in enumerate(lenses)])
     named = np.array([p.individuals is not None for p in poses])
     tracklets2d = np.full(stacked.shape[:3], -1)
     for v in range(len(poses)):
@@ -196,14 +276,13 @@ def _follow(
         stacked.shape[3], size, tracklets2d=int(tracklets2d.max()) + 1, max_gap=max_gap, pairs=pairs
     )
     runs = []
-    step = max(_BLOCK // max(9 * stacked[0, ..., 0].size, 1), 1)
-    for start in range(0, len(frames), step):
-        part = slice(start, start + step)
+    for part in cut:
         observations = measure_observations(stacked[part], lenses)
         runs.append(follower.follow(observations, tracklets2d[part], frames=frames[part]))
         if on_progress is not None:
-            on_progress(min(start + step, len(frames)), len(frames))
-    tracks = Tracks2D(frames, tracklets2d, _find_places(stacked, size), named)
+            on_progress(min(part.stop, len(frames)), len(frames))
+    places = np.concatenate([_find_places(stacked[part], size) for part in cut])
+    tracks = Tracks2D(frames, tracklets2d, places, named)
     return tracks, join_runs(runs), follower.scales.length or 1.0
 
 
@@ -217,10 +296,10 @@ def _find_places(stacked: Singles, size: Floats) -> Singles:
     return np.asarray(middle / size[:, None, None], np.float32)
 
 
-def _find_size(detections: Singles, camera: Camera) -> float:
+def _find_size(detections: Singles, cut: Sequence[slice], camera: Camera) -> float:
     """Find the usual length of the detections (F, S, K, 3) of a view, px."""
-    lengths = find_lengths(detections[..., :2])
-    lengths = lengths[lengths > 0]
+    each = [find_lengths(detections[part, ..., :2]) for part in cut]
+    lengths = np.concatenate([lengths[lengths > 0] for lengths in each])
     if len(lengths):
         return float(np.median(lengths))
     places = detections[:, :, 0, :2].astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from calibration import Camera
 from mapose.arrays import Bools, Floats, Singles
-from mapose.poses import Poses
+from mapose.parts import Parts
 
 #: Least confidence that is believed: below it a keypoint is not taken for even less certain.
 _DOUBT = 0.1
@@ -51,12 +51,12 @@ class Observations:
         return Frame(self.seen[f], self.axes[f], self.origin[f], self.variance[f], self.focal)
 
 
-def stack_detections(views: Sequence[Poses]) -> Singles:
+def stack_detections(views: Sequence[Parts]) -> Singles:
     """Put the detections of views with the same frames into one array.
 
     Parameters
     ----------
-    views : sequence of Poses
+    views : sequence of Parts
         V views of F frames and K keypoints.
 
     Returns
@@ -65,13 +65,15 @@ def stack_detections(views: Sequence[Poses]) -> Singles:
         x, y, confidence; NaN and 0 where nothing was found. S is the largest number of
         individuals of a view.
     """
-    slots = max(v.array.shape[1] for v in views)
-    shape = (len(views[0]), len(views), slots, *views[0].array.shape[2:])
+    slots = max(len(parts.names) for parts in views)
+    shape = (len(views[0]), len(views), slots, *views[0].head.array.shape[2:])
     stacked = np.full(shape, np.nan, np.float32)
     stacked[..., 2] = 0
-    for v, poses in enumerate(views):
-        stacked[:, v, : poses.array.shape[1]] = poses.array
-    stacked[~(stacked[..., 2] > 0), :2] = np.nan
+    for v, parts in enumerate(views):
+        for rows, poses in zip(parts.cut(), parts, strict=True):
+            own = stacked[rows, v, : len(parts.names)]
+            own[...] = poses.array
+            own[~(own[..., 2] > 0), :2] = np.nan
     return stacked
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from mapose.arrays import AnyFloats, Bools, Ints, Singles
+from mapose.arrays import AnyFloats, Bools, Floats, Ints, Singles
+
+Gaps = Iterator[tuple[slice, Floats]]
 
 #: Longest gap in frames over which a 2D track's own name is believed.
 _MAX_GAP = 25
@@ -18,6 +21,8 @@ _JUMP = 0.3
 #: For detections without names: how much nearer than every other the predecessor must be, and
 #: how near at most, in body lengths.
 _CLEAR, _NEAR = 0.5, 0.5
+#: Distances of keypoints that are measured at once.
+_BLOCK = 2_000_000
 
 
 def find_tracklets2d(points: AnyFloats, frames: Ints, *, named: bool, size: float) -> Ints:
@@ -47,41 +52,45 @@ def find_tracklets2d(points: AnyFloats, frames: Ints, *, named: bool, size: floa
     tracklets = np.full(there.shape, -1, np.int64)
     if not there.any():
         return tracklets
-    gaps = _find_gaps(points, size)  # (F-1, later slot, earlier slot)
-    near = np.diff(frames) <= 2
-    gaps[~near] = np.nan
+    gaps = _find_gaps(points, frames, size)
     if named:
         return _cut_tracks(there, gaps, frames, size)
     return _link_detections(there, gaps, size)
 
 
-def _find_gaps(points: AnyFloats, size: float) -> AnyFloats:
-    """Find how far each detection is from each one of the frame before, (F-1, S, S), px.
+def _find_gaps(points: AnyFloats, frames: Ints, size: float) -> Iterator[tuple[slice, Floats]]:
+    """Find how far detections are from those of the frame before, some frames at a time.
 
     The mean over common keypoints, each capped at a body length: one that went astray does not
-    count for more than that.
+    count for more than that. Nothing is near what is more than two frames ago.
+
+    Yields
+    ------
+    slice, float64 (F', S, S)
+        Rows of the later detections; px, by later and by earlier slot.
     """
-    n, slots = len(points), points.shape[1]
-    gaps = np.full((max(n - 1, 0), slots, slots), np.nan)
-    step = max(2_000_000 // max(slots**2 * points.shape[2], 1), 1)
-    for start in range(0, n - 1, step):
+    slots = points.shape[1]
+    step = max(_BLOCK // max(slots**2 * points.shape[2], 1), 1)
+    for start in range(0, len(points) - 1, step):
         part = points[start : start + step + 1].astype(np.float32)
         apart = part[1:, :, None] - part[:-1, None]
         distance = np.sqrt(np.einsum("fijkd,fijkd->fijk", apart, apart))
         common = np.isfinite(distance)
         count = common.sum(-1)
         total = np.where(common, np.minimum(distance, size), 0).sum(-1)
-        gaps[start : start + step] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return gaps
+        gaps = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float64)
+        gaps[np.diff(frames[start : start + step + 1]) > 2] = np.nan
+        yield slice(start + 1, start + 1 + len(gaps)), gaps
 
 
-def _cut_tracks(there: Bools, gaps: AnyFloats, frames: Ints, size: float) -> Ints:
+def _cut_tracks(there: Bools, gaps: Gaps, frames: Ints, size: float) -> Ints:
     """Cut named tracks at jumps to another's place and at long gaps."""
     slots = there.shape[1]
     cut = np.zeros(there.shape, bool)
-    own = np.einsum("fii->fi", gaps)
-    other = np.where(np.eye(slots, dtype=bool), np.inf, np.nan_to_num(gaps, nan=np.inf))
-    cut[1:] = (own > _JUMP * size) & (other.min(-1, initial=np.inf) < 0.5 * own)
+    for rows, away in gaps:
+        own = np.einsum("fii->fi", away)
+        other = np.where(np.eye(slots, dtype=bool), np.inf, np.nan_to_num(away, nan=np.inf))
+        cut[rows] = (own > _JUMP * size) & (other.min(-1, initial=np.inf) < 0.5 * own)
     # A tracklet also ends where the track was out of sight for long.
     last = np.where(there, frames[:, None], np.iinfo(np.int64).min // 2)
     last = np.maximum.accumulate(last, axis=0)
@@ -91,11 +100,26 @@ def _cut_tracks(there: Bools, gaps: AnyFloats, frames: Ints, size: float) -> Int
     return np.where(there, tracklets, -1)
 
 
-def _link_detections(there: Bools, gaps: AnyFloats, size: float) -> Ints:
+def _link_detections(there: Bools, gaps: Gaps, size: float) -> Ints:
     """Find runs of nameless detections that follow each other beyond doubt."""
-    frames, slots = there.shape
-    if frames < 2:
-        return np.where(there, np.cumsum(there, axis=1) - 1, -1)
+    slots = there.shape[1]
+    later, earlier = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for rows, away in gaps:
+        linked, best = _find_links(away, size)
+        frame, slot = np.nonzero(linked)
+        later.append((rows.start + frame) * slots + slot)
+        earlier.append((rows.start + frame - 1) * slots + best[frame, slot])
+    pairs = np.concatenate(later), np.concatenate(earlier)
+    links = coo_array((np.ones(len(pairs[0]), bool), pairs), (there.size, there.size))
+    labels = connected_components(links, directed=False)[1].reshape(there.shape)
+    tracklets = np.full(there.shape, -1, np.int64)
+    tracklets[there] = np.unique(labels[there], return_inverse=True)[1]
+    return tracklets
+
+
+def _find_links(gaps: Floats, size: float) -> tuple[Bools, Ints]:
+    """Find who follows one of the frame before beyond doubt, and whom, (F, S) each."""
+    slots = gaps.shape[1]
     filled = np.nan_to_num(gaps, nan=np.inf)
     best = filled.argmin(-1)
     back = filled.argmin(-2)
@@ -108,15 +132,7 @@ def _link_detections(there: Bools, gaps: AnyFloats, size: float) -> Ints:
     np.put_along_axis(columns, back[:, None], np.inf, axis=-2)
     rival_of_best = np.take_along_axis(columns.min(-2, initial=np.inf), best, axis=-1)
     clear = distance < _CLEAR * np.minimum(rows, rival_of_best)
-    linked = mutual & clear & (distance < _NEAR * size)
-    frame, slot = np.nonzero(linked)
-    later = (frame + 1) * slots + slot
-    earlier = frame * slots + best[frame, slot]
-    links = coo_array((np.ones(len(later), bool), (later, earlier)), (there.size, there.size))
-    labels = connected_components(links, directed=False)[1].reshape(there.shape)
-    tracklets = np.full(there.shape, -1, np.int64)
-    tracklets[there] = np.unique(labels[there], return_inverse=True)[1]
-    return tracklets
+    return mutual & clear & (distance < _NEAR * size), best
 
 
 @dataclass(frozen=True)

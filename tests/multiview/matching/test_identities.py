@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibration import CameraGroup
+from calibration import CameraGroup, add_station
 from calibration.synthetic import make_ring
 from mapose import Poses, Skeleton
 from mapose.errors import SettingsError, ShapeError
 from mapose.io.openpose import read_openpose_poses
-from mapose.multiview import match_views
+from mapose.multiview import match_parts, match_views
+from mapose.parts import Parts
 from mapose.synthetic import Flaws, degrade, make_scene
 from tests.multiview.known_names import find_nearest, find_right, name_rows
 
@@ -308,6 +309,36 @@ def test_nothing_at_all_gives_nothing():
     assert match_views(empty, scene.cameras)["top"].array.shape[:2] == (20, 0)
     found = match_views(empty, scene.cameras, individuals=2)["top"]
     assert found.array.shape[:2] == (20, 2) and not (found.confidence > 0).any()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_views_are_named_part_by_part_as_a_whole(monkeypatch, named):
+    scene, _, views = watch(2, 3, 120, named=named)
+    cameras = add_station(scene.cameras, scene.cameras["cam1"], 50)
+    cov = np.eye(2, dtype=np.float32) * np.arange(120)[:, None, None, None, None]
+    for name, view in views.items():
+        shape = (*view.array.shape[:3], 2, 2)
+        views[name] = replace(view, covariance=np.broadcast_to(cov, shape))
+    whole = match_views(views, cameras)
+    monkeypatch.setattr("mapose.multiview.matching.tracklets2d._BLOCK", 500)
+    read = []
+
+    def open_view(view):
+        def take(rows):
+            read.append(rows.stop - rows.start)
+            return view.take(rows)
+
+        return Parts(take, view.frames, size=17)
+
+    found = match_parts({name: open_view(view) for name, view in views.items()}, cameras)
+    assert list(found) == list(whole)
+    assert max(read) == 17
+    for name, parts in found.items():
+        for part in (parts.read(slice(40, 60)), parts.join()[0]):
+            own = whole[name].sel(frames=part.frames)
+            assert part.names == own.names
+            for field in ("array", "identity", "covariance"):
+                np.testing.assert_array_equal(getattr(part, field), getattr(own, field))
 
 
 def test_companions_travel_along():
