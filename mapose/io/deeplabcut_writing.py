@@ -74,7 +74,8 @@ def store_table(tables: Iterable[pd.DataFrame], path: Path, *, rows: int | None 
                 # pandas' own guess of how many rows there will be, from those that it sees.
                 store.append(_KEY, table, index=False, expectedrows=max(rows, 10_000))
         if rows:
-            store.create_table_index(_KEY, columns=True)
+            # The better one that is made by default takes four times the memory.
+            store.create_table_index(_KEY, columns=True, optlevel=0, kind="light")
     with open_file(path, "a") as file:
         # pandas 3 no longer writes the version of its layout, without which pandas 2, and
         # so DeepLabCut, takes the file for one of before 2012 and fails.

@@ -49,8 +49,12 @@ RESULTS = {
     "filter kalman": "filter {n}.mapose.h5 -o out.mapose.h5",
     "filter median": "filter {n}.mapose.h5 --method median -o out.mapose.h5",
     "kinematics": "kinematics {n}.mapose.h5 -o out.csv",
+    "kinematics nc": "kinematics {n}.mapose.h5 -o out.nc",
     "swaps": "swaps {n}.mapose.h5",
     "swap": "swap {n}.mapose.h5 animal1 animal2 --frame 50",
+    "swap, refused": "swap {n}.mapose.h5 nobody animal2 --frame 50",
+    "split": "edit {n}.mapose.h5 split animal1 zoe --frame 6000",
+    "join, refused": "edit {n}.mapose.h5 join animal3 animal4",
     "name": "name {n}.mapose.h5 animal1 ann",
     "metrics": "metrics {n}.mapose.h5 {n}.mapose.h5",
     "edit": "edit {n}.mapose.h5 move animal3 --frame 12 --keypoint nose --to 30,40",
@@ -130,7 +134,7 @@ def draw_videos(folder: Path, frames: int) -> None:
 
 def measure(words: str, folder: Path) -> tuple[float, float, str]:
     """Run a command; gives its highest resident memory, MiB, its seconds, and what went wrong."""
-    for path in [*folder.glob("out*"), folder / "plots"]:
+    for path in [*folder.glob("out*"), *folder.glob("*.edits.csv"), folder / "plots"]:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     began = time.monotonic()
     with (folder / "log.txt").open("wb") as log:
