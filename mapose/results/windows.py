@@ -273,10 +273,10 @@ class Windows:
         )
         empty = settled.emptied
         present = self._find_present() if empty else np.empty((0, 0), bool)
-        for rows in _cut(len(present)):
-            frames = self.frames[rows]
+        for part in _cut(len(present)):
+            frames = self.frames[part]
             order = sparse.find_order(frames)
-            empty = tuple(find_empty(empty, settled.points, frames, order, present[rows]))
+            empty = tuple(find_empty(empty, settled.points, frames, order, present[part]))
         settled = replace(settled, left_out=(*settled.left_out, *empty))
         return _Sparse(
             replace(settled, order=settled.order[changed]),
