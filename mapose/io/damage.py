@@ -47,16 +47,15 @@ def shows_other(stream: Any, packet: Any, frame: Any) -> bool:
     frame : av.VideoFrame
         What was decoded from it.
     """
-    codec, again = stream.codec.canonical_name, []
-    if codec == "vp8":
+    again: list[Any] = []
+    if stream.codec.canonical_name == "vp8":
         again = packet.decode()
-    elif codec == "hevc":
+    elif stream.codec.canonical_name == "hevc":
         alone = av.CodecContext.create("hevc", "r")
         alone.thread_type, alone.thread_count = "NONE", 1
         alone.extradata = stream.codec_context.extradata
         again = [*alone.decode(packet), *alone.decode(None)]
-    image = frame.to_ndarray() if again else None
-    return any(not np.array_equal(image, other.to_ndarray()) for other in again)
+    return not all(np.array_equal(frame.to_ndarray(), other.to_ndarray()) for other in again)
 
 
 #: Bytes with their bits from last to first: sums of FFV1 take the first bit first, zlib's the last.
