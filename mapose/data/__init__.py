@@ -1,9 +1,8 @@
 """From labelled images to training batches."""
 
 from mapose.data.augment import (
-    NEAR,
     Augmentation,
-    count_looks,
+    choose_looks,
     draw_view,
     find_lengths_to_show,
     find_rotation,
@@ -32,13 +31,12 @@ from mapose.data.dataset import (
 from mapose.data.targets import draw_centres, draw_fields, draw_owners, draw_scores
 
 __all__ = [
-    "NEAR",
     "Augmentation",
     "CropSet",
     "CropShape",
     "TrainingSet",
     "are_tiny",
-    "count_looks",
+    "choose_looks",
     "draw_centres",
     "draw_fields",
     "draw_owners",

@@ -22,9 +22,9 @@ VARIED = 3.0
 _SHORT, _SURE, _POSES = 0.85, 3.0, 8
 #: How many times smaller or larger an animal is shown than it is.
 _RESIZED, _ENLARGED = 8.0, 2.0
-#: Up to how many times the median length a network is to know animals, where it looks again at a
-#: smaller picture for larger ones.
-NEAR = 2.0
+#: Up to how many times the median length animals are found well where sizes are mixed; for larger
+#: ones a network looks again at a smaller picture. To train it on no larger ones gained nothing.
+_NEAR = 2.0
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,8 @@ def find_lengths_to_show(points: Singles) -> tuple[float, ...]:
     return tuple(float(length) for length in lengths) if high > VARIED * low else ()
 
 
-def count_looks(lengths: Sequence[float]) -> int:
-    """Count how often to look at an image, each time at half the size, to find animals of any size.
+def choose_looks(lengths: Sequence[float]) -> int:
+    """Choose how often to look at images, at half the size each time, for animals of any size.
 
     Parameters
     ----------
@@ -197,17 +197,17 @@ def count_looks(lengths: Sequence[float]) -> int:
     Returns
     -------
     int
-        So many that nine of ten are at some time at most `NEAR` times as long as the median.
+        So many that nine of ten are at some time at most twice as long as the median.
 
     Examples
     --------
-    >>> count_looks([12, 20, 24, 30, 80]), count_looks([20, 24, 30]), count_looks([])
+    >>> choose_looks([12, 20, 24, 30, 80]), choose_looks([20, 24, 30]), choose_looks([])
     (2, 1, 1)
     """
     if not len(lengths):
         return 1
     middle, high = np.quantile(lengths, [0.5, 0.9])
-    return 1 + max(0, math.ceil(math.log2(high / (NEAR * middle))))
+    return 1 + max(0, math.ceil(math.log2(high / (_NEAR * middle))))
 
 
 def _change_light(view: Image, a: Augmentation, rng: np.random.Generator) -> Image:

@@ -23,8 +23,7 @@ from mapose.data import (
     Augmentation,
     are_tiny,
     choose_block,
-    count_looks,
-    find_lengths_to_show,
+    choose_looks,
     find_scale,
     is_grey,
     make_training_set,
@@ -372,10 +371,7 @@ def _prepare(
     longest = int(max(map(max, sizes)) / (net.factor or 1))
     links = _propose_links(project, points[split.train], net.links)
     tiny = bool(links) and are_tiny(shown, longest)
-    looks = count_looks(find_lengths_to_show(shown)) if tiny else 1
-    settings, view, augmentation = choose_views(
-        settings, shown, longest, labels=labels, looks=looks
-    )
+    settings, view, augmentation = choose_views(settings, shown, longest, labels=labels)
     network, architecture = _build_network(settings, labels.skeleton, channels, links, init)
     names = choose_names(project, labels, settings.train.identity)
     network.add_marks(len(names))
@@ -397,7 +393,7 @@ def _prepare(
             flip_order=labels.skeleton.flip_order if augmentation.flip else None,
         ),
         split={part: [labels.row_names[i] for i in rows] for part, rows in split._asdict().items()},
-        looks=looks,
+        looks=choose_looks(augmentation.lengths) if tiny else 1,
     )
     settings = _choose_steps(settings, model, view=view, share=_find_share(init, labels.skeleton))
     known = find_known(labels, settings.train.missing)

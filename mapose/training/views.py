@@ -11,7 +11,6 @@ from mapose.anatomy import find_sided
 from mapose.arrays import Floats, Singles
 from mapose.config import Settings
 from mapose.data import (
-    NEAR,
     Augmentation,
     are_tiny,
     find_lengths_to_show,
@@ -34,7 +33,7 @@ _SLANTED = 30.0
 
 
 def choose_views(
-    settings: Settings, poses: Singles, largest: int, *, labels: Labels, looks: int = 1
+    settings: Settings, poses: Singles, largest: int, *, labels: Labels
 ) -> tuple[Settings, int, Augmentation]:
     """Choose views by the labels: how large, how many in a step, and how they are changed.
 
@@ -48,8 +47,6 @@ def choose_views(
         Longer side of the largest image, pixels at the network's scale.
     labels : Labels
         With the landmarks, and with the names of left and right.
-    looks : int
-        How often the model will look at an image, see `mapose.data.count_looks`.
 
     Returns
     -------
@@ -69,15 +66,11 @@ def choose_views(
         rotation = min(rotation, find_rotation(landmarks))
     usual = _MUCH if tiny else _LITTLE
     flip = rotation > 90 if augment.flip is None else augment.flip
-    lengths = find_lengths_to_show(poses)
-    if looks > 1:  # larger ones are found where they are shown smaller
-        most = NEAR * float(np.median(lengths))
-        lengths = tuple(length for length in lengths if length <= most)
     augmentation = Augmentation(
         rotation=rotation if augment.rotation is None else augment.rotation,
         flip=flip and _can_flip(poses, labels.skeleton, wanted=bool(augment.flip)),
         background=usual if augment.background is None else augment.background,
-        lengths=lengths,
+        lengths=find_lengths_to_show(poses),
         **augment.model_dump(exclude={"rotation", "flip", "background"}),
     )
     if tiny and "batch" not in train.model_fields_set:

@@ -16,7 +16,7 @@ from mapose.analysis.prediction import Predictor
 from mapose.config import TrainSettings, load_settings
 from mapose.data import Augmentation, make_training_set
 from mapose.errors import SettingsError
-from mapose.io import VideoWriter, save_labels
+from mapose.io import VideoWriter, save_labels, write_image
 from mapose.io.recordings import fingerprint
 from mapose.labels import Labels
 from mapose.locks import lock_output
@@ -52,8 +52,6 @@ def draw_worms(points: np.ndarray) -> np.ndarray:
 
 
 def make_labels(folder, frames: int = 16, animals: int = 2) -> Labels:
-    from mapose.io import write_image
-
     rng = np.random.default_rng(0)
     head = rng.uniform([15, 15], [85, 65], (frames, animals, 2))
     angle = rng.uniform(0, 2 * np.pi, (frames, animals))
@@ -601,3 +599,19 @@ def test_a_training_that_finds_nothing_is_no_success(tmp_path):
     made = replace(made, record={"metrics": some})
     assert not finds_nothing(made)
     _show_model(made, tmp_path)
+
+
+@pytest.mark.parametrize(("far", "looks"), [(0.2, 3), (0.3, 2), (0.9, 1)])
+def test_tiny_animals_near_and_far_are_looked_for_more_than_once(tmp_path, far, looks):
+    points = np.tile(np.array([[100, 100], [140, 100]], np.float32), (12, 1, 1, 1))
+    points[:9] *= far  # few come near
+    images = tuple(tmp_path / f"{n}.png" for n in range(12))
+    for image in images:
+        write_image(np.zeros((900, 1600), np.uint8), image)
+    skeleton = Skeleton(["head", "tail"], [("head", "tail")])
+    labels = Labels(points, skeleton, ("clip",) * 12, np.arange(12), images, ("bird",))
+    project = Project.create(tmp_path / "project", skeleton, individuals=2)
+    import_labels(project, labels)
+    settings = load_settings("small", ["train.steps=2"])
+    run = _prepare(project, project.load_labels(), settings, torch.device("cpu"))
+    assert run.model.network.centres is not None and run.model.looks == looks

@@ -5,7 +5,6 @@ import pytest
 
 from mapose.config import load_settings
 from mapose.labels import Labels
-from mapose.similarity import find_lengths
 from mapose.skeleton import Skeleton
 from mapose.training.views import choose_turns, choose_views
 
@@ -14,13 +13,13 @@ BIRD = np.array([[[0, 0], [20, 0], [10, 12], [10, 5]]], np.float32)
 FLOCK = np.concatenate([BIRD, 0.7 * BIRD, 5 * BIRD, 6 * BIRD])
 
 
-def choose(settings, poses, largest, *, skeleton=None, points=None, looks=1):
+def choose(settings, poses, largest, *, skeleton=None, points=None):
     """Choose views for poses, with labels that know no more than these, or more."""
     skeleton = skeleton or Skeleton(list("abcd"))
     points = (poses if points is None else points)[:, None]
     rows = np.arange(len(points))
     labels = Labels(points, skeleton, ("v",) * len(rows), rows, (None,) * len(rows), ("one",))
-    return choose_views(settings, poses, largest, labels=labels, looks=looks)
+    return choose_views(settings, poses, largest, labels=labels)
 
 
 def test_tiny_animals_are_shown_in_small_views_more_of_them_and_with_what_surrounds_them():
@@ -34,13 +33,6 @@ def test_animals_of_all_sizes_are_shown_in_all_sizes():
     *_, augmentation = choose(load_settings(), FLOCK, 1920)
     assert len(augmentation.lengths) == len(FLOCK)
     assert not choose(load_settings(), FLOCK[:2], 1920)[2].lengths
-
-
-def test_animals_that_are_found_where_they_are_shown_smaller_are_not_shown_large():
-    flock = np.concatenate([np.repeat(BIRD, 3, 0), FLOCK])
-    *_, augmentation = choose(load_settings(), flock, 1920, looks=2)
-    length = find_lengths(BIRD)[0]
-    np.testing.assert_allclose(augmentation.lengths, [length] * 4 + [0.7 * length])
 
 
 def test_views_of_a_camera_that_looks_aslant_are_hardly_rotated(rng):
