@@ -36,7 +36,7 @@ def shows_other(stream: Any, packet: Any, frame: Any) -> bool:
 
     Of damage in VP8, which leaves something out so that older pictures shine through, and of most
     in HEVC no decoder tells. But decoded again the one is another picture, and the other is where
-    one thread decodes it instead of several.
+    several threads decode it instead of one.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ def shows_other(stream: Any, packet: Any, frame: Any) -> bool:
     if stream.codec.canonical_name == "vp8":
         again = packet.decode()
     elif stream.codec.canonical_name == "hevc":
-        alone = av.CodecContext.create("hevc", "r")
-        alone.thread_type, alone.thread_count = "NONE", 1
-        alone.extradata = stream.codec_context.extradata
-        again = [*alone.decode(packet), *alone.decode(None)]
-    return not all(np.array_equal(frame.to_ndarray(), other.to_ndarray()) for other in again)
+        other = av.CodecContext.create("hevc", "r")
+        other.thread_type, other.thread_count = "SLICE", 4
+        other.extradata = stream.codec_context.extradata
+        again = [*other.decode(packet), *other.decode(None)]
+    return not all(np.array_equal(frame.to_ndarray(), one.to_ndarray()) for one in again)
 
 
 #: Bytes with their bits from last to first: sums of FFV1 take the first bit first, zlib's the last.

@@ -405,7 +405,7 @@ class Video:
     ) -> tuple[Iterable[Any], Any]:
         """Open the file so that its packets begin at a keyframe, or at the start if need be.
 
-        Strict decoding fails at the first fault.
+        Strict decoding fails at the first fault. It takes one thread, as threads hide faults.
         """
         kept = self._kept.pop(strict, None) if key else None
         container = kept or open_container(self.path)
@@ -448,7 +448,7 @@ _TRIES = 4
 #: with a thread per frame, but not between two threads and sixteen that share a frame.
 _THREADS = 4
 #: Codecs whose damaged pictures differ from run to run where threads share a frame.
-_RACING = ("mpeg1video", "mpeg2video")
+_RACING = ("mpeg1video", "mpeg2video", "hevc")
 #: Codecs in which a frame that no other is decoded from can be left out without any trace.
 _SKIPPABLE = ("h264", "hevc")
 _INTRA = (PictureType.NONE, PictureType.I, PictureType.SI)
@@ -474,9 +474,7 @@ class _Converter:
 
 def _prepare_decoder(context: Any, strict: bool) -> None:
     """Set how a stream is decoded, before its first packet."""
-    codec = context.codec.canonical_name
-    # Threads hide faults; but of HEVC also one thread tells few, and makes other pictures of them.
-    alone = codec in _RACING or (strict and codec != "hevc")
+    alone = strict or context.codec.canonical_name in _RACING
     context.thread_type = "NONE" if alone else "SLICE"
     context.thread_count = 1 if alone else _THREADS
     context.copy_opaque = True

@@ -29,7 +29,7 @@ def name_image(image) -> str:
 def decode_plainly(path: Path) -> list[str]:
     """Name the images of a video, decoded packet by packet, passing over faults.
 
-    Of MPEG-2 by one thread: what several make of its damage differs from run to run.
+    Of MPEG-2 and HEVC by one thread: what several make of damage differs from run to run.
     In order of their times, which is the order in which they come, except after some damages;
     AVI stores none.
     """
@@ -37,7 +37,7 @@ def decode_plainly(path: Path) -> list[str]:
     with av.open(str(path), metadata_errors="ignore") as container:
         timed = container.format.name != "avi"
         stream = container.streams.best("video")
-        if stream.codec.canonical_name == "mpeg2video":
+        if stream.codec.canonical_name in ("mpeg2video", "hevc"):
             stream.codec_context.thread_type, stream.codec_context.thread_count = "NONE", 1
         packets = container.demux(stream)
         while True:

@@ -15,7 +15,7 @@ from mapose.io import container
 from mapose.io.container import open_container
 from mapose.io.images import read_image
 from mapose.io.sources import list_videos
-from mapose.io.video import _LATE, HELD, Video, VideoWriter, _Converter, prefetch
+from mapose.io.video import _LATE, _RACING, HELD, Video, VideoWriter, _Converter, prefetch
 from mapose.project.overview import describe
 
 COUNT, WIDTH, HEIGHT = 80, 160, 96
@@ -70,6 +70,8 @@ def spoil(path, at, *, key=False):
 def decode_plainly(path):
     found = []
     with av.open(str(path)) as file:
+        if file.streams.video[0].codec.canonical_name in _RACING:
+            file.streams.video[0].codec_context.thread_type = "NONE"
         for packet in file.demux(video=0):
             with suppress(av.FFmpegError):
                 for frame in packet.decode():
