@@ -275,6 +275,24 @@ def test_videos_are_grouped_and_a_result_is_exported_by_mouse(page, workspace, w
     assert (mice.path / "results" / "film.slp").is_file()
 
 
+def test_the_end_of_work_is_told_that_began_and_ended_between_two_looks(page, workspace, mice):
+    opened = workspace.open_project(mice.path)
+    job = {"name": "job-2", "kind": "export", "title": "Export film to slp", "state": "done"}
+    old = job | {"name": "job-1", "title": "Export of yesterday"}
+    bad = job | {"name": "job-3", "title": "Calibrate may", "state": "failed", "fault": "No board."}
+    answers = [[old], [old, job, bad]]
+
+    def answer(route):
+        route.fulfill(json={"jobs": answers.pop(0) if len(answers) > 1 else answers[0]})
+
+    page.route("**/jobs", answer)
+    page.evaluate(f"location.hash = '/p/{opened.name}/look'")
+    told = page.locator(".line.fault")
+    told.wait_for()
+    wanted = "Done: Export film to slp. Failed: Calibrate may. No board."
+    assert told.locator("span").inner_text() == wanted
+
+
 def test_the_world_of_a_session_is_clicked(page, workspace, mice, tmp_path):
     ring, rng = make_ring(2), np.random.default_rng(0)
     corners = {"origin": [0.0, 0, 0], "x": [60.0, 0, 0], "y": [0.0, 60, 0]}

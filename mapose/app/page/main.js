@@ -72,12 +72,16 @@ function Working({ project }) {
       if (document.hidden) return;
       const found = (await get(api(project, "jobs")).catch(() => null))?.jobs;
       if (!found) return;
+      const ended = [];
       for (const job of found) {
-        const before = known?.get(job.name);
+        // A short one may begin and end between two looks.
+        const before = known ? known.get(job.name) ?? "queued" : null;
         if (before !== "running" && before !== "queued") continue;
-        if (job.state === "done" && job.kind !== "propose") say(`Done: ${job.title}`); // Label tells what was found
-        if (job.state === "failed") say(`Failed: ${job.title}. ${job.fault}`, { kind: "fault" });
+        if (job.state === "done" && job.kind !== "propose") ended.push(`Done: ${job.title}.`); // Label tells what was found
+        if (job.state === "failed") ended.push(`Failed: ${job.title}. ${job.fault}`);
       }
+      const failed = ended.some((words) => words.startsWith("Failed"));
+      if (ended.length) say(ended.join(" "), { kind: failed ? "fault" : "info" });
       known = new Map(found.map((job) => [job.name, job.state]));
       setJobs(found.filter((job) => job.state === "running"));
     };
