@@ -14,10 +14,10 @@ with the same number of steps. "error" is the mean distance in px from the label
 strongest candidates; one that is missing counts as an animal's length.
 
 Results, first networks and what they found are kept in the cache; the script goes on where it was
-stopped. With 400 steps (800 of the first network) a choice takes some 2 to 3 minutes on two quiet
-cores: 2 sets, 3 seeds, a first network and 8 choices of each are some 3 hours. Networks from
-nothing are no measure after so few steps: with 300, one had 2.6 px after 20 labels and another 31.7
-after 60. The open field has but 51 frames to choose 40 from, so that all choices are much alike:
+stopped. With --first 800 --steps 200 the open field takes some 60 and the flies some 110 processor
+minutes, and 200 steps are too few: on the flies 40 frames by chance gave 21.7 px (first networks
+24.3), by `refine`, which takes the hardest, 22.6, and on the open field no choice gained anything.
+The open field has but 51 frames to choose 40 from, so that all choices are much alike:
 see the flies first.
 """
 
