@@ -108,15 +108,15 @@ def join_looks(looks: Sequence[Look], edges: Tensor) -> Look:
     linked = kept[pairs].all(1)
     marks = [look.marks for look in looks if look.marks is not None]
     return Look(
-        frame[order],
-        keypoint[order],
-        xy[order],
-        score[order],
-        covariance[order],
-        pitch[order],
-        row[pairs[linked]],
-        edge[linked],
-        affinity[linked],
-        animal[order],
-        torch.cat(marks)[order] if marks else None,
+        frame=frame[order],
+        keypoint=keypoint[order],
+        xy=xy[order],
+        score=score[order],
+        covariance=covariance[order],
+        pitch=pitch[order],
+        pairs=row[pairs[linked]],
+        edge=edge[linked],
+        affinity=affinity[linked],
+        animal=animal[order],
+        marks=torch.cat(marks)[order] if marks else None,
     )

@@ -197,17 +197,17 @@ class Predictor:
             animal = read_centres(maps.centres, found.frame, found.cells)
             animal = torch.cat([to_pixels(animal[:, :2], pitch), animal[:, 2:] * pitch], dim=1)
         return Look(
-            found.frame,
-            found.keypoint,
-            to_pixels(found.cells, pitch),
-            found.score,
-            found.covariance,
-            torch.full_like(found.score, pitch, dtype=torch.float64),
-            pairs,
-            edge,
-            affinity,
-            animal,
-            self._read_marks(maps.marks, found),
+            frame=found.frame,
+            keypoint=found.keypoint,
+            xy=to_pixels(found.cells, pitch),
+            score=found.score,
+            covariance=found.covariance,
+            pitch=torch.full_like(found.score, pitch, dtype=torch.float64),
+            pairs=pairs,
+            edge=edge,
+            affinity=affinity,
+            animal=animal,
+            marks=self._read_marks(maps.marks, found),
         )
 
     def _read_marks(self, marks: Tensor | None, found: Candidates) -> Tensor | None:

@@ -92,3 +92,16 @@ def test_a_result_says_where_was_looked(video, tmp_path):
     assert "crop" in str(fault) and "--force" in str(fault)
     with pytest.raises(SettingsError, match="480 x 360 px"):
         analyze_file(video, make_untrained(), output=out / "x.mapose.h5", crop=(400, 0, 100, 100))
+
+
+def test_a_crop_begins_where_cells_of_the_smallest_look_do():
+    crop = (700, 500, 100, 100)
+    starts = []
+    for looks in (1, 3):
+        model = make_untrained(looks=looks)
+        cell = int(model.factor * model.network.multiple) * 2 ** (looks - 1)
+        left, top, right, bottom = Predictor(model, crop=crop).view
+        assert left % cell == top % cell == 0
+        assert min(700 - left, 500 - top, right - 800, bottom - 600) >= 5 * cell
+        starts.append(left)
+    assert starts[1] < starts[0]
