@@ -348,6 +348,13 @@ class Measuring:
             self._totals.add(found)
             yield found
 
+    def iterate_speeds(self) -> Iterator[Floats]:
+        """Give the speeds of part after part, float64 (F, I), and measure nothing else."""
+        over = self._options.seconds
+        _, margin = find_half(self._parts.head, over)
+        for wide, inner in self._parts.iterate_wide(margin):
+            yield find_speeds(self._take_centre(wide), seconds=over)[inner]
+
     def list_uses(self) -> list[ZoneUse]:
         """List how zones were used in all that was measured."""
         return self._uses.list_uses()
@@ -378,8 +385,7 @@ class Measuring:
     def _measure(self, wide: Poses, inner: slice) -> Kinematics:
         options, over = self._options, self._options.seconds
         poses = wide.take(inner)
-        centre = None if options.centre is None else list(options.centre)
-        wide_at, at = (p if centre is None else p.sel(keypoint=centre) for p in (wide, poses))
+        wide_at, at = self._take_centre(wide), self._take_centre(poses)
         skeleton = poses.skeleton
         joints = list_joints(skeleton) if options.joints is None else list(options.joints)
         front, back = options.body or ("", "")
@@ -403,6 +409,11 @@ class Measuring:
             own=find_body_coordinates(poses, front, back=back) if options.body else None,
             inside=inside,
         )
+
+    def _take_centre(self, poses: Poses) -> Poses:
+        """Take the keypoints whose mean is where an animal is."""
+        centre = self._options.centre
+        return poses if centre is None else poses.sel(keypoint=list(centre))
 
     def _gather(self, animals: Poses, speed: Floats) -> None:
         """Gather what animals do, float64 (F, I) their speed."""

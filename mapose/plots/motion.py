@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,11 +13,11 @@ from mapose.parts import Parts
 from mapose.plots.colours import find_identity_colours
 from mapose.plots.figures import (
     INK,
+    BinReducer,
     dress_axes,
     find_bins,
     find_times,
     make_plot,
-    reduce_bins,
     to_rgb,
 )
 from mapose.plots.trajectories import plot_trajectories
@@ -29,14 +29,14 @@ _MOST_BINS = 1_000
 _MARGIN = 0.03
 
 
-def plot_speeds(poses: Poses, speeds: Floats) -> Figure:
+def plot_speeds(poses: Poses | Parts, speeds: Floats | Iterable[Floats]) -> Figure:
     """Plot how fast the animals are over time.
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         For names, time and unit.
-    speeds : float, (F, I)
+    speeds : float, (F, I), or several such one after the other
         As `mapose.kinematics.find_speeds` gives them. Of long recordings the highest value within
         each of 1000 bins is shown.
 
@@ -51,18 +51,26 @@ def plot_speeds(poses: Poses, speeds: Floats) -> Figure:
         If the speeds are not one for each frame and individual.
     """
     names = poses.names
-    if np.shape(speeds) != (len(poses), len(names)):
-        raise ShapeError(f"speeds: wanted {(len(poses), len(names))}, came {np.shape(speeds)}")
     times, label = find_times(poses)
+    shape = (len(poses), len(names))
     if len(poses) > 2 * _MOST_BINS:
         bins, count = find_bins(poses.frames, _MOST_BINS)
-        speeds = reduce_bins(np.fmax, speeds, bins, count)
         times = np.linspace(times[0], times[-1], count)
+    else:
+        bins, count = np.arange(len(poses)), len(poses)
+    highest, rows = BinReducer(np.fmax, bins, count), 0
+    for run in [speeds] if isinstance(speeds, np.ndarray) else speeds:
+        if np.shape(run)[1:] != shape[1:] or rows + len(run) > len(poses):
+            raise ShapeError(f"speeds: wanted {shape}, came {np.shape(run)} after {rows} frames")
+        highest.add(run)
+        rows += len(run)
+    if rows != len(poses):
+        raise ShapeError(f"speeds: wanted {shape}, came {rows} frames")
     figure = make_plot(8, 0.6 + 1.3 * len(names))
     panels = figure.subplots(len(names), sharex=True, sharey=True, squeeze=False)[:, 0]
     colours = to_rgb(find_identity_colours(len(names)))
     for i, axes in enumerate(panels):
-        axes.plot(times, speeds[:, i], color=colours[i], linewidth=0.9)
+        axes.plot(times, highest.values[:, i], color=colours[i], linewidth=0.9)
         last = i == len(names) - 1
         dress_axes(axes, title=names[i], x=label if last else "", y=f"{poses.unit}/s", grid="y")
         axes.margins(x=0)
@@ -77,7 +85,7 @@ def plot_zones(
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         In 2D.
     zones : sequence of Zone
         In the unit of the poses.

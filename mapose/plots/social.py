@@ -90,12 +90,12 @@ def plot_identity(poses: Poses | Parts, *, moments: Iterable[Doubt] = ()) -> Fig
     return figure
 
 
-def plot_ethogram(poses: Poses, behaviours: Mapping[str, Sequence[Bout]]) -> Figure:
+def plot_ethogram(poses: Poses | Parts, behaviours: Mapping[str, Sequence[Bout]]) -> Figure:
     """Plot who did what when, one line per behaviour and animal or pair.
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         For names, colours and time.
     behaviours : dict of str to sequence of Bout
         By name, in the order from top to bottom. What one does has its colour, also what it does

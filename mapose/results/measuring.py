@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +25,6 @@ from mapose.files import (
 )
 from mapose.io.movement import fill_netcdf
 from mapose.kinematics import (
-    Kinematics,
     MeasureOptions,
     Measuring,
     Summary,
@@ -39,7 +38,6 @@ from mapose.results.windows import make_parts, open_parts
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray as xr
     from matplotlib.figure import Figure
 
 _CSV: dict[str, Any] = {"index": False, "lineterminator": "\n", "float_format": "%.6g"}
@@ -137,18 +135,15 @@ def measure_file(
                 "frame: 'mapose track' it first"
             )
         options = replace(options, zones=[zone.scale(scale.factor) for zone in options.zones])
-        # Figures are made of all frames at once, tables of some at a time.
-        if figures:
-            parts = Parts.of(parts.join()[0])
         measuring = Measuring(parts, options)
         written = {table: stack.enter_context(write_atomically(table, error=FormatError))}
         write = _write_text if text else partial(_write_dataset, count=len(parts), made=made)
-        found = write(measuring, written[table])
+        write(measuring, written[table])
         summary = measuring.sum_up()
         if wanted:
             written[bouts] = stack.enter_context(write_atomically(bouts, error=FormatError))
             _list_bouts(summary).to_csv(written[bouts], **_CSV)
-        drawn = _list_figures(found, summary, options.zones) if figures else {}
+        drawn = _list_figures(parts, measuring, summary, options.zones) if figures else {}
         places = {make_folder(figures) / f"{n}.png": d for n, d in drawn.items()} if figures else {}
         for place in places:
             check_output(place, inputs=inputs, made=made, force=force)
@@ -160,25 +155,16 @@ def measure_file(
     return summary
 
 
-def _write_text(measuring: Measuring, table: Path) -> Kinematics:
-    """Measure all parts, write their rows, and give the last part."""
+def _write_text(measuring: Measuring, table: Path) -> None:
+    """Measure all parts and write their rows."""
     with table.open("w", encoding="utf-8", newline="") as file:
         for number, found in enumerate(measuring):
             found.to_pandas().to_csv(file, header=number == 0, **_CSV)
-    return found
 
 
-def _write_dataset(measuring: Measuring, table: Path, *, count: int, made: str) -> Kinematics:
-    """Measure all parts, write them as one dataset, and give the last part."""
-    last: list[Kinematics] = []
-
-    def convert() -> Iterator[xr.Dataset]:
-        for found in measuring:
-            last[:] = [found]
-            yield found.to_xarray()
-
-    fill_netcdf(convert(), table, count=count, made=made)
-    return last[0]
+def _write_dataset(measuring: Measuring, table: Path, *, count: int, made: str) -> None:
+    """Measure all parts and write them as one dataset."""
+    fill_netcdf((found.to_xarray() for found in measuring), table, count=count, made=made)
 
 
 def find_table(file: str | os.PathLike[str]) -> Path:
@@ -195,14 +181,14 @@ def _list_bouts(found: Summary) -> pd.DataFrame:
 
 
 def _list_figures(
-    found: Kinematics, summary: Summary, zones: Sequence[Zone]
+    parts: Parts, measuring: Measuring, summary: Summary, zones: Sequence[Zone]
 ) -> dict[str, Callable[[], Figure]]:
     """List the figures by the names of their files."""
     drawn: dict[str, Callable[[], Figure]] = {
-        "speeds": partial(plots.plot_speeds, found.poses, found.speed)
+        "speeds": lambda: plots.plot_speeds(parts, measuring.iterate_speeds())
     }
-    if zones and found.poses.dimensions == 2:
-        drawn["zones"] = partial(plots.plot_zones, found.poses, zones)
+    if zones and parts.dimensions == 2:
+        drawn["zones"] = partial(plots.plot_zones, parts, zones)
     if summary.behaviours:
-        drawn["bouts"] = partial(plots.plot_ethogram, found.poses, summary.behaviours)
+        drawn["bouts"] = partial(plots.plot_ethogram, parts, summary.behaviours)
     return drawn

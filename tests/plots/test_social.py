@@ -9,7 +9,7 @@ import pytest
 from mapose import Poses, Skeleton
 from mapose.errors import ShapeError
 from mapose.kinematics import Bout, find_occupancy
-from mapose.plots import plot_ethogram, plot_identity, plot_occupancy, plot_swap
+from mapose.plots import plot_ethogram, plot_identity, plot_occupancy, plot_speeds, plot_swap
 from mapose.plots.colours import find_identity_colours
 
 MOMENT = SimpleNamespace(first=40, last=44, individuals=("ann", "bob"), probability=0.31)
@@ -123,3 +123,17 @@ def test_occupancy_has_a_panel_per_animal(count):
     assert top > bottom  # y runs down
     nobody = replace(poses, array=np.full_like(poses.array, np.nan))
     assert plot_occupancy(find_occupancy(nobody, cell=0.5)).axes
+
+
+def test_speeds_in_runs_are_drawn_as_those_of_the_whole():
+    poses = make_poses(5000)
+    speeds = np.random.default_rng(5).uniform(0, 9, (5000, 3))
+    speeds[4000:4200, 1] = np.nan
+    whole = plot_speeds(poses, speeds)
+    parts = plot_speeds(poses, np.split(speeds, [700, 701, 4100]))
+    drawn = [[axes.lines[0].get_ydata() for axes in figure.axes] for figure in (whole, parts)]
+    np.testing.assert_array_equal(*drawn)
+    assert drawn[0][2].max() == speeds[:, 2].max() and np.isnan(drawn[0][1]).any()
+    for wrong in (speeds[:-1], speeds[:, :2], [speeds, speeds[:5]]):
+        with pytest.raises(ShapeError, match=r"wanted \(5000, 3\)"):
+            plot_speeds(poses, wrong)

@@ -83,7 +83,7 @@ def test_a_dataset_of_movement(file, tmp_path):
         assert dataset["angle"].shape == (101, 2, 1)
 
 
-def test_a_dataset_is_written_a_part_at_a_time(file, tmp_path, monkeypatch):
+def test_tables_and_figures_are_made_a_part_at_a_time(file, tmp_path, monkeypatch):
     options = MeasureOptions(
         joints=[("nose", "tail", "nose")], body=("nose", "tail"), moving=1,
         zones=[Zone("start", np.array([[0, 0], [9, 0], [9, 90], [0, 90]]))],
@@ -98,8 +98,15 @@ def test_a_dataset_is_written_a_part_at_a_time(file, tmp_path, monkeypatch):
     monkeypatch.setattr(PosesFile, "read_poses", read_poses)
     monkeypatch.setattr("mapose.results.windows._SHORT", 0)
     monkeypatch.setattr("mapose.parts.PART", 30)
-    measure_file(file, tmp_path / "walk.nc", options=options)
+    drawn = {}
+    monkeypatch.setattr(
+        "mapose.plots.save_figure", lambda figure, place, made: drawn.update({place.stem: figure})
+    )
+    measure_file(file, tmp_path / "walk.nc", options=options, figures=tmp_path / "figures")
     assert max(rows.stop - rows.start for rows in read) < 60
+    assert set(drawn) == {"speeds", "zones", "bouts"}
+    lines = [line.get_ydata() for axes in drawn["speeds"].axes for line in axes.lines]
+    np.testing.assert_allclose(np.transpose(lines), whole["speed"], rtol=1e-12)
     import xarray as xr
 
     with xr.open_dataset(tmp_path / "walk.nc", engine="h5netcdf") as dataset:
