@@ -49,7 +49,7 @@ RESULTS = {
     "filter kalman": "filter {n}.mapose.h5 -o out.mapose.h5",
     "filter median": "filter {n}.mapose.h5 --method median -o out.mapose.h5",
     "kinematics": "kinematics {n}.mapose.h5 -o out.csv",
-    "kinematics, figures": "kinematics {n}.mapose.h5 --moving 20 --plots figures -o out.csv",
+    "kinematics, figures": "kinematics {n}.mapose.h5 --moving 20 --plots plots -o out.csv",
     "kinematics nc": "kinematics {n}.mapose.h5 -o out.nc",
     "swaps": "swaps {n}.mapose.h5",
     "swap": "swap {n}.mapose.h5 animal1 animal2 --frame 50",
