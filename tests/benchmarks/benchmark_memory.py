@@ -49,20 +49,20 @@ RESULTS = {
     "filter kalman": "filter {n}.mapose.h5 -o out.mapose.h5",
     "filter median": "filter {n}.mapose.h5 --method median -o out.mapose.h5",
     "kinematics": "kinematics {n}.mapose.h5 -o out.csv",
-    "kinematics, figures": "kinematics {n}.mapose.h5 --moving 20 --plots plots -o out.csv",
+    "kinematics figures": "kinematics {n}.mapose.h5 --moving 20 --plots plots -o out.csv",
     "kinematics nc": "kinematics {n}.mapose.h5 -o out.nc",
     "swaps": "swaps {n}.mapose.h5",
     "swap": "swap {n}.mapose.h5 animal1 animal2 --frame 50",
-    "swap, refused": "swap {n}.mapose.h5 nobody animal2 --frame 50",
+    "swap refused": "swap {n}.mapose.h5 nobody animal2 --frame 50",
     "split": "edit {n}.mapose.h5 split animal1 zoe --frame 6000",
-    "join, refused": "edit {n}.mapose.h5 join animal3 animal4",
+    "join refused": "edit {n}.mapose.h5 join animal3 animal4",
     "name": "name {n}.mapose.h5 animal1 ann",
     "metrics": "metrics {n}.mapose.h5 {n}.mapose.h5",
     "edit": "edit {n}.mapose.h5 move animal3 --frame 12 --keypoint nose --to 30,40",
     "plot": "plot {n}.mapose.h5 -o plots",
     "triangulate": "triangulate a={n}.a.mapose.h5 b={n}.b.mapose.h5 --calibration two.toml"
     " --trust-names -o out.mapose.h5",
-    "triangulate, plainly": "triangulate a={n}.a.mapose.h5 b={n}.b.mapose.h5"
+    "triangulate plainly": "triangulate a={n}.a.mapose.h5 b={n}.b.mapose.h5"
     " --calibration two.toml --trust-names --no-smooth -o out.mapose.h5",
     **{
         f"export {to}": f"export {{n}}.mapose.h5 --to {to} -o out.{ending}"
