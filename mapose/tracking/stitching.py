@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import networkx as nx
 import numpy as np
 
 from mapose.arrays import Floats, Ints
 from mapose.errors import SettingsError
 from mapose.tracking.encounters import Encounter
-from mapose.tracking.flow import Flow, solve_flow
+from mapose.tracking.flow import SINK, SOURCE, Web, solve_flow
 from mapose.tracking.motion import DECAY
 from mapose.tracking.roaming import START, find_moves
 from mapose.tracking.tracklets import MARGIN, Tracklets, TrackletSummaries
@@ -89,8 +88,8 @@ def stitch(
 
     def solve(rows: Tracklets) -> list[list[int]]:
         joins = _find_joins(rows, chance, encounters)
-        graph = _make_graph(rows, price / chance, chance, individuals, joins)
-        return _read_paths(solve_flow(graph, individuals or len(rows)), rows)
+        web = _make_web(rows, price / chance, chance, individuals, joins)
+        return _read_paths(web, solve_flow(web, individuals or len(rows)), rows)
 
     horizon = None if individuals else _find_horizon(tracklets, chance)
     paths = sorted(solve_in_windows(tracklets, solve, horizon))
@@ -201,66 +200,90 @@ def _find_earliest(tracklets: Tracklets) -> Ints:
     return np.maximum(tracklets.last - OVERLAP + 1, tracklets.first + 1)
 
 
-def _make_graph(
+@dataclass(frozen=True)
+class _Nodes:
+    """Numbers of the nodes for so many tracklets: each goes in and out, and may leave a pool."""
+
+    total: int
+
+    @property
+    def ins(self) -> Ints:
+        """Where each tracklet begins."""
+        return 2 + 2 * np.arange(self.total)
+
+    @property
+    def outs(self) -> Ints:
+        """Where each ends."""
+        return self.ins + 1
+
+    @property
+    def pools(self) -> Ints:
+        """Where whoever waits may come out at each."""
+        return 2 + 2 * self.total + np.arange(self.total)
+
+
+def _make_web(
     tracklets: Tracklets,
     unit: float,
     chance: float,
     individuals: int | None,
     joins: tuple[Ints, Ints, Floats],
-) -> nx.DiGraph:
+) -> Web:
     """Draw the flow network; ``unit`` is what a nat costs in frames.
 
-    A tracklet is an edge (in, j) -> (out, j). With a known number of animals an ended path may
-    also wait in a pool, a path through time, and come out at any later tracklet: so gaps of
-    any length can be bridged with few edges.
+    A tracklet is an edge from where it begins to where it ends. With a known number of animals an
+    ended path may also wait in a pool, a path through time, and come out at any later tracklet: so
+    gaps of any length can be bridged with few edges.
     """
-    total = len(tracklets)
+    nodes, total = _Nodes(len(tracklets)), len(tracklets)
     # In frames of an animal as sure as is usual here.
     gain = tracklets.score / max(float(tracklets.score.sum() / tracklets.n.sum()), 1e-6)
     price = unit * chance
-    graph = nx.DiGraph()
     # No path can have gained more than all tracklets that began before: so much is each node
     # lowered to leave no edge with a negative cost, as `solve_flow` needs it.
     before = np.concatenate([[0.0], np.cumsum(gain)])
-    graph.add_node("source", potential=0.0)
-    graph.add_node("sink", potential=-before[-1])
-    for j in range(total):
-        graph.add_node(("in", j), potential=-before[j])
-        graph.add_node(("out", j), potential=-before[j + 1])
-        graph.add_edge("source", ("in", j), cost=price, capacity=1)
-        graph.add_edge(("in", j), ("out", j), cost=-gain[j], capacity=1)
-        graph.add_edge(("out", j), "sink", cost=0.0, capacity=1)
-    for i, j, cost in zip(*(x.tolist() for x in joins), strict=True):
-        overlap = max(int(tracklets.last[i] - tracklets.first[j]) + 1, 0)
-        graph.add_edge(("out", i), ("in", j), cost=unit * cost + overlap, capacity=1)
-    if individuals is None:
-        return graph
-    door = np.searchsorted(tracklets.first, _find_earliest(tracklets), "left").tolist()
-    for j in range(total):
-        graph.add_node(("pool", j), potential=-before[j])
-        graph.add_edge(("pool", j), ("in", j), cost=0.0, capacity=1)
-        if j:
-            graph.add_edge(("pool", j - 1), ("pool", j), cost=0.0, capacity=individuals)
-    for j in range(total):
-        if door[j] < total:
+    i, j, nats = joins
+    overlap = np.maximum(tracklets.last[i] - tracklets.first[j] + 1, 0)
+    edges: list[tuple[Ints | int, Ints | int, Floats | float, int]] = [
+        (SOURCE, nodes.ins, price, 1),
+        (nodes.ins, nodes.outs, -gain, 1),
+        (nodes.outs, SINK, 0.0, 1),
+        (nodes.outs[i], nodes.ins[j], unit * nats + overlap, 1),
+    ]
+    potential = np.concatenate([[0.0, -before[-1]], -np.repeat(before, 2)[1:-1]])
+    if individuals is not None:
+        door = np.searchsorted(tracklets.first, _find_earliest(tracklets), "left")
+        leaves = door < total
+        edges += [
+            (nodes.pools, nodes.ins, 0.0, 1),
+            (nodes.pools[:-1], nodes.pools[1:], 0.0, individuals),
             # A little less than a new animal: one that was here is likelier to come back.
-            graph.add_edge(("out", j), ("pool", door[j]), cost=0.9 * price, capacity=1)
-    return graph
+            (nodes.outs[leaves], nodes.pools[door[leaves]], 0.9 * price, 1),
+        ]
+        potential = np.concatenate([potential, -before[:-1]])
+    rows = [np.broadcast_arrays(*edge) for edge in edges]
+    return Web(*(np.concatenate(column) for column in zip(*rows, strict=True)), potential)
 
 
-def _read_paths(flow: Flow, tracklets: Tracklets) -> list[list[int]]:
+def _read_paths(web: Web, flow: Ints, tracklets: Tracklets) -> list[list[int]]:
     """Follow the flow: tracklets of each individual, in time."""
-    into = {v[1]: u for u, v in flow if v[0] == "in"}
-    door = {u[1]: v[1] for u, v in flow if u[0] == "out" and v[0] == "pool"}
+    nodes = _Nodes(len(tracklets))
+    begins = {node: j for j, node in enumerate(nodes.ins.tolist())}
+    ends = {node: j for j, node in enumerate(nodes.outs.tolist())}
+    pools = {node: j for j, node in enumerate(nodes.pools.tolist())}
+    used = np.flatnonzero(flow)
+    pairs = list(zip(web.tail[used].tolist(), web.head[used].tolist(), strict=True))
+    into = {begins[v]: u for u, v in pairs if v in begins}
+    door = {ends[u]: pools[v] for u, v in pairs if u in ends and v in pools}
     paths: dict[int, list[int]] = {}  # by their present end
     waiting: set[int] = set()
     for j in sorted(into):
         waiting |= {i for i in paths if door.get(i, j + 1) <= j}
         before = into[j]
-        if before == "source":
+        if before == SOURCE:
             path = []
-        elif before[0] == "out":
-            path = paths.pop(before[1])
+        elif before in ends:
+            path = paths.pop(ends[before])
         else:  # who waits in the pool is anybody: the likeliest comes out
             pool = np.array(sorted(waiting))
             best = int(pool[score_joins(tracklets, pool, np.full(len(pool), j)).argmin()])

@@ -3,7 +3,23 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from mapose.tracking.flow import solve_flow
+from mapose.tracking.flow import Web, solve_flow
+
+
+def solve(graph, units):
+    """Solve a drawn graph: the edges with flow, and their units."""
+    nodes = ["source", "sink", *(set(graph) - {"source", "sink"})]
+    number = {node: n for n, node in enumerate(nodes)}
+    edges = list(graph.edges(data=True))
+    web = Web(
+        np.array([number[u] for u, _, _ in edges]),
+        np.array([number[v] for _, v, _ in edges]),
+        np.array([edge["cost"] for _, _, edge in edges]),
+        np.array([edge["capacity"] for _, _, edge in edges]),
+        np.array([graph.nodes[node]["potential"] for node in nodes]),
+    )
+    flow = solve_flow(web, units)
+    return {(u, v): x for (u, v, _), x in zip(edges, flow.tolist(), strict=True) if x}
 
 
 def make_graph(seed, n=30):
@@ -40,14 +56,14 @@ def solve_with_highs(graph, units):
 @pytest.mark.parametrize("units", [1, 3, 30])
 def test_finds_the_optimum_of_the_linear_programme(seed, units):
     graph = make_graph(seed)
-    flow = solve_flow(graph, units)
+    flow = solve(graph, units)
     cost = sum(x * graph.edges[edge]["cost"] for edge, x in flow.items())
     assert cost == pytest.approx(solve_with_highs(graph, units), abs=1e-6)
 
 
 def test_flow_fits_the_capacities_and_is_conserved():
     graph = make_graph(9)
-    flow = solve_flow(graph, 5)
+    flow = solve(graph, 5)
     assert all(0 < x <= graph.edges[edge]["capacity"] for edge, x in flow.items())
     for node in set(graph) - {"source", "sink"}:
         into = sum(x for (_, v), x in flow.items() if v == node)
@@ -58,7 +74,7 @@ def test_sends_nothing_that_does_not_pay():
     graph = make_graph(0)
     for _, _, edge in graph.edges(data=True):
         edge["cost"] = abs(edge["cost"]) + 1000
-    assert solve_flow(graph, 5) == {}
+    assert solve(graph, 5) == {}
 
 
 def test_without_a_way_nothing_flows():
@@ -68,4 +84,4 @@ def test_without_a_way_nothing_flows():
     graph.add_edge("source", "here", cost=1.0, capacity=1)
     graph.add_edge("there", "sink", cost=1.0, capacity=1)
     nx.set_node_attributes(graph, 0.0, "potential")
-    assert solve_flow(graph, 2) == {}
+    assert solve(graph, 2) == {}
