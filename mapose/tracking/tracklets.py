@@ -233,10 +233,11 @@ class TrackletSummaries:
         k, d = self._shape
         fixed = _PLAIN + 2 * (k * d + d)
         ids = np.array(list(self._over), np.int64)
-        rows = np.array([np.frombuffer(row)[:fixed] for row in self._over.values()])
-        rows = rows.reshape(len(ids), fixed)
-        order = np.lexsort((ids, rows[:, 0]))
-        ids, rows = ids[order], rows[order]
+        begun = [np.frombuffer(row, count=1)[0] for row in self._over.values()]
+        ids = ids[np.lexsort((ids, begun))]
+        rows = np.empty((len(ids), fixed))
+        for row, who in zip(rows, ids.tolist(), strict=True):
+            row[:] = np.frombuffer(self._over[who], count=fixed)
         log_size, counts = rows[:, 4], rows[:, 6]
         known = counts > 0
         size = np.full(len(ids), np.nan)

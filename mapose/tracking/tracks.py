@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -130,10 +131,33 @@ def track_with_doubts(
     return Tracking(named, rows.doubts)
 
 
+class PackedIds:
+    """Tracklets of the detections of every chunk, compressed: from frame to frame few change.
+
+    Examples
+    --------
+    >>> ids = PackedIds()
+    >>> ids.append(np.zeros((4096, 4), np.int32))
+    >>> [part.shape for part in ids]
+    [(4096, 4)]
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[tuple[int, ...], bytes]] = []
+
+    def append(self, ids: npt.NDArray[np.int32]) -> None:
+        """Add those of the next chunk, (F, I)."""
+        self._parts.append((ids.shape, zlib.compress(ids.tobytes(), 1)))
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.int32]]:
+        for shape, packed in self._parts:
+            yield np.frombuffer(zlib.decompress(packed), np.int32).reshape(shape)
+
+
 class ChunkTracker:
     """Track a recording chunk by chunk: `add` each, `finish`, `Rows.arrange` each once more.
 
-    In memory stay the tracklet of every detection, 4 bytes, and a summary of every tracklet. The
+    In memory stay the tracklet of every detection, packed, and a summary of every tracklet. The
     result does not depend on where a recording is cut.
 
     Parameters
@@ -168,7 +192,7 @@ class ChunkTracker:
     ) -> None:
         self._tracker = Tracker(individuals=individuals, max_gap=max_gap, size=size, cut=True)
         self._summaries = TrackletSummaries()
-        self._ids: list[npt.NDArray[np.int32]] = []
+        self._ids = PackedIds()
         self._landmarks = False
 
     def add(self, poses: Poses, embeddings: npt.ArrayLike | None = None) -> None:
@@ -190,7 +214,7 @@ class ChunkTracker:
         self._landmarks = bool(poses.skeleton.landmarks)
         ids = self._tracker.update_many(poses.points, poses.confidence, frames=poses.frames)
         self._ids.append(ids.astype(np.int32))
-        self._summarise(self._ids[-1], poses, embeddings)
+        self._summarise(ids, poses, embeddings)
 
     def look_again(self, chunks: Iterable[Poses], embeddings: npt.ArrayLike) -> None:
         """Let looks say who is who; tracklets, which do not depend on them, stay as they are.
@@ -243,7 +267,7 @@ class ChunkTracker:
         )
         found = int(naming.mapping.max(initial=-1)) + 1
         count = individuals or max(min_rows, found)
-        return Rows(naming, tuple(self._ids), count, self._landmarks)
+        return Rows(naming, self._ids, count, self._landmarks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +278,7 @@ class Rows:
     ----------
     naming : Naming
         Row of each tracklet, and how sure that is.
-    ids : tuple of int32, (F, I) each
+    ids : iterable of int32, (F, I) each
         Tracklets in every chunk.
     count : int
         Number of rows.
@@ -267,7 +291,7 @@ class Rows:
     """
 
     naming: Naming
-    ids: tuple[npt.NDArray[np.int32], ...]
+    ids: Iterable[npt.NDArray[np.int32]]
     count: int
     landmarks: bool = False
     labels: tuple[str, ...] = ()
