@@ -33,6 +33,7 @@ from mapose.io.store import PosesFile, PosesWriter
 from mapose.io.table import read_table_poses
 from mapose.locks import lock_output
 from mapose.multiview import (
+    MatchOptions,
     Reconstruction,
     find_offsets,
     match_parts,
@@ -265,7 +266,8 @@ def triangulate_files(
     with lock_output(output), ExitStack() as stack:
         progress = _Progress(on_progress)
         loaded, said = _open_sources(sources, stack)
-        prepared, notes = _prepare_views(loaded, cameras, views, progress=progress)
+        shelf = stack.enter_context(Shelf(output.resolve().parent))
+        prepared, notes = _prepare_views(loaded, cameras, views, shelf=shelf, progress=progress)
         notes = [*question_files(sources, cameras, provenance=said), *joined, *notes]
         named = {name: Path(path).name for name, path in sources.items()}
         provenance = {
@@ -278,10 +280,7 @@ def triangulate_files(
         footage = Footage(split_parts(prepared, cameras), cameras)
         account = Account(footage, cameras, lengths=settings.pop("lengths", None))
         pieces = reconstruct(
-            account,
-            shelf=stack.enter_context(Shelf(output.resolve().parent)),
-            manner=_read_manner(**settings),
-            on_progress=progress.add,
+            account, shelf=shelf, manner=_read_manner(**settings), on_progress=progress.add
         )
         summary = _write_space(account, pieces, output, provenance=provenance, notes=notes)
         progress.finish(len(footage))
@@ -415,12 +414,17 @@ def _name_work(
 
 
 def _prepare_views(
-    views: dict[str, Parts], cameras: CameraGroup, options: ViewOptions, *, progress: _Progress
+    views: dict[str, Parts],
+    cameras: CameraGroup,
+    options: ViewOptions,
+    *,
+    shelf: Shelf,
+    progress: _Progress,
 ) -> tuple[dict[str, Parts], list[str]]:
     """Bring views to one time, one order and the same individuals.
 
-    Alignment by time, the offsets of clocks and who is who follow from the course of a whole
-    recording: for the first two, all of it is in memory, for the third all places of keypoints.
+    Alignment by time and the offsets of clocks follow from the course of a whole recording: all of
+    it is in memory then.
     """
     notes = []
     if options.rate is not None:
@@ -441,7 +445,11 @@ def _prepare_views(
     several = any(len(parts.names) > 1 for parts in views.values())
     if options.match or (options.match is None and several):
         views = match_parts(
-            views, cameras, individuals=options.individuals, on_progress=progress.follow
+            views,
+            cameras,
+            options=MatchOptions(options.individuals),
+            shelf=shelf,
+            on_progress=progress.follow,
         )
         notes += _list_lonely(views)
     return views, notes

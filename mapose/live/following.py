@@ -144,8 +144,9 @@ class SpaceFollower:
         observations = measure_observations(stacked, list(self.cameras))
         none = np.full(stacked.shape[:3], -1)
         run = self._follower.follow(observations, none, frames=np.array([self._pace.count(number)]))
-        rows = self._seat(run.tracks[0], run.track, run.centres)
-        return self._locate(stacked[0], spread, rows, run.certainty[0])
+        (tracks,), (certainty,) = run.tracks[:], run.certainty[:]
+        rows = self._seat(tracks, run.track[:], run.centres[:])
+        return self._locate(stacked[0], spread, rows, certainty)
 
     def _seat(self, tracks: Ints, alive: Ints, centres: Floats) -> Ints:
         """Find the row of each detection, (V, S)."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from mapose.arrays import AnyFloats, Bools, Floats, Ints
 from mapose.errors import ShapeError
-from mapose.metrics.overlap import align_poses, cut_blocks, find_marked
+from mapose.metrics.overlap import align_poses, find_marked
 from mapose.poses import Poses
-from mapose.shelf import Shelf
+from mapose.shelf import Shelf, cut_blocks
 from mapose.similarity import DEFAULT_SIGMA, find_oks
 
 #: Similarities from which a detection counts, and recalls at which precision is read.

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mapose.arrays import AnyFloats, Bools, Ints
 from mapose.errors import ShapeError
 from mapose.parts import Parts
 from mapose.poses import Poses
-
-#: Numbers in the largest array that is made at once, 32 MB of float64.
-_BLOCK = 4_000_000
 
 
 def align_poses(truth: Poses, found: Poses) -> tuple[Poses, Poses]:
@@ -82,10 +77,3 @@ def _describe(poses: Poses | Parts) -> str:
 def find_marked(points: AnyFloats) -> Bools:
     """Mark the keypoints (...) of (..., d) that have all coordinates."""
     return np.asarray(np.isfinite(points).all(-1))
-
-
-def cut_blocks(frames: int, numbers: int) -> Iterator[slice]:
-    """Cut a run of frames into blocks that fit the memory, at so many numbers per frame."""
-    step = max(_BLOCK // max(numbers, 1), 1)
-    for start in range(0, frames, step):
-        yield slice(start, start + step)

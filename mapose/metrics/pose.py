@@ -12,9 +12,9 @@ from mapose.arrays import AnyFloats, Bools, Floats, Ints
 from mapose.assignment import assign
 from mapose.errors import SettingsError, ShapeError
 from mapose.medians import MedianFinder
-from mapose.metrics.overlap import align_poses, cut_blocks, find_marked
+from mapose.metrics.overlap import align_poses, find_marked
 from mapose.poses import Poses
-from mapose.shelf import Shelf
+from mapose.shelf import Shelf, cut_blocks
 from mapose.similarity import find_distances
 
 

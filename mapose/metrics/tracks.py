@@ -12,10 +12,10 @@ from mapose.arrays import AnyFloats, Bools, Floats, Ints, Singles
 from mapose.assignment import assign, assign_worth
 from mapose.errors import SettingsError, ShapeError
 from mapose.medians import MedianFinder
-from mapose.metrics.overlap import align_poses, cut_blocks, find_marked
+from mapose.metrics.overlap import align_poses, find_marked
 from mapose.parts import Parts
 from mapose.poses import Poses
-from mapose.shelf import Shelf
+from mapose.shelf import Shelf, cut_blocks
 from mapose.similarity import DEFAULT_SIGMA, find_areas, find_distances, find_oks
 
 _ALPHAS = np.arange(1, 20) / 20

@@ -262,7 +262,8 @@ def _make_web(
         ]
         potential = np.concatenate([potential, -before[:-1]])
     rows = [np.broadcast_arrays(*edge) for edge in edges]
-    return Web(*(np.concatenate(column) for column in zip(*rows, strict=True)), potential)
+    tail, head, cost, capacity = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return Web(tail, head, cost, capacity, potential)
 
 
 def _read_paths(web: Web, flow: Ints, tracklets: Tracklets) -> list[list[int]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from mapose.multiview.matching.observations import Frame, Observations
 from mapose.multiview.matching.regrouping import Regrouping
 from mapose.multiview.matching.tracks3d import Bodies
 from mapose.multiview.matching.updating import bend_bodies, shift_bodies
+from mapose.shelf import Pile, Readable, Rows, Shelf, cut_blocks
 
 #: Frames out of sight after which a track ends; joining tracklets is for later.
 MAX_GAP = 30
@@ -41,13 +42,13 @@ class Run:
 
     Parameters
     ----------
-    tracks : int64, (F, V, S)
+    tracks : int, (F, V, S)
         Track of each detection; -1 = none.
     certainty : float32, (F, V, S)
         Probability that it is this one rather than another one of the same frame.
     mirrored : bool, (F, V, S, M)
         Left/right pairs of keypoints of each detection that have to be exchanged.
-    frame, track : int64, (A,)
+    frame, track : int, (A,)
         Rows and tracks alive in them.
     centres : float64, (A, 3)
         Where these are.
@@ -57,23 +58,47 @@ class Run:
         Second thoughts, as `Regrouping` has them.
     """
 
-    tracks: Ints
-    certainty: Singles
-    mirrored: Bools
-    frame: Ints
-    track: Ints
-    centres: Floats
-    hazard: Floats
+    tracks: Readable
+    certainty: Readable
+    mirrored: Readable
+    frame: Readable
+    track: Readable
+    centres: Readable
+    hazard: Readable
     mergers: Ints
     moves: Ints
 
+    def iterate_alive(self) -> Iterator[tuple[Ints, Ints, Floats, Floats]]:
+        """Give rows, tracks, places and hazards of what is alive, a block at a time."""
+        for rows in cut_blocks(len(self.frame), 16):
+            yield self.frame[rows], self.track[rows], self.centres[rows], self.hazard[rows]
 
-def join_runs(runs: Sequence[Run]) -> Run:
-    """Put runs of one `Follower` one after the other."""
-    starts = np.cumsum([0] + [len(r.tracks) for r in runs])
-    joined = {f.name: np.concatenate([getattr(r, f.name) for r in runs]) for f in fields(Run)}
-    frame = np.concatenate([r.frame + n for r, n in zip(runs, starts, strict=False)])
-    return Run(**{**joined, "frame": frame})
+
+def join_runs(runs: Iterable[Run], frames: int, shelf: Shelf) -> Run:
+    """Put the runs of one `Follower` through so many frames one after the other onto a shelf."""
+    wide: dict[str, Rows] = {}
+    piles: dict[str, Pile] = {}
+    mergers, moves = [], []
+    start = 0
+    for run in runs:
+        count = len(run.tracks)
+        rows = slice(start, start + count)
+        for name in ("tracks", "certainty", "mirrored"):
+            part = getattr(run, name)
+            kind = np.int32 if name == "tracks" else part.dtype
+            if name not in wide:
+                wide[name] = shelf.make(frames, part.shape[1:], kind)
+            wide[name][rows] = part
+        for name in ("frame", "track", "centres", "hazard"):
+            part = getattr(run, name)
+            kind = np.int32 if part.dtype == np.int64 else part.dtype
+            if name not in piles:
+                piles[name] = shelf.pile(part.shape[1:], kind)
+            piles[name].append(part + start if name == "frame" else part)
+        mergers.append(run.mergers)
+        moves.append(run.moves)
+        start += count
+    return Run(**wide, **piles, mergers=np.concatenate(mergers), moves=np.concatenate(moves))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,19 +16,25 @@ from mapose.errors import SettingsError, ShapeError
 from mapose.landmarks import join_landmarks, part_landmarks
 from mapose.multiview.matching.following import MAX_GAP, Follower, Run, join_runs
 from mapose.multiview.matching.individuals import find_individuals
+from mapose.multiview.matching.joining import cut_labels
 from mapose.multiview.matching.mirror import exchange
-from mapose.multiview.matching.observations import measure_observations, stack_detections
+from mapose.multiview.matching.observations import (
+    measure_observations,
+    stack_detections,
+    take_detections,
+)
 from mapose.multiview.matching.tracklets2d import Tracks2D, find_tracklets2d
 from mapose.multiview.stations import join_views, split_parts
 from mapose.multiview.views import align_parts, check_views
 from mapose.parts import Parts
 from mapose.poses import Poses
+from mapose.shelf import Readable, Rows, Shelf, cut_blocks
 from mapose.similarity import find_lengths
 
 log = logging.getLogger(__name__)
 
-#: Numbers in the largest array of lines of sight that is made at once, 16 MB.
-_BLOCK = 2_000_000
+#: Frames by which the usual length of a body is found.
+_MEASURED = 50_000
 #: Length of an animal without one, with a single keypoint: a share of the distance between
 #: neighbours, or of the picture's diagonal if there is one animal only.
 _SPACING, _PICTURE = 0.25, 0.05
@@ -117,31 +123,64 @@ def match_views(
     found = match_parts(
         {name: Parts.of(view) for name, view in views.items()},
         cameras,
-        individuals=individuals,
-        max_gap=max_gap,
-        min_frames=min_frames,
-        mirror=mirror,
+        options=MatchOptions(individuals, max_gap, min_frames, mirror),
+        shelf=Shelf(),
         on_progress=on_progress,
     )
     return {name: parts.join()[0] for name, parts in found.items()}
+
+
+@dataclass(frozen=True)
+class MatchOptions:
+    """How to name individuals alike; see `match_views`.
+
+    Raises
+    ------
+    SettingsError
+        If a number or name is not usable.
+    """
+
+    individuals: int | Sequence[str] | None = None
+    max_gap: int = MAX_GAP
+    min_frames: int = 10
+    mirror: bool = True
+
+    def __post_init__(self) -> None:
+        faults, who = [], self.individuals
+        if isinstance(who, str) or (isinstance(who, int) and who < 1):
+            faults.append(f"individuals: wanted a number from 1 or a list of names, came {who!r}")
+        elif who is not None and not isinstance(who, int):
+            names = list(who)
+            if not names or len(set(names)) < len(names):
+                told = ", ".join(names) or "none"
+                faults.append(f"individuals: wanted different names, came {told}")
+        if self.max_gap < 1:
+            faults.append(f"max_gap: wanted 1 frame or more, came {self.max_gap}")
+        if self.min_frames < 1:
+            faults.append(f"min_frames: wanted 1 or more, came {self.min_frames}")
+        if faults:
+            raise SettingsError("; ".join(faults))
+
+    @property
+    def count(self) -> int | None:
+        """Number of the animals, if known."""
+        who = self.individuals
+        return who if who is None or isinstance(who, int) else len(who)
 
 
 def match_parts(
     views: Mapping[str, Parts],
     cameras: CameraGroup,
     *,
-    individuals: int | Sequence[str] | None = None,
-    max_gap: int = MAX_GAP,
-    min_frames: int = 10,
-    mirror: bool = True,
+    options: MatchOptions,
+    shelf: Shelf,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Parts]:
     """Name individuals alike, as `match_views` does, in views that are read a part at a time.
 
-    Where the keypoints are is in memory of all frames while animals are followed; afterwards
-    whose each detection is. The views that come out are those given, named part by part.
+    Whose each detection is lies on the shelf, which has to be there as long as the views that come
+    out: those given, named part by part.
     """
-    _check_settings(individuals, max_gap=max_gap, min_frames=min_frames)
     check_views(views, cameras)
     views = align_parts(split_parts(views, cameras))
     keypoints = next(iter(views.values())).skeleton.keypoints
@@ -149,20 +188,20 @@ def match_parts(
     if not len(poses[0]):
         raise ShapeError("views: wanted at least one frame, came none")
     lenses = [cameras[name] for name in views]
-    pairs = poses[0].skeleton.mirror_index if mirror else np.empty((0, 2), np.int64)
+    pairs = poses[0].skeleton.mirror_index if options.mirror else np.empty((0, 2), np.int64)
     tracks, run, length = _follow(
-        poses, lenses, max_gap=max_gap, pairs=pairs, on_progress=on_progress
+        poses, lenses, max_gap=options.max_gap, pairs=pairs, shelf=shelf, on_progress=on_progress
     )
-    count = individuals if individuals is None or isinstance(individuals, int) else len(individuals)
     assigned, identity = find_individuals(
         run,
         tracks,
         cameras=lenses,
-        individuals=count,
-        min_frames=min_frames,
+        individuals=options.count,
+        min_frames=options.min_frames,
         length=length,
+        shelf=shelf,
     )
-    names, place = choose_names([p.individuals for p in poses], assigned, individuals)
+    names, place = choose_names([p.individuals for p in poses], assigned, options.individuals)
     log.info("%d individuals in %d views; %s", len(names), len(views), _describe(run, tracks))
     owners = _Owners(assigned, identity, run.mirrored, pairs, names, place)
     found: dict[str, dict[str, Callable[[slice], Poses]]] = {}
@@ -210,9 +249,9 @@ class _Owners:
         As of `choose_names`.
     """
 
-    assigned: Ints
-    identity: Singles
-    mirrored: Bools
+    assigned: Readable
+    identity: Readable
+    mirrored: Readable
     pairs: Ints
     names: Sequence[str]
     place: Ints
@@ -221,36 +260,19 @@ class _Owners:
         """Read some rows of a view, each detection in the row of its individual."""
         given = view.read(rows)
         animals = _take_animals(given, keypoints=keypoints)
-        repaired = _repair_mirrored(animals, self.mirrored[rows, v], self.pairs)
-        assigned, identity = self.assigned[rows, v], self.identity[rows, v]
+        repaired = _repair_mirrored(animals, self.mirrored[rows][:, v], self.pairs)
+        assigned, identity = self.assigned[rows][:, v], self.identity[rows][:, v]
         named = _arrange(repaired, assigned, identity, place=self.place, names=self.names)
         return join_landmarks(named, part_landmarks(given)[1])
 
 
-def _check_settings(
-    individuals: int | Sequence[str] | None, *, max_gap: int, min_frames: int
-) -> None:
-    faults = []
-    if isinstance(individuals, str) or (isinstance(individuals, int) and individuals < 1):
-        faults.append(
-            f"individuals: wanted a number from 1 or a list of names, came {individuals!r}"
-        )
-    elif individuals is not None and not isinstance(individuals, int):
-        names = list(individuals)
-        if not names or len(set(names)) < len(names):
-            faults.append(f"individuals: wanted different names, came {', '.join(names) or 'none'}")
-    if max_gap < 1:
-        faults.append(f"max_gap: wanted 1 frame or more, came {max_gap}")
-    if min_frames < 1:
-        faults.append(f"min_frames: wanted 1 or more, came {min_frames}")
-    if faults:
-        raise SettingsError("; ".join(faults))
-
-
 def _describe(run: Run, tracks: Tracks2D) -> str:
     """Say what was put right."""
-    pairs = int((tracks.tracklets >= 0).sum()) * run.mirrored.shape[-1]
-    return f"{int(run.mirrored.sum())} of {pairs} left/right pairs exchanged"
+    there = mirrored = 0
+    for rows in cut_labels(run.tracks):
+        there += int((tracks.tracklets[rows] >= 0).sum())
+        mirrored += int(run.mirrored[rows].sum())
+    return f"{mirrored} of {there * run.mirrored[:1].shape[-1]} left/right pairs exchanged"
 
 
 def _follow(
@@ -259,31 +281,55 @@ def _follow(
     *,
     max_gap: int,
     pairs: Ints,
+    shelf: Shelf,
     on_progress: Callable[[int, int], None] | None,
 ) -> tuple[Tracks2D, Run, float]:
     """Follow all animals through the recording; also gives the length of a body."""
-    stacked = stack_detections(poses)
-    frames = poses[0].frames
-    step = max(_BLOCK // max(9 * stacked[0, ..., 0].size, 1), 1)
-    cut = [slice(start, start + step) for start in range(0, len(frames), step)]
-    size = np.array([_find_size(stacked[:, v], cut, lens) for v, lens in enumerate(lenses)])
+    frames, views = poses[0].frames, len(poses)
+    slots, keypoints = max(len(p.names) for p in poses), len(poses[0].skeleton.keypoints)
+    cut = list(cut_blocks(len(frames), 18 * views * slots * keypoints))
+    size = np.array([_find_size(p, lens) for p, lens in zip(poses, lenses, strict=True)])
+    tracklets2d = shelf.make(len(frames), (views, slots), np.int32)
+    count = _number_tracklets2d(tracklets2d, poses, cut, size)
+    places = shelf.make(len(frames), (views, slots, 2), np.float32)
+    follower = Follower(keypoints, size, tracklets2d=count, max_gap=max_gap, pairs=pairs)
+
+    def follow() -> Iterator[Run]:
+        for rows in cut:
+            stacked = stack_detections([p.read(rows) for p in poses])
+            places[rows] = _find_places(stacked, size)
+            observations = measure_observations(stacked, lenses)
+            yield follower.follow(observations, tracklets2d[rows], frames=frames[rows])
+            if on_progress is not None:
+                on_progress(rows.stop, len(frames))
+
+    run = join_runs(follow(), len(frames), shelf)
     named = np.array([p.individuals is not None for p in poses])
-    tracklets2d = np.full(stacked.shape[:3], -1)
-    for v in range(len(poses)):
-        tracklets = find_tracklets2d(stacked[:, v, ..., :2], frames, named=named[v], size=size[v])
-        tracklets2d[:, v] = np.where(tracklets >= 0, tracklets + tracklets2d.max() + 1, -1)
-    follower = Follower(
-        stacked.shape[3], size, tracklets2d=int(tracklets2d.max()) + 1, max_gap=max_gap, pairs=pairs
-    )
-    runs = []
-    for part in cut:
-        observations = measure_observations(stacked[part], lenses)
-        runs.append(follower.follow(observations, tracklets2d[part], frames=frames[part]))
-        if on_progress is not None:
-            on_progress(min(part.stop, len(frames)), len(frames))
-    places = np.concatenate([_find_places(stacked[part], size) for part in cut])
-    tracks = Tracks2D(frames, tracklets2d, places, named)
-    return tracks, join_runs(runs), follower.scales.length or 1.0
+    tracks = Tracks2D(frames, tracklets2d, count, places, named)
+    return tracks, run, follower.scales.length or 1.0
+
+
+def _number_tracklets2d(
+    tracklets2d: Rows, poses: Sequence[Parts], cut: Sequence[slice], size: Floats
+) -> int:
+    """Write the 2D tracklets of all views, and give one more than the highest number."""
+    frames, count = poses[0].frames, 0
+
+    def read_points(parts: Parts) -> Iterator[Singles]:
+        return (take_detections(parts.read(rows))[..., :2] for rows in cut)
+
+    found = [
+        find_tracklets2d(read_points(p), frames, named=p.individuals is not None, size=size[v])
+        for v, p in enumerate(poses)
+    ]
+    for rows, *views in zip(cut, *found, strict=True):
+        block = np.full(tracklets2d[rows].shape, -1, np.int32)
+        for v, own in enumerate(views):
+            # The views take turns, so that no two use the same number.
+            block[:, v, : own.shape[1]] = np.where(own >= 0, own * len(poses) + v, -1)
+        tracklets2d[rows] = block
+        count = max(count, int(block.max(initial=-1)) + 1)
+    return count
 
 
 def _find_places(stacked: Singles, size: Floats) -> Singles:
@@ -296,14 +342,20 @@ def _find_places(stacked: Singles, size: Floats) -> Singles:
     return np.asarray(middle / size[:, None, None], np.float32)
 
 
-def _find_size(detections: Singles, cut: Sequence[slice], camera: Camera) -> float:
-    """Find the usual length of the detections (F, S, K, 3) of a view, px."""
-    each = [find_lengths(detections[part, ..., :2]) for part in cut]
-    lengths = np.concatenate([lengths[lengths > 0] for lengths in each])
-    if len(lengths):
-        return float(np.median(lengths))
-    places = detections[:, :, 0, :2].astype(np.float64)
-    gaps = np.linalg.norm(places[:, :, None] - places[:, None], axis=-1)
+def _find_size(parts: Parts, camera: Camera) -> float:
+    """Find the usual length of the detections of a view, px; of long recordings by some of them."""
+    step = -(-len(parts) // _MEASURED)
+    lengths, places = [np.empty(0)], []
+    for rows in parts.cut():
+        detections = take_detections(parts.read(rows))[-rows.start % step :: step, ..., :2]
+        each = find_lengths(detections)
+        lengths.append(each[each > 0])
+        places.append(detections[:, :, 0])
+    known = np.concatenate(lengths)
+    if len(known):
+        return float(np.median(known))
+    at = np.concatenate(places).astype(np.float64)
+    gaps = np.linalg.norm(at[:, :, None] - at[:, None], axis=-1)
     gaps = gaps[gaps > 0]
     return float(_SPACING * np.median(gaps) if len(gaps) else _PICTURE * np.hypot(*camera.size))
 
@@ -334,7 +386,9 @@ def _repair_mirrored(poses: Poses, mirrored: Bools, pairs: Ints) -> Poses:
 
 
 def choose_names(
-    rows: Sequence[Sequence[str] | None], assigned: Ints, individuals: int | Sequence[str] | None
+    rows: Sequence[Sequence[str] | None],
+    assigned: Readable,
+    individuals: int | Sequence[str] | None,
 ) -> tuple[list[str], Ints]:
     """Choose the names of individuals, and the order in which they stand.
 
@@ -362,7 +416,7 @@ def choose_names(
     >>> choose_names([["a", "b"], ["b", "a"]], assigned, None)
     (['a', 'b'], array([0, 1]))
     """
-    found = int(assigned.max(initial=-1)) + 1
+    found = 1 + max(int(assigned[part].max(initial=-1)) for part in cut_labels(assigned))
     if individuals is not None and not isinstance(individuals, int):
         names = [str(name) for name in individuals]
         count = len(names)
@@ -373,11 +427,13 @@ def choose_names(
             return [f"track{i}" for i in range(count)], _rank_by_appearance(assigned, found)
         names = _add_names(names, count)
     votes = np.zeros((found, len(names)), np.int64)
-    for v, mine in enumerate(rows):
-        for slot, name in enumerate(mine or ()):
-            if name in names:
-                who = assigned[:, v, slot]
-                votes[:, names.index(name)] += np.bincount(who[who >= 0], minlength=found)
+    for part in cut_labels(assigned):
+        block = assigned[part]
+        for v, mine in enumerate(rows):
+            for slot, name in enumerate(mine or ()):
+                if name in names:
+                    who = block[:, v, slot]
+                    votes[:, names.index(name)] += np.bincount(who[who >= 0], minlength=found)
     # Who bore no name stands in order of appearance: a trace that decides nothing else.
     order = np.abs(_rank_by_appearance(assigned, found)[:, None] - np.arange(len(names)))
     place = np.empty(found, np.int64)
@@ -414,10 +470,12 @@ def _add_names(names: list[str], count: int) -> list[str]:
     return names
 
 
-def _rank_by_appearance(assigned: Ints, found: int) -> Ints:
+def _rank_by_appearance(assigned: Readable, found: int) -> Ints:
     first = np.full(found, len(assigned))
-    frame, view, slot = np.nonzero(assigned >= 0)
-    np.minimum.at(first, assigned[frame, view, slot], frame)
+    for rows in cut_labels(assigned):
+        block = assigned[rows]
+        frame, view, slot = np.nonzero(block >= 0)
+        np.minimum.at(first, block[frame, view, slot], rows.start + frame)
     rank = np.empty(found, np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(found)
     return rank

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.ndimage import label, maximum
@@ -12,11 +12,13 @@ from calibration import Camera
 from mapose.arrays import Bools, Floats, Ints, Singles
 from mapose.multiview.matching.following import Run
 from mapose.multiview.matching.joining import (
+    cut_labels,
     join_tracklets,
     label_lone_tracklets,
     measure_tracklets,
 )
 from mapose.multiview.matching.tracklets2d import Tracks2D
+from mapose.shelf import Readable, Rows, Shelf
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,8 @@ def find_individuals(
     individuals: int | None,
     min_frames: int,
     length: float,
-) -> tuple[Ints, Singles]:
+    shelf: Shelf,
+) -> tuple[Rows, Rows]:
     """Find the individual of each detection.
 
     Parameters
@@ -58,19 +61,24 @@ def find_individuals(
         Frames from about which something is an individual.
     length : float
         Of a body, in the unit of the world.
+    shelf : Shelf
+        Where what is found lies.
 
     Returns
     -------
-    assigned : int64, (F, V, S)
+    assigned : int32, (F, V, S)
         Individual, best-seen first; -1 = nobody.
     identity : float32, (F, V, S)
         Probability that it is this one; 0 for nobody.
     """
-    n_tracks = int(run.track.max(initial=-1)) + 1
-    labels = _revise(run, tracks.tracklets)
+    shape = (len(run.tracks), run.tracks[:1].shape[1:])
+    n_tracks = 1 + max((int(alive[1].max(initial=-1)) for alive in run.iterate_alive()), default=-1)
+    labels = shelf.make(*shape, np.int32)
+    _revise(run, tracks.tracklets, labels, n_tracks)
     label_lone_tracklets(labels, tracks, start=n_tracks, min_frames=min_frames)
     tracklets = measure_tracklets(labels, run, tracks, n_tracks=n_tracks)
-    seen_frames = int((tracks.tracklets >= 0).any((1, 2)).sum())
+    blocks = list(cut_labels(labels))
+    seen_frames = sum(int((tracks.tracklets[rows] >= 0).any((1, 2)).sum()) for rows in blocks)
     individual, doubt = join_tracklets(
         tracklets,
         individuals=individuals,
@@ -80,33 +88,80 @@ def find_individuals(
     if individuals is None:
         _drop_bystanders(individual, labels, run, cameras)
     individual = np.append(individual, -1)
-    assigned = individual[labels]
-    _resolve_conflicts(assigned, labels, tracklets.weight)
-    identity = np.where(assigned >= 0, run.certainty, 0).astype(np.float32)
-    identity[(labels >= n_tracks) & (assigned >= 0)] = _HEARSAY
-    _claim_rest(assigned, identity, tracks)
-    _weaken(identity, assigned, _find_steadiness(run, individual, doubt, assigned))
-    return assigned, np.minimum(identity, np.float32(_MOST_SURE))
+    count = int(individual.max(initial=-1)) + 1
+    assigned, identity = shelf.make(*shape, np.int32), shelf.make(*shape, np.float32)
+    votes = np.zeros((tracks.count, count), np.int64)
+    for rows in blocks:
+        own = labels[rows]
+        mine = individual[own]
+        _resolve_conflicts(mine, own, tracklets.weight)
+        sure = np.where(mine >= 0, run.certainty[rows], 0).astype(np.float32)
+        sure[(own >= n_tracks) & (mine >= 0)] = _HEARSAY
+        assigned[rows], identity[rows] = mine, sure
+        np.add.at(votes, (tracks.tracklets[rows][mine >= 0], mine[mine >= 0]), 1)
+    favourite = np.where(votes.any(1), votes.argmax(1), -1) if count else np.full(len(votes), -1)
+    for rows in blocks:
+        mine, sure = assigned[rows].copy(), identity[rows].copy()
+        _claim_rest(mine, sure, tracks.tracklets[rows], favourite)
+        assigned[rows], identity[rows] = mine, sure
+    steady = [
+        _find_steadiness(run, individual, doubt, assigned, i=i, shelf=shelf) for i in range(count)
+    ]
+    for rows in blocks:
+        sure = identity[rows].copy()
+        if count:
+            _weaken(sure, assigned[rows], np.stack([own[rows] for own in steady], axis=-1))
+        identity[rows] = np.minimum(sure, np.float32(_MOST_SURE))
+    return assigned, identity
 
 
-def _revise(run: Run, tracklets2d: Ints) -> Ints:
-    """Carry second thoughts back to where the mistake was made, (F, V, S).
+def _revise(run: Run, tracklets2d: Readable, labels: Rows, n_tracks: int) -> None:
+    """Carry second thoughts back to where the mistake was made: the tracks as labels (F, V, S).
 
     A track that turned out to be another one gets its number, unless it had a detection beside
     the other's in the same image: they were two then.
     """
-    tracks = run.tracks.copy()
-    for tracklet2d, former, track, since, row in run.moves:
-        part = slice(since + 1, row)
-        tracks[part][(tracklets2d[part] == tracklet2d) & (tracks[part] == former)] = track
-    for track, other in run.mergers[::-1]:
-        mine, its = tracks == track, tracks == other
-        if (mine.any(-1) & its.any(-1)).sum() <= _TOGETHER * mine.sum():
-            tracks[mine] = other
-    return tracks
+    blocks = list(cut_labels(labels))
+    for rows in blocks:
+        labels[rows] = run.tracks[rows]
+    for tracklet2d, former, track, since, row in run.moves.tolist():
+        for rows in _cut_between(blocks, since + 1, row):
+            own = labels[rows].copy()
+            own[(tracklets2d[rows] == tracklet2d) & (own == former)] = track
+            labels[rows] = own
+    known = max(n_tracks, int(run.mergers.max(initial=-1)) + 1)
+    first, last = np.full(known, len(labels)), np.full(known, -1)
+    for rows in blocks:
+        own = labels[rows]
+        frame, view, slot = np.nonzero(own >= 0)
+        np.minimum.at(first, own[frame, view, slot], rows.start + frame)
+        np.maximum.at(last, own[frame, view, slot], rows.start + frame)
+    for track, other in run.mergers[::-1].tolist():
+        span = list(_cut_between(blocks, first[track], last[track] + 1))
+        both = alone = 0
+        for rows in span:
+            own = labels[rows]
+            mine, its = own == track, own == other
+            both += int((mine.any(-1) & its.any(-1)).sum())
+            alone += int(mine.sum())
+        if both <= _TOGETHER * alone:
+            for rows in span:
+                labels[rows] = np.where(labels[rows] == track, other, labels[rows])
+            first[other] = min(first[other], first[track])
+            last[other] = max(last[other], last[track])
 
 
-def _drop_bystanders(individual: Ints, labels: Ints, run: Run, cameras: Sequence[Camera]) -> None:
+def _cut_between(blocks: Sequence[slice], start: int, stop: int) -> Iterator[slice]:
+    """Cut the rows between two into blocks."""
+    for rows in blocks:
+        low, high = max(rows.start, start), min(rows.stop, stop)
+        if low < high:
+            yield slice(low, high)
+
+
+def _drop_bystanders(
+    individual: Ints, labels: Readable, run: Run, cameras: Sequence[Camera]
+) -> None:
     """Give up who stands beside the scene, in place; the others keep their order.
 
     A bystander is never seen by more than a few cameras, and stands where most of the others
@@ -115,17 +170,27 @@ def _drop_bystanders(individual: Ints, labels: Ints, run: Run, cameras: Sequence
     count = int(individual.max(initial=-1)) + 1
     if len(cameras) < 3 or not count:
         return
-    mine = np.append(individual, -1)[labels]  # (F, V, S)
-    seen = np.stack([(mine == i).any(-1) for i in range(count)])  # (I, F, V)
-    views = [row.sum(-1)[row.any(-1)] for row in seen]
+    wide = np.append(individual, -1)
+    # In how many frames so many cameras see each, and which cameras ever do.
+    frames = np.zeros((count, len(cameras) + 1), np.int64)
+    ever = np.zeros((count, len(cameras)), bool)
+    for rows in cut_labels(labels):
+        mine = wide[labels[rows]]  # (F, V, S)
+        for i in range(count):
+            seen = (mine == i).any(-1)
+            frames[i] += np.bincount(seen.sum(-1), minlength=len(cameras) + 1)
+            ever[i] |= seen.any(0)
+    frames[:, 0] = 0
+    views = [np.repeat(np.arange(len(cameras) + 1, dtype=np.uint8), own) for own in frames]
     most = np.array([np.quantile(row, _NEVER) if len(row) else 0 for row in views])
     kept = np.ones(count, bool)
-    for i in np.flatnonzero((most > 1) & (most <= _BYSTANDER * most.max())):
-        centres = run.centres[individual[run.track] == i]
-        blind = [c for c, sees in zip(cameras, seen[i].any(0), strict=True) if not sees]
-        if len(centres):
-            kept[i] = 2 * sum(_pictures(c, np.median(centres, axis=0)) for c in blind) >= len(blind)
-    for i in np.flatnonzero(~kept):
+    for i in np.flatnonzero((most > 1) & (most <= _BYSTANDER * most.max())).tolist():
+        blind = [c for c, sees in zip(cameras, ever[i], strict=True) if not sees]
+        centres = [at[individual[track] == i] for _, track, at, _ in run.iterate_alive()]
+        if sum(map(len, centres)):
+            middle = np.median(np.concatenate(centres), axis=0)
+            kept[i] = 2 * sum(_pictures(c, middle) for c in blind) >= len(blind)
+    for i in np.flatnonzero(~kept).tolist():
         log.warning(
             "left out one that %d of %d cameras see, in %d frames, and that stands beside the "
             "scene; give the number of individuals to keep it",
@@ -152,27 +217,28 @@ def _resolve_conflicts(assigned: Ints, labels: Ints, weight: Floats) -> None:
     assigned[f[drop], v[drop], s[drop]] = -1
 
 
-def _claim_rest(assigned: Ints, identity: Singles, tracks: Tracks2D) -> None:
+def _claim_rest(assigned: Ints, identity: Singles, tracklets2d: Ints, favourite: Ints) -> None:
     """Give what is left to the individual that its 2D track went to otherwise, in place.
 
     Not where that individual has another detection in this view, and not where it was located
     by two other cameras: then this detection was looked at and did not fit.
+
+    Parameters
+    ----------
+    assigned, identity, tracklets2d : (F, V, S)
+        Individuals, how sure these are, and 2D tracklets.
+    favourite : int64, (N,)
+        Individual that has most of each 2D tracklet; -1 = none.
     """
-    count = int(assigned.max(initial=-1)) + 1
+    count = int(favourite.max(initial=-1)) + 1
     if not count:
         return
-    held = tracks.tracklets >= 0
-    n = int(tracks.tracklets.max(initial=-1)) + 1
-    mine = held & (assigned >= 0)
-    votes = np.zeros((n, count), np.int64)
-    np.add.at(votes, (tracks.tracklets[mine], assigned[mine]), 1)
-    favourite = np.where(votes.any(1), votes.argmax(1), -1)
-    has = np.zeros((*assigned.shape[:2], count), bool)
+    has = np.zeros((*assigned.shape[:2], max(count, int(assigned.max(initial=-1)) + 1)), bool)
     f, v, s = np.nonzero(assigned >= 0)
     has[f, v, assigned[f, v, s]] = True
     located = has.sum(1) >= 2  # (F, I)
-    f, v, s = np.nonzero(held & (assigned < 0))
-    wish = favourite[tracks.tracklets[f, v, s]]
+    f, v, s = np.nonzero((tracklets2d >= 0) & (assigned < 0))
+    wish = favourite[tracklets2d[f, v, s]]
     good = (wish >= 0) & ~has[f, v, wish] & ~located[f, wish]
     f, v, s, wish = f[good], v[good], s[good], wish[good]
     # Two tracklets with the same wish in one image: the first one gets it.
@@ -190,24 +256,27 @@ def _weaken(identity: Singles, assigned: Ints, steady: Floats) -> None:
     identity[f, v, s] = np.maximum(identity[f, v, s], least)
 
 
-def _find_steadiness(run: Run, individual: Ints, doubt: Floats, assigned: Ints) -> Floats:
-    """Find the probability (F, I) that an individual has not been exchanged with another one.
+def _find_steadiness(
+    run: Run, individual: Ints, doubt: Floats, assigned: Readable, *, i: int, shelf: Shelf
+) -> Rows:
+    """Find the probability (F,) that an individual has not been exchanged with another one.
 
     Counted from its longest calm stretch: behind every encounter the two may have changed
     places with the probability of the encounter's worst frame.
     """
-    frames, count = len(assigned), int(individual.max(initial=-1)) + 1
-    hazard = np.zeros((frames, count))
-    who = individual[run.track]
-    good = who >= 0
-    np.maximum.at(hazard, (run.frame[good], who[good]), run.hazard[good])
-    tracks, begun = np.unique(run.track, return_index=True)
-    joined = individual[tracks] >= 0
-    tracks, begun = tracks[joined], run.frame[begun[joined]]
-    np.maximum.at(hazard, (begun, individual[tracks]), doubt[tracks])
-    steady = np.ones((frames, count))
-    for i in range(count):
-        steady[:, i] = _walk_outwards(hazard[:, i], (assigned == i).any((1, 2)))
+    hazard = np.zeros(len(assigned))
+    begun: set[int] = set()
+    for frame, track, _, risk in run.iterate_alive():
+        mine = individual[track] == i
+        np.maximum.at(hazard, frame[mine], risk[mine])
+        for new, at in zip(*np.unique(track[mine], return_index=True), strict=True):
+            if new not in begun:
+                begun.add(int(new))
+                row = frame[mine][at]
+                hazard[row] = max(hazard[row], doubt[new])
+    present = np.concatenate([(assigned[r] == i).any((1, 2)) for r in cut_labels(assigned)])
+    steady = shelf.make(len(hazard), (), np.float64)
+    steady[0 : len(hazard)] = _walk_outwards(hazard, present)
     return steady
 
 

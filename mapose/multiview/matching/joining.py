@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.sparse import coo_array, vstack
 from mapose.arrays import Floats, Ints
 from mapose.multiview.matching.following import Run
 from mapose.multiview.matching.tracklets2d import Tracks2D
+from mapose.shelf import Readable, Rows, cut_blocks
 
 #: Continuations looked at for each tracklet, the next ones in time.
 _CANDIDATES = 24
@@ -238,12 +240,12 @@ class Tracklets:
         return len(self.weight)
 
 
-def label_lone_tracklets(labels: Ints, tracks: Tracks2D, *, start: int, min_frames: int) -> None:
+def label_lone_tracklets(labels: Rows, tracks: Tracks2D, *, start: int, min_frames: int) -> None:
     """Give numbers to what one camera alone sees of an animal, in place.
 
     Parameters
     ----------
-    labels : int64, (F, V, S)
+    labels : int, (F, V, S)
         Track in space of each detection; -1 = none.
     tracks : Tracks2D
         2D tracklets.
@@ -252,25 +254,31 @@ def label_lone_tracklets(labels: Ints, tracks: Tracks2D, *, start: int, min_fram
     min_frames : int
         A tracklet that is short even for a moment's glimpse gets none.
     """
-    there = tracks.tracklets >= 0
-    n = int(tracks.tracklets.max(initial=-1)) + 1
-    if not n:
-        return
-    free = there & (labels < 0)
-    total = np.bincount(tracks.tracklets[there], minlength=n)
-    left = np.bincount(tracks.tracklets[free], minlength=n)
+    total, left = np.zeros((2, tracks.count), np.int64)
+    for rows in cut_labels(labels):
+        tracklets = tracks.tracklets[rows]
+        there = tracklets >= 0
+        total += np.bincount(tracklets[there], minlength=tracks.count)
+        left += np.bincount(tracklets[there & (labels[rows] < 0)], minlength=tracks.count)
     lone = (total - left <= _TOUCHED * total) & (left >= min(min_frames, len(tracks.frames)))
-    number = np.where(lone, start + np.cumsum(lone) - 1, -1)
-    mine = free & lone[tracks.tracklets]
-    labels[mine] = number[tracks.tracklets[mine]]
+    # The last one is for what has no 2D tracklet.
+    number = np.append(np.where(lone, start + np.cumsum(lone) - 1, -1), -1)
+    for rows in cut_labels(labels):
+        own = labels[rows]
+        labels[rows] = np.where(own < 0, number[tracks.tracklets[rows]], own)
 
 
-def measure_tracklets(labels: Ints, run: Run, tracks: Tracks2D, *, n_tracks: int) -> Tracklets:
+def cut_labels(labels: Readable) -> Iterator[slice]:
+    """Cut rows of labels (F, V, S) into blocks; lists of their places fit the memory."""
+    return cut_blocks(len(labels), 16 * labels[:1].size)
+
+
+def measure_tracklets(labels: Readable, run: Run, tracks: Tracks2D, *, n_tracks: int) -> Tracklets:
     """Measure the tracklets that detections (F, V, S) are labelled with.
 
     Parameters
     ----------
-    labels : int64, (F, V, S)
+    labels : int, (F, V, S)
         Number of the tracklet of each detection; -1 = none.
     run : Run
         Tracks in space, the first ``n_tracks`` tracklets.
@@ -279,49 +287,73 @@ def measure_tracklets(labels: Ints, run: Run, tracks: Tracks2D, *, n_tracks: int
     n_tracks : int
         Tracklets from this number on were seen by one camera alone.
     """
-    tracklet = labels[labels >= 0]
-    n = max(int(tracklet.max(initial=-1)) + 1, n_tracks)
-    weight = np.bincount(tracklet, minlength=n) / labels.shape[1]
+    counts, most = np.zeros(n_tracks, np.int64), _Most(tracks.count)
+    for rows in cut_labels(labels):
+        own = labels[rows]
+        found = np.bincount(own[own >= 0], minlength=len(counts))
+        found[: len(counts)] += counts
+        counts = found
+        most.add(tracks.tracklets[rows], own)
+    weight = counts / labels[:1].shape[1]
     weight[n_tracks:] *= _ALONE
-    wide = _extend(labels, tracks.tracklets)
+    favourite = most.find()
     start, end = (
-        _measure_ends(labels, wide, run, tracks, n=n, last=last) for last in (False, True)
+        _measure_ends(labels, favourite, run, tracks, n=len(counts), last=last)
+        for last in (False, True)
     )
     return Tracklets(start, end, weight)
 
 
-def _extend(labels: Ints, tracklets2d: Ints) -> Ints:
-    """Label what is left of each 2D tracklet with the tracklet that has most of it."""
-    mine = labels >= 0
-    tracklet2d, tracklet = tracklets2d[mine], labels[mine]
-    (tracklet2d, tracklet), count = np.unique(
-        np.stack([tracklet2d, tracklet]), axis=1, return_counts=True
-    )
-    order = np.argsort(count, kind="stable")
-    # The last one is for what has no 2D tracklet.
-    most = np.full(int(tracklets2d.max(initial=-1)) + 2, -1)
-    most[tracklet2d[order]] = tracklet[order]
-    return np.where(mine, labels, most[tracklets2d])
+class _Most:
+    """Finds the tracklet that has most of each of some 2D tracklets."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pairs: Ints = np.empty((2, 0), np.int64)
+        self._times: Ints = np.empty(0, np.int64)
+
+    def add(self, tracklets2d: Ints, labels: Ints) -> None:
+        """Take in 2D tracklets and tracklets of detections, (F, V, S) each; -1 = none."""
+        mine = labels >= 0
+        pairs, times = np.unique(
+            np.stack([tracklets2d[mine], labels[mine]]), axis=1, return_counts=True
+        )
+        both = np.concatenate([self._pairs, pairs], axis=1)
+        self._pairs, into = np.unique(both, axis=1, return_inverse=True)
+        self._times = np.bincount(into.ravel(), np.concatenate([self._times, times])).astype(int)
+
+    def find(self) -> Ints:
+        """Find the tracklet of each; the last one, -1, is for what has no 2D tracklet."""
+        order = np.argsort(self._times, kind="stable")
+        most = np.full(self._count + 1, -1)
+        most[self._pairs[0, order]] = self._pairs[1, order]
+        return most
 
 
 def _measure_ends(
-    labels: Ints, wide: Ints, run: Run, tracks: Tracks2D, *, n: int, last: bool
+    labels: Readable, most: Ints, run: Run, tracks: Tracks2D, *, n: int, last: bool
 ) -> Ends:
     """Find the first or last ends of n tracklets; in the images, those of their 2D tracklets."""
     row = np.full((n, len(tracks.named)), -1)
     seen, place = row.copy(), np.full((*row.shape, 2), np.nan)
     at = np.full(n, -1)
+    blocks = list(cut_labels(labels))
     # Of several that write into one place, the last one stays.
-    tracklet, frame, view, slot = _list_detections(labels, last)
-    at[tracklet] = frame
-    named = tracks.named[view]
-    row[tracklet[named], view[named]] = slot[named]
+    for rows in blocks if last else blocks[::-1]:
+        own, places = labels[rows], tracks.places[rows]
+        tracklet, frame, view, slot = _list_detections(own, last)
+        at[tracklet] = rows.start + frame
+        named = tracks.named[view]
+        row[tracklet[named], view[named]] = slot[named]
+        # What is left of each 2D tracklet belongs to the tracklet that has most of it.
+        wide = np.where(own >= 0, own, most[tracks.tracklets[rows]])
+        tracklet, frame, view, slot = _list_detections(wide, last)
+        seen[tracklet, view] = tracks.frames[rows][frame]
+        place[tracklet, view] = places[frame, view, slot]
     centre = np.full((n, 3), np.nan)
-    here = run.frame == at[run.track]
-    centre[run.track[here]] = run.centres[here]
-    tracklet, frame, view, slot = _list_detections(wide, last)
-    seen[tracklet, view] = tracks.frames[frame]
-    place[tracklet, view] = tracks.places[frame, view, slot]
+    for frame, track, centres, _ in run.iterate_alive():
+        here = frame == at[track]
+        centre[track[here]] = centres[here]
     return Ends(np.where(at >= 0, tracks.frames[at], 0), centre, row, seen, place)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from calibration import Camera
 from mapose.arrays import Bools, Floats, Singles
-from mapose.parts import Parts
+from mapose.poses import Poses
 
 #: Least confidence that is believed: below it a keypoint is not taken for even less certain.
 _DOUBT = 0.1
@@ -51,12 +51,25 @@ class Observations:
         return Frame(self.seen[f], self.axes[f], self.origin[f], self.variance[f], self.focal)
 
 
-def stack_detections(views: Sequence[Parts]) -> Singles:
+def take_detections(poses: Poses) -> Singles:
+    """Take the detections of a view.
+
+    Returns
+    -------
+    float32, (F, S, K, 3)
+        x, y, confidence; NaN and 0 where nothing was found.
+    """
+    array = np.array(poses.array, np.float32)
+    array[~(array[..., 2] > 0), :2] = np.nan
+    return array
+
+
+def stack_detections(views: Sequence[Poses]) -> Singles:
     """Put the detections of views with the same frames into one array.
 
     Parameters
     ----------
-    views : sequence of Parts
+    views : sequence of Poses
         V views of F frames and K keypoints.
 
     Returns
@@ -65,15 +78,12 @@ def stack_detections(views: Sequence[Parts]) -> Singles:
         x, y, confidence; NaN and 0 where nothing was found. S is the largest number of
         individuals of a view.
     """
-    slots = max(len(parts.names) for parts in views)
-    shape = (len(views[0]), len(views), slots, *views[0].head.array.shape[2:])
+    slots = max(len(poses.names) for poses in views)
+    shape = (len(views[0]), len(views), slots, *views[0].array.shape[2:])
     stacked = np.full(shape, np.nan, np.float32)
     stacked[..., 2] = 0
-    for v, parts in enumerate(views):
-        for rows, poses in zip(parts.cut(), parts, strict=True):
-            own = stacked[rows, v, : len(parts.names)]
-            own[...] = poses.array
-            own[~(own[..., 2] > 0), :2] = np.nan
+    for v, poses in enumerate(views):
+        stacked[:, v, : len(poses.names)] = take_detections(poses)
     return stacked
 
 
@@ -83,7 +93,7 @@ def measure_observations(stacked: Singles, cameras: Sequence[Camera]) -> Observa
     Parameters
     ----------
     stacked : float32, (F, V, S, K, 3)
-        From `stack_views`.
+        From `stack_detections`.
     cameras : sequence of calibration.Camera
         One for each view.
     """

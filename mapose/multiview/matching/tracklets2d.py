@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from mapose.arrays import AnyFloats, Bools, Floats, Ints, Singles
-
-Gaps = Iterator[tuple[slice, Floats]]
+from mapose.arrays import AnyFloats, Bools, Floats, Ints
+from mapose.shelf import Rows, cut_blocks
 
 #: Longest gap in frames over which a 2D track's own name is believed.
 _MAX_GAP = 25
@@ -21,11 +18,11 @@ _JUMP = 0.3
 #: For detections without names: how much nearer than every other the predecessor must be, and
 #: how near at most, in body lengths.
 _CLEAR, _NEAR = 0.5, 0.5
-#: Distances of keypoints that are measured at once.
-_BLOCK = 2_000_000
 
 
-def find_tracklets2d(points: AnyFloats, frames: Ints, *, named: bool, size: float) -> Ints:
+def find_tracklets2d(
+    runs: Iterable[AnyFloats], frames: Ints, *, named: bool, size: float
+) -> Iterator[Ints]:
     """Find the 2D tracklets of one camera, numbered.
 
     A named track is one tracklet as long as it does not jump to where another one was, and is not
@@ -34,8 +31,8 @@ def find_tracklets2d(points: AnyFloats, frames: Ints, *, named: bool, size: floa
 
     Parameters
     ----------
-    points : float, (F, S, K, 2)
-        Pixels; NaN = missing.
+    runs : iterable of float, (F', S, K, 2)
+        Pixels, one run of frames after the other; NaN = missing.
     frames : int64, (F,)
         Frame numbers.
     named : bool
@@ -43,77 +40,107 @@ def find_tracklets2d(points: AnyFloats, frames: Ints, *, named: bool, size: floa
     size : float
         Body length in px.
 
-    Returns
-    -------
-    int64, (F, S)
-        Number of the tracklet of each detection, from 0; -1 = nothing there.
-    """
-    there = np.asarray(np.isfinite(points).all(-1).any(-1))
-    tracklets = np.full(there.shape, -1, np.int64)
-    if not there.any():
-        return tracklets
-    gaps = _find_gaps(points, frames, size)
-    if named:
-        return _cut_tracks(there, gaps, frames, size)
-    return _link_detections(there, gaps, size)
-
-
-def _find_gaps(points: AnyFloats, frames: Ints, size: float) -> Iterator[tuple[slice, Floats]]:
-    """Find how far detections are from those of the frame before, some frames at a time.
-
-    The mean over common keypoints, each capped at a body length: one that went astray does not
-    count for more than that. Nothing is near what is more than two frames ago.
-
     Yields
     ------
-    slice, float64 (F', S, S)
-        Rows of the later detections; px, by later and by earlier slot.
+    int64, (F', S)
+        Number of the tracklet of each detection, from 0 as they begin; -1 = nothing there.
+    """
+    number = _name_tracks if named else _link_detections
+    before: AnyFloats | None = None
+    state: _State | None = None
+    start = 0
+    for run in runs:
+        there = np.asarray(np.isfinite(run).all(-1).any(-1))
+        if state is None:
+            state = _State(there.shape[1])
+        rows = slice(start, start + len(run))
+        since = frames[max(start - 1, 0) : rows.stop]
+        wide = run if before is None else np.concatenate([before, run])
+        yield number(there, _find_gaps(wide, since, size), frames[rows], size=size, state=state)
+        before, start = run[-1:], rows.stop
+
+
+class _State:
+    """What is known of S slots after the frames so far.
+
+    Attributes
+    ----------
+    tracklets : int64, (S,)
+        Of each slot: of a track the last that it had, else that of the last frame; -1 = none.
+    seen : int64, (S,)
+        Number of the last frame in which something was there.
+    fresh : int
+        The next free number.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.tracklets = np.full(slots, -1, np.int64)
+        self.seen = np.full(slots, np.iinfo(np.int64).min // 2)
+        self.fresh = 0
+
+    def begin(self, mask: Bools) -> Ints:
+        """Give numbers to what a mask marks, and -1 elsewhere."""
+        numbers = np.full(mask.shape, -1, np.int64)
+        count = int(mask.sum())
+        numbers[mask] = self.fresh + np.arange(count)
+        self.fresh += count
+        return numbers
+
+
+def _find_gaps(points: AnyFloats, frames: Ints, size: float) -> Floats:
+    """Find how far detections are from those of the frame before, (F - 1, S, S), px.
+
+    By later and by earlier slot; the mean over common keypoints, each capped at a body length: one
+    that went astray does not count for more than that. Nothing is near what is more than two
+    frames ago.
     """
     slots = points.shape[1]
-    step = max(_BLOCK // max(slots**2 * points.shape[2], 1), 1)
-    for start in range(0, len(points) - 1, step):
-        part = points[start : start + step + 1].astype(np.float32)
+    gaps = [np.empty((0, slots, slots))]
+    for rows in cut_blocks(len(points) - 1, 2 * slots**2 * points.shape[2]):
+        part = points[rows.start : rows.stop + 1].astype(np.float32)
         apart = part[1:, :, None] - part[:-1, None]
         distance = np.sqrt(np.einsum("fijkd,fijkd->fijk", apart, apart))
         common = np.isfinite(distance)
         count = common.sum(-1)
         total = np.where(common, np.minimum(distance, size), 0).sum(-1)
-        gaps = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float64)
-        gaps[np.diff(frames[start : start + step + 1]) > 2] = np.nan
-        yield slice(start + 1, start + 1 + len(gaps)), gaps
+        gaps.append(np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float64))
+    found = np.concatenate(gaps)
+    found[np.diff(frames) > 2] = np.nan
+    return found
 
 
-def _cut_tracks(there: Bools, gaps: Gaps, frames: Ints, size: float) -> Ints:
+def _name_tracks(there: Bools, gaps: Floats, frames: Ints, *, size: float, state: _State) -> Ints:
     """Cut named tracks at jumps to another's place and at long gaps."""
     slots = there.shape[1]
+    own = np.einsum("fii->fi", gaps)
+    other = np.where(np.eye(slots, dtype=bool), np.inf, np.nan_to_num(gaps, nan=np.inf))
     cut = np.zeros(there.shape, bool)
-    for rows, away in gaps:
-        own = np.einsum("fii->fi", away)
-        other = np.where(np.eye(slots, dtype=bool), np.inf, np.nan_to_num(away, nan=np.inf))
-        cut[rows] = (own > _JUMP * size) & (other.min(-1, initial=np.inf) < 0.5 * own)
+    # Of the first frame of all there is none before.
+    cut[len(there) - len(gaps) :] = (own > _JUMP * size) & (
+        other.min(-1, initial=np.inf) < 0.5 * own
+    )
     # A tracklet also ends where the track was out of sight for long.
-    last = np.where(there, frames[:, None], np.iinfo(np.int64).min // 2)
+    last = np.concatenate([state.seen[None], np.where(there, frames[:, None], state.seen)])
     last = np.maximum.accumulate(last, axis=0)
-    cut[1:] |= there[1:] & (frames[1:, None] - last[:-1] > _MAX_GAP)
-    tracklets = np.cumsum(cut, axis=0)
-    tracklets += np.concatenate([[0], np.cumsum(tracklets[-1] + 1)[:-1]])
-    return np.where(there, tracklets, -1)
+    state.seen = last[-1]
+    begun = state.begin(there & (cut | (frames[:, None] - last[:-1] > _MAX_GAP)))
+    held = np.maximum.accumulate(np.concatenate([state.tracklets[None], begun]), axis=0)[1:]
+    state.tracklets = held[-1] if len(held) else state.tracklets
+    return np.where(there, held, -1)
 
 
-def _link_detections(there: Bools, gaps: Gaps, size: float) -> Ints:
+def _link_detections(
+    there: Bools, gaps: Floats, frames: Ints, *, size: float, state: _State
+) -> Ints:
     """Find runs of nameless detections that follow each other beyond doubt."""
-    slots = there.shape[1]
-    later, earlier = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for rows, away in gaps:
-        linked, best = _find_links(away, size)
-        frame, slot = np.nonzero(linked)
-        later.append((rows.start + frame) * slots + slot)
-        earlier.append((rows.start + frame - 1) * slots + best[frame, slot])
-    pairs = np.concatenate(later), np.concatenate(earlier)
-    links = coo_array((np.ones(len(pairs[0]), bool), pairs), (there.size, there.size))
-    labels = connected_components(links, directed=False)[1].reshape(there.shape)
+    linked, best = np.zeros(there.shape, bool), np.zeros(there.shape, np.int64)
+    later = slice(len(there) - len(gaps), None)
+    if len(gaps):
+        linked[later], best[later] = _find_links(gaps, size)
     tracklets = np.full(there.shape, -1, np.int64)
-    tracklets[there] = np.unique(labels[there], return_inverse=True)[1]
+    for f, here in enumerate(there):
+        own = np.where(linked[f], state.tracklets[best[f]], -1)
+        state.tracklets = tracklets[f] = np.maximum(own, state.begin(here & (own < 0)))
     return tracklets
 
 
@@ -143,8 +170,10 @@ class Tracks2D:
     ----------
     frames : int64, (F,)
         Frame numbers.
-    tracklets : int64, (F, V, S)
+    tracklets : int32, (F, V, S)
         2D tracklet that each detection belongs to; -1 = no detection.
+    count : int
+        One more than the highest of them.
     places : float32, (F, V, S, 2)
         Middle of each detection, in usual lengths of a body in its view; NaN = none.
     named : bool, (V,)
@@ -152,6 +181,7 @@ class Tracks2D:
     """
 
     frames: Ints
-    tracklets: Ints
-    places: Singles
+    tracklets: Rows
+    count: int
+    places: Rows
     named: Bools

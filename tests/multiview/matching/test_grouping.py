@@ -46,19 +46,27 @@ def test_nobody_is_made_of_one_camera():
     assert len(find_groups(frame, free, noise, area=area)[0]) == 0
 
 
+def find_tracklets(points, frames, **options):
+    """Find tracklets in one run and in three, which are the same."""
+    (whole,) = find_tracklets2d([points], frames, **options)
+    parts = find_tracklets2d(np.split(points, [1, 6]), frames, **options)
+    np.testing.assert_array_equal(np.concatenate(list(parts)), whole)
+    return whole
+
+
 def test_2d_track_is_cut_where_it_takes_another_ones_place():
     points = np.zeros((10, 2, 1, 2))
     points[:, 1] = 100
     points[5:] = points[5:, ::-1]
-    tracklets = find_tracklets2d(points, np.arange(10), named=True, size=30)
+    tracklets = find_tracklets(points, np.arange(10), named=True, size=30)
     assert (tracklets[:5] == tracklets[0]).all() and (tracklets[5:] == tracklets[5]).all()
     assert len(np.unique(tracklets)) == 4
     # A leap to where nobody was is no reason to doubt the name; a long absence is.
     points[:, 1] = 500
     points[:5, 1] = 300
-    assert len(np.unique(find_tracklets2d(points, np.arange(10), named=True, size=30)[:, 1])) == 1
+    assert len(np.unique(find_tracklets(points, np.arange(10), named=True, size=30)[:, 1])) == 1
     frames = np.r_[0:5, 100:105]
-    assert len(np.unique(find_tracklets2d(points, frames, named=True, size=30)[:, 1])) == 2
+    assert len(np.unique(find_tracklets(points, frames, named=True, size=30)[:, 1])) == 2
 
 
 def test_nameless_detections_are_linked_where_it_is_clear(rng):
@@ -66,7 +74,7 @@ def test_nameless_detections_are_linked_where_it_is_clear(rng):
     order = rng.random((20, 3)).argsort(1)
     mixed = np.take_along_axis(walk, order[..., None, None], axis=1)
     mixed[10, 0] = np.nan
-    tracklets = find_tracklets2d(mixed, np.arange(20), named=False, size=40)
+    tracklets = find_tracklets(mixed, np.arange(20), named=False, size=40)
     assert tracklets[10, 0] == -1
     for animal in range(3):
         mine = tracklets[order == animal]

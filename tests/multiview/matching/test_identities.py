@@ -11,8 +11,9 @@ from calibration.synthetic import make_ring
 from mapose import Poses, Skeleton
 from mapose.errors import SettingsError, ShapeError
 from mapose.io.openpose import read_openpose_poses
-from mapose.multiview import match_parts, match_views
+from mapose.multiview import MatchOptions, match_parts, match_views
 from mapose.parts import Parts
+from mapose.shelf import Shelf
 from mapose.synthetic import Flaws, degrade, make_scene
 from tests.multiview.known_names import find_nearest, find_right, name_rows
 
@@ -312,7 +313,7 @@ def test_nothing_at_all_gives_nothing():
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_views_are_named_part_by_part_as_a_whole(monkeypatch, named):
+def test_views_are_named_part_by_part_as_a_whole(monkeypatch, named, tmp_path):
     scene, _, views = watch(2, 3, 120, named=named)
     cameras = add_station(scene.cameras, scene.cameras["cam1"], 50)
     cov = np.eye(2, dtype=np.float32) * np.arange(120)[:, None, None, None, None]
@@ -320,7 +321,8 @@ def test_views_are_named_part_by_part_as_a_whole(monkeypatch, named):
         shape = (*view.array.shape[:3], 2, 2)
         views[name] = replace(view, covariance=np.broadcast_to(cov, shape))
     whole = match_views(views, cameras)
-    monkeypatch.setattr("mapose.multiview.matching.tracklets2d._BLOCK", 500)
+    monkeypatch.setattr("mapose.shelf._BLOCK", 2000)
+    monkeypatch.setattr("mapose.shelf._MOST", 0)  # all lies in files
     read = []
 
     def open_view(view):
@@ -330,15 +332,17 @@ def test_views_are_named_part_by_part_as_a_whole(monkeypatch, named):
 
         return Parts(take, view.frames, size=17)
 
-    found = match_parts({name: open_view(view) for name, view in views.items()}, cameras)
-    assert list(found) == list(whole)
-    assert max(read) == 17
-    for name, parts in found.items():
-        for part in (parts.read(slice(40, 60)), parts.join()[0]):
-            own = whole[name].sel(frames=part.frames)
-            assert part.names == own.names
-            for field in ("array", "identity", "covariance"):
-                np.testing.assert_array_equal(getattr(part, field), getattr(own, field))
+    with Shelf(tmp_path) as shelf:
+        opened = {name: open_view(view) for name, view in views.items()}
+        found = match_parts(opened, cameras, options=MatchOptions(), shelf=shelf)
+        assert list(found) == list(whole)
+        assert max(read) <= 17
+        for name, parts in found.items():
+            for part in (parts.read(slice(40, 60)), parts.join()[0]):
+                own = whole[name].sel(frames=part.frames)
+                assert part.names == own.names
+                for field in ("array", "identity", "covariance"):
+                    np.testing.assert_array_equal(getattr(part, field), getattr(own, field))
 
 
 def test_companions_travel_along():

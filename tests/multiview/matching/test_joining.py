@@ -107,7 +107,7 @@ def test_track_that_turned_out_to_be_another_one_is_an_empty_piece():
         moves=none,
     )
     places = np.zeros((*labels.shape, 2), np.float32)
-    tracks = Tracks2D(frames, tracklets2d, places, np.array([False, False]))
+    tracks = Tracks2D(frames, tracklets2d, 2, places, np.array([False, False]))
     label_lone_tracklets(labels, tracks, start=2, min_frames=2)
     tracklets = measure_tracklets(labels, run, tracks, n_tracks=2)
     assert tracklets.weight.tolist() == [4, 0]
