@@ -119,9 +119,13 @@ class Parts:
             wide = self.read(slice(start, min(rows.stop + margin, len(self))))
             yield wide, slice(rows.start - start, rows.stop - start)
 
+    def read_supported(self, rows: slice) -> tuple[Poses, Mapping[str, Any]]:
+        """Give the poses of some rows and what their keypoints rest on."""
+        return self.read(rows), self._read_support(rows)
+
     def iterate_supported(self) -> Iterator[tuple[Poses, Mapping[str, Any]]]:
         """Give part after part with what its keypoints rest on."""
-        return ((self.read(rows), self._read_support(rows)) for rows in self.cut())
+        return map(self.read_supported, self.cut())
 
     def list_support(self) -> tuple[str, ...]:
         """List by name what the keypoints rest on."""

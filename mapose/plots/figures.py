@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from mapose.arrays import Floats, Image, Ints
+from mapose.errors import ShapeError
 from mapose.files import make_mark, write_atomically
 from mapose.parts import Parts
 from mapose.poses import Poses
@@ -101,6 +102,25 @@ def label_log_axis(axis: Axis) -> None:
 def to_rgb(colours: Image) -> list[tuple[float, float, float]]:
     """Turn uint8 (N, 3) into the numbers that matplotlib takes."""
     return [(r / 255, g / 255, b / 255) for r, g, b in colours.tolist()]
+
+
+def take_parts(poses: Poses | Parts, **support: npt.ArrayLike | None) -> Parts:
+    """Take poses as parts that know what their keypoints rest on, (F, I, K) each.
+
+    What comes in parts knows it by itself.
+
+    Raises
+    ------
+    ShapeError
+        If an array does not fit.
+    """
+    if isinstance(poses, Parts):
+        return poses
+    known = {name: np.asarray(values) for name, values in support.items() if values is not None}
+    for name, values in known.items():
+        if values.shape != poses.array.shape[:3]:
+            raise ShapeError(f"{name}: wanted shape {poses.array.shape[:3]}, came {values.shape}")
+    return Parts.of(poses, support=known)
 
 
 def find_times(poses: Poses | Parts) -> tuple[Floats, str]:

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from mapose.arrays import AnyFloats, Bools, Floats
 from mapose.errors import ShapeError
+from mapose.parts import Parts
 from mapose.plots.colours import find_identity_colours
-from mapose.plots.figures import INK, make_plot, to_rgb
+from mapose.plots.figures import INK, make_plot, take_parts, to_rgb
 from mapose.plots.rigs import CameraView, find_frustum, find_upright, level_floor
 from mapose.poses import Poses
 from mapose.similarity import find_centres
@@ -27,7 +28,7 @@ SAMPLE = 2000
 
 
 def plot_scene_3d(
-    poses: Poses,
+    poses: Poses | Parts,
     *,
     cameras: Iterable[CameraView] = (),
     frame: int | None = None,
@@ -43,7 +44,7 @@ def plot_scene_3d(
 
     Parameters
     ----------
-    poses : Poses
+    poses : Poses or Parts
         3D.
     cameras : CameraGroup or iterable of Camera, optional
         Drawn with their names, as pyramids that open towards what they see, in a panel of its
@@ -53,7 +54,7 @@ def plot_scene_3d(
     trail : int
         Frames over which the path of each body centre is drawn; 0 = none.
     filled : bool, (F, I, K), optional
-        Keypoints that were filled in, not measured: they are hollow.
+        Keypoints that were filled in, not measured: they are hollow. Parts know it by themselves.
     view : (float, float)
         Elevation and azimuth from which one looks, degrees.
 
@@ -76,17 +77,18 @@ def plot_scene_3d(
     """
     if poses.dimensions != 3:
         raise ShapeError("scene: wanted poses in 3D, came 2D; use plot_trajectories")
-    if filled is not None and np.shape(filled) != poses.array.shape[:3]:
-        raise ShapeError(f"filled: wanted shape {poses.array.shape[:3]}, came {np.shape(filled)}")
-    cameras = list(cameras)
-    row = _find_row(poses, frame)
-    sample = poses.points[:: 1 + len(poses) // SAMPLE].astype(np.float64)
+    parts, cameras = take_parts(poses, filled=filled), list(cameras)
+    row = _find_row(parts, frame)
+    first = int(np.searchsorted(parts.frames, parts.frames[row] - trail))
+    near, support = parts.read_supported(slice(first, row + 1))
+    points = near.points.astype(np.float64)
+    sample = _take_sample(parts)
     turn = find_turn(cameras, sample)
     scene = _Scene(
-        poses,
-        points=poses.points[row].astype(np.float64) @ turn.T,
-        hollow=None if filled is None else np.asarray(filled, bool)[row],
-        trails=_find_trails(poses, row, trail) @ turn.T,
+        near,
+        points=points[-1] @ turn.T,
+        hollow=np.asarray(support["filled"], bool)[-1] if "filled" in support else None,
+        trails=np.asarray(find_centres(points)) @ turn.T,
         eye=find_eye(*view),
     )
     own = scene.find_box()
@@ -106,7 +108,7 @@ def plot_scene_3d(
     panels[0].get_gridspec().set_width_ratios(shares)
     wide = 5.4 * len(panels)
     figure.set_size_inches(wide + 0.4, float(np.clip(wide / sum(shares) + 0.6, 2.4, 6.5)))
-    _write_titles(panels, poses, row)
+    _write_titles(panels, near, len(near) - 1)
     return figure
 
 
@@ -116,24 +118,26 @@ def find_turn(cameras: list[CameraView], sample: Floats) -> Floats:
     return turn if np.array_equal(turn, np.eye(3)) else level_floor(sample, turn)
 
 
-def _find_row(poses: Poses, frame: int | None) -> int:
-    if not len(poses):
+def _take_sample(parts: Parts) -> Floats:
+    """Take the points of some frames, (F', I, K, 3)."""
+    step = 1 + len(parts) // SAMPLE
+    taken = [parts.read(rows).points[-rows.start % step :: step] for rows in parts.cut()]
+    return np.concatenate(taken).astype(np.float64)
+
+
+def _find_row(parts: Parts, frame: int | None) -> int:
+    if not len(parts):
         raise ShapeError("scene: wanted at least one frame, came poses without any")
     if frame is not None:
-        rows = np.flatnonzero(poses.frames == frame)
+        rows = np.flatnonzero(parts.frames == frame)
         if not len(rows):
             raise ShapeError(
-                f"frame {frame} is not among the frames {poses.frames[0]} to {poses.frames[-1]}"
+                f"frame {frame} is not among the frames {parts.frames[0]} to {parts.frames[-1]}"
             )
         return int(rows[0])
-    found = (poses.confidence > 0).sum((1, 2))
+    found = np.concatenate([(poses.confidence > 0).sum((1, 2)) for poses in parts])
     best = np.flatnonzero(found == found.max())
     return int(best[len(best) // 2])
-
-
-def _find_trails(poses: Poses, row: int, trail: int) -> Floats:
-    first = int(np.searchsorted(poses.frames, poses.frames[row] - trail))
-    return np.asarray(find_centres(poses.points[first : row + 1].astype(np.float64)))
 
 
 def find_eye(elevation: float = _ELEVATION, azimuth: float = _AZIMUTH) -> Floats:

@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from mapose.arrays import AnyFloats, Floats, Image, Ints
+from mapose.arrays import AnyFloats, Bools, Floats, Image, Ints
 from mapose.errors import ShapeError
 from mapose.parts import Parts
 from mapose.plots.colours import find_identity_colours
@@ -26,6 +26,7 @@ from mapose.plots.figures import (
     find_times,
     label_log_axis,
     make_plot,
+    take_parts,
     to_rgb,
 )
 from mapose.poses import Poses
@@ -88,7 +89,7 @@ def plot_trajectories(
     """
     if poses.dimensions != 2:
         raise ShapeError("trajectories: wanted poses in 2D, came 3D; use plot_positions")
-    parts = _take_parts(poses, edited)
+    parts = take_parts(poses, edited=edited)
     step = -(-len(parts) // _MOST_POINTS) or 1
     runs, rings = [], _Rings(parts, keypoint)
     for rows, (part, support) in zip(parts.cut(), parts.iterate_supported(), strict=True):
@@ -145,7 +146,7 @@ def plot_positions(
     ShapeError
         If there is no such keypoint, or what was edited does not fit.
     """
-    parts = _take_parts(poses, edited)
+    parts = take_parts(poses, edited=edited)
     times, label = find_times(parts)
     rings, runs = _Rings(parts, keypoint), []
     bins, count = find_bins(parts.frames, _MOST_BINS)
@@ -188,15 +189,6 @@ def plot_positions(
     return figure
 
 
-def _take_parts(poses: Poses | Parts, edited: npt.ArrayLike | None) -> Parts:
-    """Take poses as parts that know what a person has touched."""
-    if edited is None or isinstance(poses, Parts):
-        return Parts.of(poses)
-    if np.shape(edited) != poses.array.shape[:3]:
-        raise ShapeError(f"edited: wanted shape {poses.array.shape[:3]}, came {np.shape(edited)}")
-    return Parts.of(poses, support={"edited": np.asarray(edited, bool)})
-
-
 class _Rings:
     """Where and in which frames a person has touched a path, gathered part after part."""
 
@@ -208,7 +200,7 @@ class _Rings:
     def add(self, poses: Poses, support: Mapping[str, Any], path: AnyFloats) -> None:
         """Add a part with its path (F, I, d)."""
         if "edited" in support:
-            touched = support["edited"]
+            touched: Bools = np.asarray(support["edited"], bool)
             touched = touched.any(2) if self._chosen is None else touched[:, :, self._chosen]
             rings = touched & np.isfinite(path).all(-1)
             self._frames.append(np.broadcast_to(poses.frames[:, None], rings.shape)[rings])

@@ -304,11 +304,8 @@ def _list_figures(
     if parts.dimensions == 2:
         figures["trajectories"] = partial(plots.plot_trajectories, parts, image=image)
     elif len(parts):
-        found, support = parts.join()  # a figure of bones is one of all their lengths
-        parts, filled = Parts.of(found, support=support), support.get("filled")
-        rests = {name: values for name, values in support.items() if name != "edited"}
-        figures["scene"] = partial(plots.plot_scene_3d, found, cameras=cameras, filled=filled)
-        figures["reconstruction"] = partial(plots.plot_reconstruction, found, **rests)
+        figures["scene"] = partial(plots.plot_scene_3d, parts, cameras=cameras)
+        figures["reconstruction"] = partial(plots.plot_reconstruction, parts)
     figures["positions"] = partial(plots.plot_positions, parts)
     figures["confidence"] = partial(plots.plot_confidence, parts)
     figures["histograms"] = partial(plots.plot_histograms, parts)

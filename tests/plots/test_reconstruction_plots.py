@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from calibration.synthetic import make_ring
 from mapose import Poses, Skeleton
 from mapose.errors import ShapeError
+from mapose.parts import Parts
 from mapose.plots import plot_calibration, plot_reconstruction
 
 RAT = Skeleton(["head", "neck", "tail"], [("head", "neck"), ("neck", "tail")])
@@ -98,6 +99,28 @@ def test_no_excursion_is_lost_in_long_recordings(rng) -> None:
     array[7777, 0, 1, 2] = 500
     figure = plot_reconstruction(replace(poses, array=array), keypoint="neck")
     assert figure.axes[2].get_ylim()[1] > 490
+
+
+@pytest.mark.parametrize("frames", [90, 4000])
+def test_parts_are_drawn_as_the_whole(rng, frames) -> None:
+    poses = make_poses(rng, frames)
+    support = make_support(rng, poses)
+    parts = Parts(
+        poses.take,
+        poses.frames,
+        read_support=lambda rows: {name: values[rows] for name, values in support.items()},
+        size=37,
+    )
+    drawn = []
+    for figure in (plot_reconstruction(poses, **support), plot_reconstruction(parts)):
+        bands = [
+            path.vertices for a in figure.axes for c in a.collections for path in c.get_paths()
+        ]
+        lines = [line.get_ydata() for axes in figure.axes for line in axes.lines]
+        drawn.append([*bands, *lines, [p.get_width() for a in figure.axes for p in a.patches]])
+    assert len(drawn[0]) == len(drawn[1]) > 20
+    for whole, part in zip(*drawn, strict=True):
+        np.testing.assert_array_equal(part, whole)
 
 
 def test_what_cannot_be_plotted_is_told(rng) -> None:

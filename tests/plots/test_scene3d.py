@@ -12,6 +12,7 @@ from calibration import Camera, CameraGroup
 from calibration.synthetic import make_ring
 from mapose import Poses, Skeleton
 from mapose.errors import ShapeError
+from mapose.parts import Parts
 from mapose.plots import plot_scene_3d
 from mapose.plots.rigs import find_frustum, find_upright, level_floor
 
@@ -156,6 +157,17 @@ def test_frusta_open_towards_what_is_seen(fisheye) -> None:
         np.testing.assert_allclose(pixels, corners, atol=30)
     middle = camera.project(frustum[1:].mean(0))
     np.testing.assert_allclose(middle, [319.5, 239.5], atol=5)
+
+
+def test_parts_are_drawn_as_the_whole(rng) -> None:
+    poses, filled = make_poses(rng), np.zeros((80, 2, 3), bool)
+    filled[41, 1] = True
+    parts = Parts(
+        poses.take, poses.frames, read_support=lambda rows: {"filled": filled[rows]}, size=17
+    )
+    for frame in (None, 41):
+        whole = plot_scene_3d(poses, frame=frame, filled=filled)
+        assert draw(plot_scene_3d(parts, frame=frame)) == draw(whole)
 
 
 def test_what_cannot_be_drawn_is_told(rng) -> None:
