@@ -200,8 +200,8 @@ class _Rings:
     def add(self, poses: Poses, support: Mapping[str, Any], path: AnyFloats) -> None:
         """Add a part with its path (F, I, d)."""
         if "edited" in support:
-            touched: Bools = np.asarray(support["edited"], bool)
-            touched = touched.any(2) if self._chosen is None else touched[:, :, self._chosen]
+            edited: Bools = np.asarray(support["edited"], bool)
+            touched = edited.any(2) if self._chosen is None else edited[:, :, self._chosen]
             rings = touched & np.isfinite(path).all(-1)
             self._frames.append(np.broadcast_to(poses.frames[:, None], rings.shape)[rings])
             self._places.append(path[rings])

@@ -60,6 +60,9 @@ RESULTS = {
     "metrics": "metrics {n}.mapose.h5 {n}.mapose.h5",
     "edit": "edit {n}.mapose.h5 move animal3 --frame 12 --keypoint nose --to 30,40",
     "plot": "plot {n}.mapose.h5 -o plots",
+    "plot in space": "plot {n}.space.mapose.h5 -o plots",
+    "triangulate with matching": "triangulate a={n}.a.mapose.h5 b={n}.b.mapose.h5"
+    " --calibration two.toml -o out.mapose.h5",
     "triangulate": "triangulate a={n}.a.mapose.h5 b={n}.b.mapose.h5 --calibration two.toml"
     " --trust-names -o out.mapose.h5",
     "triangulate plainly": "triangulate a={n}.a.mapose.h5 b={n}.b.mapose.h5"
