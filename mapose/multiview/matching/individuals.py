@@ -74,7 +74,7 @@ def find_individuals(
     shape = (len(run.tracks), run.tracks[:1].shape[1:])
     n_tracks = 1 + max((int(alive[1].max(initial=-1)) for alive in run.iterate_alive()), default=-1)
     labels = shelf.make(*shape, np.int32)
-    _revise(run, tracks.tracklets, labels, n_tracks)
+    revise(run, tracks.tracklets, labels, n_tracks=n_tracks)
     label_lone_tracklets(labels, tracks, start=n_tracks, min_frames=min_frames)
     tracklets = measure_tracklets(labels, run, tracks, n_tracks=n_tracks)
     blocks = list(cut_labels(labels))
@@ -115,11 +115,22 @@ def find_individuals(
     return assigned, identity
 
 
-def _revise(run: Run, tracklets2d: Readable, labels: Rows, n_tracks: int) -> None:
-    """Carry second thoughts back to where the mistake was made: the tracks as labels (F, V, S).
+def revise(run: Run, tracklets2d: Readable, labels: Rows, *, n_tracks: int) -> None:
+    """Carry second thoughts back to where the mistake was made.
 
     A track that turned out to be another one gets its number, unless it had a detection beside
     the other's in the same image: they were two then.
+
+    Parameters
+    ----------
+    run : Run
+        Tracks in space, and second thoughts.
+    tracklets2d : int, (F, V, S)
+        2D tracklet of each detection.
+    labels : int, (F, V, S)
+        Where the tracks are written, as they are now.
+    n_tracks : int
+        Number of tracks.
     """
     blocks = list(cut_labels(labels))
     for rows in blocks:

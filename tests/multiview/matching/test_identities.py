@@ -345,6 +345,29 @@ def test_views_are_named_part_by_part_as_a_whole(monkeypatch, named, tmp_path):
                     np.testing.assert_array_equal(getattr(part, field), getattr(own, field))
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_names_do_not_depend_on_how_a_recording_is_cut(rng, monkeypatch, tmp_path, named):
+    """Animals that hide, tracks that swap, keypoints that are missing: blocks of a few frames."""
+    scene, _, views = watch(3, 2, 120, named=named)
+    for name, view in views.items():
+        array = view.array.copy()
+        array[rng.random(array.shape[:2]) < 0.1] = np.nan
+        array[rng.random(array.shape[:3]) < 0.1] = np.nan
+        array[50:60] = array[50:60, ::-1]
+        views[name] = replace(view, array=array)
+    whole = match_views(views, scene.cameras)
+    monkeypatch.setattr("mapose.shelf._BLOCK", 1000)
+    monkeypatch.setattr("mapose.shelf._MOST", 0)
+    with Shelf(tmp_path) as shelf:
+        opened = {name: Parts.of(view) for name, view in views.items()}
+        found = match_parts(opened, scene.cameras, options=MatchOptions(), shelf=shelf)
+        for name, parts in found.items():
+            poses = parts.join()[0]
+            assert poses.names == whole[name].names
+            np.testing.assert_array_equal(poses.array, whole[name].array)
+            np.testing.assert_array_equal(poses.identity, whole[name].identity)
+
+
 def test_companions_travel_along():
     scene, truth, _ = watch(2, 2, 40)
     views = {}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mapose.multiview.matching.following import Run
+from mapose.multiview.matching.individuals import revise
 from mapose.multiview.matching.joining import (
     Ends,
     Tracklets,
@@ -114,3 +115,30 @@ def test_track_that_turned_out_to_be_another_one_is_an_empty_piece():
     assert tracklets.start.frame[0] == 0 and tracklets.end.frame[0] == 3
     individual, _ = join_tracklets(tracklets, individuals=None, min_frames=2, length=1)
     assert individual.tolist() == [0, -1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_second_thoughts_reach_back_through_all_blocks(monkeypatch, seed):
+    """Compared with what they say, done on the whole recording at once."""
+    monkeypatch.setattr("mapose.shelf._BLOCK", 16 * 6 * 4)  # blocks of four frames
+    rng = np.random.default_rng(seed)
+    tracks = rng.integers(-1, 5, (30, 2, 3)).astype(np.int32)
+    tracklets2d = rng.integers(0, 4, tracks.shape)
+    # 2D tracklet, former track, new one, since when, until before which row.
+    moves = np.array([[1, 2, 4, -1, 9], [0, 4, 1, 3, 30], [3, 0, 3, 10, 13]])
+    mergers = np.array([[5, 1], [4, 5], [3, 2]])
+    tracks[20:, :, 1:][tracks[20:, :, 1:] == 3] = -1
+    none = np.empty(0)
+    run = Run(tracks, none, none, none, none, none, none, mergers, moves)
+    labels = np.zeros_like(tracks)
+    revise(run, tracklets2d, labels, n_tracks=5)
+    wanted = tracks.copy()
+    for tracklet2d, former, track, since, row in moves:
+        part = slice(since + 1, row)
+        wanted[part][(tracklets2d[part] == tracklet2d) & (wanted[part] == former)] = track
+    for track, other in mergers[::-1]:
+        mine, its = wanted == track, wanted == other
+        if (mine.any(-1) & its.any(-1)).sum() <= 0.02 * mine.sum():
+            wanted[mine] = other
+    assert (wanted != tracks).any()
+    np.testing.assert_array_equal(labels, wanted)
