@@ -6,7 +6,7 @@ import pytest
 from mapose.shelf import Shelf, cut_blocks
 
 
-@pytest.mark.parametrize("most", [0, 100, 1 << 24])
+@pytest.mark.parametrize("most", [0, 100, 500, 1 << 24])
 def test_rows_in_a_file_are_those_of_an_array(tmp_path, monkeypatch, rng, most):
     monkeypatch.setattr("mapose.shelf._MOST", most)
     values = rng.normal(size=(50, 3, 2))
@@ -14,7 +14,7 @@ def test_rows_in_a_file_are_those_of_an_array(tmp_path, monkeypatch, rng, most):
         rows, pile = shelf.make(50, (3, 2), np.float64), shelf.pile((3, 2), np.float64)
         assert not rows[3:9].any() and len(rows) == 50 and len(pile) == 0
         assert pile[0:5].shape == (0, 3, 2)
-        for part in (slice(0, 7), slice(7, 7), slice(7, 31)):
+        for part in (slice(0, 7), slice(7, 7), slice(7, 29), slice(29, 30), slice(30, 31)):
             rows[part] = values[part]
             pile.append(values[part])
         np.testing.assert_array_equal(rows[5:31], values[5:31])

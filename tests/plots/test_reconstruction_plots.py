@@ -102,7 +102,8 @@ def test_no_excursion_is_lost_in_long_recordings(rng) -> None:
 
 
 @pytest.mark.parametrize("frames", [90, 4000])
-def test_parts_are_drawn_as_the_whole(rng, frames) -> None:
+def test_parts_are_drawn_as_the_whole(rng, monkeypatch, frames) -> None:
+    monkeypatch.setattr("mapose.plots.reconstruction._MEASURED", 40)
     poses = make_poses(rng, frames)
     support = make_support(rng, poses)
     parts = Parts(

@@ -159,7 +159,8 @@ def test_frusta_open_towards_what_is_seen(fisheye) -> None:
     np.testing.assert_allclose(middle, [319.5, 239.5], atol=5)
 
 
-def test_parts_are_drawn_as_the_whole(rng) -> None:
+def test_parts_are_drawn_as_the_whole(rng, monkeypatch) -> None:
+    monkeypatch.setattr("mapose.plots.scene3d.SAMPLE", 9)
     poses, filled = make_poses(rng), np.zeros((80, 2, 3), bool)
     filled[41, 1] = True
     parts = Parts(

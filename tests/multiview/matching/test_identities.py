@@ -12,6 +12,7 @@ from mapose import Poses, Skeleton
 from mapose.errors import SettingsError, ShapeError
 from mapose.io.openpose import read_openpose_poses
 from mapose.multiview import MatchOptions, match_parts, match_views
+from mapose.multiview.matching.identities import choose_names
 from mapose.parts import Parts
 from mapose.shelf import Shelf
 from mapose.synthetic import Flaws, degrade, make_scene
@@ -353,9 +354,12 @@ def test_names_do_not_depend_on_how_a_recording_is_cut(rng, monkeypatch, tmp_pat
         array = view.array.copy()
         array[rng.random(array.shape[:2]) < 0.1] = np.nan
         array[rng.random(array.shape[:3]) < 0.1] = np.nan
-        array[50:60] = array[50:60, ::-1]
+        array[20:25] = array[20:25, ::-1]
+        array[40:80] = np.nan  # longer than anybody is followed
         views[name] = replace(view, array=array)
     whole = match_views(views, scene.cameras)
+    sure = np.concatenate([view.identity[np.isfinite(view.identity)] for view in whole.values()])
+    assert len(np.unique(sure.round(3))) > 2  # joins are in doubt
     monkeypatch.setattr("mapose.shelf._BLOCK", 1000)
     monkeypatch.setattr("mapose.shelf._MOST", 0)
     with Shelf(tmp_path) as shelf:
@@ -366,6 +370,14 @@ def test_names_do_not_depend_on_how_a_recording_is_cut(rng, monkeypatch, tmp_pat
             assert poses.names == whole[name].names
             np.testing.assert_array_equal(poses.array, whole[name].array)
             np.testing.assert_array_equal(poses.identity, whole[name].identity)
+
+
+def test_who_comes_first_stands_first(monkeypatch):
+    monkeypatch.setattr("mapose.shelf._BLOCK", 16 * 2 * 4)  # blocks of four frames
+    assigned = np.full((30, 1, 2), -1)
+    assigned[9:, 0, 0], assigned[2:8, 0, 1] = 0, 1
+    names, place = choose_names([None], assigned, None)
+    assert names == ["track0", "track1"] and place.tolist() == [1, 0]
 
 
 def test_companions_travel_along():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mapose.multiview.matching.following import Run
+from mapose.multiview.matching.following import Run, join_runs
 from mapose.multiview.matching.individuals import revise
 from mapose.multiview.matching.joining import (
     Ends,
@@ -13,6 +13,7 @@ from mapose.multiview.matching.joining import (
     measure_tracklets,
 )
 from mapose.multiview.matching.tracklets2d import Tracks2D
+from mapose.shelf import Shelf
 
 
 def make_tracklets(*rows, views=2):
@@ -122,10 +123,12 @@ def test_second_thoughts_reach_back_through_all_blocks(monkeypatch, seed):
     """Compared with what they say, done on the whole recording at once."""
     monkeypatch.setattr("mapose.shelf._BLOCK", 16 * 6 * 4)  # blocks of four frames
     rng = np.random.default_rng(seed)
-    tracks = rng.integers(-1, 5, (30, 2, 3)).astype(np.int32)
+    tracks = rng.choice([-1, 0, 2, 3], (30, 2, 3)).astype(np.int32)
+    for start, track in ((0, 4), (10, 5), (20, 1)):  # never side by side
+        tracks[start : start + 10, :, 0] = track
     tracklets2d = rng.integers(0, 4, tracks.shape)
     # 2D tracklet, former track, new one, since when, until before which row.
-    moves = np.array([[1, 2, 4, -1, 9], [0, 4, 1, 3, 30], [3, 0, 3, 10, 13]])
+    moves = np.array([[1, 2, 4, -1, 9], [0, 5, 1, 12, 30], [3, 0, 3, 10, 13]])
     mergers = np.array([[5, 1], [4, 5], [3, 2]])
     tracks[20:, :, 1:][tracks[20:, :, 1:] == 3] = -1
     none = np.empty(0)
@@ -140,5 +143,45 @@ def test_second_thoughts_reach_back_through_all_blocks(monkeypatch, seed):
         mine, its = wanted == track, wanted == other
         if (mine.any(-1) & its.any(-1)).sum() <= 0.02 * mine.sum():
             wanted[mine] = other
-    assert (wanted != tracks).any()
+    assert not np.isin(wanted, [4, 5]).any() and (wanted == 3).any()
     np.testing.assert_array_equal(labels, wanted)
+
+
+def test_tracklets_do_not_depend_on_how_a_recording_is_cut(monkeypatch, rng, tmp_path):
+    runs = [make_run(rng, count) for count in (7, 1, 22)]
+    labels = rng.integers(-1, 6, (30, 2, 3))
+    tracklets2d = np.where(labels < 0, -1, rng.integers(0, 9, labels.shape))
+    tracklets2d[(labels < 0) & (rng.random(labels.shape) < 0.5)] = 4  # what is left of one
+    places = rng.random((*labels.shape, 2))
+    tracks = Tracks2D(100 + np.arange(30), tracklets2d, 9, places, np.array([True, False]))
+    whole = join_runs(runs, 30, Shelf())
+    assert whole.frame[:].tolist() == [n for n in range(30) for _ in range(2)]
+    found = [measure_tracklets(labels, whole, tracks, n_tracks=4)]
+    monkeypatch.setattr("mapose.shelf._BLOCK", 16 * 6 * 4)  # blocks of four frames
+    with Shelf(tmp_path) as shelf:
+        run = join_runs(runs, 30, shelf)
+        found.append(measure_tracklets(labels, run, tracks, n_tracks=4))
+    np.testing.assert_array_equal(found[0].weight, found[1].weight)
+    for one, other in zip(
+        (found[0].start, found[0].end), (found[1].start, found[1].end), strict=True
+    ):
+        for name, values in vars(one).items():
+            np.testing.assert_array_equal(values, getattr(other, name), err_msg=name)
+    first = [np.flatnonzero((labels == track).any((1, 2)))[0] for track in range(6)]
+    assert found[0].start.frame.tolist() == [100 + row for row in first]
+
+
+def make_run(rng, count):
+    """Make a run of so many frames in which two of four tracks are alive."""
+    shape = (count, 2, 3)
+    return Run(
+        rng.integers(-1, 4, shape),
+        rng.random(shape, np.float32),
+        np.zeros((*shape, 1), bool),
+        np.repeat(np.arange(count), 2),
+        np.stack([rng.permutation(4)[:2] for _ in range(count)]).ravel(),
+        rng.random((2 * count, 3)),
+        rng.random(2 * count),
+        np.empty((0, 2), np.int64),
+        np.empty((0, 5), np.int64),
+    )
