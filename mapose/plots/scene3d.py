@@ -121,8 +121,11 @@ def find_turn(cameras: list[CameraView], sample: Floats) -> Floats:
 def _take_sample(parts: Parts) -> Floats:
     """Take the points of some frames, (F', I, K, 3)."""
     step = 1 + len(parts) // SAMPLE
-    taken = [parts.read(rows).points[-rows.start % step :: step] for rows in parts.cut()]
-    return np.concatenate(taken).astype(np.float64)
+    taken = [
+        parts.read(rows).points[-rows.start % step :: step].astype(np.float64)  # a view holds all
+        for rows in parts.cut()
+    ]
+    return np.concatenate(taken)
 
 
 def _find_row(parts: Parts, frame: int | None) -> int:

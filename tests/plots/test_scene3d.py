@@ -162,6 +162,7 @@ def test_frusta_open_towards_what_is_seen(fisheye) -> None:
 def test_parts_are_drawn_as_the_whole(rng, monkeypatch) -> None:
     monkeypatch.setattr("mapose.plots.scene3d.SAMPLE", 9)
     poses, filled = make_poses(rng), np.zeros((80, 2, 3), bool)
+    poses = replace(poses, array=poses.array + np.array([0, 0, 500, 0]))  # on a table
     filled[41, 1] = True
     parts = Parts(
         poses.take, poses.frames, read_support=lambda rows: {"filled": filled[rows]}, size=17
