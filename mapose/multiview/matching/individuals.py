@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import label, maximum
@@ -77,8 +78,9 @@ def find_individuals(
     revise(run, tracks.tracklets, labels, n_tracks=n_tracks)
     label_lone_tracklets(labels, tracks, start=n_tracks, min_frames=min_frames)
     tracklets = measure_tracklets(labels, run, tracks, n_tracks=n_tracks)
-    blocks = list(cut_labels(labels))
-    seen_frames = sum(int((tracks.tracklets[rows] >= 0).any((1, 2)).sum()) for rows in blocks)
+    seen_frames = sum(
+        int((tracks.tracklets[rows] >= 0).any((1, 2)).sum()) for rows in cut_labels(labels)
+    )
     individual, doubt = join_tracklets(
         tracklets,
         individuals=individuals,
@@ -88,31 +90,63 @@ def find_individuals(
     if individuals is None:
         _drop_bystanders(individual, labels, run, cameras)
     individual = np.append(individual, -1)
-    count = int(individual.max(initial=-1)) + 1
-    assigned, identity = shelf.make(*shape, np.int32), shelf.make(*shape, np.float32)
-    votes = np.zeros((tracks.count, count), np.int64)
-    for rows in blocks:
-        own = labels[rows]
-        mine = individual[own]
-        _resolve_conflicts(mine, own, tracklets.weight)
-        sure = np.where(mine >= 0, run.certainty[rows], 0).astype(np.float32)
-        sure[(own >= n_tracks) & (mine >= 0)] = _HEARSAY
-        assigned[rows], identity[rows] = mine, sure
-        np.add.at(votes, (tracks.tracklets[rows][mine >= 0], mine[mine >= 0]), 1)
-    favourite = np.where(votes.any(1), votes.argmax(1), -1) if count else np.full(len(votes), -1)
-    for rows in blocks:
-        mine, sure = assigned[rows].copy(), identity[rows].copy()
-        _claim_rest(mine, sure, tracks.tracklets[rows], favourite)
-        assigned[rows], identity[rows] = mine, sure
-    steady = [
-        _find_steadiness(run, individual, doubt, assigned, i=i, shelf=shelf) for i in range(count)
-    ]
-    for rows in blocks:
-        sure = identity[rows].copy()
-        if count:
-            _weaken(sure, assigned[rows], np.stack([own[rows] for own in steady], axis=-1))
-        identity[rows] = np.minimum(sure, np.float32(_MOST_SURE))
-    return assigned, identity
+    owners = _Owners(
+        shelf.make(*shape, np.int32),
+        shelf.make(*shape, np.float32),
+        count=int(individual.max(initial=-1)) + 1,
+    )
+    owners.assign(labels, individual, tracklets.weight, run=run, n_tracks=n_tracks)
+    owners.claim_rest(tracks)
+    owners.weaken(run, individual, doubt, shelf=shelf)
+    return owners.assigned, owners.identity
+
+
+@dataclass(frozen=True)
+class _Owners:
+    """The individual of each detection (F, V, S) of ``count``, and how sure that is."""
+
+    assigned: Rows
+    identity: Rows
+    count: int
+
+    def assign(
+        self, labels: Readable, individual: Ints, weight: Floats, *, run: Run, n_tracks: int
+    ) -> None:
+        """Give detections to the individuals of their tracklets."""
+        for rows in cut_labels(labels):
+            own = labels[rows]
+            mine = individual[own]
+            _resolve_conflicts(mine, own, weight)
+            sure = np.where(mine >= 0, run.certainty[rows], 0).astype(np.float32)
+            sure[(own >= n_tracks) & (mine >= 0)] = _HEARSAY
+            self.assigned[rows], self.identity[rows] = mine, sure
+
+    def claim_rest(self, tracks: Tracks2D) -> None:
+        """Give what is left to the individual that its 2D track went to otherwise."""
+        if not self.count:
+            return
+        votes = np.zeros((tracks.count, self.count), np.int64)
+        for rows in cut_labels(self.assigned):
+            mine = self.assigned[rows]
+            np.add.at(votes, (tracks.tracklets[rows][mine >= 0], mine[mine >= 0]), 1)
+        favourite = np.where(votes.any(1), votes.argmax(1), -1)
+        for rows in cut_labels(self.assigned):
+            mine, sure = self.assigned[rows].copy(), self.identity[rows].copy()
+            _claim_rest(mine, sure, tracks.tracklets[rows], favourite)
+            self.assigned[rows], self.identity[rows] = mine, sure
+
+    def weaken(self, run: Run, individual: Ints, doubt: Floats, *, shelf: Shelf) -> None:
+        """Take in the probability that individuals have not been exchanged."""
+        steady = [
+            _find_steadiness(run, individual, doubt, self.assigned, i=i, shelf=shelf)
+            for i in range(self.count)
+        ]
+        for rows in cut_labels(self.assigned):
+            sure = self.identity[rows].copy()
+            if steady:
+                each = np.stack([own[rows] for own in steady], axis=-1)
+                _weaken(sure, self.assigned[rows], each)
+            self.identity[rows] = np.minimum(sure, np.float32(_MOST_SURE))
 
 
 def revise(run: Run, tracklets2d: Readable, labels: Rows, *, n_tracks: int) -> None:
