@@ -20,6 +20,7 @@ import numpy.typing as npt
 from mapose.arrays import Floats, Ints, Singles
 from mapose.errors import MaposeError
 from mapose.files import explain_write_fault
+from mapose.shelf import Readable, Rows, Shelf
 from mapose.tracking.looks import score_looks
 from mapose.tracking.stitching import OVERLAP, find_chance, score_joins
 from mapose.tracking.tracklets import Tracklets
@@ -40,8 +41,8 @@ _ROUNDS = 6
 # Bytes of steps that are kept in memory.
 _SPOOLED = 1 << 22
 
-#: Cost in nats of tracklet j (row of `Tracklets`) following tracklet i, where that is known.
-Ways = Mapping[tuple[int, int], float]
+#: Cost in nats of tracklet j (row of `Tracklets`) following tracklet i, by j, where it is known.
+Ways = Mapping[int, Mapping[int, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +53,13 @@ class Histories:
     ----------
     rows : int64, (T,)
         Row of each tracklet in the likeliest history, numbered by first appearance; -1 = nobody.
-    draws : int8 or int16, (D, T)
+    draws : int8 or int16, (T, D)
         The same for histories drawn at random as often as they are likely; rows are numbered as
         they come, differently in each.
     """
 
     rows: Ints
-    draws: npt.NDArray[np.signedinteger]
+    draws: Readable
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,9 @@ class _Walk:
     score: float  # of the likeliest one, comparable between walks
 
 
-def find_histories(tracklets: Tracklets, row: Ints, ways: Ways, arena: Floats) -> Histories:
+def find_histories(
+    tracklets: Tracklets, row: Ints, ways: Ways, *, arena: Floats, shelf: Shelf
+) -> Histories:
     """Find the likely histories of the tracklets of individuals.
 
     Joins cost what `mapose.tracking.stitching.score_joins` says, tempered, but never more than
@@ -130,10 +133,12 @@ def find_histories(tracklets: Tracklets, row: Ints, ways: Ways, arena: Floats) -
         In the order of their first frames.
     row : int64, (T,)
         Row of each by `stitch`; -1 = nobody, which it stays. At no time more rows are needed.
-    ways : dict of (int, int) to float
-        Cost of ways out of encounters, in nats.
+    ways : dict of int to dict of int to float
+        Cost of ways out of encounters, in nats: by what follows, what it may follow.
     arena : float64, (2, d)
         Corners of the box that holds all keypoints.
+    shelf : Shelf
+        Where the histories lie that are drawn.
 
     Returns
     -------
@@ -147,7 +152,7 @@ def find_histories(tracklets: Tracklets, row: Ints, ways: Ways, arena: Floats) -
     count = int(row.max(initial=-1)) + 1
     kept = np.flatnonzero(row >= 0)
     if not len(kept):
-        return Histories(row, np.empty((_DRAWS, 0), np.int16))
+        return Histories(row, np.empty((0, _DRAWS), np.int16))
     price = _TEMPER * find_chance(tracklets, arena)
     if tracklets.looks is None or count < 2:
         walk = _walk(tracklets, kept, ways, np.zeros((len(row), count)), price)
@@ -156,7 +161,7 @@ def find_histories(tracklets: Tracklets, row: Ints, ways: Ways, arena: Floats) -
         walks = [_learn(tracklets, kept, ways, begin, price) for begin in starts]
         walk = max(walks, key=lambda one: one.score)
     rows = _read_best(walk, kept, len(row))
-    drawn = np.full((_DRAWS, len(row)), -1, np.int8 if count <= 127 else np.int16)
+    drawn = shelf.make(len(row), (_DRAWS,), np.int8 if count <= 127 else np.int16)
     _draw(walk, kept, drawn)
     order = np.argsort(np.unique(rows[kept], return_index=True)[1])
     number = np.full(count + 1, -1)
@@ -181,9 +186,6 @@ def _walk(tracklets: Tracklets, kept: Ints, ways: Ways, likeness: Floats, price:
     """Take up tracklet after tracklet."""
     count = likeness.shape[1]
     mark = np.random.default_rng(0).integers(2**62, size=(count, len(likeness) + 1), dtype=np.int64)
-    out_of: dict[int, dict[int, float]] = {}
-    for (i, j), price_of_way in ways.items():
-        out_of.setdefault(j, {})[i] = price_of_way
     last = np.full((1, count), -1)
     key = np.zeros(1, np.int64)
     value, best = np.zeros(1), np.zeros(1)
@@ -191,7 +193,7 @@ def _walk(tracklets: Tracklets, kept: Ints, ways: Ways, likeness: Floats, price:
     alike = not np.ptp(likeness, axis=1).any()
     steps = _Steps()
     for j in kept.tolist():
-        cost = _score_rows(tracklets, last, j, out_of.get(j), price=price, alike=alike)
+        cost = _score_rows(tracklets, last, j, ways.get(j), price=price, alike=alike)
         gain = likeness[j] - cost
         flat = (value[:, None] + gain).ravel()
         edges = np.flatnonzero(flat > flat.max() - _HOPELESS)
@@ -234,7 +236,7 @@ def _score_rows(
     tracklets: Tracklets,
     last: Ints,
     j: int,
-    ways: dict[int, float] | None,
+    ways: Mapping[int, float] | None,
     *,
     price: float,
     alike: bool,
@@ -277,16 +279,19 @@ def _read_best(walk: _Walk, kept: Ints, length: int) -> Ints:
     return rows
 
 
-def _draw(walk: _Walk, kept: Ints, rows: npt.NDArray[np.signedinteger]) -> None:
-    """Draw histories as often as they are likely into the columns of ``rows`` that are kept."""
+def _draw(walk: _Walk, kept: Ints, rows: Rows) -> None:
+    """Draw histories as often as they are likely into the rows that are kept; -1 elsewhere."""
     rng = np.random.default_rng(0)  # the same recording, the same figures
     chance = np.exp(walk.value)
     at = rng.choice(len(chance), _DRAWS, p=chance / chance.sum())
+    nobody = np.full((1, _DRAWS), -1)
+    for j in np.setdiff1d(np.arange(len(rows)), kept).tolist():
+        rows[j : j + 1] = nobody
     for j, step in zip(kept[::-1].tolist(), reversed(walk.steps), strict=True):
         ends = np.append(step.start[1:], step.share[-1])
         point = step.start[at] + rng.random(_DRAWS) * (ends[at] - step.start[at])
         edge = np.minimum(np.searchsorted(step.share, point, "right"), len(step.share) - 1)
-        rows[:, j] = step.row[edge]
+        rows[j : j + 1] = step.row[edge][None]
         at = step.before[edge].astype(np.int64)
 
 

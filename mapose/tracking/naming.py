@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from mapose.arrays import Floats, Ints
 from mapose.doubts import MOST_SURE, Doubt
 from mapose.poses import Poses
+from mapose.shelf import Readable, Shelf
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.histories import Histories, find_histories
 from mapose.tracking.stitching import list_ways, stitch
@@ -106,17 +109,22 @@ def name_tracklets(
     tracklets = summaries.to_arrays()
     if not len(tracklets) or summaries.arena is None:
         return Naming(mapping, (), ())
-    histories = find_histories(
-        tracklets, mapping[tracklets.ids], list_ways(tracklets, encounters), summaries.arena
-    )
-    rows = histories.rows
-    mapping[tracklets.ids] = rows
-    cuts = [met for met in encounters if met.cut]
-    doubts = [
-        *_find_crossings(tracklets, histories, encounters),
-        *_find_gaps(tracklets, histories, cuts),
-    ]
-    right = score_names(tracklets.n, histories)
+    with Shelf(Path(tempfile.gettempdir())) as shelf:
+        histories = find_histories(
+            tracklets,
+            mapping[tracklets.ids],
+            list_ways(tracklets, encounters),
+            arena=summaries.arena,
+            shelf=shelf,
+        )
+        rows = histories.rows
+        mapping[tracklets.ids] = rows
+        cuts = [met for met in encounters if met.cut]
+        doubts = [
+            *_find_crossings(tracklets, histories, encounters),
+            *_find_gaps(tracklets, histories, cuts),
+        ]
+        right = score_names(tracklets.n, histories)
     knots = _find_knots(tracklets, rows, right, cuts)
     return Naming(mapping, tuple(doubts), knots, _find_trades(tracklets, rows, cuts))
 
@@ -143,20 +151,33 @@ def score_names(n: Ints, histories: Histories) -> Floats:
     result = np.full(len(rows), np.nan)
     if not len(kept):
         return result
-    draws = histories.draws
-    count = int(max(rows.max(), draws.max())) + 1
-    table = np.zeros((len(draws), count, count))
     # A long recording has tens of thousands of tracklets: some at a time.
-    pieces = np.split(kept, range(_PIECE, len(kept), _PIECE))
-    for some in pieces:
-        place = np.arange(len(draws))[:, None], rows[some], draws[:, some]
-        np.add.at(table, place, n[some])
-    own = np.array([linear_sum_assignment(-shown)[1] for shown in table])
-    hits = np.concatenate([(draws[:, some] == own[:, rows[some]]).sum(0) for some in pieces])
-    doubtful = hits < len(draws)
+    pieces = [slice(start, start + _PIECE) for start in range(0, len(rows), _PIECE)]
+    drawn = (histories.draws[piece] for piece in pieces)
+    count = 1 + max(int(rows.max()), *(int(part.max(initial=-1)) for part in drawn))
+    draws = histories.draws[:1].shape[1]
+    table = np.zeros((draws, count, count))
+    for piece in pieces:
+        some = np.flatnonzero(rows[piece] >= 0)
+        part, own = histories.draws[piece][some], rows[piece][some]
+        np.add.at(table, (np.arange(draws), own[:, None], part), n[piece][some][:, None])
+    names = np.array([linear_sum_assignment(-shown)[1] for shown in table])
+    hits = np.concatenate([_count_hits(histories.draws[p], rows[p], names) for p in pieces])
+    doubtful = hits < draws
     # Half a miss is granted: no finite number of draws makes a doubtful name certain.
-    result[kept] = np.where(doubtful.any(), (hits + 0.5) / (len(draws) + 1), 1.0)
+    result[kept] = np.where(doubtful.any(), (hits + 0.5) / (draws + 1), 1.0)
     return result
+
+
+def _count_hits(draws: Ints, rows: Ints, names: Ints) -> Ints:
+    """Count the draws (T, D) that give those who are somebody the name (D, R) of their row."""
+    some = np.flatnonzero(rows >= 0)
+    return np.asarray((draws[some] == names[:, rows[some]].T).sum(1))
+
+
+def _read(draws: Readable, j: int) -> Ints:
+    """Read whose a tracklet is in each draw."""
+    return np.asarray(draws[j : j + 1][0])
 
 
 def _find_crossings(
@@ -165,7 +186,7 @@ def _find_crossings(
     """Find how likely rows changed places in each encounter."""
     place = {who: j for j, who in enumerate(tracklets.ids.tolist())}
     rows, draws = histories.rows, histories.draws
-    doubts = []
+    count, doubts = draws[:1].shape[1], []
     for met in encounters:
         before = [place.get(who, -1) for who in met.before]
         if min(before) < 0 or rows[before].min() < 0 or rows[before[0]] == rows[before[1]]:
@@ -177,12 +198,12 @@ def _find_crossings(
         after = [place[who] for who in met.after if who in place and rows[place[who]] >= 0]
         # Whether a tracklet that came out goes on in the row of the first that went in.
         changed = [
-            np.mean((draws[:, j] == draws[:, before[0]]) != (rows[j] == rows[before[0]]))
+            np.mean((_read(draws, j) == _read(draws, before[0])) != (rows[j] == rows[before[0]]))
             for j in after
         ]
         if changed:
-            chance = min(float(max(changed)), 1 - 1 / len(draws))
-            doubts.append((met.first, met.last, a, b, max(chance, 0.5 / len(draws))))
+            chance = min(float(max(changed)), 1 - 1 / count)
+            doubts.append((met.first, met.last, a, b, max(chance, 0.5 / count)))
     return doubts
 
 
@@ -221,16 +242,17 @@ def _find_gaps(
         own = int(rows[j])
         former = ends.get(own)
         if former is not None and int(tracklets.ids[j]) not in met:
-            left = draws[:, j] != draws[:, former]
+            mine = _read(draws, j)
+            left = mine != _read(draws, former)
             others = [(r, k) for r, k in ends.items() if r != own]
             if left.any() and others:
-                shares = [float((left & (draws[:, j] == draws[:, k])).mean()) for _, k in others]
+                shares = [float((left & (mine == _read(draws, k))).mean()) for _, k in others]
                 best = int(np.argmax(shares))
                 other, k = others[best]
                 first = int(min(max(tracklets.last[former], tracklets.last[k]), tracklets.first[j]))
                 pair = (min(own, other), max(own, other))
                 key = (*pair, first)
-                chance = min(shares[best], 1 - 1 / len(draws))
+                chance = min(shares[best], 1 - 1 / len(mine))
                 if chance > _NEGLIGIBLE and chance > doubts.get(key, (0, 0, 0, 0, 0.0))[4]:
                     doubts[key] = (first, int(tracklets.first[j]), *pair, chance)
         ends[own] = j

@@ -156,14 +156,15 @@ def _find_joins(
         best = best[cost[best] < limit]
         found.append((np.full(len(best), i), j[best], cost[best]))
     rows, columns, costs = (np.concatenate(x) for x in zip(*found, strict=True))
-    known = list_ways(tracklets, encounters)
+    ways = list_ways(tracklets, encounters)
+    known = [(i, j, cost) for j, before in ways.items() for i, cost in before.items()]
+    tails, heads, prices = np.array(known).reshape(-1, 3).T
     # Where a tracklet was cut, it goes on: the gap to any other would only seem short.
-    fresh = ~np.isin(rows, [a for a, _ in known]) & ~np.isin(columns, [b for _, b in known])
-    ends = np.array(list(known), np.int64).reshape(-1, 2)
+    fresh = ~np.isin(rows, tails) & ~np.isin(columns, heads)
     return (
-        np.concatenate([rows[fresh], ends[:, 0]]),
-        np.concatenate([columns[fresh], ends[:, 1]]),
-        np.concatenate([costs[fresh], np.array(list(known.values()))]),
+        np.concatenate([rows[fresh], tails.astype(np.int64)]),
+        np.concatenate([columns[fresh], heads.astype(np.int64)]),
+        np.concatenate([costs[fresh], prices]),
     )
 
 
@@ -174,13 +175,14 @@ def _find_horizon(tracklets: Tracklets, limit: float) -> float:
     return float(gaps[min(int((cost < limit).sum()), len(gaps) - 1)])
 
 
-def list_ways(
-    tracklets: Tracklets, encounters: Sequence[Encounter]
-) -> dict[tuple[int, int], float]:
-    """List what may follow what after encounters: rows of ``tracklets``, and the cost in nats."""
+def list_ways(tracklets: Tracklets, encounters: Sequence[Encounter]) -> dict[int, dict[int, float]]:
+    """List what may follow what after encounters: the cost in nats, by what follows.
+
+    Keys are rows of ``tracklets``: those that begin, and of each those that it may follow.
+    """
     head = {who: j for j, who in enumerate(tracklets.ids.tolist())}
     tail = {who: j for j, who in enumerate(tracklets.ends.tolist())}
-    ways: dict[tuple[int, int], float] = {}
+    ways: dict[int, dict[int, float]] = {}
     for met in encounters:
         if not met.cut:
             continue
@@ -188,10 +190,12 @@ def list_ways(
         for side in out:
             for other in (0, 1):
                 if met.before[other] in tail:
-                    way = tail[met.before[other]], head[met.after[side]]
+                    former = tail[met.before[other]]
+                    before = ways.setdefault(head[met.after[side]], {})
                     odds = met.odds if side == other else -met.odds
                     # Where both come out, each bears half of it.
-                    ways[way] = ways.get(way, 0.0) + float(np.logaddexp(0, -odds)) / len(out)
+                    share = float(np.logaddexp(0, -odds)) / len(out)
+                    before[former] = before.get(former, 0.0) + share
     return ways
 
 

@@ -194,7 +194,9 @@ class TrackletSummaries:
         self._first[who], self._last[who], self._n[who] = (int(number) for number in row[:3])
         self._score[who], self._size[who] = float(row[3]), row[4:_PLAIN]
         begun, ended = self._split_ends(row[None])
-        self._begun[who], self._ended[who] = ((p[0], v[0]) for p, v in (begun, ended))
+        self._begun[who], self._ended[who] = (
+            (p[0].astype(np.float32), v[0].astype(np.float32)) for p, v in (begun, ended)
+        )
         self._looks[who] = row[_PLAIN + 2 * (k * d + d) :]
 
     def _grow_arena(self, poses: Floats) -> None:
@@ -217,13 +219,13 @@ class TrackletSummaries:
             self._head[who] = _append(head, when, poses, slice(MARGIN))
         self._tail[who] = _append(tail, when, poses, slice(-MARGIN, None))
 
-    def _split_ends(self, rows: Floats) -> list[tuple[Singles, Singles]]:
-        """Give poses (T, K, d) and velocities (T, d) at the beginning and the end."""
+    def _split_ends(self, rows: Floats) -> list[tuple[Floats, Floats]]:
+        """Give poses (T, K, d) and velocities (T, d) at the beginning and the end, no copies."""
         (k, d), found = self._shape, []
         for start in (_PLAIN, _PLAIN + k * d + d):
             pose = rows[:, start : start + k * d].reshape(len(rows), k, d)
             velocity = rows[:, start + k * d : start + k * d + d]
-            found.append((pose.astype(np.float32), velocity.astype(np.float32)))
+            found.append((pose, velocity))
         return found
 
     def to_arrays(self) -> Tracklets:
@@ -245,7 +247,7 @@ class TrackletSummaries:
         first, last, n = rows[:, :3].astype(np.int64).T.copy()
         scale = float(np.median(size[known])) if known.any() else 20.0
         (head, before), (tail, after) = self._split_ends(rows)
-        velocity = np.stack([before, after], 1).astype(np.float64)
+        velocity = np.stack([before, after], 1)
         looks = [np.frombuffer(self._over[i])[fixed:] for i in ids.tolist()]
         return Tracklets(
             ids=ids,
@@ -257,8 +259,8 @@ class TrackletSummaries:
             size=size,
             scale=scale,
             speed=max(float(np.sqrt((velocity**2).sum(-1).mean())) if len(ids) else 0.0, 1e-3),
-            head=head.astype(np.float64),
-            tail=tail.astype(np.float64),
+            head=head,
+            tail=tail,
             velocity=velocity,
             looks=make_looks(*_sum_up(looks), n),
             roaming=self._roaming.find(scale),

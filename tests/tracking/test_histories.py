@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mapose.errors import MaposeError
+from mapose.shelf import Shelf
 from mapose.tracking.encounters import Encounter
 from mapose.tracking.histories import find_histories
 from mapose.tracking.stitching import list_ways, score_joins
@@ -17,12 +18,12 @@ from tests.tracking.sitting import make_tracklets
 def find(spans, places, row, met=(), **more):
     tracklets, arena = make_tracklets(spans, places, **more)
     ways = list_ways(tracklets, met)
-    return find_histories(tracklets, np.array(row), ways, arena), tracklets
+    return find_histories(tracklets, np.array(row), ways, arena=arena, shelf=Shelf()), tracklets
 
 
 def share_together(histories, a, b):
     """Share of the drawn histories in which two tracklets are the same animal."""
-    return (histories.draws[:, a] == histories.draws[:, b]).mean()
+    return (histories.draws[a] == histories.draws[b]).mean()
 
 
 def test_odds_of_many_encounters_follow_the_chain_of_chances():
@@ -128,9 +129,9 @@ def test_looks_put_the_first_one_right():
 
 def test_nobody_stays_nobody():
     histories, _ = find([(0, 99), (0, 99), (100, 199)], [(0, 0), (300, 0), (0, 0)], [0, -1, 0])
-    assert histories.rows.tolist() == [0, -1, 0] and (histories.draws[:, 1] == -1).all()
+    assert histories.rows.tolist() == [0, -1, 0] and (histories.draws[1] == -1).all()
     none, _ = find([(0, 99)], [(0, 0)], [-1])
-    assert none.rows.tolist() == [-1] and none.draws.shape[1] == 0
+    assert none.rows.tolist() == [-1] and len(none.draws) == 0
 
 
 def test_steps_in_a_file_are_those_in_memory(monkeypatch):

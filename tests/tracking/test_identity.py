@@ -6,6 +6,7 @@ import pytest
 from mapose.doubts import Doubt, find_swaps
 from mapose.errors import ShapeError
 from mapose.poses import Poses
+from mapose.shelf import Shelf
 from mapose.skeleton import Skeleton
 from mapose.tracking import (
     Tracker,
@@ -27,9 +28,11 @@ def test_odds_of_an_encounter_become_probabilities():
     tracklets, arena = make_tracklets(spans, [(0, 0), (300, 0), (150, 0), (150, 40)])
     met = Encounter(90, 99, 100, (0, 1), (2, 3), odds=1.0)
     row = np.array([0, 1, 0, 1])
-    histories = find_histories(tracklets, row, list_ways(tracklets, [met]), arena)
+    histories = find_histories(
+        tracklets, row, list_ways(tracklets, [met]), arena=arena, shelf=Shelf()
+    )
     assert histories.rows.tolist() == [0, 1, 0, 1]
-    stayed = (histories.draws[:, 2] == histories.draws[:, 0]).mean()
+    stayed = (histories.draws[2] == histories.draws[0]).mean()
     assert stayed == pytest.approx(1 / (1 + np.exp(-1.0)), abs=0.06)
 
 
@@ -40,9 +43,11 @@ def test_looks_overrule_the_odds():
     tracklets, arena = make_tracklets(spans, places, looks=[anna, bea, bea, anna])
     met = Encounter(190, 199, 200, (0, 1), (2, 3), odds=2.0)
     row = np.array([0, 1, 0, 1])
-    histories = find_histories(tracklets, row, list_ways(tracklets, [met]), arena)
+    histories = find_histories(
+        tracklets, row, list_ways(tracklets, [met]), arena=arena, shelf=Shelf()
+    )
     assert histories.rows.tolist() == [0, 1, 1, 0]
-    assert (histories.draws[:, 2] == histories.draws[:, 1]).mean() > 0.98
+    assert (histories.draws[2] == histories.draws[1]).mean() > 0.98
 
 
 def test_a_swap_that_is_seen_late_is_undone_from_the_encounter_on():
@@ -82,7 +87,7 @@ def test_looks_find_who_came_out_elsewhere():
     places = [(0, 0), (300, 0), (150, 300), (0, 0), (300, 0)]
     tracklets, arena = make_tracklets(spans, places, looks=looks)
     wrong = np.array([0, 1, 2, 0, 1])
-    histories = find_histories(tracklets, wrong, {}, arena)
+    histories = find_histories(tracklets, wrong, {}, arena=arena, shelf=Shelf())
     order = np.argsort(tracklets.ids)
     assert histories.rows[order].tolist() == [0, 1, 2, 1, 0]
 

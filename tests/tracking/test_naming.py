@@ -23,7 +23,7 @@ def test_a_name_is_that_of_most_frames():
     drawn = np.array(
         [[0, 1, 0, 1, 0, 1], [0, 1, 0, 1, 1, 0], [0, 1, 0, 1, 1, 0], [0, 1, 1, 0, 1, 0]]
     )
-    histories = Histories(np.array([0, 1, 0, 1, 0, 1]), drawn.astype(np.int16))
+    histories = Histories(np.array([0, 1, 0, 1, 0, 1]), drawn.T.astype(np.int16))
     right = score_names(np.array([10, 10, 10, 10, 50, 50]), histories)
     # Animals are called as in the long last part: the first is wrong in three draws of four.
     hits = np.array([1, 1, 2, 2, 4, 4])
@@ -33,7 +33,7 @@ def test_a_name_is_that_of_most_frames():
 
 
 def test_what_nothing_speaks_against_is_certain_and_nobody_has_no_name():
-    histories = Histories(np.array([0, -1, 1]), np.array([[0, -1, 1], [1, -1, 0]], np.int16))
+    histories = Histories(np.array([0, -1, 1]), np.array([[0, 1], [-1, -1], [1, 0]], np.int16))
     right = score_names(np.array([9, 9, 9]), histories)
     assert right[[0, 2]].tolist() == [1, 1] and np.isnan(right[1])
 
@@ -80,7 +80,7 @@ def test_contacts_come_in_time():
 
 
 def test_many_tracklets_are_named_in_little_memory(rng):
-    drawn = rng.integers(0, 4, (512, 8000)).astype(np.int8)
+    drawn = rng.integers(0, 4, (8000, 512)).astype(np.int8)
     rows = rng.integers(0, 4, 8000)
     tracemalloc.start()
     right = score_names(np.full(8000, 100), Histories(rows, drawn))
