@@ -18,7 +18,9 @@ PLACES = [(0, 0), (300, 0), (0, 0), (300, 0)]
 MET = Encounter(90, 99, 110, (0, 1), (2, 3), odds=1.0)
 
 
-def test_a_name_is_that_of_most_frames():
+@pytest.mark.parametrize("piece", [500, 2, 5])
+def test_a_name_is_that_of_most_frames(monkeypatch, piece):
+    monkeypatch.setattr("mapose.tracking.naming._PIECE", piece)
     # In half of the draws rows change places after tracklet 2, in a quarter before.
     drawn = np.array(
         [[0, 1, 0, 1, 0, 1], [0, 1, 0, 1, 1, 0], [0, 1, 0, 1, 1, 0], [0, 1, 1, 0, 1, 0]]
