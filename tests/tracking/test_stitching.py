@@ -5,6 +5,8 @@ import pytest
 
 from mapose.errors import SettingsError, ShapeError
 from mapose.tracking import Tracker, TrackletSummaries, stitch
+from mapose.tracking.encounters import Encounter
+from tests.tracking.sitting import make_summaries
 
 BODY = np.array([[-20.0, 0], [0, 8], [20, 0], [0, -8]])
 
@@ -54,6 +56,22 @@ def test_far_jump_is_a_new_animal_unless_the_number_is_known():
     jump = [(0, (50, 50), (0, 0), 100), (103, (600, 600), (0, 0), 100)]
     assert stitch(summarise(*jump)).tolist() == [0, 1]
     assert stitch(summarise(*jump), individuals=1).tolist() == [0, 0]
+
+
+def test_odds_say_how_two_come_out_of_an_encounter():
+    spans = [(0, 99), (0, 99), (100, 199), (100, 199)]
+    summaries = make_summaries(spans, [(0, 0), (40, 0), (20, 0), (20, 4)])
+    for odds, wanted in ((3.0, [0, 1, 0, 1]), (-3.0, [0, 1, 1, 0])):
+        met = Encounter(90, 99, 100, (0, 1), (2, 3), odds=odds)
+        assert stitch(summaries, individuals=2, encounters=[met]).tolist() == wanted
+
+
+def test_several_that_hide_at_once_all_come_back():
+    far = [(0, 0), (900, 0), (0, 900), (900, 900), (450, 20), (20, 450)]
+    hidden = [(n * 5, place, (0, 0), 40) for n, place in enumerate(far[:3])]
+    back = [(300 + n * 5, place, (0, 0), 40) for n, place in enumerate(far[3:])]
+    found = stitch(summarise(*hidden, *back), individuals=3)
+    assert sorted(found[:3]) == sorted(found[3:]) == [0, 1, 2]
 
 
 def test_known_number_leaves_out_what_explains_least():
