@@ -185,7 +185,7 @@ def test_a_long_recording_takes_no_more_memory(tmp_path, monkeypatch):
     """200 parts are measured in the memory of 20: what waits lies in a file."""
     monkeypatch.setattr("mapose.parts.PART", 256)
     monkeypatch.setattr("mapose.shelf._MOST", 0)
-    monkeypatch.setattr("mapose.metrics.overlap._BLOCK", 20_000)
+    monkeypatch.setattr("mapose.shelf._BLOCK", 20_000)
     monkeypatch.setattr("mapose.metrics.oks._MOST", 2000)
     peaks = []
     for turns in (85, 850):
