@@ -45,7 +45,6 @@ def find_tracklets2d(
     int64, (F', S)
         Number of the tracklet of each detection, from 0 as they begin; -1 = nothing there.
     """
-    number = _name_tracks if named else _link_detections
     before: AnyFloats | None = None
     state: _State | None = None
     start = 0
@@ -56,7 +55,11 @@ def find_tracklets2d(
         rows = slice(start, start + len(run))
         since = frames[max(start - 1, 0) : rows.stop]
         wide = run if before is None else np.concatenate([before, run])
-        yield number(there, _find_gaps(wide, since, size), frames[rows], size=size, state=state)
+        gaps = _find_gaps(wide, since, size)
+        if named:
+            yield _name_tracks(there, gaps, frames[rows], size=size, state=state)
+        else:
+            yield _link_detections(there, gaps, size=size, state=state)
         before, start = run[-1:], rows.stop
 
 
@@ -129,9 +132,7 @@ def _name_tracks(there: Bools, gaps: Floats, frames: Ints, *, size: float, state
     return np.where(there, held, -1)
 
 
-def _link_detections(
-    there: Bools, gaps: Floats, frames: Ints, *, size: float, state: _State
-) -> Ints:
+def _link_detections(there: Bools, gaps: Floats, *, size: float, state: _State) -> Ints:
     """Find runs of nameless detections that follow each other beyond doubt."""
     linked, best = np.zeros(there.shape, bool), np.zeros(there.shape, np.int64)
     later = slice(len(there) - len(gaps), None)
