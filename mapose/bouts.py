@@ -13,7 +13,7 @@ from mapose.arrays import Bools, Floats, Ints
 TIMES = (0.5, 0.2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bout:
     """A time in which one or two animals did something.
 

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mapose import plots
 from mapose.edits import find_edits_path
 from mapose.errors import FormatError, ShapeError
@@ -174,10 +176,22 @@ def find_table(file: str | os.PathLike[str]) -> Path:
 
 
 def _list_bouts(found: Summary) -> pd.DataFrame:
+    """Make a table of what `Summary.list_bouts` lists, column by column: there may be many."""
     import pandas as pd
 
-    columns = ["behaviour", "individuals", "first", "last", "start", "duration"]
-    return pd.DataFrame(found.list_bouts(), columns=columns)
+    tables = []
+    for what, bouts in found.behaviours.items():
+        first = np.array([bout.first for bout in bouts], np.int64)
+        table = {
+            "behaviour": what,
+            "individuals": pd.Categorical([bout.label for bout in bouts]),
+            "first": first,
+            "last": np.array([bout.last for bout in bouts], np.int64),
+            "start": first / found.rate,
+            "duration": np.array([bout.duration for bout in bouts], np.float64),
+        }
+        tables.append(pd.DataFrame(table))
+    return pd.concat(tables, ignore_index=True).sort_values(["first", "behaviour"], kind="stable")
 
 
 def _list_figures(
