@@ -132,15 +132,17 @@ def find_times(poses: Poses | Parts) -> tuple[Floats, str]:
     label : str
         For the axis.
     """
-    frames = poses.frames.astype(np.float64)
+    times = poses.frames.astype(np.float64)
     if not poses.rate:
-        return frames, "frame"
-    seconds = frames / poses.rate
-    last = float(seconds[-1]) if len(seconds) else 0.0
+        return times, "frame"
+    times /= poses.rate
+    last = float(times[-1]) if len(times) else 0.0
     for unit, name, longest in ((1, "s", 180), (60, "min", 180 * 60)):
         if last <= longest:
-            return seconds / unit, f"time ({name})"
-    return seconds / 3600, "time (h)"
+            times /= unit
+            return times, f"time ({name})"
+    times /= 3600
+    return times, "time (h)"
 
 
 def find_bins(frames: Ints, most: int) -> tuple[Ints, int]:
