@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from mapose.arrays import Floats
@@ -28,6 +30,11 @@ from mapose.poses import Poses
 
 _MOST_BINS = 1_000
 _BOTH = "0.45"
+# Bouts of a line that are drawn one by one: each is at least a point wide, which makes more seem
+# to last longer than they do.
+_MOST_MARKS = 200
+# How dark at least what happens in a bin is.
+_FAINT = 0.2
 
 
 def plot_identity(poses: Poses | Parts, *, moments: Iterable[Doubt] = ()) -> Figure:
@@ -99,7 +106,8 @@ def plot_ethogram(poses: Poses | Parts, behaviours: Mapping[str, Sequence[Bout]]
         For names, colours and time.
     behaviours : dict of str to sequence of Bout
         By name, in the order from top to bottom. What one does has its colour, also what it does
-        to another; what both do is grey. The time it takes altogether stands at the right.
+        to another; what both do is grey. The time it takes altogether stands at the right. Of more
+        than 200 in a line the share of time in each of 1000 bins is shown, the more the darker.
 
     Returns
     -------
@@ -124,12 +132,15 @@ def plot_ethogram(poses: Poses | Parts, behaviours: Mapping[str, Sequence[Bout]]
         for y, ((who, directed), bouts) in enumerate(lines.items()):
             if not set(who) <= set(colours):
                 raise ShapeError(f"ethogram: {name} is of {' and '.join(who)}, who are not here")
-            spans = [(b.first * scale, (b.last + 1 - b.first) * scale) for b in bouts]
-            axes.broken_barh(
-                spans,
-                (y - 0.36, 0.72),
-                color=_BOTH if len(who) > 1 and not directed else colours[who[0]],
-            )
+            colour = _BOTH if len(who) > 1 and not directed else colours[who[0]]
+            spans = scale * np.array([(b.first, b.last + 1 - b.first) for b in bouts])
+            style: dict[str, Any] = {"color": colour}
+            if len(bouts) > _MOST_MARKS:
+                spans, shares = _share_time(spans, scale * float(poses.frames[-1] + 1))
+                # However little, it shows.
+                shades = [to_rgba(colour, _FAINT + (1 - _FAINT) * x if x else 0) for x in shares]
+                style = {"facecolors": shades, "linewidth": 0}
+            axes.broken_barh(spans.reshape(-1, 2), (y - 0.36, 0.72), **style)
             amount = sum(b.last + 1 - b.first for b in bouts)
             total = f"{amount / poses.rate:.1f} s" if poses.rate else f"{amount} frames"
             axes.annotate(
@@ -194,6 +205,18 @@ def plot_occupancy(occupancy: Occupancy) -> Figure:
     bar.ax.tick_params(labelsize=8, length=0)
     bar.outline.set_visible(False)
     return figure
+
+
+def _share_time(spans: Floats, end: float) -> tuple[Floats, Floats]:
+    """Cut the time up to an end into bins: these (B, 2), from when and how long, and what is taken.
+
+    Of many times (N, 2) that do not overlap, in order, the share (B,) that they have of each bin.
+    """
+    edges = np.linspace(0.0, end, _MOST_BINS + 1)
+    knots = np.stack([spans[:, 0], spans.sum(1)], axis=1).ravel()
+    taken = np.repeat(np.concatenate([[0.0], np.cumsum(spans[:, 1])]), 2)[1:-1]
+    shares = np.diff(np.interp(edges, knots, taken)) / np.diff(edges)
+    return np.stack([edges[:-1], np.diff(edges)], axis=1), np.clip(shares, 0, 1)
 
 
 def _share_out(bouts: Sequence[Bout]) -> dict[tuple[tuple[str, ...], bool], list[Bout]]:

@@ -137,3 +137,17 @@ def test_speeds_in_runs_are_drawn_as_those_of_the_whole():
     for wrong in (speeds[:-1], speeds[:, :2], [speeds, speeds[:5]]):
         with pytest.raises(ShapeError, match=r"wanted \(5000, 3\)"):
             plot_speeds(poses, wrong)
+
+
+def test_of_many_bouts_the_share_of_time_is_shown():
+    poses = make_poses(60_000)
+    often = [Bout(n, n + 9, ("ann",), 0.4) for n in range(0, 30_000, 20)]  # half of the first half
+    figure = plot_ethogram(poses, {"rests": often, "runs": often[:200]})
+    many, few = (axes.collections[0] for axes in figure.axes)
+    assert len(many.get_paths()) == 1000 and len(few.get_paths()) == 200
+    shares = many.get_facecolors()[:, 3]
+    np.testing.assert_allclose(shares[:500], 0.6, atol=1e-6)
+    assert not shares[500:].any()
+    assert many.get_paths()[-1].get_extents().x1 == pytest.approx(60_000 / 25 / 60)  # minutes
+    assert (few.get_facecolors()[:, 3] == 1).all()
+    assert "1500 x, 600.0 s" in [text.get_text() for text in figure.axes[0].texts]
