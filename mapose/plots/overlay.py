@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from mapose.arrays import AnyFloats, Bools, Image
 from mapose.errors import ShapeError
+from mapose.parts import PART, Parts
 from mapose.plots.extents import find_boxes, find_radius, hide_doubtful, smooth_path
+from mapose.plots.figures import take_parts
 from mapose.plots.strokes import (
     Colours,
     Pen,
@@ -143,7 +145,7 @@ def draw_trails(
 
 def draw_video(
     frames: Iterable[Frame],
-    poses: Poses,
+    poses: Poses | Parts,
     *,
     trail: int = 50,
     names: bool = True,
@@ -158,7 +160,7 @@ def draw_video(
     frames : iterable of (int, uint8 (H, W) or (H, W, 3) or None)
         Frame number and image. None stands for a frame that could not be read; it comes out
         grey, with a note. Frames without a row in ``poses`` come out without a pose.
-    poses : Poses
+    poses : Poses or Parts
         In image pixels. Rows are found by their frame number.
     trail : int
         Draw the path of the body centre over this many frames; 0 = none. Unordered slots
@@ -185,11 +187,11 @@ def draw_video(
     """
     if poses.dimensions != 2:
         raise ShapeError("drawing on video: wanted poses in 2D, came 3D; project them first")
-    sample = poses.points[np.linspace(0, len(poses) - 1, min(len(poses), 200)).astype(int)]
-    individuals = poses.array.shape[1]
-    ordered = poses.individuals is not None
+    parts, sample = Parts.of(poses), _take_sample(poses)
+    individuals = len(parts.names)
+    ordered = parts.individuals is not None
     painter = _Painter(
-        poses,
+        parts,
         trail=trail if ordered or individuals == 1 else 0,
         names=names and ordered,
         cutoff=cutoff,
@@ -212,8 +214,16 @@ def draw_video(
     return draw()
 
 
+def _take_sample(poses: Poses | Parts) -> AnyFloats:
+    """Take the points of some frames, (F', I, K, 2)."""
+    rows = np.linspace(0, len(poses) - 1, min(len(poses), 200)).astype(int)
+    if isinstance(poses, Poses):
+        return poses.points[rows]
+    return np.concatenate([part.points for part in poses.take(rows)])
+
+
 def draw_rings(
-    images: Iterable[Image], poses: Poses, marked: Bools, *, first: int = 0
+    images: Iterable[Image], poses: Poses | Parts, *, marked: Bools | None = None, first: int = 0
 ) -> Iterator[Image]:
     """Draw rings around some points of a video, such as those that a person has moved.
 
@@ -221,10 +231,10 @@ def draw_rings(
     ----------
     images : iterable of uint8, (H, W, 3)
         RGB, one for each frame; they are drawn on.
-    poses : Poses
+    poses : Poses or Parts
         In image pixels. Rows are found by their frame number.
-    marked : bool, (F, I, K)
-        Which points.
+    marked : bool, (F, I, K), optional
+        Which points; parts know by themselves which were ``edited``.
     first : int
         Frame number of the first image.
 
@@ -234,49 +244,59 @@ def draw_rings(
     """
     import cv2
 
-    sample = poses.points[np.linspace(0, len(poses) - 1, min(len(poses), 200)).astype(int)]
-    marked = marked & np.isfinite(poses.points).all(-1)
-    rows = {int(poses.frames[row]): row for row in np.flatnonzero(marked.any((1, 2)))}
+    ringed: dict[int, AnyFloats] = {}  # places by frame
+    for part, support in take_parts(poses, edited=marked).iterate_supported():
+        if "edited" in support:
+            there = np.asarray(support["edited"], bool) & np.isfinite(part.points).all(-1)
+            for row in np.flatnonzero(there.any((1, 2))).tolist():
+                ringed[int(part.frames[row])] = part.points[row][there[row]]
+    sample = _take_sample(poses) if ringed else np.empty((0, 2))
     for index, image in enumerate(images, first):
-        if (row := rows.get(index)) is not None:
+        if index in ringed:
             radius = round(2 * find_radius(sample, image.shape) + 2)
-            for x, y in np.round(poses.points[row][marked[row]]).astype(int).tolist():
+            for x, y in np.round(ringed[index]).astype(int).tolist():
                 cv2.circle(image, (x, y), radius, (0, 0, 0), 3, cv2.LINE_AA)
                 cv2.circle(image, (x, y), radius, (255, 255, 255), 1, cv2.LINE_AA)
         yield image
 
 
-@dataclass(frozen=True)
 class _Painter:
     """Draws single rows of poses."""
 
-    poses: Poses
-    trail: int
-    names: bool
-    cutoff: float
+    def __init__(self, parts: Parts, *, trail: int, names: bool, cutoff: float) -> None:
+        self._parts, self._trail, self._names, self._cutoff = parts, trail, names, cutoff
+        self._start, self._held = 0, parts.head  # the rows around the last one that was drawn
 
     def paint(self, canvas: Image, index: int, pen: Pen, placer: TagPlacer) -> None:
         """Draw trails, animals and names of a video frame, in place."""
-        row = int(np.searchsorted(self.poses.frames, index))
-        if row == len(self.poses) or self.poses.frames[row] != index:
+        frames = self._parts.frames
+        row = int(np.searchsorted(frames, index))
+        if row == len(frames) or frames[row] != index:
             return
-        if self.trail > 0:
-            first = int(np.searchsorted(self.poses.frames, index - self.trail))
-            path = smooth_path(find_centres(self._take(slice(first, row + 1))))
+        if self._trail > 0:
+            first = int(np.searchsorted(frames, index - self._trail))
+            path = smooth_path(find_centres(self._take(first, row + 1)[0]))
             paint_trails(canvas, path, pen.limbs, 0.8 * pen.radius)
-        points = self._take(slice(row, row + 1))[0]
+        (points,), (confidence,) = self._take(row, row + 1)
         for i in range(len(points)):
-            draw_animal(canvas, points[i], self.poses.confidence[row, i], pen, i)
-        if self.names:
+            draw_animal(canvas, points[i], confidence[i], pen, i)
+        if self._names:
             # Averaged over neighbouring frames: a leg that twitches does not shake the tag.
             # The mean over boxes is that over any two corners, NaN left out.
-            boxes = find_boxes(self._take(slice(max(0, row - 4), row + 5)))
+            boxes = find_boxes(self._take(max(0, row - 4), row + 5)[0])
             steady = find_centres(boxes.swapaxes(0, 1))
             steady[~np.isfinite(points).any((1, 2))] = np.nan
-            _draw_names(canvas, steady, self.poses.names, pen, placer)
+            _draw_names(canvas, steady, self._parts.names, pen, placer)
 
-    def _take(self, rows: slice) -> AnyFloats:
-        return hide_doubtful(self.poses.points[rows], self.poses.confidence[rows], self.cutoff)
+    def _take(self, first: int, stop: int) -> tuple[AnyFloats, AnyFloats]:
+        """Take points and confidence of some rows; many that follow are read with them."""
+        stop = min(stop, len(self._parts))
+        if first < self._start or stop > self._start + len(self._held):
+            self._start = max(0, first - self._trail - 4)
+            self._held = self._parts.read(slice(self._start, stop + PART))
+        rows = slice(first - self._start, stop - self._start)
+        points, confidence = self._held.points[rows], self._held.confidence[rows]
+        return hide_doubtful(points, confidence, self._cutoff), confidence
 
 
 def _draw_names(

@@ -113,7 +113,7 @@ def render_views(
         panels.append(plots.draw_video(repeated, still.poses, stamp=True, **options))
         if edited is not None:
             panels = [
-                plots.draw_rings(panel, view, edited, first=start)
+                plots.draw_rings(panel, view, marked=edited, first=start)
                 for panel, view in zip(panels, [*shown, still.poses], strict=True)
             ]
         rate = next((s.rate for s in sources.values() if s.rate), scene.rate) or UNKNOWN_RATE

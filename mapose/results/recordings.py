@@ -92,7 +92,12 @@ def find_bearer(file: str, camera: str, cameras: Collection[str]) -> str:
 
 
 def check_view(
-    poses: Poses, size: tuple[int, int], video: Video, *, camera: str, cameras: Collection[str]
+    poses: Poses | Parts,
+    size: tuple[int, int],
+    video: Video,
+    *,
+    camera: str,
+    cameras: Collection[str],
 ) -> None:
     """Warn if a video is not of its camera: by name, size, rate, or where points lie."""
     if other := find_bearer(video.path.name, camera, cameras):

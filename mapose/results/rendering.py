@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -98,20 +98,23 @@ def render_video(
     """
     files = [video] if isinstance(poses, Poses) else [video, poses, find_edits_path(poses)]
     made = name_work("render", files[:2], camera=camera, frames=name_span(frames))
-    edited = recorded = None
-    if not isinstance(poses, Poses):
-        with Result(poses) as result:
-            poses, edited = find_view(result, camera), result.support.get("edited")
-            _ = result.provenance, result.cameras  # while it is open
-            recorded = result
-    options = choose_drawing(poses, drawing)
-    claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
-    with claimed, Video(video) as source:
+    with ExitStack() as stack:
+        recorded = None
+        if isinstance(poses, Poses):
+            parts = found = Parts.of(poses)
+        else:
+            recorded = stack.enter_context(Result(poses))
+            found = make_parts(stack.enter_context(open_parts(recorded)))
+            parts = see_parts(recorded, found, camera=camera)
+        options = choose_drawing(parts, drawing)
+        claimed = claim_output(output, inputs=files, suffixes=VIDEO_ENDINGS, made=made, force=force)
+        stack.enter_context(claimed)
+        source = stack.enter_context(Video(video))
         if recorded is not None:
-            check_recording(recorded, source)
+            check_recording(recorded, source, poses=found)
             if camera is not None and recorded.cameras is not None:
                 group = recorded.cameras
-                check_view(poses, group[camera].size, source, camera=camera, cameras=group.names)
+                check_view(parts, group[camera].size, source, camera=camera, cameras=group.names)
         start, stop, _ = (frames or slice(None)).indices(len(source))
         if start >= stop and frames is not None:
             raise SettingsError(
@@ -119,11 +122,10 @@ def render_video(
                 f"{len(source)} frames, came {name_span(frames)}"
             )
         drawn = plots.draw_video(
-            prefetch(source.iterate(start, stop)), poses, stamp=True, **options
+            prefetch(source.iterate(start, stop)), parts, stamp=True, **options
         )
-        if edited is not None:
-            drawn = plots.draw_rings(drawn, poses, edited, first=start)
-        rate = source.rate or poses.rate or UNKNOWN_RATE
+        drawn = plots.draw_rings(drawn, parts, first=start)
+        rate = source.rate or parts.rate or UNKNOWN_RATE
         with VideoWriter(output, rate, made=made) as writer:
             for done, image in enumerate(prefetch(drawn), 1):
                 writer.write(image)
@@ -137,9 +139,9 @@ def name_span(frames: slice | None) -> str | None:
     return None if span == "0-" else span
 
 
-def choose_drawing(poses: Poses, drawing: DrawingOptions) -> dict[str, Any]:
+def choose_drawing(poses: Poses | Parts, drawing: DrawingOptions) -> dict[str, Any]:
     """Fill in how poses are drawn: where there is one animal only, colours tell keypoints apart."""
-    told = "keypoint" if poses.array.shape[1] == 1 else "individual"
+    told = "keypoint" if len(poses.names) == 1 else "individual"
     options: dict[str, Any] = {**DRAWN, **drawing}
     return {**options, "colours": options["colours"] or told}
 
@@ -215,11 +217,29 @@ def read_view(path: str | os.PathLike[str], camera: str | None = None) -> Poses:
 
 def find_view(result: Result, camera: str | None = None) -> Poses:
     """Find poses as a camera sees them; see `read_view`."""
-    name, poses, filled = result.path.name, result.poses, result.support.get("filled")
+    see = _choose_view(result, result.poses, camera)
+    return see(result.poses, result.support)
+
+
+def see_parts(result: Result, parts: Parts, *, camera: str | None = None) -> Parts:
+    """See a result's parts as a camera does, with what they rest on; see `read_view`."""
+    see = _choose_view(result, parts, camera)
+    return Parts(
+        lambda rows: see(*parts.read_supported(rows)),
+        parts.frames,
+        read_support=lambda rows: parts.read_supported(rows)[1],
+    )
+
+
+def _choose_view(
+    result: Result, poses: Poses | Parts, camera: str | None
+) -> Callable[[Poses, Mapping[str, Any]], Poses]:
+    """Choose how poses become those that a camera sees, given what they rest on."""
+    name = result.path.name
     if poses.dimensions == 2:
         if camera is not None:
             raise SettingsError(f"{name} holds 2D poses of one camera: leave out the camera")
-        return _show_filled(poses, filled)
+        return lambda part, support: _show_filled(part, support.get("filled"))
     try:
         cameras = result.cameras
         if cameras is None:
@@ -236,11 +256,16 @@ def find_view(result: Result, camera: str | None = None) -> Poses:
         raise SettingsError(str(error)) from error
     if "unknown" not in (cameras.unit, poses.unit) and cameras.unit != poses.unit:
         raise FormatError(f"{name}: poses are in {poses.unit}, its cameras in {cameras.unit}")
-    seen = [project_poses(poses, place, filled=filled) for _, _, place in stations]
-    array = seen[0].array
-    for (since, _, _), own in zip(stations, seen, strict=True):
-        array = np.where((poses.frames >= since)[:, None, None, None], own.array, array)
-    return replace(seen[0], array=array)
+
+    def see(part: Poses, support: Mapping[str, Any]) -> Poses:
+        filled = support.get("filled")
+        seen = [project_poses(part, place, filled=filled) for _, _, place in stations]
+        array = seen[0].array
+        for (since, _, _), own in zip(stations, seen, strict=True):
+            array = np.where((part.frames >= since)[:, None, None, None], own.array, array)
+        return replace(seen[0], array=array)
+
+    return see
 
 
 def save_plots(

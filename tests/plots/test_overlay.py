@@ -8,7 +8,8 @@ import pytest
 
 from mapose import Poses, Skeleton
 from mapose.errors import SettingsError, ShapeError
-from mapose.plots import draw_poses, draw_trails, draw_video
+from mapose.parts import Parts
+from mapose.plots import draw_poses, draw_rings, draw_trails, draw_video
 from mapose.plots.colours import find_identity_colours, find_keypoint_colours
 from mapose.plots.extents import find_radius, smooth_path
 from mapose.similarity import find_centres
@@ -287,3 +288,32 @@ def test_flies_on_their_video(recordings: Path) -> None:
         x, y = poses.points[9, i, thorax].round().astype(int)
         patch = image[y - 5 : y + 6, x - 5 : x + 6].reshape(-1, 3).astype(int)
         assert np.abs(patch - colour).max(-1).min() < 30
+
+
+def test_parts_are_drawn_as_the_whole(rng, monkeypatch):
+    monkeypatch.setattr("mapose.plots.overlay.PART", 5)
+    poses = make_poses(rate=25)
+    array = np.repeat(poses.array[:1], 60, axis=0).copy()
+    array[..., :2] += np.arange(60)[:, None, None, None] * 0.7 + rng.normal(
+        size=array[..., :2].shape
+    )
+    poses = Poses(array, poses.skeleton, poses.individuals, 25.0)
+    edited = np.zeros(array.shape[:3], bool)
+    edited[[12, 31], 0, 1] = True
+    read = []
+
+    def take(rows):
+        read.append(rows.stop - rows.start)
+        return poses.take(rows)
+
+    parts = Parts(take, poses.frames, read_support=lambda rows: {"edited": edited[rows]}, size=9)
+
+    def draw(source, marked):
+        frames = [(i, blank(200, 200)) for i in (*range(3, 40), 55, 20, 21, 70)]
+        drawn = draw_video(frames, source, trail=8, names=True, stamp=True)
+        return list(draw_rings(drawn, source, marked=marked, first=3))
+
+    whole, found = draw(poses, edited), draw(parts, None)
+    assert len(whole) == 41 and sorted(read)[-3] < 30  # the size of pens is that of the whole
+    np.testing.assert_array_equal(found, whole)
+    assert (whole[9] != draw(poses, None)[9]).any()  # a ring

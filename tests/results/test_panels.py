@@ -56,13 +56,13 @@ def test_points_that_a_person_moved_get_a_ring_in_every_panel(session, monkeypat
     path, truth = folder / "s.mapose.h5", scene.truth_3d()
     place = truth.points[2, 0, 0] + 5
     add_edit(path, truth.names[:1], kind="move", frame=2, keypoint="nose", place=place.tolist())
-    marked = []
+    seen = []
     monkeypatch.setattr(
         "mapose.plots.draw_rings",
-        lambda images, poses, marks, first: marked.append(np.argwhere(marks)) or images,
+        lambda images, poses, marked, first: seen.append(np.argwhere(marked)) or images,
     )
     render_views(videos, path, folder / "out.mp4")
-    assert [rows.tolist() for rows in marked] == 3 * [[[2, 0, 0]]]
+    assert [rows.tolist() for rows in seen] == 3 * [[[2, 0, 0]]]
 
 
 def test_the_scene_keeps_its_shape():
