@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -38,6 +38,9 @@ from mapose.zones import Zone
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+
+_BOUTS = ["behaviour", "individuals", "first", "last", "start", "duration"]
 
 
 @dataclass(frozen=True)
@@ -139,15 +142,35 @@ class Summary:
             "zones": [use.to_dict() for use in self.uses],
         }
 
+    def tabulate_bouts(self) -> pd.DataFrame:
+        """Make a table of all bouts by time.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns behaviour, individuals, first and last (frames), start and duration (s).
+        """
+        import pandas as pd
+
+        # Column by column: there may be a hundred thousand.
+        tables = []
+        for what, bouts in self.behaviours.items():
+            first = np.array([bout.first for bout in bouts], np.int64)
+            table = {
+                "behaviour": what,
+                "individuals": pd.Categorical([bout.label for bout in bouts]),
+                "first": first,
+                "last": np.array([bout.last for bout in bouts], np.int64),
+                "start": first / self.rate,
+                "duration": np.array([bout.duration for bout in bouts], np.float64),
+            }
+            tables.append(pd.DataFrame(table))
+        whole = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=_BOUTS)
+        return whole.sort_values(["first", "behaviour"], kind="stable", ignore_index=True)
+
     def list_bouts(self) -> list[dict[str, Any]]:
-        """List all bouts by time: behaviour, individuals, first and last frame, start, duration."""
-        rows = [
-            {"behaviour": what, "individuals": bout.label, "first": bout.first, "last": bout.last,
-             "start": bout.first / self.rate, "duration": bout.duration}
-            for what, bouts in self.behaviours.items()
-            for bout in bouts
-        ]  # fmt: skip
-        return sorted(rows, key=lambda row: (row["first"], row["behaviour"]))
+        """List all bouts by time, with what `tabulate_bouts` has of them."""
+        return cast("list[dict[str, Any]]", self.tabulate_bouts().to_dict("records"))
 
 
 @dataclass(frozen=True, eq=False)

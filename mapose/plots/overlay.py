@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +31,12 @@ from mapose.skeleton import Skeleton
 
 Frame = tuple[int, Image | None]
 
+T = TypeVar("T")
+
 _GREY = 88
 CUTOFF = 0.1
+# Frames before and after one over which the places of name tags are averaged.
+_AROUND = 4
 
 
 def draw_poses(
@@ -244,20 +249,44 @@ def draw_rings(
     """
     import cv2
 
-    ringed: dict[int, AnyFloats] = {}  # places by frame
-    for part, support in take_parts(poses, edited=marked).iterate_supported():
-        if "edited" in support:
-            there = np.asarray(support["edited"], bool) & np.isfinite(part.points).all(-1)
-            for row in np.flatnonzero(there.any((1, 2))).tolist():
-                ringed[int(part.frames[row])] = part.points[row][there[row]]
-    sample = _take_sample(poses) if ringed else np.empty((0, 2))
+    parts = take_parts(poses, edited=marked)
+    if "edited" not in parts.list_support():
+        yield from images
+        return
+    sample, window = _take_sample(parts), _Window(parts.read_supported, len(parts))
     for index, image in enumerate(images, first):
-        if index in ringed:
+        if (row := _find_row(parts, index)) is not None:
+            (near, support), rows = window.look(row, row + 1)
+            (points,), (edited,) = near.points[rows], np.asarray(support["edited"], bool)[rows]
             radius = round(2 * find_radius(sample, image.shape) + 2)
-            for x, y in np.round(ringed[index]).astype(int).tolist():
+            ringed = points[edited & np.isfinite(points).all(-1)]
+            for x, y in np.round(ringed).astype(int).tolist():
                 cv2.circle(image, (x, y), radius, (0, 0, 0), 3, cv2.LINE_AA)
                 cv2.circle(image, (x, y), radius, (255, 255, 255), 1, cv2.LINE_AA)
         yield image
+
+
+def _find_row(parts: Parts, index: int) -> int | None:
+    """Find the row of a video frame, if there is one."""
+    row = int(np.searchsorted(parts.frames, index))
+    return row if row < len(parts) and parts.frames[row] == index else None
+
+
+class _Window(Generic[T]):
+    """The rows around those that were looked at last; many that follow are read with them."""
+
+    def __init__(self, read: Callable[[slice], T], total: int, *, before: int = 0) -> None:
+        self._read, self._total, self._before = read, total, before
+        self._rows = slice(0, 0)
+        self._held: T | None = None
+
+    def look(self, first: int, stop: int) -> tuple[T, slice]:
+        """Give what is held and where in it some rows are."""
+        stop, rows = min(stop, self._total), self._rows
+        if self._held is None or first < rows.start or stop > rows.stop:
+            rows = slice(max(0, first - self._before), min(stop + PART, self._total))
+            self._rows, self._held = rows, self._read(rows)
+        return self._held, slice(first - rows.start, stop - rows.start)
 
 
 class _Painter:
@@ -265,16 +294,14 @@ class _Painter:
 
     def __init__(self, parts: Parts, *, trail: int, names: bool, cutoff: float) -> None:
         self._parts, self._trail, self._names, self._cutoff = parts, trail, names, cutoff
-        self._start, self._held = 0, parts.head  # the rows around the last one that was drawn
+        self._window = _Window(parts.read, len(parts), before=_AROUND)
 
     def paint(self, canvas: Image, index: int, pen: Pen, placer: TagPlacer) -> None:
         """Draw trails, animals and names of a video frame, in place."""
-        frames = self._parts.frames
-        row = int(np.searchsorted(frames, index))
-        if row == len(frames) or frames[row] != index:
+        if (row := _find_row(self._parts, index)) is None:
             return
         if self._trail > 0:
-            first = int(np.searchsorted(frames, index - self._trail))
+            first = int(np.searchsorted(self._parts.frames, index - self._trail))
             path = smooth_path(find_centres(self._take(first, row + 1)[0]))
             paint_trails(canvas, path, pen.limbs, 0.8 * pen.radius)
         (points,), (confidence,) = self._take(row, row + 1)
@@ -283,19 +310,15 @@ class _Painter:
         if self._names:
             # Averaged over neighbouring frames: a leg that twitches does not shake the tag.
             # The mean over boxes is that over any two corners, NaN left out.
-            boxes = find_boxes(self._take(max(0, row - 4), row + 5)[0])
+            boxes = find_boxes(self._take(max(0, row - _AROUND), row + _AROUND + 1)[0])
             steady = find_centres(boxes.swapaxes(0, 1))
             steady[~np.isfinite(points).any((1, 2))] = np.nan
             _draw_names(canvas, steady, self._parts.names, pen, placer)
 
     def _take(self, first: int, stop: int) -> tuple[AnyFloats, AnyFloats]:
-        """Take points and confidence of some rows; many that follow are read with them."""
-        stop = min(stop, len(self._parts))
-        if first < self._start or stop > self._start + len(self._held):
-            self._start = max(0, first - self._trail - 4)
-            self._held = self._parts.read(slice(self._start, stop + PART))
-        rows = slice(first - self._start, stop - self._start)
-        points, confidence = self._held.points[rows], self._held.confidence[rows]
+        """Take points and confidence of some rows."""
+        near, rows = self._window.look(first, stop)
+        points, confidence = near.points[rows], near.confidence[rows]
         return hide_doubtful(points, confidence, self._cutoff), confidence
 
 

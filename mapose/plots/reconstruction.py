@@ -104,8 +104,11 @@ def plot_reconstruction(
 def _choose_keypoint(parts: Parts) -> int:
     """Choose the keypoint at which most limbs meet; of equals the one most often found."""
     limbs = np.bincount(parts.skeleton.edge_index.ravel(), minlength=len(parts.skeleton.keypoints))
-    found = sum((poses.confidence > 0).sum((0, 1)) for poses in parts)
-    return int(np.argmax(limbs + found / max(len(parts) * len(parts.names), 1)))
+    most = np.flatnonzero(limbs == limbs.max())
+    if len(most) == 1:
+        return int(most[0])
+    found = sum((poses.confidence[:, :, most] > 0).sum((0, 1)) for poses in parts)
+    return int(most[np.argmax(found)])
 
 
 class _Track:

@@ -78,11 +78,11 @@ def plot_scene_3d(
     if poses.dimensions != 3:
         raise ShapeError("scene: wanted poses in 3D, came 2D; use plot_trajectories")
     parts, cameras = take_parts(poses, filled=filled), list(cameras)
-    row = _find_row(parts, frame)
+    sample, row = _survey(parts)
+    row = row if frame is None else _find_row(parts, frame)
     first = int(np.searchsorted(parts.frames, parts.frames[row] - trail))
     near, support = parts.read_supported(slice(first, row + 1))
     points = near.points.astype(np.float64)
-    sample = _take_sample(parts)
     turn = find_turn(cameras, sample)
     scene = _Scene(
         near,
@@ -118,29 +118,28 @@ def find_turn(cameras: list[CameraView], sample: Floats) -> Floats:
     return turn if np.array_equal(turn, np.eye(3)) else level_floor(sample, turn)
 
 
-def _take_sample(parts: Parts) -> Floats:
-    """Take the points of some frames, (F', I, K, 3)."""
-    step = 1 + len(parts) // SAMPLE
-    taken = [
-        parts.read(rows).points[-rows.start % step :: step].astype(np.float64)  # a view holds all
-        for rows in parts.cut()
-    ]
-    return np.concatenate(taken)
-
-
-def _find_row(parts: Parts, frame: int | None) -> int:
+def _survey(parts: Parts) -> tuple[Floats, int]:
+    """Take points of some frames, (F', I, K, 3), and the middle row of those with most found."""
     if not len(parts):
         raise ShapeError("scene: wanted at least one frame, came poses without any")
-    if frame is not None:
-        rows = np.flatnonzero(parts.frames == frame)
-        if not len(rows):
-            raise ShapeError(
-                f"frame {frame} is not among the frames {parts.frames[0]} to {parts.frames[-1]}"
-            )
-        return int(rows[0])
-    found = np.concatenate([(poses.confidence > 0).sum((1, 2)) for poses in parts])
+    step = 1 + len(parts) // SAMPLE
+    taken, counts = [], []
+    for rows, poses in zip(parts.cut(), parts, strict=True):
+        some = poses.points[-rows.start % step :: step]
+        taken.append(some.astype(np.float64))  # a view would hold all
+        counts.append((poses.confidence > 0).sum((1, 2)))
+    found = np.concatenate(counts)
     best = np.flatnonzero(found == found.max())
-    return int(best[len(best) // 2])
+    return np.concatenate(taken), int(best[len(best) // 2])
+
+
+def _find_row(parts: Parts, frame: int) -> int:
+    rows = np.flatnonzero(parts.frames == frame)
+    if not len(rows):
+        raise ShapeError(
+            f"frame {frame} is not among the frames {parts.frames[0]} to {parts.frames[-1]}"
+        )
+    return int(rows[0])
 
 
 def find_eye(elevation: float = _ELEVATION, azimuth: float = _AZIMUTH) -> Floats:

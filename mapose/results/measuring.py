@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mapose import plots
 from mapose.edits import find_edits_path
 from mapose.errors import FormatError, ShapeError
@@ -39,7 +37,6 @@ from mapose.results.result import Result
 from mapose.results.windows import make_parts, open_parts
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 _CSV: dict[str, Any] = {"index": False, "lineterminator": "\n", "float_format": "%.6g"}
@@ -144,7 +141,7 @@ def measure_file(
         summary = measuring.sum_up()
         if wanted:
             written[bouts] = stack.enter_context(write_atomically(bouts, error=FormatError))
-            _list_bouts(summary).to_csv(written[bouts], **_CSV)
+            summary.tabulate_bouts().to_csv(written[bouts], **_CSV)
         drawn = _list_figures(parts, measuring, summary, options.zones) if figures else {}
         places = {make_folder(figures) / f"{n}.png": d for n, d in drawn.items()} if figures else {}
         for place in places:
@@ -173,25 +170,6 @@ def find_table(file: str | os.PathLike[str]) -> Path:
     """Find where the table of a file lies: ``NAME.kinematics.csv`` beside it."""
     path = Path(file)
     return path.with_name(f"{cut_suffix(path.name)}.kinematics.csv")
-
-
-def _list_bouts(found: Summary) -> pd.DataFrame:
-    """Make a table of what `Summary.list_bouts` lists, column by column: there may be many."""
-    import pandas as pd
-
-    tables = []
-    for what, bouts in found.behaviours.items():
-        first = np.array([bout.first for bout in bouts], np.int64)
-        table = {
-            "behaviour": what,
-            "individuals": pd.Categorical([bout.label for bout in bouts]),
-            "first": first,
-            "last": np.array([bout.last for bout in bouts], np.int64),
-            "start": first / found.rate,
-            "duration": np.array([bout.duration for bout in bouts], np.float64),
-        }
-        tables.append(pd.DataFrame(table))
-    return pd.concat(tables, ignore_index=True).sort_values(["first", "behaviour"], kind="stable")
 
 
 def _list_figures(

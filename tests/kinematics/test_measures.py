@@ -190,6 +190,15 @@ def test_all_measures_in_one_table(poses):
     assert near != find_proximity(poses, within=4, between="centres")
     moving = sum(b.duration for b in found.behaviours["moving"])
     assert sum(row["moving seconds"] for row in found.summarise()) == pytest.approx(moving)
+    bouts = found.list_bouts()
+    assert len(bouts) == sum(map(len, found.behaviours.values()))
+    assert bouts == sorted(bouts, key=lambda bout: (bout["first"], bout["behaviour"]))
+    assert {type(bout["first"]) for bout in bouts} == {int}
+    one = found.behaviours["near"][0]
+    assert {
+        "behaviour": "near", "individuals": "x - y", "first": one.first, "last": one.last,
+        "start": one.first / 20, "duration": one.duration,
+    } in bouts  # fmt: skip
     dataset = found.to_xarray()
     assert dataset["speed"].shape == (80, 2) and dataset["angle"].shape == (80, 2, 1)
     assert dataset["inside"].sel(zone="left").to_numpy()[30, 1] == row["in left"]

@@ -317,3 +317,6 @@ def test_parts_are_drawn_as_the_whole(rng, monkeypatch):
     assert len(whole) == 41 and sorted(read)[-3] < 30  # the size of pens is that of the whole
     np.testing.assert_array_equal(found, whole)
     assert (whole[9] != draw(poses, None)[9]).any()  # a ring
+    plain, images = Parts(take, poses.frames, size=9), [blank(200, 200)] * 5
+    read.clear()
+    assert list(draw_rings(images, plain)) == images and not read  # nothing is looked for

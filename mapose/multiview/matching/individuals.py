@@ -90,19 +90,19 @@ def find_individuals(
     if individuals is None:
         _drop_bystanders(individual, labels, run, cameras)
     individual = np.append(individual, -1)
-    owners = _Owners(
+    found = _Assignment(
         shelf.make(*shape, np.int32),
         shelf.make(*shape, np.float32),
         count=int(individual.max(initial=-1)) + 1,
     )
-    owners.assign(labels, individual, tracklets.weight, run=run, n_tracks=n_tracks)
-    owners.claim_rest(tracks)
-    owners.weaken(run, individual, doubt, shelf=shelf)
-    return owners.assigned, owners.identity
+    found.assign(labels, individual, tracklets.weight, run=run, n_tracks=n_tracks)
+    found.claim_rest(tracks)
+    found.weaken(run, individual, doubt, shelf=shelf)
+    return found.assigned, found.identity
 
 
 @dataclass(frozen=True)
-class _Owners:
+class _Assignment:
     """The individual of each detection (F, V, S) of ``count``, and how sure that is."""
 
     assigned: Rows
