@@ -87,6 +87,15 @@ def test_band_gap_and_filled_stretch(rng) -> None:
     ]
 
 
+def test_of_keypoints_with_as_many_limbs_the_one_most_often_found_is_shown(rng) -> None:
+    poses = make_poses(rng)
+    array = poses.array.copy()
+    array[:9, :, 0] = array[:30, :, 1] = np.nan  # least is missing of the tail
+    array[~np.isfinite(array[..., 0]), -1] = 0
+    figure = plot_reconstruction(replace(poses, array=array, skeleton=Skeleton(RAT.keypoints)))
+    assert figure.axes[0].get_title(loc="left") == "tail"
+
+
 def test_a_gap_between_frames_is_not_bridged(rng) -> None:
     poses = make_poses(rng, animals=1).sel(frames=[0, 1, 2, 50, 51])
     line = plot_reconstruction(poses, keypoint="head").axes[0].lines[0]
