@@ -19,8 +19,9 @@ CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
 )
-# One worker per core, which takes from the other's share when its own is done.
-WORKERS = ("-n", str(os.cpu_count() or 1), "--dist", "worksteal")
+# One worker more than cores, as tests wait for browsers, disks and processes of their own. Who is
+# done takes from the others' share.
+WORKERS = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 PYTEST = ("pytest", "-q", *WORKERS, "--durations=15")
 COVERAGE = ("--cov", "--cov-report=term:skip-covered")
 # Each worker has one core: with threads of their own they would wait for each other.
