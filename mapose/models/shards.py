@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mapose.cores import count_cores
+from mapose.memory import reuse_memory
 
 Share = TypeVar("Share")
 
@@ -38,6 +39,7 @@ class Workers(ThreadPoolExecutor):
 
     def __init__(self, device: torch.device, processes: int = 1) -> None:
         self.count = max(1, SHARES // processes) if device.type == "cpu" else 1
+        reuse_memory()  # before its threads take heaps of their own
         super().__init__(min(self.count, count_cores()), initializer=_take_share_of_cores)
 
 

@@ -33,6 +33,7 @@ from mapose.errors import MaposeError, SettingsError
 from mapose.labels import Labels
 from mapose.landmarks import blank_landmarks
 from mapose.locks import lock_output
+from mapose.memory import return_memory
 from mapose.models import (
     EfficientNetLite0,
     HubEncoder,
@@ -151,6 +152,7 @@ def train(
     chosen = _choose(project, name, labels, crops, (preset, overrides, init, resume))
     where = find_device(device)
     with join_team(where) as team, ExitStack() as stack:
+        stack.callback(return_memory)
         if team.size > 1 and name is None:
             raise SettingsError("several processes train one model: name it with --name")
         if team.rank == 0:
