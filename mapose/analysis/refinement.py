@@ -75,8 +75,8 @@ class PoseRefiner:
             One frame per image. Landmarks, which belong to no animal, are as they came.
         """
         of_nobody = np.isin(peaks.keypoint, self.landmarks)
-        frame, told = self._choose_poses(peaks.pick(~of_nobody))
-        points, score, covariance = self._look(images, frame, told)
+        frame, told, sure = self._choose_poses(peaks.pick(~of_nobody))
+        points, score, covariance = self._look(images, frame, told, sure)
         points[:, self.landmarks], score[:, self.landmarks] = np.nan, 0
         kept = _drop_doubles(frame, points, score)
         animals = self._make_peaks(
@@ -84,8 +84,8 @@ class PoseRefiner:
         )
         return _merge_peaks(animals, peaks.pick(of_nobody)) if of_nobody.any() else animals
 
-    def _choose_poses(self, peaks: Peaks) -> tuple[Ints, Singles]:
-        """List the poses to look at: their frames (N,), ascending, and keypoints (N, K, 2)."""
+    def _choose_poses(self, peaks: Peaks) -> tuple[Ints, Singles, Singles]:
+        """List the poses to look at: frames (N,), ascending, keypoints (N, K, 2), scores (N, K)."""
         poses = assemble(
             peaks,
             self.model.body,
@@ -94,11 +94,11 @@ class PoseRefiner:
             anatomy=self.model.anatomy,
         )
         frame, slot = np.nonzero(np.isfinite(poses.points).all(-1).any(-1))
-        return frame, poses.points[frame, slot]
+        return frame, poses.points[frame, slot], poses.confidence[frame, slot]
 
     @torch.inference_mode()
     def _look(
-        self, images: Sequence[Image | None], frame: Ints, told: Singles
+        self, images: Sequence[Image | None], frame: Ints, told: Singles, sure: Singles
     ) -> tuple[Singles, Singles, Singles]:
         """Find in each crop the keypoints of the animal that is meant.
 
@@ -116,7 +116,7 @@ class PoseRefiner:
         covariance = np.full((count, keypoints, 2, 2), np.nan, np.float32)
         for start in range(0, count, _BATCH):
             rows = np.arange(start, min(start + _BATCH, count))
-            crops, corners = self._cut(images, frame[rows], told[rows])
+            crops, corners = self._cut(images, frame[rows], told[rows], sure[rows])
             maps = self.network.predict(torch.from_numpy(crops).to(self.device))
             found = find_peaks(
                 maps.scores,
@@ -136,7 +136,7 @@ class PoseRefiner:
         return points, score, covariance
 
     def _cut(
-        self, images: Sequence[Image | None], frame: Ints, told: Singles
+        self, images: Sequence[Image | None], frame: Ints, told: Singles, sure: Singles
     ) -> tuple[Image, Floats]:
         side, middles = self.shape.side, find_middle(told)
         stack = np.empty((len(told), side, side, self.model.channels + told.shape[1]), np.uint8)
@@ -149,7 +149,8 @@ class PoseRefiner:
             ):
                 stack[row, ..., : self.model.channels] = crop
                 pose = self.shape.to_crop(told[row], corner)
-                stack[row, ..., self.model.channels :] = draw_pose(pose, side)
+                strength = sure[row] if self.refiner.weighed else None
+                stack[row, ..., self.model.channels :] = draw_pose(pose, side, strength)
                 corners[row] = corner
         return stack, corners
 

@@ -84,7 +84,7 @@ def draw_view(
     augmentation: Augmentation,
     flip_order: Ints,
     rng: np.random.Generator,
-) -> tuple[Image, Singles]:
+) -> tuple[Image, Singles, bool]:
     """Cut a random view out of a labelled image.
 
     Parameters
@@ -107,6 +107,8 @@ def draw_view(
     view : uint8, (size, size, C)
     points : float32, (I, K, 2)
         Keypoints in pixels of the view; NaN where missing or out of view.
+    mirrored : bool
+        Whether left and right have changed places.
     """
     matrix, mirrored = _draw_matrix(image.shape, points, size, augmentation, rng)
     view: npt.NDArray = cv2.warpAffine(
@@ -122,7 +124,7 @@ def draw_view(
         moved = moved[:, flip_order]
     outside = ~((moved > -0.5) & (moved < size - 0.5)).all(-1)
     moved[outside] = np.nan
-    return _change_light(view, augmentation, rng), moved
+    return _change_light(view, augmentation, rng), moved, mirrored
 
 
 def _draw_matrix(

@@ -24,6 +24,10 @@ _PATCH = 2.0
 #: Part of the crops whose told pose is what the first stage found, right or wrong; the others'
 #: poses are simulated.
 _FOUND = 0.5
+#: A keypoint that is told is right if it is no further off, relative to the animal's length.
+_RIGHT = 0.1
+#: Fewer scores of a kind than these say nothing.
+_FEW = 20
 
 
 def find_crop_size(
@@ -163,7 +167,7 @@ def find_middle(points: AnyFloats) -> Floats:
     return np.where(found, middle, np.nan)
 
 
-def draw_pose(points: AnyFloats, side: int) -> Image:
+def draw_pose(points: AnyFloats, side: int, score: AnyFloats | None = None) -> Image:
     """Draw the pose that the network is told, one channel per keypoint.
 
     Parameters
@@ -172,6 +176,8 @@ def draw_pose(points: AnyFloats, side: int) -> Image:
         Crop pixels; NaN = not found.
     side : int
         Of the crop.
+    score : float, (K,), optional
+        How sure each keypoint is, 0 to 1, by which it is drawn weaker.
 
     Returns
     -------
@@ -187,14 +193,15 @@ def draw_pose(points: AnyFloats, side: int) -> Image:
         left, top = max(0, column - reach), max(0, row - reach)
         stamp = _STAMP[top - row + reach :, left - column + reach :]
         part = drawn[top : row + reach + 1, left : column + reach + 1, k]
-        part[:] = stamp[: part.shape[0], : part.shape[1]]
+        strength = 1 if score is None else np.clip(score[k], 0, 1)
+        part[:] = OUTSIDE + strength * stamp[: part.shape[0], : part.shape[1]]
     return drawn
 
 
-def _make_stamp() -> Image:
+def _make_stamp() -> Floats:
     gap = np.arange(-3 * _SPREAD, 3 * _SPREAD + 1)
     bell = np.exp(-0.5 * (gap / _SPREAD) ** 2)
-    return (OUTSIDE + 127 * bell[:, None] * bell).astype(np.uint8)
+    return np.asarray(127 * bell[:, None] * bell)
 
 
 _STAMP = _make_stamp()
@@ -315,6 +322,45 @@ def _choose_end(pose: Singles, share: float, rng: np.random.Generator) -> Bools:
 
 
 @dataclass(frozen=True)
+class Sureness:
+    """How sure a first stage is of the keypoints that it finds.
+
+    Parameters
+    ----------
+    scores : float32, (2, K, Q)
+        Quantiles of the scores of keypoints that are wrong, and of those that are right.
+    """
+
+    scores: Singles
+
+    @classmethod
+    def learn(cls, found: Singles, score: Singles, truth: Singles) -> Sureness:
+        """Learn it from poses (N, K, 2), their scores (N, K) and where the keypoints are."""
+        right, there = _are_right(found, truth), np.isfinite(found).all(-1)
+        levels = np.linspace(0, 1, 101)
+        table = np.empty((2, found.shape[1], len(levels)), np.float32)
+        # Where too few were seen it is as sure as of other keypoints, and if of none, as most are.
+        for kind, (low, high) in enumerate([(0.1, 0.5), (0.5, 1.0)]):
+            of_kind = there & (right == bool(kind))
+            some = score[of_kind] if of_kind.sum() >= _FEW else np.array([low, high])
+            for k in range(found.shape[1]):
+                own = score[of_kind[:, k], k]
+                table[kind, k] = np.quantile(own if len(own) >= _FEW else some, levels)
+        return cls(table)
+
+    def draw(self, told: Singles, truth: Singles, rng: np.random.Generator) -> Singles:
+        """Draw scores, (K,), for a pose that is told, (K, 2), by where it is right."""
+        kind = _are_right(told, truth).astype(int)
+        level = rng.integers(self.scores.shape[2], size=len(told))
+        return self.scores[kind, np.arange(len(told)), level]
+
+
+def _are_right(told: Singles, truth: Singles) -> Bools:
+    gap = np.linalg.norm(told - truth, axis=-1)
+    return np.asarray(gap <= _RIGHT * find_lengths(truth)[..., None])
+
+
+@dataclass(frozen=True)
 class CropSet:
     """Labelled animals at the scale of the second stage, one patch of image around each.
 
@@ -327,12 +373,16 @@ class CropSet:
         missing.
     found : float32, (N, K, 2)
         What the first stage found of it; NaN = nothing.
+    score : float32, (N, K)
+        How sure it was.
     known : bool, (N, K)
         Whether the keypoint was looked for.
     flip_order : int64, (K,)
         Channel that each keypoint takes in a mirrored image.
+    sureness : Sureness
+        Of poses that are simulated.
     errors : PoseErrors
-        How wrong the poses are that the network is told.
+        How wrong these are.
     turns : float64, (N,), optional
         How far views of each patch are rotated at most, degrees to either side, where that is
         less than the augmentation's.
@@ -341,8 +391,10 @@ class CropSet:
     patches: Sequence[Image]
     poses: Singles
     found: Singles
+    score: Singles
     known: Bools
     flip_order: Ints
+    sureness: Sureness
     errors: PoseErrors = PoseErrors()
     turns: Floats | None = None
 
@@ -370,8 +422,8 @@ class CropSet:
             epoch, place = divmod(n, len(self.patches))
             i = np.random.default_rng([seed, epoch]).permutation(len(self.patches))[place]
             rng = np.random.default_rng([seed, n, 2])
-            told, truth = self._draw_pair(i, rng)
-            view, (told, truth) = draw_view(
+            told, truth, score = self._draw_pair(i, rng)
+            view, (told, truth), mirrored = draw_view(
                 self.patches[i],
                 np.stack([told, truth]),
                 size,
@@ -379,22 +431,24 @@ class CropSet:
                 flip_order=self.flip_order,
                 rng=rng,
             )
-            views.append(np.concatenate([view, draw_pose(told, size)], axis=-1))
+            score = score[self.flip_order] if mirrored else score
+            views.append(np.concatenate([view, draw_pose(told, size, score)], axis=-1))
             points.append(truth[None])
             known.append(self.known[i])
         return np.stack(views), np.stack(points), np.stack(known)
 
-    def _draw_pair(self, i: int, rng: np.random.Generator) -> tuple[Singles, Singles]:
-        """Draw the pose that is told, and the one that is right."""
+    def _draw_pair(self, i: int, rng: np.random.Generator) -> tuple[Singles, Singles, Singles]:
+        """Draw the pose that is told, the one that is right, and how sure the first is."""
         poses = self.poses[i]
         if rng.random() < self.errors.nobody:
             astray = self._lead_astray(poses, rng)
             if astray is not None:
-                return astray, np.full_like(astray, np.nan)
+                nowhere = np.full_like(astray, np.nan)
+                return astray, nowhere, self.sureness.draw(astray, nowhere, rng)
         if rng.random() < _FOUND and np.isfinite(self.found[i]).any():
-            return self.found[i], poses[0]
+            return self.found[i], poses[0], self.score[i]
         told = simulate_pose(poses, 0, flip_order=self.flip_order, rng=rng, errors=self.errors)
-        return told, poses[0]
+        return told, poses[0], self.sureness.draw(told, poses[0], rng)
 
     def _lead_astray(self, poses: Singles, rng: np.random.Generator) -> Singles | None:
         """Draw a pose where no animal is; None if there is no room for it."""
@@ -412,6 +466,7 @@ def make_crop_set(
     known: Bools,
     *,
     found: Singles,
+    score: Singles,
     flip_order: Ints,
     shape: CropShape,
 ) -> CropSet:
@@ -427,13 +482,15 @@ def make_crop_set(
         Whether the keypoint was looked for in this image.
     found : float32, (F, I, K, 2)
         What the first stage found of each of these animals; NaN = nothing.
+    score : float32, (F, I, K)
+        How sure it was.
     flip_order : int64, (K,)
         Channel that each keypoint takes in a mirrored image.
     shape : CropShape
         Of a crop; patches are larger, so that it can be turned in them.
     """
     large = replace(shape, side=round_up(int(_PATCH * shape.side), 4))
-    patches, poses, own, looked = [], [], [], []
+    patches, poses, own, sure, looked = [], [], [], [], []
     for f, image in enumerate(images):
         for i in np.flatnonzero(np.isfinite(points[f]).all(-1).any(-1)):
             patch, corner = large.cut(image, find_middle(points[f, i]))
@@ -441,5 +498,8 @@ def make_crop_set(
             patches.append(patch)
             poses.append(large.to_crop(points[f, order], corner))
             own.append(large.to_crop(found[f, i], corner))
+            sure.append(score[f, i])
             looked.append(known[f])
-    return CropSet(patches, np.stack(poses), np.stack(own), np.stack(looked), flip_order)
+    truth, told, certain = np.stack(poses), np.stack(own), np.stack(sure)
+    sureness = Sureness.learn(told, certain, truth[:, 0])
+    return CropSet(patches, truth, told, certain, np.stack(looked), flip_order, sureness)

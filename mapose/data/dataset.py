@@ -367,7 +367,7 @@ class TrainingSet:
         views, points, known = [], [], []
         for n in range(step * batch, (step + 1) * batch):
             i = self._find_image(n, seed)
-            view, moved = draw_view(
+            view, moved, _ = draw_view(
                 self.images[i],
                 self.points[i],
                 size,

@@ -30,7 +30,7 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "model.yaml"
 #: Weights of the second stage, where there is one.
 REFINER = "refiner.safetensors"
 #: The first is written where it is enough, so that an older mapose opens what it can use whole.
-_SCHEMA, _TWO_STAGES, _LOOKS = 1, 2, 3
+_SCHEMA, _TWO_STAGES, _LOOKS, _WEIGHED = 1, 2, 3, 4
 #: Numbers up to which those in the description of an encoder are believed, whatever its weights:
 #: layers and sides of images.
 _LARGEST = 4096
@@ -182,12 +182,17 @@ class Model:
         if self.refiner is not None:
             save_tensors(self.refiner.network.state_dict(), folder / REFINER)
         description = {
-            "schema": _LOOKS if self.looks > 1 else _TWO_STAGES if self.refiner else _SCHEMA,
+            "schema": self._find_schema(),
             **self.describe(),
             "split": self.split,
             "record": self.record,
         }
         write_yaml(description, folder / DESCRIPTION)
+
+    def _find_schema(self) -> int:
+        if self.refiner is not None and self.refiner.weighed:
+            return _WEIGHED
+        return _LOOKS if self.looks > 1 else _TWO_STAGES if self.refiner else _SCHEMA
 
     def describe(self) -> dict[str, Any]:
         """Describe all but the weights that decides what is found, as it is written down."""
@@ -195,6 +200,7 @@ class Model:
             "network": self.refiner.architecture,
             "image": {"factor": self.refiner.factor, "side": self.refiner.side},
             "variance": _to_lists(self.refiner.variance),
+            **({"weighed": True} if self.refiner.weighed else {}),
         }
         return {
             "network": self.architecture,
@@ -233,7 +239,7 @@ class Model:
                 (folder / DESCRIPTION).read_text(encoding="utf-8"), folder / DESCRIPTION
             )
         try:
-            if raw["schema"] > _LOOKS:
+            if raw["schema"] > _WEIGHED:
                 raise FormatError(f"{folder}: made by a newer mapose; update mapose to open it")
             network = _load_network(raw["network"], load_tensors(folder / WEIGHTS))
             return cls(
@@ -311,7 +317,8 @@ def _load_refiner(raw: dict[str, Any] | None, weights: Path) -> Refiner | None:
         raise ValueError(f"its crops cannot have {side} pixels")
     if variance.shape != (network.keypoints,):
         raise ValueError("its second stage is for other keypoints")
-    return Refiner(network.eval(), raw["network"], raw["image"]["factor"], side, variance)
+    factor, weighed = raw["image"]["factor"], bool(raw.get("weighed", False))
+    return Refiner(network.eval(), raw["network"], factor, side, variance, weighed)
 
 
 def _list_numbers(value: Any) -> list[float]:

@@ -26,6 +26,8 @@ class Refiner:
         Of a crop, crop pixels.
     variance : float64, (K,)
         Factor that turns the spread of a peak into a covariance.
+    weighed : bool
+        Whether keypoints that the first stage is less sure of are drawn weaker.
 
     References
     ----------
@@ -38,6 +40,7 @@ class Refiner:
     factor: float
     side: int
     variance: Floats
+    weighed: bool = False
 
     @property
     def pitch(self) -> float:

@@ -119,7 +119,8 @@ def add_refiner(
     """
     network, shape, architecture = _build(model, lesson)
     trainer = _make_trainer(model, first, lesson, network=network, shape=shape, folder=folder)
-    blank = Refiner(network, architecture, shape.factor, shape.side, np.ones(network.keypoints))
+    variance = np.ones(network.keypoints)
+    blank = Refiner(network, architecture, shape.factor, shape.side, variance, weighed=True)
 
     def find(network: PoseNetwork, rows: Ints) -> Peaks:
         refiner = PoseRefiner(
@@ -198,17 +199,18 @@ def _make_trainer(
     folder: Path,
 ) -> Trainer:
     labels, rows, refine = lesson.labels, lesson.split.train, lesson.settings.refine
-    found = _assemble(model, first.take(rows)).points
+    found = _assemble(model, first.take(rows))
     points = blank_landmarks(labels.points[rows], model.skeleton)
     length = float(np.nanmedian(find_lengths(points)))
-    partner = match_individuals(points, found, reach=length)
-    own = found[np.arange(len(rows))[:, None], partner]
+    partner = match_individuals(points, found.points, reach=length)
+    own = found.array[np.arange(len(rows))[:, None], partner]
     own[partner < 0] = np.nan
     crops = make_crop_set(
         (lesson.images[i] for i in rows),
         points,
         lesson.known[rows],
-        found=own,
+        found=own[..., :2],
+        score=np.nan_to_num(own[..., 2]),
         flip_order=labels.skeleton.flip_order,
         shape=shape,
     )

@@ -68,6 +68,17 @@ def test_the_way_through_a_crop_and_back_moves_nothing(factor):
     assert poses.confidence.min() > 0.99 and np.isfinite(poses.covariance).all()
 
 
+def test_a_second_stage_that_weighs_is_told_how_sure_the_first_is():
+    model = make_model()
+    peaks = make_peaks(np.array([[[30, 20], [41, 28]], [[90, 60], [88, 44]]]))
+    image = np.zeros((100, 120), np.uint8)
+    assert refine(model, peaks, image).score.min() > 0.99
+    weighs = replace(model, refiner=replace(model.refiner, weighed=True))
+    found = refine(weighs, peaks, image)
+    order, wanted = np.lexsort(found.xy.T), np.lexsort(peaks.xy.T)
+    np.testing.assert_allclose(found.score[order], peaks.score[wanted], atol=0.01)
+
+
 def test_an_animal_found_twice_is_found_once():
     twice = np.array([[[30, 20], [41, 28]], [[31, 20], [41, 29]], [[90, 60], [88, 44]]])
     model = make_model(individuals=None)

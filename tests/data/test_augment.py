@@ -32,7 +32,7 @@ def test_keypoints_move_with_their_pixels(rng):
     image = make_dots(points[0])
     seen = 0
     for _ in range(40):
-        view, moved = draw_view(
+        view, moved, _ = draw_view(
             image, points, 192, augmentation=STILL, flip_order=np.array([0, 1]), rng=rng
         )
         for i in range(2):
@@ -54,7 +54,7 @@ def test_a_mirrored_view_swaps_left_and_right(rng):
     flips = 0
     still = Augmentation(0, 1.0, 0, True, 0, 0, 0, 0, 0, 0)
     for _ in range(20):
-        view, moved = draw_view(
+        view, moved, _ = draw_view(
             image, points, 128, augmentation=still, flip_order=np.array([1, 0]), rng=rng
         )
         x, y = np.round(moved[0]).astype(int).T
@@ -69,7 +69,7 @@ def test_a_mirrored_view_swaps_left_and_right(rng):
 def test_what_leaves_the_view_is_missing(rng):
     points = np.array([[[10.0, 10.0], [230.0, 190.0]]], np.float32)
     image = make_dots(points[0])
-    _, moved = draw_view(image, points, 64, augmentation=STILL, flip_order=np.arange(2), rng=rng)
+    _, moved, _ = draw_view(image, points, 64, augmentation=STILL, flip_order=np.arange(2), rng=rng)
     inside = np.isfinite(moved).all(-1)
     assert not inside.all()
     assert ((moved[inside] > -0.5) & (moved[inside] < 63.5)).all()
@@ -132,7 +132,7 @@ def test_animals_of_very_different_sizes_are_shown_in_all_of_them(rng):
     image, order = np.zeros((200, 240, 1), np.uint8), np.array([0, 1])
     seen = []
     for _ in range(40):
-        _, moved = draw_view(
+        _, moved, _ = draw_view(
             image, near[None], 400, augmentation=resized, flip_order=order, rng=rng
         )
         seen.append(np.linalg.norm(moved[0, 1] - moved[0, 0]))

@@ -1,5 +1,7 @@
 """Crops are parts of the prepared image, and simulated poses are wrong as first stages are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from mapose.data import (
     make_crop_set,
     prepare_image,
 )
-from mapose.data.crops import PoseErrors, simulate_pose
+from mapose.data.crops import PoseErrors, Sureness, simulate_pose
 
 STILL = Augmentation(0, 1.0, 0, False, 0, 0, 0, 0, 0, 0)
 BODY = np.array([[0, 0], [10, 0], [20, 2], [30, 0]], np.float32)
@@ -67,6 +69,35 @@ def test_a_told_pose_is_drawn_where_it_is():
     assert drawn[..., 0].max() == 255 and drawn[20, 10 + 3, 0] == 128 + int(127 * np.exp(-0.5))
 
 
+def test_what_is_less_sure_is_drawn_weaker():
+    points = np.array([[10, 20], [31, 0], [16, 16]])
+    drawn = draw_pose(points, 32, np.array([1.0, 0.5, 0.25]))
+    whole = draw_pose(points, 32)
+    assert (drawn[..., 0] == whole[..., 0]).all()
+    assert drawn.max((0, 1)).tolist() == [255, 128 + 63, 128 + 31]
+
+
+def test_scores_of_simulated_poses_are_those_of_right_and_of_wrong_keypoints(rng):
+    truth = np.tile(BODY, (60, 1, 1)).astype(np.float32)
+    found = truth.copy()
+    found[:30, 0] += 20  # the first keypoint is wrong half of the time, the third always
+    found[:, 2] += 20
+    found[:, 3] = np.nan
+    score = np.full((60, 4), 0.9, np.float32)
+    score[:30, 0], score[:, 2] = 0.2, 0.4
+    sure = Sureness.learn(found, score, truth)
+    np.testing.assert_allclose(sure.draw(truth[0], truth[0], rng)[[0, 1]], 0.9)
+    np.testing.assert_allclose(sure.draw(found[0], truth[0], rng)[[0, 1, 2]], [0.2, 0.9, 0.4])
+    # What was never wrong is as sure as others that were, what is nowhere is wrong.
+    assert 0.2 <= sure.draw(truth[0] + 20, truth[0], rng)[1] <= 0.4
+    assert sure.draw(truth[0], np.full_like(truth[0], np.nan), rng)[0] == np.float32(0.2)
+    nothing = Sureness.learn(np.full_like(truth, np.nan), score, truth)
+    right, wrong = (
+        np.mean([nothing.draw(truth[0] + by, truth[0], rng) for _ in range(50)]) for by in (0, 20)
+    )
+    assert right > 0.6 > 0.4 > wrong
+
+
 def test_a_crop_holds_a_long_animal():
     for long in (12, 24, 60, 150, 600):
         factor, side = find_crop_size(BODY[None] * long / 30)
@@ -117,7 +148,7 @@ def test_batches_are_a_function_of_the_step_and_hold_image_and_pose(rng):
     points[0, 1] = np.nan
     data = make_crop_set(
         images, points.astype(np.float32), np.ones((3, 4), bool), found=points.astype(np.float32),
-        flip_order=np.arange(4), shape=CropShape(64, 1, 3),
+        score=np.ones((3, 2, 4), np.float32), flip_order=np.arange(4), shape=CropShape(64, 1, 3),
     )  # fmt: skip
     assert len(data.patches) == 5
     how = {"batch": 5, "size": 64, "augmentation": STILL, "seed": 3}
@@ -130,3 +161,22 @@ def test_batches_are_a_function_of_the_step_and_hold_image_and_pose(rng):
     there = np.isfinite(truth).all((1, 2, 3))
     assert there.sum() >= 3
     assert np.abs(np.nanmean(truth[there], axis=(1, 2)) - 31.5).max() < 0.3 * 64
+
+
+def test_scores_go_with_their_keypoints_into_a_mirror(rng):
+    points = BODY[None, None].astype(np.float32) + [80, 60]
+    flip = np.array([0, 2, 1, 3])
+    data = make_crop_set(
+        [np.zeros((120, 160), np.uint8)], points, np.ones((1, 4), bool), found=points,
+        score=np.array([[[1, 0.75, 0.25, 1]]], np.float32), flip_order=flip,
+        shape=CropShape(64, 1, 1),
+    )  # fmt: skip
+    found_only = replace(data, errors=replace(data.errors, nobody=0.0))
+    mirror = replace(STILL, flip=True)
+    seen = set()
+    for step in range(40):
+        views, _, _ = found_only.draw_batch(step, batch=1, size=64, augmentation=mirror, seed=1)
+        strength = (views[0, ..., 1:].max((0, 1)) - 128.0) / 127
+        if np.allclose(strength[[0, 3]], 1, atol=0.01):
+            seen.add(tuple(np.round(strength[[1, 2]], 1)))
+    assert {(0.7, 0.2), (0.2, 0.7)} <= seen

@@ -86,6 +86,11 @@ def test_a_second_stage_is_kept_and_its_damage_told(model, tmp_path):
     assert loaded.hash == both.hash and loaded.refiner.side == 64 and loaded.refiner.pitch == 1
     text = (tmp_path / "m" / "model.yaml").read_text(encoding="utf-8")
     assert text.startswith("schema: 2\n")  # what an older mapose refuses to open by half
+    assert not loaded.refiner.weighed
+    replace(model, refiner=replace(second, weighed=True)).save(tmp_path / "weighed")
+    weighed = Model.load(tmp_path / "weighed")
+    assert weighed.refiner.weighed and weighed.hash != loaded.hash
+    assert (tmp_path / "weighed" / "model.yaml").read_text(encoding="utf-8").startswith("schema: 4")
     for old, new, message in (
         ("side: 64", "side: 100000", "crops cannot have"),
         ("side: 64", "side: 65", "crops cannot have"),

@@ -67,7 +67,7 @@ def test_of_two_that_cross_the_one_that_is_told_is_found(tmp_path):
     shape = CropShape(64, 1, 1)
     data = make_crop_set(
         images, truth, np.ones((40, 2), bool), found=np.full_like(truth, np.nan),
-        flip_order=np.arange(2), shape=shape,
+        score=np.zeros((40, 2, 2), np.float32), flip_order=np.arange(2), shape=shape,
     )  # fmt: skip
     settings = TrainSettings(steps=300, batch=8, average=0.9, mixed=False, every=300, rate=4e-3)
     quiet = Augmentation(180, 1.1, 0.1, True, 0.1, 0.05, 0, 0, 0, 0)
