@@ -36,8 +36,8 @@ _STRIDE, _FINE = 4, 2
 
 #: Bytes of prepared images that a training keeps; the others are read anew each time.
 KEPT = 2**31
-#: Where not all are kept: how often an image is shown once it is read, and among how many others.
-#: A picture of 1920x1080 takes 40 ms to read, and 8 of them are a batch.
+#: Where not all are kept, or are shown seldom: how often an image is shown once it is read, and
+#: among how many others. A picture of 1920x1080 takes 40 ms to read, and 8 of them are a batch.
 SHOWN, BLOCK = 4, 64
 
 
@@ -284,8 +284,13 @@ class PreparedImages(Sequence[Image]):
                     del self.recent[next(iter(self.recent))]
 
 
-def choose_block(sizes: Sequence[tuple[int, int]], *, factor: float, channels: int) -> int:
-    """Choose how many images are shown in turn, `TrainingSet.block`: 0 if all can be kept.
+def choose_block(
+    sizes: Sequence[tuple[int, int]], *, factor: float, channels: int, views: int
+) -> int:
+    """Choose how many images are shown in turn, `TrainingSet.block`.
+
+    0 if all can be kept and each is shown `SHOWN` times anyway; else reading would take as long as
+    learning.
 
     Parameters
     ----------
@@ -293,16 +298,26 @@ def choose_block(sizes: Sequence[tuple[int, int]], *, factor: float, channels: i
         Width and height of each image, px.
     factor, channels
         As in `prepare_image`.
+    views : int
+        How many views are shown in the whole training.
+
+    References
+    ----------
+    Choi et al. 2019 (arXiv:1907.05550): where reading is what takes time, what was read is shown
+    several times, each time augmented otherwise.
 
     Examples
     --------
-    >>> choose_block([(640, 480)] * 200, factor=1, channels=1)
+    >>> choose_block([(640, 480)] * 200, factor=1, channels=1, views=8_000)
     0
-    >>> choose_block([(1920, 1080)] * 10_000, factor=2, channels=3)
+    >>> choose_block([(1920, 1080)] * 10_000, factor=2, channels=3, views=80_000)
+    64
+    >>> choose_block([(640, 480)] * 10_000, factor=2, channels=1, views=20_000)
     64
     """
     each = [int(channels * wide * high / factor**2) for wide, high in sizes]
-    return find_block(max(each)) if sum(each) > KEPT else 0
+    seldom = views < SHOWN * len(sizes)
+    return find_block(max(each)) if seldom or sum(each) > KEPT else 0
 
 
 def find_block(size: int) -> int:

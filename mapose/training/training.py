@@ -336,7 +336,13 @@ def _make_trainer(run: _Run, folder: Path) -> Trainer:
                 "%s: seen aslant, views are rotated by %g degrees at most (augment.rotation)",
                 ", ".join(slanted), turns.min(),
             )  # fmt: skip
-    block = choose_block(images.find_sizes(), factor=model.factor, channels=model.channels)
+    assert settings.steps is not None  # `_choose_steps` has settled it
+    block = choose_block(
+        images.find_sizes(),
+        factor=model.factor,
+        channels=model.channels,
+        views=settings.steps * settings.batch,
+    )
     return Trainer(
         model.network,
         replace(data, block=block, turns=turns),
