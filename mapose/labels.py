@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,7 @@ class Labels:
         assert self.origins is not None
         return self.origins
 
-    @property
+    @cached_property
     def row_names(self) -> list[str]:
         """``video:frame`` of each row, or ``video:image`` where the number is not known."""
         names = []
