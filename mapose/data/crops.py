@@ -186,6 +186,7 @@ def draw_pose(points: AnyFloats, side: int, score: AnyFloats | None = None) -> I
     """
     drawn = np.full((side, side, len(points)), OUTSIDE, np.uint8)
     reach = len(_STAMP) // 2
+    strength = np.ones(len(points)) if score is None else np.clip(score, 0, 1)
     for k, (x, y) in enumerate(points):
         if not (-0.5 <= x < side - 0.5 and -0.5 <= y < side - 0.5):
             continue
@@ -193,8 +194,7 @@ def draw_pose(points: AnyFloats, side: int, score: AnyFloats | None = None) -> I
         left, top = max(0, column - reach), max(0, row - reach)
         stamp = _STAMP[top - row + reach :, left - column + reach :]
         part = drawn[top : row + reach + 1, left : column + reach + 1, k]
-        strength = 1 if score is None else np.clip(score[k], 0, 1)
-        part[:] = OUTSIDE + strength * stamp[: part.shape[0], : part.shape[1]]
+        part[:] = OUTSIDE + strength[k] * stamp[: part.shape[0], : part.shape[1]]
     return drawn
 
 
