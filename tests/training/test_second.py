@@ -14,6 +14,7 @@ from mapose.data import Augmentation, CropShape, draw_pose, make_crop_set
 from mapose.decode import find_peaks
 from mapose.grid import to_pixels
 from mapose.models import Model, build_network
+from mapose.poses import Poses
 from mapose.project.importing import import_labels
 from mapose.project.project import Project
 from mapose.training import training
@@ -109,6 +110,7 @@ def test_both_stages_are_trained_by_one_command_and_are_one_model(project):
     expect_equal(loaded.refiner.network, model.refiner.network)
     assert model.refiner.variance.shape == (2,) and (loaded.refiner.variance > 0).all()
     assert model.refiner.side == 64 and model.refiner.factor == 0.25  # worms of 12 px
+    assert loaded.refiner.weighed
     labels = project.load_labels()
     again = evaluate(loaded, labels)
     assert again.train.mean == pytest.approx(model.record["metrics"]["train"]["mean"], abs=0.02)
@@ -141,6 +143,28 @@ def test_crops_of_a_slanted_camera_are_hardly_rotated_either(project, monkeypatc
     assert (
         np.abs(view - own[:, 0]).max(-1).min(1).max() < 1e-3
     )  # each view shows one animal as it lies
+
+
+def test_it_is_trained_on_what_the_first_found_and_how_sure_that_was(project, monkeypatch):
+    made = []
+
+    def find(model, peaks):
+        points = project.load_labels().take(np.arange(peaks.n_frames)).points + 1
+        score = np.linspace(0.2, 0.9, points[..., 0].size, dtype=np.float32)
+        score = score.reshape(*points.shape[:3], 1)
+        return Poses(np.concatenate([points, score], -1), model.skeleton)
+
+    def make(*given, **named):
+        made.append(named)
+        raise InterruptedError
+
+    monkeypatch.setattr("mapose.training.second._assemble", find)
+    monkeypatch.setattr("mapose.training.second.make_crop_set", make)
+    with pytest.raises(InterruptedError):
+        train(project, "told", overrides=BOTH)
+    found, score = made[0]["found"], made[0]["score"]
+    there = np.isfinite(found).all(-1)
+    assert there.any() and (score[there] >= 0.2).all() and len(np.unique(score[there])) > 4
 
 
 def test_a_second_stage_that_was_killed_goes_on_as_if_it_had_not_been(project):
