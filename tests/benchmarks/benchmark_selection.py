@@ -17,10 +17,17 @@ is missing counts as an animal's length.
 Results, networks and what they found are kept in the cache; the script goes on where it was
 stopped. 2000 steps take some 7 minutes of a processor. Means of three seeds, error and OKS mAP:
 
-flies, 2000 steps:      first 13.3 px, 0.669; random 13.4, 0.674; refine 12.9, 0.697, which is
-                        below random with each of the seeds
-open field, 1000 steps: first 4.0 px, 0.859; random 4.8, 0.841; refine 4.8, 0.850. It has but 51
-                        frames to choose 40 from: choices are much alike, seeds differ by 3 px
+                     flies, 2000 steps    open field, 1000 steps
+first                13.3 px, 0.669       4.0 px, 0.870
+random               13.4, 0.674          4.8, 0.841
+refine               12.9, 0.697          4.8, 0.850
+uniform              13.5, 0.667          4.3, 0.852
+kmeans               12.7, 0.682          4.4, 0.848
+different            13.2, 0.663          4.0, 0.863
+
+Of the flies `refine` is below `random`, and `kmeans` below `uniform`, with each of the seeds,
+`different` with two of three. The open field has but 51 frames to choose 40 from: choices are much
+alike, and seeds differ by 3 px.
 
 Networks of 20 labels that went on with 60 for 200 steps at full size (see the history of this file)
 had said nothing: there steps were short, not labels.
