@@ -32,8 +32,9 @@ from mapose.training.split import Split
 
 logger = logging.getLogger(__name__)
 
-#: Steps, relative to those of a network that learns as much: crops hold little but the animal.
-_SHARE = 0.5
+#: Steps, relative to those of a network that learns as much. With a third, half and all of them
+#: OKS mAP of eight drawn mice was 0.83, 0.86 and 0.88.
+_SHARE = 1.0
 #: Part of a run with two stages that the first takes, for what progress says.
 _FIRST = 0.6
 #: Frames that a validation looks at, of each kind.
