@@ -150,7 +150,7 @@ class PoseRefiner:
                 stack[row, ..., : self.model.channels] = crop
                 pose = self.shape.to_crop(told[row], corner)
                 strength = sure[row] if self.refiner.weighed else None
-                stack[row, ..., self.model.channels :] = draw_pose(pose, side, strength)
+                stack[row, ..., self.model.channels :] = draw_pose(pose, side, score=strength)
                 corners[row] = corner
         return stack, corners
 

@@ -167,7 +167,7 @@ def find_middle(points: AnyFloats) -> Floats:
     return np.where(found, middle, np.nan)
 
 
-def draw_pose(points: AnyFloats, side: int, score: AnyFloats | None = None) -> Image:
+def draw_pose(points: AnyFloats, side: int, *, score: AnyFloats | None = None) -> Image:
     """Draw the pose that the network is told, one channel per keypoint.
 
     Parameters
@@ -432,7 +432,7 @@ class CropSet:
                 rng=rng,
             )
             score = score[self.flip_order] if mirrored else score
-            views.append(np.concatenate([view, draw_pose(told, size, score)], axis=-1))
+            views.append(np.concatenate([view, draw_pose(told, size, score=score)], axis=-1))
             points.append(truth[None])
             known.append(self.known[i])
         return np.stack(views), np.stack(points), np.stack(known)

@@ -71,7 +71,7 @@ def test_a_told_pose_is_drawn_where_it_is():
 
 def test_what_is_less_sure_is_drawn_weaker():
     points = np.array([[10, 20], [31, 0], [16, 16]])
-    drawn = draw_pose(points, 32, np.array([1.0, 0.5, 0.25]))
+    drawn = draw_pose(points, 32, score=np.array([1.0, 0.5, 0.25]))
     whole = draw_pose(points, 32)
     assert (drawn[..., 0] == whole[..., 0]).all()
     assert drawn.max((0, 1)).tolist() == [255, 128 + 63, 128 + 31]
