@@ -42,6 +42,13 @@ def test_a_block_that_was_freed_is_used_again():
 
 
 @linux
+def test_threads_that_run_networks_do_so():
+    first = "import torch; from mapose.models.shards import Workers; Workers(torch.device('cpu'))"
+    faults, _ = count(first)
+    assert faults < 20
+
+
+@linux
 def test_at_the_end_it_goes_back():
     _, size = count("reuse_memory()", "return_memory()")
     assert size < 60

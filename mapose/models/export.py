@@ -69,8 +69,9 @@ def export_model(
         ONNX for onnxruntime, TensorRT, OpenVINO and others; TorchScript for torch without mapose.
     stage : {"first", "second"}
         Which network, of a model with two; each is a file of its own. The second is shown crops
-        with, after the channels of the image, one for each keypoint that was found there, as
-        strong as its score (`mapose.data.draw_pose`), and has no fields.
+        with, after the channels of the image, one for each keypoint that was found there
+        (`mapose.data.draw_pose`, as strong as its score if ``refiner`` says ``weighed``), and has
+        no fields.
     source : path, optional
         Folder that the model was read from, whose files are not written over.
     force : bool

@@ -14,8 +14,9 @@ from mapose.project.importing import import_labels
 from mapose.project.project import Project
 from mapose.training.ahead import draw_ahead
 from mapose.training.images import LabelledImages
+from mapose.training.training import train
 from tests.io.test_damage import make_png
-from tests.training.test_training import SKELETON, make_labels
+from tests.training.test_training import QUICK, SKELETON, make_labels
 
 
 @pytest.fixture
@@ -98,6 +99,19 @@ def test_many_images_are_shown_several_times_once_they_are_read(monkeypatch):
     assert counts == [dataset.SHOWN] * 10 and order[:40] != order[40:]
     assert len(set(order[:16])) == 4 and len(set(order[:4])) == 4
     assert order == [many._find_image(n, seed=1) for n in range(80)]
+
+
+def test_a_training_says_how_many_views_it_shows(tmp_path, monkeypatch):
+    project = Project.create(tmp_path / "worms", SKELETON, individuals=2)
+    import_labels(project, make_labels(tmp_path / "source", frames=6))
+
+    def choose(sizes, *, views, **scale):
+        raise InterruptedError(len(sizes), views)
+
+    monkeypatch.setattr("mapose.training.training.choose_block", choose)
+    with pytest.raises(InterruptedError) as told:
+        train(project, overrides=[*QUICK, "train.steps=7", "train.batch=3"])
+    assert told.value.args == (4, 21)  # one of six frames tests, one validates
 
 
 def test_what_drawing_raises_is_raised_where_it_is_used():
