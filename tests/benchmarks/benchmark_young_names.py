@@ -1,7 +1,7 @@
 """Names on what young networks find: how often they are right, and what was said of them.
 
 Run: OMP_NUM_THREADS=2 python tests/benchmarks/benchmark_young_names.py [--seeds N,...]
-[--animals N] [--cache FOLDER]
+[--animals N] [--cache FOLDER] [--sleap-nn PYTHON]
 
 A network is trained from nothing on 150 frames of a drawn scene, as `mapose demo` did it first,
 and its average is kept after 300, 600, 1,200 and 2,400 steps of one schedule. What each of the four
@@ -9,7 +9,10 @@ finds in all 600 frames is kept in the cache (a training takes some ten minutes 
 that tracking can be measured again in seconds. Seeds 11 to 14 are for development; from 101 on they
 are held out: nothing is tuned on them. Scores are those of `mapose demo`, on frames that were not
 trained on: "error" is the expected calibration error, pooled over all frames, "sure" the share of
-names stated above 0.99 and how many of these are right.
+names stated above 0.99 and how many of these are right. Below the recordings they are shown by the
+quality of what was found, a third each by OKS mAP. With --sleap-nn (python of an environment with
+sleap-nn 0.3.5) its trackers get the same detections, and link their tracklets to as many as there
+are animals.
 """
 
 import argparse
@@ -18,6 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from benchmark_ladder import ask_peer
+from ladder import Rung
 from rich.console import Console
 from rich.table import Table
 from scipy.optimize import linear_sum_assignment
@@ -38,6 +43,7 @@ from mapose.training.training import train
 STEPS = (300, 600, 1200, 2400)
 FRAMES, LABELLED = 600, 150
 HELD_OUT = (101, 102, 103, 104, 105, 106)
+PEERS = ("bytetrack", "bytetrack-oks", "ocsort", "ocsort-oks")
 HEADS = ("scene", "steps", "OKS mAP", "IDF1", "switches", "stated", "right", "error", "sure")
 
 
@@ -144,20 +150,27 @@ def score_names(truth, found) -> np.ndarray:
     return np.stack([found.identity[judged], (near & own).any(1)[judged]], axis=-1)
 
 
-def measure(seed: int, animals: int, steps: int, cache: Path) -> dict:
-    found = load(name_cache(cache, seed, animals, steps))
-    truth = load(name_cache(cache, seed, animals, "truth"))
-    trained = load_provenance(name_cache(cache, seed, animals, steps))["trained_frames"]
-    keep = np.setdiff1d(np.arange(len(truth)), trained)
-    result = track_with_doubts(found, individuals=animals).poses
-    truth, result = truth.sel(frames=keep), result.sel(frames=keep)
-    scores = track_scores(truth, result)
-    return {
-        "map": oks_map(truth, result).map,
+def measure(seed: int, animals: int, steps: int, options) -> dict:
+    kept = name_cache(options.cache, seed, animals, steps)
+    found, truth = load(kept), load(name_cache(options.cache, seed, animals, "truth"))
+    keep = np.setdiff1d(np.arange(len(truth)), load_provenance(kept)["trained_frames"])
+    result = track_with_doubts(found, individuals=animals).poses.sel(frames=keep)
+    counted = truth.sel(frames=keep)
+    scores = track_scores(counted, result)
+    record = {
+        "map": oks_map(counted, result).map,
         "idf1": scores.idf1,
         "switches": scores.switches,
-        "names": score_names(truth, result),
+        "names": score_names(counted, result),
     }
+    if options.sleap_nn:
+        nobody = np.full(found.array.shape[:2], -1)
+        rung = Rung("young", truth, found, None, animals, nobody, reach=None)
+        for method in PEERS:
+            script, python = "track_with_sleap_nn.py", options.sleap_nn
+            answer = ask_peer(rung, script, python, method=method, cache=options.cache)
+            record[method] = track_scores(counted, answer.poses.sel(frames=keep)).idf1
+    return record
 
 
 def summarize(records: list[dict]) -> list[str]:
@@ -174,6 +187,7 @@ def summarize(records: list[dict]) -> list[str]:
         f"{names[:, 1].mean():.3f}",
         f"{np.abs(off).sum() / len(names):.3f}",
         f"{right} of {sure.mean():.3f}",
+        *(f"{np.mean([r[name] for r in records]):.4f}" for name in PEERS if name in records[0]),
     ]
 
 
@@ -182,6 +196,7 @@ def main():
     parser.add_argument("--seeds", help="comma between; those held out by default")
     parser.add_argument("--animals", type=int, default=3)
     parser.add_argument("--cache", type=Path, default=Path("young-cache"), help="detections")
+    parser.add_argument("--sleap-nn", help="python of an environment with sleap-nn 0.3.5")
     parser.add_argument("--train", action="store_true", help="only fill the cache")
     options = parser.parse_args()
     seeds = [int(s) for s in options.seeds.split(",")] if options.seeds else HELD_OUT
@@ -189,9 +204,9 @@ def main():
         find_detections(seed, options.animals, options.cache)
     if options.train:
         return
-    table = Table(*HEADS)
+    table = Table(*HEADS, *(PEERS if options.sleap_nn else ()))
     records = {
-        (seed, steps): measure(seed, options.animals, steps, options.cache)
+        (seed, steps): measure(seed, options.animals, steps, options)
         for seed in seeds
         for steps in STEPS
     }
@@ -199,9 +214,12 @@ def main():
         table.add_row(str(seed), str(steps), *summarize([record]), end_section=steps == STEPS[-1])
     for steps in STEPS:
         rows = [records[seed, steps] for seed in seeds]
-        table.add_row("all", str(steps), *summarize(rows))
-    table.add_row("all", "all", *summarize(list(records.values())))
-    Console(width=110).print(table)
+        table.add_row("all", str(steps), *summarize(rows), end_section=steps == STEPS[-1])
+    ranked = sorted(records.values(), key=lambda record: record["map"])
+    for third, rows in enumerate(np.array_split(np.array(ranked, object), 3)):
+        table.add_row(("worst", "middle", "best")[third], "all", *summarize(list(rows)))
+    table.add_row("all", "all", *summarize(ranked))
+    Console(width=150).print(table)
 
 
 if __name__ == "__main__":
