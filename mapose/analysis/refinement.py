@@ -36,7 +36,7 @@ class PoseRefiner:
     device : torch.device
         Where to compute.
     threshold : float
-        Lowest score of a keypoint.
+        Lowest score of a keypoint, where the model has not learned a higher one.
     frames, at_once
         As for `mapose.models.open_runner`.
     """
@@ -54,7 +54,7 @@ class PoseRefiner:
         assert model.refiner is not None
         self.model, self.refiner = model, model.refiner
         self.network, _ = open_runner(model, device, frames=frames, stage="second", at_once=at_once)
-        self.device, self.threshold = device, threshold
+        self.device, self.threshold = device, max(threshold, self.refiner.threshold)
         self.individuals = individuals
         self.landmarks = model.skeleton.landmark_index
         self.shape = CropShape(self.refiner.side, self.refiner.factor, model.channels)
@@ -75,7 +75,8 @@ class PoseRefiner:
             One frame per image. Landmarks, which belong to no animal, are as they came.
         """
         of_nobody = np.isin(peaks.keypoint, self.landmarks)
-        frame, told, sure = self._choose_poses(peaks.pick(~of_nobody))
+        candidates = peaks.pick(~of_nobody) if of_nobody.any() else peaks
+        frame, told, sure = self._choose_poses(candidates)
         points, score, covariance = self._look(images, frame, told, sure)
         points[:, self.landmarks], score[:, self.landmarks] = np.nan, 0
         kept = _drop_doubles(frame, points, score)

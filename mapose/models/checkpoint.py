@@ -201,6 +201,7 @@ class Model:
             "image": {"factor": self.refiner.factor, "side": self.refiner.side},
             "variance": _to_lists(self.refiner.variance),
             **({"weighed": True} if self.refiner.weighed else {}),
+            **({"threshold": self.refiner.threshold} if self.refiner.threshold else {}),
         }
         return {
             "network": self.architecture,
@@ -317,8 +318,15 @@ def _load_refiner(raw: dict[str, Any] | None, weights: Path) -> Refiner | None:
         raise ValueError(f"its crops cannot have {side} pixels")
     if variance.shape != (network.keypoints,):
         raise ValueError("its second stage is for other keypoints")
-    factor, weighed = raw["image"]["factor"], bool(raw.get("weighed", False))
-    return Refiner(network.eval(), raw["network"], factor, side, variance, weighed)
+    return Refiner(
+        network.eval(),
+        raw["network"],
+        raw["image"]["factor"],
+        side,
+        variance,
+        weighed=bool(raw.get("weighed", False)),
+        threshold=float(raw.get("threshold", 0.0)),
+    )
 
 
 def _list_numbers(value: Any) -> list[float]:

@@ -28,6 +28,8 @@ class Refiner:
         Factor that turns the spread of a peak into a covariance.
     weighed : bool
         Whether keypoints that the first stage is less sure of are drawn weaker.
+    threshold : float
+        Score below which a keypoint is more likely wrong than right, and said to be absent.
 
     References
     ----------
@@ -41,6 +43,7 @@ class Refiner:
     side: int
     variance: Floats
     weighed: bool = False
+    threshold: float = 0.0
 
     @property
     def pitch(self) -> float:

@@ -79,6 +79,17 @@ def test_a_second_stage_that_weighs_is_told_how_sure_the_first_is():
     np.testing.assert_allclose(found.score[order], peaks.score[wanted], atol=0.01)
 
 
+def test_what_is_more_likely_wrong_than_right_is_absent():
+    peaks = make_peaks(np.array([[[30, 20], [41, 28]], [[90, 60], [88, 44]]]))
+    model = make_model()
+    image = np.zeros((100, 120), np.uint8)
+    sure = replace(model, refiner=replace(model.refiner, weighed=True, threshold=0.75))
+    found = refine(sure, peaks, image)
+    np.testing.assert_allclose(np.sort(found.score), [0.8, 0.9], atol=0.01)
+    low = replace(model, refiner=replace(model.refiner, weighed=True, threshold=0.05))
+    assert len(refine(low, peaks, image)) == 4
+
+
 def test_an_animal_found_twice_is_found_once():
     twice = np.array([[[30, 20], [41, 28]], [[31, 20], [41, 29]], [[90, 60], [88, 44]]])
     model = make_model(individuals=None)

@@ -87,9 +87,13 @@ def test_a_second_stage_is_kept_and_its_damage_told(model, tmp_path):
     text = (tmp_path / "m" / "model.yaml").read_text(encoding="utf-8")
     assert text.startswith("schema: 2\n")  # what an older mapose refuses to open by half
     assert not loaded.refiner.weighed
-    replace(model, refiner=replace(second, weighed=True)).save(tmp_path / "weighed")
+    assert loaded.refiner.threshold == 0 and "threshold" not in text
+    sure = replace(second, weighed=True, threshold=0.35)
+    replace(model, refiner=sure).save(tmp_path / "weighed")
     weighed = Model.load(tmp_path / "weighed")
-    assert weighed.refiner.weighed and weighed.hash != loaded.hash
+    assert weighed.refiner.weighed and weighed.refiner.threshold == 0.35
+    without = replace(model, refiner=replace(sure, threshold=0.0))
+    assert len({weighed.hash, without.hash, loaded.hash}) == 3
     assert (tmp_path / "weighed" / "model.yaml").read_text(encoding="utf-8").startswith("schema: 4")
     for old, new, message in (
         ("side: 64", "side: 100000", "crops cannot have"),

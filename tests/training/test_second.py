@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from mapose.analysis.prediction import Predictor
+from mapose.analysis.prediction import THRESHOLD, Predictor
 from mapose.config import TrainSettings
 from mapose.data import Augmentation, CropShape, draw_pose, make_crop_set
 from mapose.decode import find_peaks
@@ -17,9 +18,11 @@ from mapose.models import Model, build_network
 from mapose.poses import Poses
 from mapose.project.importing import import_labels
 from mapose.project.project import Project
+from mapose.skeleton import Skeleton
 from mapose.training import training
 from mapose.training.evaluation import evaluate
 from mapose.training.loop import Trainer
+from mapose.training.second import _learn_threshold
 from tests.training.test_training import QUICK, SKELETON, expect_equal, make_labels
 
 train = partial(training.train, preset="small")
@@ -165,6 +168,34 @@ def test_it_is_trained_on_what_the_first_found_and_how_sure_that_was(project, mo
     found, score = made[0]["found"], made[0]["score"]
     there = np.isfinite(found).all(-1)
     assert there.any() and (score[there] >= 0.2).all() and len(np.unique(score[there])) > 4
+
+
+def test_scores_of_keypoints_that_are_mostly_wrong_are_too_low(monkeypatch, rng):
+    body = np.array([[0, 0], [10, 0], [20, 0], [30, 0]], np.float32)
+    points = np.tile(np.stack([body, body + [0, 40]]), (100, 1, 1, 1))
+    score = rng.uniform(0.1, 0.9, points.shape[:3])
+    wrong = score < 0.4 + rng.normal(0, 0.05, score.shape)
+    found = points + np.where(wrong, 9, 2)[..., None] * [0, 1]  # a fifth of 30 px is 6
+    own = np.concatenate([found, score[..., None]], axis=-1)
+    labels = SimpleNamespace(points=points)
+    model = SimpleNamespace(skeleton=Skeleton(["a", "b", "c", "d"]))
+
+    def learn(points, rows):
+        labels.points = points
+        split = SimpleNamespace(validation=np.arange(rows))
+        monkeypatch.setattr("mapose.training.second._find_own", lambda *_: own[:rows])
+        return _learn_threshold(model, None, SimpleNamespace(labels=labels, split=split))
+
+    assert learn(points, 100) == pytest.approx(0.4, abs=0.03)
+    assert learn(points, 2) == THRESHOLD  # 16 keypoints say nothing
+    # Of hidden keypoints only those that lie on another animal are known to be wrong.
+    hidden = points.copy()
+    hidden[:, 0, :2] = np.nan
+    own[..., :2], own[..., 2] = points + 1, score / 2 + 0.5
+    own[:, 0, :2, :2], own[:, 0, :2, 2] = points[:, 1, :2] + 1, score[:, 0, :2] / 2
+    assert 0.45 < learn(hidden, 100) <= 0.5
+    own[:, 0, :2, :2] += 100
+    assert learn(hidden, 100) == THRESHOLD
 
 
 def test_a_second_stage_that_was_killed_goes_on_as_if_it_had_not_been(project):
