@@ -36,7 +36,7 @@ class PoseRefiner:
     device : torch.device
         Where to compute.
     threshold : float
-        Lowest score of a keypoint, where the model has not learned a higher one.
+        Lowest score of a keypoint that is looked at; what is below the model's own is absent.
     frames, at_once
         As for `mapose.models.open_runner`.
     """
@@ -54,7 +54,7 @@ class PoseRefiner:
         assert model.refiner is not None
         self.model, self.refiner = model, model.refiner
         self.network, _ = open_runner(model, device, frames=frames, stage="second", at_once=at_once)
-        self.device, self.threshold = device, max(threshold, self.refiner.threshold)
+        self.device, self.threshold = device, threshold
         self.individuals = individuals
         self.landmarks = model.skeleton.landmark_index
         self.shape = CropShape(self.refiner.side, self.refiner.factor, model.channels)
@@ -80,6 +80,7 @@ class PoseRefiner:
         points, score, covariance = self._look(images, frame, told, sure)
         points[:, self.landmarks], score[:, self.landmarks] = np.nan, 0
         kept = _drop_doubles(frame, points, score)
+        points[score < self.refiner.threshold] = np.nan
         animals = self._make_peaks(
             frame[kept], points[kept], score[kept], covariance[kept], len(images)
         )

@@ -233,41 +233,13 @@ class PoseErrors:
     """
 
     spread: float = 0.02
-    missing: float | Floats = 0.08
-    stray: float | Floats = 0.03
-    swapped: float | Floats = 0.15
+    missing: float = 0.08
+    stray: float = 0.03
+    swapped: float = 0.15
     mirrored: float = 0.1
     merged: float = 0.4
     torn: float = 0.15
     nobody: float = 0.05
-
-    @classmethod
-    def learn(cls, found: Singles, poses: Singles) -> PoseErrors:
-        """Learn of a first stage which keypoints it gets wrong more often than usual.
-
-        Parameters
-        ----------
-        found : float32, (N, K, 2)
-            Poses found; NaN = nothing.
-        poses : float32, (N, I, K, 2)
-            All animals there, the one that is meant first; NaN = missing.
-        """
-        there = np.isfinite(found).all(-1)
-        labelled = np.isfinite(poses[:, 0]).all(-1) & there.any(-1)[:, None]
-        gaps = np.linalg.norm(poses - found[:, None], axis=-1)
-        near = gaps <= _RIGHT * find_lengths(poses[:, 0])[:, None, None]
-        wrong = labelled & there & ~near[:, 0]
-        swapped = wrong & near[:, 1:].any(1)
-        usual = cls()
-
-        def find_rate(kind: Bools, least: float | Floats) -> Floats:
-            return np.maximum(least, kind.sum(0) / np.maximum(labelled.sum(0), _FEW))
-
-        return cls(
-            missing=find_rate(labelled & ~there, usual.missing),
-            stray=find_rate(wrong & ~swapped, usual.stray),
-            swapped=find_rate(swapped, usual.swapped),
-        )
 
 
 def simulate_pose(
@@ -308,7 +280,7 @@ def simulate_pose(
         mixed |= mixed[flip_order]
         pose = np.where(mixed[:, None], pose[flip_order], pose)
     if other is not None:
-        taken: Bools = np.asarray(rng.random(count) < errors.swapped)
+        taken = rng.random(count) < errors.swapped
         if rng.random() < errors.merged:
             taken |= _choose_end(poses[one], rng.uniform(0.1, 0.4), rng)
         taken &= np.isfinite(other).all(-1)
@@ -530,5 +502,4 @@ def make_crop_set(
             looked.append(known[f])
     truth, told, certain = np.stack(poses), np.stack(own), np.stack(sure)
     sureness = Sureness.learn(told, certain, truth[:, 0])
-    errors = PoseErrors.learn(told, truth)
-    return CropSet(patches, truth, told, certain, np.stack(looked), flip_order, sureness, errors)
+    return CropSet(patches, truth, told, certain, np.stack(looked), flip_order, sureness)
