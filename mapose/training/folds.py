@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from mapose.arrays import Singles
 from mapose.errors import SettingsError
-from mapose.metrics import OksMap, PoseError, oks_map, pose_error
+from mapose.metrics import PoseError
 from mapose.models import Model
+from mapose.poses import Poses
 from mapose.project.project import Project
 from mapose.training.evaluation import evaluate
 from mapose.training.loop import Progress
 from mapose.training.runs import STATE
-from mapose.training.scores import CUTOFF
+from mapose.training.scores import FrameScores, score_frames
 from mapose.training.training import train
 
 
@@ -26,29 +28,26 @@ class CrossValidation:
 
     Parameters
     ----------
-    error : PoseError
-        Distances to the labels of all frames, px.
-    score : OksMap
-        OKS mAP of all frames.
+    scores : FrameScores
+        All that is measured on all frames together.
     models : list of str
         Names of the models, in the order of the parts.
     parts : list of float
         Mean error of each model on its part, px; NaN where nothing was found.
     """
 
-    error: PoseError
-    score: OksMap
+    scores: FrameScores
     models: list[str]
     parts: list[float]
 
     def to_dict(self) -> dict[str, Any]:
         """Make plain numbers, ready for YAML or JSON."""
         parts = dict(zip(self.models, self.parts, strict=True))
-        return {**self.error.to_dict(), **self.score.to_dict(), "parts": parts}
+        return {**self.scores.to_dict(), "parts": parts}
 
     def __str__(self) -> str:
         parts = ", ".join(f"{part:.2f}" for part in self.parts)
-        return f"{self.error}\n{self.score}\nmean error of the parts: {parts} px"
+        return f"{self.scores}\nmean error of the parts: {parts} px"
 
 
 def cross_validate(
@@ -103,21 +102,15 @@ def cross_validate(
     found = [evaluate(model, labels, device=options.get("device")) for model in models]
     rows = [np.flatnonzero(np.isin(labels.row_names, model.split["test"])) for model in models]
     order = np.concatenate(rows)
-    most = max(one.found.array.shape[1] for one in found)
-    answers = [_widen(one.found.array[part], most) for one, part in zip(found, rows, strict=True)]
-    array = np.concatenate(answers)
-    truth = labels.points[order]
-    confidence = array[..., 2]
-    error = pose_error(
-        truth,
-        array[..., :2],
-        confidence=confidence,
-        cutoff=CUTOFF,
-        keypoints=labels.skeleton.keypoints,
+    tolerances = [model.confidence.tolerance for model in models if model.confidence]
+    scores = score_frames(
+        labels.take(order),
+        _join([one.found.sel(frames=part) for one, part in zip(found, rows, strict=True)]),
+        known=np.concatenate([one.known[part] for one, part in zip(found, rows, strict=True)]),
+        tolerance=float(np.median(tolerances)) if tolerances else float("nan"),
     )
-    score = oks_map(truth, array[..., :2], scores=confidence.mean(-1))
     parts = [_find_mean(one.test) for one in found]
-    return CrossValidation(error, score, names, parts)
+    return CrossValidation(scores, names, parts)
 
 
 @dataclass(frozen=True)
@@ -246,12 +239,20 @@ def train_one(project: Project, name: str, *, overrides: list[str], **options: A
     return train(project, name, overrides=overrides, **options)
 
 
-def _widen(array: Any, most: int) -> Any:
-    """Add animals that were not found, so that all parts have as many."""
-    missing = ((0, 0), (0, most - array.shape[1]), (0, 0), (0, 0))
-    wide = np.pad(array, missing, constant_values=np.nan)
-    wide[:, array.shape[1] :, :, 2] = 0
-    return wide
+def _join(parts: list[Poses]) -> Poses:
+    """Put what was found in different frames together, with as many animals in each."""
+    most = max(part.array.shape[1] for part in parts)
+
+    def widen(values: Singles, nothing: float) -> Singles:
+        missing = [(0, 0), (0, most - values.shape[1]), *[(0, 0)] * (values.ndim - 2)]
+        return np.pad(values, missing, constant_values=nothing)
+
+    array = np.concatenate([widen(part.array, np.nan) for part in parts])
+    array[..., 2] = np.nan_to_num(array[..., 2])
+    spreads = [part.covariance for part in parts]
+    known = [widen(spread, np.nan) for spread in spreads if spread is not None]
+    covariance = np.concatenate(known) if len(known) == len(parts) else None
+    return Poses(array, parts[0].skeleton, covariance=covariance)
 
 
 def _find_mean(error: PoseError | None) -> float:
