@@ -80,7 +80,8 @@ class PoseRefiner:
         points, score, covariance = self._look(images, frame, told, sure)
         points[:, self.landmarks], score[:, self.landmarks] = np.nan, 0
         kept = _drop_doubles(frame, points, score)
-        points[score < self.refiner.threshold] = np.nan
+        if self.individuals != 1:  # of one animal every keypoint gets its best place
+            points[score < self.refiner.threshold] = np.nan
         animals = self._make_peaks(
             frame[kept], points[kept], score[kept], covariance[kept], len(images)
         )

@@ -88,6 +88,10 @@ def test_what_is_more_likely_wrong_than_right_is_absent():
     np.testing.assert_allclose(np.sort(found.score), [0.8, 0.9], atol=0.01)
     low = replace(model, refiner=replace(model.refiner, weighed=True, threshold=0.05))
     assert len(refine(low, peaks, image)) == 4
+    alone = make_model(individuals=1)
+    alone = replace(alone, refiner=replace(alone.refiner, weighed=True, threshold=0.95))
+    peaks = make_peaks(np.array([[[30, 20], [41, 28]]]))
+    assert len(refine(alone, peaks, image)) == 2
 
 
 def test_an_animal_found_twice_is_found_once():
