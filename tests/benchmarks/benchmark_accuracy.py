@@ -33,18 +33,19 @@ from mapose.project.project import Project
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("MAPOSE_DATA", ROOT.parent / "shared" / "data"))
 _REACHING = "reaching_mouse/labeled-data/reachingvideo1/CollectedData_Mackenzie.csv"
-#: Recordings: where their labels lie, and how many of them are taken.
+#: Recordings: where their labels lie, and how many of them are taken. Of those named -20 half of the
+#: frames are for testing, 20 of the others for training.
 RECORDINGS: dict[str, tuple[str, int | None]] = {
     "openfield_mouse": ("openfield_mouse/labeled-data/m4s1/CollectedData_Pranav.csv", None),
-    "openfield_mouse-20": ("openfield_mouse/labeled-data/m4s1/CollectedData_Pranav.csv", 22),
+    "openfield_mouse-20": ("openfield_mouse/labeled-data/m4s1/CollectedData_Pranav.csv", None),
     "mirror_mouse": ("mirror_mouse/CollectedData.csv", None),
-    "mirror_mouse-20": ("mirror_mouse/CollectedData.csv", 22),
+    "mirror_mouse-20": ("mirror_mouse/CollectedData.csv", None),
     "reaching_mouse": (
         "reaching_mouse/labeled-data/reachingvideo1/CollectedData_Mackenzie.csv",
         None,
     ),
     "fly_single": ("fly_single/annotation_set.h5", None),
-    "fly_single-20": ("fly_single/annotation_set.h5", 22),
+    "fly_single-20": ("fly_single/annotation_set.h5", None),
     "flies_courtship-100": ("flies_courtship/predictions.slp", 110),
     "flies_courtship-200": ("flies_courtship/predictions.slp", 222),
     "birds_montblanc": ("birds_montblanc/labeled-data/montblanc/CollectedData_Daniel.csv", None),
@@ -58,6 +59,7 @@ WAYS: dict[str, list[str]] = {
     "from drawn mice": ["--init", "zoo:drawn-mice"],
     "resnet-50": ["--set", "network.encoder=hub:microsoft/resnet-50"],
 }
+FEW = ["--set", "train.labels=20", "--set", "train.test=0.5"]
 FIGURES = ("mean", "median", "rmse", "within_5", "map", "said_absent", "shown")
 
 
@@ -77,6 +79,7 @@ def train(project: Path, way: str, seed: int, effort: float, threads: int) -> di
     if not (project / "models" / name / "model.yaml").is_file():
         words = [sys.executable, "-m", "mapose.cli", "train", str(project), "--name", name]
         words += [*WAYS[way], "--set", f"train.seed={seed}", "--set", "train.mixed=false"]
+        words += FEW if project.name.endswith("-20") else []
         if effort != 1:
             words += ["--set", f"train.effort={effort}"]
         env = os.environ | {"OMP_NUM_THREADS": str(threads)}
