@@ -33,8 +33,8 @@ from mapose.project.project import Project
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("MAPOSE_DATA", ROOT.parent / "shared" / "data"))
 _REACHING = "reaching_mouse/labeled-data/reachingvideo1/CollectedData_Mackenzie.csv"
-#: Recordings: where their labels lie, and how many of them are taken. Of those named -20 half of the
-#: frames are for testing, 20 of the others for training.
+#: Recordings: where their labels lie, and how many are taken. Of those named -20 half is for
+#: testing, 20 of the others for training.
 RECORDINGS: dict[str, tuple[str, int | None]] = {
     "openfield_mouse": ("openfield_mouse/labeled-data/m4s1/CollectedData_Pranav.csv", None),
     "openfield_mouse-20": ("openfield_mouse/labeled-data/m4s1/CollectedData_Pranav.csv", None),
