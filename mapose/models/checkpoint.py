@@ -318,6 +318,9 @@ def _load_refiner(raw: dict[str, Any] | None, weights: Path) -> Refiner | None:
         raise ValueError(f"its crops cannot have {side} pixels")
     if variance.shape != (network.keypoints,):
         raise ValueError("its second stage is for other keypoints")
+    threshold = float(raw.get("threshold", 0.0))
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"its second stage cannot have the threshold {threshold:g}")
     return Refiner(
         network.eval(),
         raw["network"],
@@ -325,7 +328,7 @@ def _load_refiner(raw: dict[str, Any] | None, weights: Path) -> Refiner | None:
         side,
         variance,
         weighed=bool(raw.get("weighed", False)),
-        threshold=float(raw.get("threshold", 0.0)),
+        threshold=threshold,
     )
 
 

@@ -71,7 +71,7 @@ def export_model(
         Which network, of a model with two; each is a file of its own. The second is shown crops
         with, after the channels of the image, one for each keypoint that was found there
         (`mapose.data.draw_pose`, as strong as its score if ``refiner`` says ``weighed``), and has
-        no fields.
+        no fields. What scores less than the ``threshold`` of ``refiner`` is absent.
     source : path, optional
         Folder that the model was read from, whose files are not written over.
     force : bool

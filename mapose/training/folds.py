@@ -13,7 +13,7 @@ from mapose.arrays import Singles
 from mapose.errors import SettingsError
 from mapose.metrics import PoseError
 from mapose.models import Model
-from mapose.poses import Poses
+from mapose.poses import Poses, join_poses
 from mapose.project.project import Project
 from mapose.training.evaluation import evaluate
 from mapose.training.loop import Progress
@@ -243,16 +243,19 @@ def _join(parts: list[Poses]) -> Poses:
     """Put what was found in different frames together, with as many animals in each."""
     most = max(part.array.shape[1] for part in parts)
 
-    def widen(values: Singles, nothing: float) -> Singles:
+    def widen(values: Singles) -> Singles:
         missing = [(0, 0), (0, most - values.shape[1]), *[(0, 0)] * (values.ndim - 2)]
-        return np.pad(values, missing, constant_values=nothing)
+        return np.pad(values, missing, constant_values=np.nan)
 
-    array = np.concatenate([widen(part.array, np.nan) for part in parts])
-    array[..., 2] = np.nan_to_num(array[..., 2])
-    spreads = [part.covariance for part in parts]
-    known = [widen(spread, np.nan) for spread in spreads if spread is not None]
-    covariance = np.concatenate(known) if len(known) == len(parts) else None
-    return Poses(array, parts[0].skeleton, covariance=covariance)
+    starts = np.cumsum([0] + [len(part) for part in parts])
+    wide = []
+    for start, part in zip(starts, parts, strict=False):
+        array = widen(part.array)
+        array[..., 2] = np.nan_to_num(array[..., 2])
+        spread = None if part.covariance is None else widen(part.covariance)
+        frames = start + np.arange(len(part))
+        wide.append(Poses(array, part.skeleton, frames=frames, covariance=spread))
+    return join_poses(wide)
 
 
 def _find_mean(error: PoseError | None) -> float:

@@ -285,8 +285,10 @@ def _learn_threshold(model: Model, refined: Peaks, lesson: Lesson) -> float:
     if min(right.sum(), (~right).sum()) < _FEW:
         return THRESHOLD
     fit = LogisticRegression(C=100).fit(score, right)
-    even = -float(fit.intercept_[0]) / max(float(fit.coef_[0, 0]), 1e-6)
-    return float(np.clip(even, THRESHOLD, _HIGHEST))
+    slope, offset = float(fit.coef_[0, 0]), float(fit.intercept_[0])
+    if slope <= 0:  # scores that do not tell right from wrong
+        return THRESHOLD
+    return float(np.clip(-offset / slope, THRESHOLD, _HIGHEST))
 
 
 def _is_better(model: Model, first: Peaks, refined: Peaks, lesson: Lesson) -> bool:

@@ -98,6 +98,8 @@ def test_a_second_stage_is_kept_and_its_damage_told(model, tmp_path):
     for old, new, message in (
         ("side: 64", "side: 100000", "crops cannot have"),
         ("side: 64", "side: 65", "crops cannot have"),
+        ("refiner:", "refiner:\n  threshold: 1.5", "cannot have the threshold"),
+        ("refiner:", "refiner:\n  threshold: .nan", "cannot have the threshold"),
         ("refiner:", "refiner: {}\nolder:", "not a complete model"),
     ):
         assert old in text

@@ -19,7 +19,9 @@ FEW += ["train.steps=3"]
 @pytest.fixture
 def project(tmp_path):
     project = Project.create(tmp_path / "worms", SKELETON, individuals=2)
-    import_labels(project, make_labels(tmp_path / "source", frames=9))
+    labels = make_labels(tmp_path / "source", frames=9)
+    labels.points[4, 0, 1] = np.nan  # looked for, and not there
+    import_labels(project, labels)
     return Project.load(project.path)
 
 
@@ -37,8 +39,9 @@ def test_every_frame_is_tested_once_and_what_was_stopped_goes_on(project):
     )
     assert found.models == ["fold-1", "fold-2", "fold-3"] and len(found.parts) == 3
     scores = found.scores
-    assert scores.frames == 9 and scores.error.labelled == 9 * 2 * 2
-    assert scores.presence.visible.sum() == 9 * 2 * 2 and "95 % ellipses" in str(found)
+    assert scores.frames == 9 and scores.error.labelled == 9 * 2 * 2 - 1
+    assert scores.presence.visible.sum() == 9 * 2 * 2 - 1
+    assert scores.presence.absent.tolist() == [0, 1] and "95 % ellipses" in str(found)
     tested = [project.load_model(name).split["test"] for name in found.models]
     assert sorted(row for rows in tested for row in rows) == sorted(project.load_labels().row_names)
     assert len(shares) == 6 and shares[0] > 0.3 and shares[-1] == 1  # the first is not done again

@@ -188,6 +188,9 @@ def test_scores_of_keypoints_that_are_mostly_wrong_are_too_low(monkeypatch, rng)
 
     assert learn(points, 100) == pytest.approx(0.4, abs=0.03)
     assert learn(points, 2) == THRESHOLD  # 16 keypoints say nothing
+    own[..., 2] = 1 - score
+    assert learn(points, 100) == THRESHOLD  # scores that are the wrong way round
+    own[..., 2] = score
     # Of hidden keypoints only those that lie on another animal are known to be wrong.
     hidden = points.copy()
     hidden[:, 0, :2] = np.nan
@@ -196,6 +199,13 @@ def test_scores_of_keypoints_that_are_mostly_wrong_are_too_low(monkeypatch, rng)
     assert 0.45 < learn(hidden, 100) <= 0.5
     own[:, 0, :2, :2] += 100
     assert learn(hidden, 100) == THRESHOLD
+
+
+def test_what_validation_frames_say_of_scores_is_part_of_the_model(project, monkeypatch):
+    monkeypatch.setattr("mapose.training.second._learn_threshold", lambda *_: 0.42)
+    model = train(project, "sure", overrides=[*BOTH, "refine.steps=2", "train.validation=0.25"])
+    loaded = Model.load(project.path / "models" / "sure")
+    assert model.refiner.threshold == loaded.refiner.threshold == 0.42
 
 
 def test_a_second_stage_that_was_killed_goes_on_as_if_it_had_not_been(project):
