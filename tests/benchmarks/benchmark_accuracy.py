@@ -244,8 +244,8 @@ _TEXT = (
     "neither trained nor chosen on, in image pixels. Recordings with fewer than 60 labels are "
     "cross-validated: labels, steps and minutes are those of one of five trainings. Those named "
     "-20 are trained on 20 labels (two of them for validation) and tested on half of the "
-    "recording. Where several seeds were trained, each on a split of its own, it is mean ± standard "
-    "deviation. Minutes are those of a processor core; - = not measured.",
+    "recording. Where several seeds were trained, each on a split of its own, it is mean ± "
+    "standard deviation. Minutes are those of a processor core; - = not measured.",
     "*pretrained* is the default: an encoder that has seen ImageNet. *random weights* is the same "
     "network without having seen it, *small* the preset that is trained from nothing, *from drawn "
     "mice* starts at the model that comes with mapose, *second stage* looks at every animal again "
