@@ -97,7 +97,7 @@ COLUMNS = (
     ("ellipses", "in 95 % ellipses", 3),
     ("pace", "images/s of a core", 0),
 )
-_BRIEF = ("labels", "cpu", "mean", "median", "map", "shown")
+_BRIEF = ("labels", "steps", "mean", "median", "map", "shown")
 MARKS = ("<!-- accuracy -->", "<!-- /accuracy -->")
 
 
