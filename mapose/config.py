@@ -101,7 +101,7 @@ class TrainSettings(_Strict):
     steps: int | None = Field(None, ge=1, description="chosen from the labels by default")
     effort: float = Field(1.0, gt=0, description="times the steps that are chosen")
     minutes: float | None = Field(None, gt=0, description="limit of time; none by default")
-    batch: int = Field(8, ge=1, description="views per step; more where animals are tiny")
+    batch: int = Field(4, ge=1, description="views per step; more where animals are tiny")
     view: int | None = Field(None, ge=64, description="side of training views, input pixels")
     rate: float = Field(2e-3, gt=0, description="highest learning rate")
     encoder_rate: float = Field(1.0, gt=0, description="of the encoder, times the rate")

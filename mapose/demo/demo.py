@@ -93,7 +93,7 @@ def run_demo(
         # kept for testing: all the frames that have none are tested.
         overrides=[
             *(f"train.steps={steps}", f"train.seed={seed}"),
-            *("train.identity=false", "train.test=0"),
+            *("train.batch=8", "train.identity=false", "train.test=0"),
         ],
         on_progress=lambda p: on_progress("training", p.share * 100, 100, p.note),
     )

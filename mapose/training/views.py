@@ -18,8 +18,10 @@ from mapose.data import (
     find_view_size,
     is_slanted,
 )
+from mapose.grid import round_up
 from mapose.labels import Labels
 from mapose.skeleton import Skeleton
+from mapose.training.team import count_processes
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,8 @@ def choose_views(
     Returns
     -------
     settings : Settings
-        With a larger ``train.batch`` where animals are tiny and it was not set.
+        With a larger ``train.batch`` where animals are tiny, and one that all processes share
+        evenly, if it was not set.
     view : int
         Side of the views, pixels.
     augmentation : Augmentation
@@ -73,8 +76,10 @@ def choose_views(
         lengths=find_lengths_to_show(poses),
         **augment.model_dump(exclude={"rotation", "flip", "background"}),
     )
-    if tiny and "batch" not in train.model_fields_set:
-        train = train.model_copy(update={"batch": choose_batch(view, batch=train.batch)})
+    if "batch" not in train.model_fields_set:
+        batch = choose_batch(view, batch=train.batch) if tiny else train.batch
+        # Each of several processes takes an equal part.
+        train = train.model_copy(update={"batch": round_up(batch, count_processes())})
     return settings.model_copy(update={"train": train}), view, augmentation
 
 
@@ -115,7 +120,7 @@ def choose_turns(points: Singles, videos: Sequence[str]) -> Floats:
 
 
 def choose_batch(view: int, *, batch: int) -> int:
-    """Choose how many views a step is made on: more of them where they are small.
+    """Choose how many views a step is made on where animals are tiny: most views show none.
 
     Parameters
     ----------
@@ -127,11 +132,11 @@ def choose_batch(view: int, *, batch: int) -> int:
     Returns
     -------
     int
-        As many pixels, an even number of views.
+        Where they are smaller, twice as many pixels.
 
     Examples
     --------
-    >>> choose_batch(96, batch=8), choose_batch(320, batch=8)
-    (32, 8)
+    >>> choose_batch(96, batch=4), choose_batch(320, batch=4)
+    (32, 4)
     """
-    return batch if view >= 192 else 2 * round(batch * (192 / view) ** 2 / 2)
+    return batch if view >= 192 else 2 * round(batch * (192 / view) ** 2)

@@ -140,7 +140,7 @@ def make_model(
         Project.load(work / "project"),
         preset="small",
         overrides=[
-            *(f"train.steps={steps}", "train.test=0.05", "augment.rotation=180"),
+            *(f"train.steps={steps}", "train.batch=8", "train.test=0.05", "augment.rotation=180"),
             *(["train.rate=1e-3"] if init else []),
         ],
         init=init and find_model(init),

@@ -92,7 +92,8 @@ def train_one(place: Path, chosen: argparse.Namespace) -> None:
     marks: list[float] = []
     spent: list[float] = []
     begun = time.monotonic()
-    overrides = [f"train.steps={steps}", f"train.every={steps + 1}", "train.test=0.01"]
+    overrides = [f"train.steps={steps}", "train.batch=8", f"train.every={steps + 1}"]
+    overrides += ["train.test=0.01"]
     overrides += ["train.validation=0.005", "network.channels=3"]
 
     class EnoughError(Exception):

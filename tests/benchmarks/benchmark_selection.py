@@ -114,7 +114,8 @@ def train_on(data: Set, rows: np.ndarray, name: str) -> Model:
         import_labels(project, data.labels.take(np.sort(rows)))
     if "net" in project.list_models():
         return project.load_model("net")
-    settings = {"steps": data.steps, "every": max(1, data.steps // 2), "seed": data.seed}
+    settings = {"steps": data.steps, "batch": 8, "every": max(1, data.steps // 2)}
+    settings["seed"] = data.seed
     begun = (place / "models" / "net" / "state.yaml").is_file()
     overrides = [*SETTINGS, *(f"train.{key}={value}" for key, value in settings.items())]
     return train(project, "net", overrides=[] if begun else overrides, resume=begun)

@@ -83,7 +83,8 @@ def find_detections(seed: int, animals: int, cache: Path) -> None:
                 }
                 print(f"seed {seed}: {progress}", flush=True)
 
-        settings = {"steps": STEPS[-1], "minutes": 1000, "every": STEPS[0], "patience": 1000}
+        settings = {"steps": STEPS[-1], "batch": 8, "minutes": 1000}
+        settings |= {"every": STEPS[0], "patience": 1000}
         overrides = [f"train.{key}={value}" for key, value in settings.items()]
         model = train(
             Project.load(project.path), preset="small", overrides=overrides, on_progress=keep

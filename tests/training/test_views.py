@@ -26,7 +26,15 @@ def test_tiny_animals_are_shown_in_small_views_more_of_them_and_with_what_surrou
     settings, view, augmentation = choose(load_settings(), BIRD, 1920)
     assert (view, settings.train.batch, augmentation.background) == (96, 32, 0.33)
     settings, view, augmentation = choose(load_settings(), BIRD, 640)
-    assert (view, settings.train.batch, augmentation.background) == (192, 8, 0.1)
+    assert (view, settings.train.batch, augmentation.background) == (192, 4, 0.1)
+
+
+@pytest.mark.parametrize(("processes", "batch"), [(3, 6), (4, 4), (8, 8)])
+def test_processes_share_a_batch_evenly_if_it_was_not_set(processes, batch, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    assert choose(load_settings(), BIRD, 640)[0].train.batch == batch
+    given = load_settings("small", ["train.batch=5"])
+    assert choose(given, BIRD, 640)[0].train.batch == 5
 
 
 def test_animals_of_all_sizes_are_shown_in_all_sizes():
