@@ -47,6 +47,8 @@ _LOST = 6
 #: were wrong, 20 % of those up to 35, half of those above; with good detections 1 in 1,000 costs
 #: more than 30.
 _LEAP = 34.0
+#: Matches without a leap that every recording is granted: few say little of how often it leaps.
+_GRANTED = 1000
 
 
 class Tracker:
@@ -115,6 +117,7 @@ class Tracker:
         self._size, self._fixed = RunningMedian(size), size is not None
         self._surprise, self._spread = RunningMedian(), RunningSpread()
         self._usual, self._trust = RunningMedian(), RunningMedian()
+        self._leaps, self._matches = 0, 0
         self._next, self._frame = 0, -1
         self._bank: KalmanBank | None = None  # made when the first frame tells K and d
 
@@ -122,6 +125,11 @@ class Tracker:
     def confirmed(self) -> Ints:
         """Ids of the live tracks that count as animals, int64."""
         return np.empty(0, np.int64) if self._bank is None else self._ids[self._sure]
+
+    @property
+    def leaps(self) -> float:
+        """Share of the matches that are leaps: of poor detections more than 0.005."""
+        return self._leaps / (self._matches + _GRANTED)
 
     def update(self, points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -> Ints:
         """Take in the next frame.
@@ -252,12 +260,15 @@ class Tracker:
             rows, columns = assign(odds)
             good = odds[rows, columns] < 0
             rows, columns = rows[good], columns[good]
+            leaps = cost[rows, columns] > _LEAP
+            self._leaps += int(leaps.sum())
+            self._matches += len(rows)
             hidden = self._sure.copy()
             hidden[rows] = False
             stray = find_leftovers(cost[rows, columns], trust[columns])
             fits[columns] = ~stray
             if self._log is not None:
-                leapt = (cost[rows, columns] > _LEAP) & self._log.find_calm(self._ids[rows])
+                leapt = leaps & self._log.find_calm(self._ids[rows])
                 self._settle(rows[leapt], gaps[rows, columns][leapt], points[columns[leapt]])
                 self._part(rows[leapt | (self._unseen[rows] > _LOST)])
                 self._log.record(number, self._ids, cost, (rows, columns), hidden, stray)

@@ -264,6 +264,7 @@ class ChunkTracker:
             self._tracker.encounters,
             individuals=individuals,
             min_frames=min_frames,
+            leaps=self._tracker.leaps,
         )
         found = int(naming.mapping.max(initial=-1)) + 1
         count = individuals or max(min_rows, found)

@@ -56,6 +56,15 @@ def test_probability_changes_during_the_encounter():
     np.testing.assert_array_equal(part, identity[95:300])
 
 
+@pytest.mark.parametrize(("leaps", "faith"), [(0.0, 1.0), (0.003, 0.81), (0.05, 0.7)])
+def test_names_are_nearer_to_chance_where_detections_leap(leaps, faith):
+    plain = name_tracklets(make_summaries(SPANS, PLACES), [MET], individuals=2)
+    told = name_tracklets(make_summaries(SPANS, PLACES), [MET], individuals=2, leaps=leaps)
+    for (frames, value), (others, less) in zip(plain.knots, told.knots, strict=True):
+        np.testing.assert_array_equal(frames, others)
+        np.testing.assert_allclose(less - 0.5, faith * (value - 0.5), atol=0.001)
+
+
 def test_an_encounter_is_one_doubt_with_its_odds():
     naming = name_tracklets(make_summaries(SPANS, PLACES), [MET], individuals=2)
     (doubt,) = naming.doubts  # not once more as a gap

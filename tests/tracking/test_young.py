@@ -69,6 +69,30 @@ def test_a_track_that_leaps_to_something_else_is_cut():
     assert len(set(ids[60:, 1].tolist())) == 1
 
 
+def test_leaps_are_counted_and_a_single_one_says_little():
+    tracker, steady = Tracker(individuals=3), Tracker(individuals=3)
+    tracker.update_many(leap())
+    steady.update_many(leap(at=120))
+    assert steady.leaps == 0
+    assert tracker.leaps == pytest.approx(1 / (2 * 119 + 1000))
+
+
+def test_names_of_what_leaps_again_and_again_are_worth_less():
+    points = leap(600, at=600)
+    away = np.arange(600) // 20 % 2 == 1
+    restless = np.where(away[:, None, None, None], leap(600, at=0), points)
+    poses = [
+        Poses(
+            np.concatenate([p, np.ones((*p.shape[:3], 1))], -1).astype(np.float32),
+            Skeleton([f"k{k}" for k in range(KEYPOINTS)]),
+        )
+        for p in (points, restless)
+    ]
+    quiet, shaken = (track_with_doubts(one, individuals=2).poses.identity for one in poses)
+    assert quiet.min() > 0.99
+    assert np.nanmin(shaken) > 0.6 and np.nanmax(shaken) < 0.9
+
+
 def test_only_what_fits_badly_and_is_unsure_is_left_over():
     cost, trust = np.array([20.0, 20.0, 5.0]), np.array([0.5, 1.0, 0.5])
     assert find_leftovers(cost, trust).tolist() == [True, False, False]
