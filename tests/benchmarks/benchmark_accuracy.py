@@ -247,8 +247,8 @@ _TEXT = (
     "cross-validated: labels, steps and minutes are those of one of five trainings. Those named "
     "-20 are trained on 20 labels (two of them for validation) and tested on half of the "
     "recording. Where several seeds were trained, each on a split of its own, it is mean ± "
-    "standard deviation. Minutes are those of a processor core; - = not measured. Rows with 8 views "
-    "a step were trained before 4 became the default; tiny animals get more of them.",
+    "standard deviation. Minutes are those of a processor core; - = not measured. Rows with 8 "
+    "views a step were trained before 4 became the default; tiny animals get more of them.",
     "*pretrained* is the default: an encoder that has seen ImageNet. *random weights* is the same "
     "network without having seen it, *small* the preset that is trained from nothing, *from drawn "
     "mice* starts at the model that comes with mapose, *second stage* looks at every animal again "
