@@ -24,8 +24,8 @@ from mapose.tracking.tracklets import Tracklets, TrackletSummaries
 _NEGLIGIBLE = 1 - MOST_SURE
 #: What names are worth above chance where detections leap from animal to animal: at worst so much
 #: less, and the share of leaps that costs most of it. Networks of 300 and 600 steps (eight drawn
-#: recordings, 0.7 to 8 % of leaps) stated 0.75 and were right in 0.62: what goes wrong there
-#: is no encounter that anybody notices. Of good detections 0.03 % leap at most.
+#: recordings, 0.7 to 7 % of leaps) stated 0.76 and were right in 0.62: what goes wrong there
+#: is no encounter that anybody notices. Of good detections 0.06 % leap at most.
 _LOST, _LEAPS = 0.3, 0.003
 # Tracklets that are looked at together.
 _PIECE = 500

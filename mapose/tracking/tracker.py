@@ -47,8 +47,8 @@ _LOST = 6
 #: were wrong, 20 % of those up to 35, half of those above; with good detections 1 in 1,000 costs
 #: more than 30.
 _LEAP = 34.0
-#: Matches without a leap that every recording is granted: few say little of how often it leaps.
-_GRANTED = 1000
+#: Leaps that every recording is granted: one or two say little of how often it leaps.
+_GRANTED = 2
 
 
 class Tracker:
@@ -128,8 +128,12 @@ class Tracker:
 
     @property
     def leaps(self) -> float:
-        """Share of the matches that are leaps: of poor detections more than 0.005."""
-        return self._leaps / (self._matches + _GRANTED)
+        """Share of the matches that are leaps to what another track might have got as well.
+
+        The first two do not count. Of poor detections it is more than 0.003; where a fly jumps and
+        nobody is near, it is 0.
+        """
+        return max(self._leaps - _GRANTED, 0) / max(self._matches, 1)
 
     def update(self, points: npt.ArrayLike, confidence: npt.ArrayLike | None = None) -> Ints:
         """Take in the next frame.
@@ -261,7 +265,7 @@ class Tracker:
             good = odds[rows, columns] < 0
             rows, columns = rows[good], columns[good]
             leaps = cost[rows, columns] > _LEAP
-            self._leaps += int(leaps.sum())
+            self._leaps += int((leaps & ((odds[:, columns] < 0).sum(0) > 1)).sum())
             self._matches += len(rows)
             hidden = self._sure.copy()
             hidden[rows] = False

@@ -9,6 +9,8 @@ from mapose.tracking import Tracker, track_with_doubts
 from mapose.tracking.scoring import find_leftovers
 
 KEYPOINTS = 10
+#: Where an animal rests: beside the place to which another leaps, and elsewhere.
+NEAR, FAR = (440, 175), (100, 100)
 
 
 def walk_along(seed, *, mixed):
@@ -50,12 +52,12 @@ def test_names_are_sure_where_both_are_found_all_along():
     assert find_identity(poses, slice(400)) > 0.99
 
 
-def leap(frames=120, at=60):
+def leap(frames=120, at=60, rest=FAR):
     """One rests; another vanishes, and in the next frame a third lies beside its place."""
     rng = np.random.default_rng(0)
     along = np.linspace(-50, 50, KEYPOINTS)
     lengthwise = np.stack([along, 10 * np.cos(np.arange(KEYPOINTS))], axis=-1)
-    points = np.stack([lengthwise + [100, 100], lengthwise + [400, 100]])[None].repeat(frames, 0)
+    points = np.stack([lengthwise + rest, lengthwise + [400, 100]])[None].repeat(frames, 0)
     points[at:, 1] = lengthwise[:, ::-1] + [440, 120]
     return points + rng.normal(0, 1, points.shape)
 
@@ -69,18 +71,24 @@ def test_a_track_that_leaps_to_something_else_is_cut():
     assert len(set(ids[60:, 1].tolist())) == 1
 
 
-def test_leaps_are_counted_and_a_single_one_says_little():
-    tracker, steady = Tracker(individuals=3), Tracker(individuals=3)
-    tracker.update_many(leap())
-    steady.update_many(leap(at=120))
-    assert steady.leaps == 0
-    assert tracker.leaps == pytest.approx(1 / (2 * 119 + 1000))
+def leap_often(rest, every=20):
+    """One rests; another leaps to and fro."""
+    away = np.arange(600) // every % 2 == 1
+    return np.where(away[:, None, None, None], leap(600, at=0, rest=rest), leap(600, 600, rest))
+
+
+@pytest.mark.parametrize(
+    ("rest", "every", "leaps"), [(NEAR, 20, 13), (FAR, 20, 0), (NEAR, 200, 0), (NEAR, 100, 1)]
+)
+def test_leaps_are_counted_where_another_is_near_but_for_the_first_two(rest, every, leaps):
+    tracker = Tracker(individuals=3)
+    assert tracker.leaps == 0
+    tracker.update_many(leap_often(rest, every))
+    assert tracker.leaps == pytest.approx(leaps / (2 * 599))
 
 
 def test_names_of_what_leaps_again_and_again_are_worth_less():
-    points = leap(600, at=600)
-    away = np.arange(600) // 20 % 2 == 1
-    restless = np.where(away[:, None, None, None], leap(600, at=0), points)
+    points, restless = leap(600, at=600, rest=NEAR), leap_often(NEAR)
     poses = [
         Poses(
             np.concatenate([p, np.ones((*p.shape[:3], 1))], -1).astype(np.float32),
