@@ -265,7 +265,8 @@ class Tracker:
             good = odds[rows, columns] < 0
             rows, columns = rows[good], columns[good]
             leaps = cost[rows, columns] > _LEAP
-            self._leaps += int((leaps & ((odds[:, columns] < 0).sum(0) > 1)).sum())
+            claims = (odds[:, columns[leaps]] < 0).sum(0)
+            self._leaps += int((claims > 1).sum())
             self._matches += len(rows)
             hidden = self._sure.copy()
             hidden[rows] = False

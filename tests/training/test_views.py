@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mapose.config import load_settings
+from mapose.config import list_presets, load_settings
 from mapose.labels import Labels
 from mapose.skeleton import Skeleton
 from mapose.training.views import choose_turns, choose_views
@@ -27,6 +27,12 @@ def test_tiny_animals_are_shown_in_small_views_more_of_them_and_with_what_surrou
     assert (view, settings.train.batch, augmentation.background) == (96, 32, 0.33)
     settings, view, augmentation = choose(load_settings(), BIRD, 640)
     assert (view, settings.train.batch, augmentation.background) == (192, 4, 0.1)
+
+
+@pytest.mark.parametrize("preset", list_presets())
+def test_presets_show_more_views_of_tiny_animals(preset):
+    tiny, usual = (choose(load_settings(preset), BIRD, size)[0].train for size in (1920, 640))
+    assert (tiny.batch, usual.batch) == (32, 4)
 
 
 @pytest.mark.parametrize(("processes", "batch"), [(3, 6), (4, 4), (8, 8)])
